@@ -1,0 +1,45 @@
+"""Packaging. fastreid is not a requirement here on purpose: its metadata pins torch 1.13.1 (see README, Install)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+ANALYSIS = ["matplotlib>=3.8"]
+
+setup(
+    name="vireid_plugins",
+    version="0.1.0",
+    description="Visible-infrared person re-identification as plug-ins for fast-reid",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["vireid_plugins", "vireid_plugins.*"]), "vireid_plugins.configs"],
+    # The configs live at the top of the repository, where people look for them, and travel inside the wheel.
+    package_dir={"vireid_plugins.configs": "configs"},
+    package_data={"vireid_plugins": ["py.typed"], "vireid_plugins.configs": ["*/*.yml"]},
+    include_package_data=False,
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "numpy>=1.26",
+        "Pillow>=10",
+        "scipy>=1.11",
+        "scikit-learn>=1.3",
+        "pyyaml>=6",
+        "yacs>=0.1.8",
+        "termcolor>=2",
+        "tabulate>=0.9",
+        "tensorboard>=2.14",
+        "faiss-cpu>=1.7.4",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "analysis": ANALYSIS,
+        "deploy": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"],
+        "dev": [*ANALYSIS, "pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "build>=1.2",
+                "types-PyYAML", "types-tabulate", "types-tqdm"],
+    },
+)

@@ -1,0 +1,14 @@
+"""Visible-infrared person re-identification on the unmodified fast-reid 1.4.0.
+
+Importing the package makes fastreid importable on today's Python and torch, and registers data sets, backbones, heads,
+attention modules, losses and meta-architectures.
+"""
+
+from vireid_plugins import compat
+
+compat.prepare()
+
+from vireid_plugins import config, data, modeling  # noqa: E402  registers keys, data sets and model parts
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "compat", "config", "data", "modeling"]

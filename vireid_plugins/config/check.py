@@ -1,0 +1,53 @@
+"""Checks a configuration before anything is built, so that a typo costs seconds and not an epoch."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
+from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+
+from vireid_plugins.errors import ConfigError
+
+
+def require_name(key: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> None:
+    """Raise a `ConfigError` that lists `known` unless it holds `name`."""
+    names = list(known)
+    if name not in names:
+        raise ConfigError(f"{key}: '{name}' does not exist; there are {', '.join(sorted(names))}")
+
+
+def registered(registry: Any) -> list[str]:
+    """Return the names in a fast-reid `Registry`, which has no public way to list them."""
+    return sorted(registry._obj_map)
+
+
+def check_config(cfg: CfgNode) -> None:
+    """Check names and numbers that fast-reid would only stumble over later.
+
+    Raises:
+        ConfigError: names the key, its value and what would be right.
+    """
+    for key in ("NAMES", "TESTS"):
+        for name in cfg.DATASETS[key]:
+            require_name(f"DATASETS.{key}", name, registered(DATASET_REGISTRY))
+    require_name("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, registered(META_ARCH_REGISTRY))
+    require_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, registered(BACKBONE_REGISTRY))
+    require_name("MODEL.STREAMS.BACKBONE", cfg.MODEL.STREAMS.BACKBONE, registered(BACKBONE_REGISTRY))
+    require_name("MODEL.HEADS.NAME", cfg.MODEL.HEADS.NAME, registered(REID_HEADS_REGISTRY))
+    require_name("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, ("float16", "bfloat16"))
+    if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16" and cfg.MODEL.DEVICE == "cpu":
+        raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
+    require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
+    require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
+    for key, least in (("MAX_EPOCH", 1), ("CHECKPOINT_PERIOD", 1), ("IMS_PER_BATCH", 2)):
+        _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
+    _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
+    _at_least("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE, 1)
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{key}: must be at least {least}, got {value}")

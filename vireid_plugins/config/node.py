@@ -1,0 +1,131 @@
+"""A fast-reid `CfgNode` whose errors name the file and the keys that exist, and whose `_BASE_` may be a list."""
+
+import copy
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from fastreid.config import CfgNode as FastReidNode
+from fastreid.config import defaults as fastreid_defaults
+from fastreid.config import get_cfg as fastreid_get_cfg
+
+from vireid_plugins.config.defaults import add_vireid_config
+from vireid_plugins.config.plugins import load_plugins
+from vireid_plugins.errors import ConfigError
+
+BASE = "_BASE_"
+
+
+class CfgNode(FastReidNode):
+    """fast-reid's `CfgNode` with three differences.
+
+    `_BASE_` may be a list of files, merged in order, so that a config is composed of a method and a data set; an unknown
+    key, a wrong type or a file that does not parse is a `ConfigError` that names the file; and the keys that exist at
+    that place are listed.
+    """
+
+    def merge_from_file(self, cfg_filename: str | Path, allow_unsafe: bool = False) -> None:
+        """Merge a YAML file and its bases, bases first.
+
+        Args:
+            cfg_filename: the file.
+            allow_unsafe: accepted because fast-reid's method has it; YAML that builds objects is always refused.
+
+        Raises:
+            ConfigError: a file is missing or malformed, or a key does not exist or has another type.
+        """
+        for file, tree in _files_with_bases(Path(cfg_filename)):
+            self._merge_checked(tree, f"config file '{file}'")
+
+    def merge_from_list(self, cfg_list: list[str]) -> None:
+        """Merge `KEY value` pairs from a command line.
+
+        Raises:
+            ConfigError: an odd number of words, or a key or value that does not fit.
+        """
+        if len(cfg_list) % 2:
+            raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
+        for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
+            _check_keys(self, {key: None}, "command line")
+            try:
+                super().merge_from_list([key, value])
+            except ValueError as error:
+                raise ConfigError(f"command line: {error}") from None
+
+    def _merge_checked(self, tree: dict[str, Any], where: str) -> None:
+        _check_keys(self, _flat(tree), where)
+        try:
+            self.merge_from_other_cfg(type(self)(tree))
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+def get_cfg() -> CfgNode:
+    """Return a fresh copy of fast-reid's defaults with the keys of this package and of installed plug-in packages.
+
+    `MODEL.DEVICE` is `cuda` where a CUDA device is present, else `cpu`.
+    """
+    load_plugins()
+    cfg = CfgNode(fastreid_get_cfg())
+    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    return cfg
+
+
+# So that fast-reid's own `get_cfg()` knows the keys too.
+add_vireid_config(fastreid_defaults._C)
+
+
+def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    """Read `file` and, before it, its bases: a list of (file, tree without `_BASE_`) in the order of merging."""
+    if file.resolve() in seen:
+        raise ConfigError(f"config file '{file}' is its own {BASE}: {' -> '.join(p.name for p in seen)}")
+    tree = _read(file)
+    bases = tree.pop(BASE, [])
+    found = []
+    for base in [bases] if isinstance(bases, str) else bases:
+        found += _files_with_bases(file.parent / Path(base).expanduser(), (*seen, file.resolve()))
+    return [*found, (file, tree)]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config file '{file}' cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file '{file}' is not valid YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config file '{file}' must hold keys and values, not {type(tree).__name__}")
+    return copy.copy(tree)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value})
+    return flat
+
+
+def _check_keys(cfg: FastReidNode, keys: Iterable[str], where: str) -> None:
+    """Raise a `ConfigError` for the first dotted key that `cfg` does not have."""
+    for dotted in keys:
+        node, walked = cfg, ""
+        for part in dotted.split("."):
+            if not isinstance(node, dict) or part not in node:
+                raise ConfigError(f"{where}: {_unknown(walked, part, node)}")
+            node, walked = node[part], f"{walked}{part}."
+
+
+def _unknown(walked: str, part: str, node: Any) -> str:
+    if not isinstance(node, dict):
+        return f"'{walked[:-1]}' is a value, it has no key '{part}'"
+    names = sorted(str(name) for name in node)
+    close = difflib.get_close_matches(part, names, n=1)
+    hint = f" (did you mean '{walked}{close[0]}'?)" if close else ""
+    return f"unknown key '{walked}{part}'{hint}; {'under ' + walked[:-1] if walked else 'at the top'} there are " \
+           f"{', '.join(names)}"

@@ -1,0 +1,31 @@
+"""Finds packages that extend this one, through the entry-point group `vireid_plugins.plugins`."""
+
+import importlib.metadata
+
+from vireid_plugins.errors import InstallError
+
+GROUP = "vireid_plugins.plugins"
+_loaded: set[str] = set()
+
+
+def load_plugins() -> None:
+    """Load every entry point of the group once.
+
+    An entry point names a module (its import registers) or a function without arguments (which is called).
+
+    Raises:
+        InstallError: a plug-in package cannot be loaded; the message names it.
+    """
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        if entry.value in _loaded:
+            continue
+        try:
+            plugin = entry.load()
+            if callable(plugin):
+                plugin()
+        except Exception as error:
+            raise InstallError(
+                f"plug-in '{entry.name}' ({entry.value}) cannot be loaded: {error}. Mend or uninstall the package "
+                f"{entry.dist.name if entry.dist else 'that brings it'}."
+            ) from error
+        _loaded.add(entry.value)

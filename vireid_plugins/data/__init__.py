@@ -1,0 +1,17 @@
+"""Cross-modality data: data sets, identity samplers, transforms and loaders."""
+
+from vireid_plugins.data import datasets, samplers, transforms  # registers
+from vireid_plugins.data.batch import INFRARED, VISIBLE, Batch
+from vireid_plugins.data.loaders import TrainLoader, build_test_loader, build_train_loader
+
+__all__ = [
+    "INFRARED",
+    "VISIBLE",
+    "Batch",
+    "TrainLoader",
+    "build_test_loader",
+    "build_train_loader",
+    "datasets",
+    "samplers",
+    "transforms",
+]

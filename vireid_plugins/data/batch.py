@@ -1,0 +1,80 @@
+"""The batch: what a loader yields, and the order of its rows.
+
+`images` (B, 3, H, W) on the 0..255 scale, `targets` (B,), `camids` (B,), `modalities` (B,) 0 visible and 1 infrared,
+`views` (B,), `img_paths`. A training batch is a concatenation of blocks of P * K rows, one block per (modality, view),
+visible first, views ascending: `[V1, V2, ..., I1, ...]`; row i of every block is the same identity. At test any mix and
+order is valid.
+"""
+
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+VISIBLE = 0
+INFRARED = 1
+
+
+class Batch(TypedDict):
+    """See the module. `modalities` and `views` stay on the host: reading a device tensor would stop the device."""
+
+    images: Tensor
+    targets: Tensor
+    camids: Tensor
+    modalities: Tensor
+    views: Tensor
+    img_paths: list[str]
+
+
+class Item(TypedDict):
+    """One image of a data set, before it is collated: `images` is (H, W, 3) uint8."""
+
+    images: npt.NDArray[np.uint8]
+    targets: int
+    camids: int
+    modalities: int
+    views: int
+    img_paths: str
+
+
+def collate(items: list[Item]) -> Batch:
+    """Stack items into a batch.
+
+    The images stay uint8 and are stored channels last, so that no layout is copied on the way to a convolution.
+    """
+    images = torch.from_numpy(np.stack([item["images"] for item in items])).permute(0, 3, 1, 2)
+
+    def column(key: str) -> Tensor:
+        return torch.tensor([item[key] for item in items])  # type: ignore[literal-required]
+
+    return Batch(
+        images=images,
+        targets=column("targets"),
+        camids=column("camids"),
+        modalities=column("modalities"),
+        views=column("views"),
+        img_paths=[item["img_paths"] for item in items],
+    )
+
+
+def collate_training(items: list[Item]) -> Batch:
+    """Stack items into a training batch and check, once and on the host, the order that every loss relies on."""
+    batch = collate(items)
+    check_blocks(batch)
+    return batch
+
+
+def check_blocks(batch: Any) -> None:
+    """Raise a `ValueError` unless the rows of a training batch stand in blocks (see the module)."""
+    blocks = 2 * batch["modalities"] + batch["views"] / (1 + batch["views"].max())
+    order, counts = torch.unique_consecutive(blocks, return_counts=True)
+    if bool((order[1:] <= order[:-1]).any()) or bool((counts != counts[0]).any()):
+        raise ValueError(
+            "a training batch must hold one block per (modality, view), visible first, all of one length; got blocks "
+            f"of {counts.tolist()} rows"
+        )
+    targets = batch["targets"].view(len(order), -1)
+    if bool((targets != targets[0]).any()):
+        raise ValueError("row i of every block of a training batch must be the same identity")

@@ -1,0 +1,121 @@
+"""Loaders that fast-reid's trainer drives. Errors in a worker end the run with the worker's message."""
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.data.samplers import InferenceSampler
+from fastreid.utils import comm
+from torch.utils.data import BatchSampler, DataLoader
+
+from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.data.batch import Batch, Item, collate, collate_training
+from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.images import INTERPOLATIONS, TestImages, TrainImages
+from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.transforms import build_view
+from vireid_plugins.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+class Epoch:
+    """What fast-reid reads of a training loader's `dataset`.
+
+    It takes `len(dataset) // IMS_PER_BATCH` for the iterations of an epoch; the length here makes that the sampler's
+    number of steps.
+    """
+
+    def __init__(self, steps: int, images_per_batch: int, num_classes: int) -> None:
+        self.steps, self.images_per_batch, self.num_classes = steps, images_per_batch, num_classes
+
+    def __len__(self) -> int:
+        return self.steps * self.images_per_batch
+
+
+class TrainLoader:
+    """Endless training batches.
+
+    Args:
+        loader: a `DataLoader` over `sampler`.
+        sampler: its batch sampler.
+        dataset: length of an epoch and number of identities.
+    """
+
+    def __init__(self, loader: DataLoader[Item], sampler: CrossModalitySampler, dataset: Epoch) -> None:
+        self.loader, self.sampler, self.dataset = loader, sampler, dataset
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Start from the first batch of epoch 0."""
+        return self.starting_at(0)
+
+    def starting_at(self, epoch: int) -> Iterator[Batch]:
+        """Start from the first batch of `epoch`, as a resumed run does."""
+        self.sampler.first_epoch = epoch
+        return iter(self.loader)
+
+
+def build_train_loader(cfg: CfgNode) -> TrainLoader:
+    """Build the loader of `DATASETS.NAMES`.
+
+    Raises:
+        ConfigError: a name does not exist, or the batch size does not fit the sampler.
+        DataError: files are missing or there are too few identities.
+    """
+    require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
+    require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    if images % (2 * instances):
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: {images} is not P x 2 x K images; with DATALOADER.NUM_INSTANCE {instances} it must "
+            f"be a multiple of {2 * instances}"
+        )
+    datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
+    if comm.is_main_process():
+        for dataset in datasets:
+            dataset.show_train()
+    views = [[build_view(cfg, names) for names in modality]
+             for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)]
+    train = TrainImages(datasets, views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
+    sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
+        train.targets,
+        train.modalities,
+        identities_per_batch=images // (2 * instances),
+        instances=instances,
+        views=(len(views[0]), len(views[1])),
+        seed=max(cfg.SEED, 0),
+        rank=comm.get_rank(),
+        world=comm.get_world_size(),
+    )
+    logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
+    loader: DataLoader[Item] = DataLoader(
+        train,
+        batch_sampler=sampler,  # type: ignore[arg-type]  # torch only iterates it
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=collate_training,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(max(cfg.SEED, 0)),
+    )
+    return TrainLoader(loader, sampler, Epoch(sampler.steps, images, train.num_classes))
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item], int]:
+    """Build the loader of one test set: queries, then the full gallery, each image once.
+
+    Returns:
+        the loader and the number of queries.
+    """
+    dataset = build_dataset(cfg, dataset_name)
+    if comm.is_main_process():
+        dataset.show_test()
+    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION)
+    batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
+    loader: DataLoader[Item] = DataLoader(
+        test,
+        batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return loader, len(dataset.query)

@@ -1,0 +1,12 @@
+"""Identity samplers over two modalities. Importing this package registers them."""
+
+from vireid_plugins.data.samplers.balanced import BalancedCrossModalitySampler
+from vireid_plugins.data.samplers.base import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.samplers.identity import CrossModalityIdentitySampler
+
+__all__ = [
+    "SAMPLER_REGISTRY",
+    "BalancedCrossModalitySampler",
+    "CrossModalityIdentitySampler",
+    "CrossModalitySampler",
+]

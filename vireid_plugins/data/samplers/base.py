@@ -1,0 +1,115 @@
+"""What identity samplers share: grouping by identity and modality, sharding over ranks, the order of a batch."""
+
+import itertools
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from fastreid.utils.registry import Registry
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.images import Sample
+from vireid_plugins.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+Indices = npt.NDArray[np.int64]
+
+SAMPLER_REGISTRY = Registry("SAMPLER")
+SAMPLER_REGISTRY.__doc__ = """
+Subclasses of `CrossModalitySampler`, built with its arguments. `steps` says how many batches an epoch has, `plan(rng)`
+yields for each the P pairs (K visible, K infrared image indices).
+"""
+
+
+class CrossModalitySampler(ABC):
+    """Endless batches of P identities with K visible and K infrared images each.
+
+    Epoch e draws from a generator of its own, seeded with (seed, e), so a resumed run sees what it would have seen.
+    Every rank makes the same plan and takes its share of the identities. Identities without one of the modalities are
+    left out with a warning.
+
+    Args:
+        targets: identity of each training image.
+        modalities: modality of each training image.
+        identities_per_batch: P over all ranks.
+        instances: K.
+        views: number of views of a visible and of an infrared image.
+        seed: seed of the plan.
+        rank: this process.
+        world: number of processes.
+
+    Raises:
+        ConfigError: P does not divide over the ranks.
+        DataError: fewer than P identities have both modalities, or an epoch would have no step.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[int],
+        modalities: Sequence[int],
+        *,
+        identities_per_batch: int,
+        instances: int,
+        views: tuple[int, int] = (1, 1),
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.P, self.K, self.views = identities_per_batch, instances, views
+        self.seed, self.rank, self.world = seed, rank, world
+        self.first_epoch = 0
+        self.pools = _pools(targets, modalities)
+        if self.P % world:
+            raise ConfigError(f"SOLVER.IMS_PER_BATCH: {self.P} identities a batch do not divide over {world} processes")
+        if len(self.pools) < self.P:
+            raise DataError(
+                f"the training set has {len(self.pools)} identities with both modalities, but a batch needs {self.P}: "
+                "lower SOLVER.IMS_PER_BATCH or raise DATALOADER.NUM_INSTANCE"
+            )
+        if self.steps < 1:
+            raise DataError(
+                f"{len(targets)} training images do not fill one batch of {self.P} identities x 2 x {self.K} images: "
+                "lower SOLVER.IMS_PER_BATCH"
+            )
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Batches in an epoch."""
+
+    @abstractmethod
+    def plan(self, rng: np.random.Generator) -> Iterator[list[tuple[Indices, Indices]]]:
+        """Yield at least `steps` batches, each P pairs of (K,) visible and (K,) infrared image indices."""
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        """Yield this rank's part of every batch, from `first_epoch` on without end."""
+        for epoch in itertools.count(self.first_epoch):
+            rng = np.random.default_rng([self.seed, epoch])
+            for pairs in itertools.islice(self.plan(rng), self.steps):
+                yield self._batch(pairs, rng)
+
+    def _batch(self, pairs: list[tuple[Indices, Indices]], rng: np.random.Generator) -> list[Sample]:
+        """Lay a batch out in blocks `[V1, V2, ..., I1, ...]`, each image with the seed of its augmentation."""
+        blocks = sum(self.views)
+        seeds = rng.integers(0, 2**63, size=(blocks, self.P, self.K))[:, self.rank :: self.world].reshape(blocks, -1)
+        mine = pairs[self.rank :: self.world]
+        batch = []
+        for modality, view in ((m, v) for m in (VISIBLE, INFRARED) for v in range(self.views[m])):
+            images = np.concatenate([pair[modality] for pair in mine])
+            row = seeds[len(batch) // len(images)]
+            batch += [Sample(int(i), view, int(s)) for i, s in zip(images, row, strict=True)]
+        return batch
+
+
+def _pools(targets: Sequence[int], modalities: Sequence[int]) -> list[tuple[Indices, Indices]]:
+    """Return, for each identity with both modalities, its visible and its infrared image indices."""
+    groups: dict[int, tuple[list[int], list[int]]] = {}
+    for index, (target, modality) in enumerate(zip(targets, modalities, strict=True)):
+        groups.setdefault(target, ([], []))[modality].append(index)
+    lacking = sorted(target for target, pair in groups.items() if not all(pair))
+    if lacking:
+        shown = ", ".join(map(str, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
+        logger.warning("%d training identities lack a modality and are left out: labels %s", len(lacking), shown)
+    return [(np.array(v), np.array(i)) for _, (v, i) in sorted(groups.items()) if v and i]

@@ -1,0 +1,18 @@
+"""Training augmentation of host images. Importing this package registers the transforms."""
+
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Transform, View, build_view
+from vireid_plugins.data.transforms.channels import AdaptiveGray, ChannelExchange
+from vireid_plugins.data.transforms.erasing import Erasing
+from vireid_plugins.data.transforms.geometric import Flip, PadCrop
+
+__all__ = [
+    "TRANSFORM_REGISTRY",
+    "AdaptiveGray",
+    "ChannelExchange",
+    "Erasing",
+    "Flip",
+    "PadCrop",
+    "Transform",
+    "View",
+    "build_view",
+]

@@ -1,0 +1,49 @@
+"""Random erasing (Zhong et al., AAAI 2020, arXiv 1708.04896)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from fastreid.config import CfgNode
+
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
+
+
+@TRANSFORM_REGISTRY.register()
+class Erasing:
+    """Fills a random rectangle.
+
+    Args:
+        value: colour of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded.
+        area: smallest and largest share of the image (`INPUT.REA.AREA`).
+        aspect: smallest and largest height / width (`INPUT.REA.ASPECT`), drawn evenly in the logarithm.
+    """
+
+    attempts = 100
+
+    def __init__(
+        self,
+        value: Sequence[float] = (124, 116, 104),
+        area: Sequence[float] = (0.02, 0.4),
+        aspect: Sequence[float] = (0.3, 3.33),
+    ) -> None:
+        self.value = np.rint(value).astype(np.uint8)
+        self.area, self.log_aspect = area, np.log(aspect)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "Erasing":
+        """Build from `INPUT.REA`."""
+        return cls(cfg.INPUT.REA.VALUE, cfg.INPUT.REA.AREA, cfg.INPUT.REA.ASPECT)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the image with one rectangle filled; unchanged if no drawn rectangle fits."""
+        height, width, _ = image.shape
+        for _ in range(self.attempts):
+            area = rng.uniform(*self.area) * height * width
+            aspect = np.exp(rng.uniform(*self.log_aspect))
+            h, w = round(float(np.sqrt(area * aspect))), round(float(np.sqrt(area / aspect)))
+            if h < height and w < width:
+                top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+                erased = image.copy()
+                erased[top : top + h, left : left + w] = self.value
+                return erased
+        return image

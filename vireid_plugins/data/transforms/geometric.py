@@ -1,0 +1,46 @@
+"""Flip and padded crop."""
+
+import numpy as np
+from fastreid.config import CfgNode
+
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
+
+
+@TRANSFORM_REGISTRY.register()
+class Flip:
+    """Mirrors the image left to right."""
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "Flip":
+        """Build; nothing is configured."""
+        return cls()
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the mirrored image."""
+        return image[:, ::-1]
+
+
+@TRANSFORM_REGISTRY.register()
+class PadCrop:
+    """Pads every side and crops the original size at a random place.
+
+    Args:
+        size: pixels added on each side (`INPUT.PADDING.SIZE`).
+        value: what they hold (`INPUT.PADDING.VALUE`).
+    """
+
+    def __init__(self, size: int = 10, value: int = 0) -> None:
+        self.size, self.value = size, value
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "PadCrop":
+        """Build from `INPUT.PADDING`."""
+        return cls(cfg.INPUT.PADDING.SIZE, cfg.INPUT.PADDING.VALUE)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the crop."""
+        height, width, _ = image.shape
+        padded = np.full((height + 2 * self.size, width + 2 * self.size, 3), self.value, dtype=np.uint8)
+        padded[self.size : self.size + height, self.size : self.size + width] = image
+        top, left = rng.integers(0, 2 * self.size, 2, endpoint=True)
+        return padded[top : top + height, left : left + width]

@@ -1,0 +1,57 @@
+"""The registry of attention modules and its reading from `MODEL.ATTENTION.STAGE1` .. `STAGE4`."""
+
+import re
+from dataclasses import dataclass
+
+from fastreid.config import CfgNode
+from fastreid.utils.registry import Registry
+from torch import nn
+
+from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.errors import ConfigError
+
+ATTENTION_REGISTRY = Registry("ATTENTION")
+ATTENTION_REGISTRY.__doc__ = """
+Plain modules with explicit constructors, in two call contracts.
+
+Map modules: `forward(x (B, C, H, W), modalities (B,) on the host or None) -> (B, C, H, W)`. They are plugged into any
+backbone by `MODEL.ATTENTION.STAGE2: ["NonLocal@2", "MIIM"]` (after zero-based block 2; at the end of the stage) and
+are built by `from_config(cfg, shape)`, which reads `MODEL.ATTENTION.<NAME>` and the `MapShape` of the place.
+
+Relation modules: `forward(x, maps)` with `maps` a list of earlier maps. Meta-architectures build and call them.
+"""
+
+
+@dataclass(frozen=True)
+class MapShape:
+    """Where a map module stands: `stage` 1..4, its `channels` C, and `to_last`, map height / height of the last map."""
+
+    stage: int
+    channels: int
+    to_last: int
+
+
+def build_map_modules(cfg: CfgNode, shape: MapShape, blocks: int) -> list[tuple[int, nn.Module]]:
+    """Build what `MODEL.ATTENTION.STAGE<n>` asks for.
+
+    Args:
+        cfg: the configuration.
+        shape: the place.
+        blocks: number of blocks of the stage.
+
+    Returns:
+        pairs (zero-based block it comes after, module), in the configured order.
+
+    Raises:
+        ConfigError: an unknown module, or a block the stage does not have.
+    """
+    key = f"MODEL.ATTENTION.STAGE{shape.stage}"
+    modules = []
+    for entry in cfg.MODEL.ATTENTION[f"STAGE{shape.stage}"]:
+        name, _, block = entry.partition("@")
+        require_name(key, name, registered(ATTENTION_REGISTRY))
+        if block and (not re.fullmatch(r"\d+", block) or int(block) >= blocks):
+            raise ConfigError(f"{key}: '{entry}' names a block the stage does not have; it has 0 to {blocks - 1}")
+        module = ATTENTION_REGISTRY.get(name).from_config(cfg, shape)
+        modules.append((int(block) if block else blocks - 1, module))
+    return modules

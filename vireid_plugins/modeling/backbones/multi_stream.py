@@ -1,0 +1,88 @@
+"""A backbone of stem and stages, of which the first may have a copy for each stream."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from vireid_plugins.modeling.routing import StreamSwitch
+
+
+class Stage(nn.Module):
+    """Blocks in series, with map modules (see `ATTENTION_REGISTRY`) after some of them.
+
+    Args:
+        blocks: called as `block(x)`.
+        plugged: pairs (zero-based block, map module), called as `module(x, modalities)` after that block.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], plugged: Sequence[tuple[int, nn.Module]] = ()) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.attention = nn.ModuleList(module for _, module in plugged)
+        self.after = [block for block, _ in plugged]
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to the stage's output."""
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            for after, module in zip(self.after, self.attention, strict=True):
+                if after == number:
+                    x = module(x, modalities)
+        return x
+
+
+class MultiStreamBackbone(nn.Module):
+    """Stem and four stages of any backbone that an adapter can cut.
+
+    `stem(images, modalities, views)` and `stages` (a `ModuleDict` of `stage1` .. `stage4`, called alike) may be composed
+    by a meta-architecture; `forward` is their default composition.
+
+    Args:
+        stem: the stem.
+        stages: the four stages, attention plugged in.
+        channels: channels of the maps `stem`, `stage1` .. `stage4`.
+        count: number of streams, 1, 2 or 4.
+        separate_stages: how many stages are copied with the stem.
+    """
+
+    def __init__(
+        self,
+        stem: Stage,
+        stages: Sequence[Stage],
+        channels: dict[str, int],
+        *,
+        count: int = 1,
+        separate_stages: int = 0,
+    ) -> None:
+        super().__init__()
+        self.stem = StreamSwitch(stem, count)
+        self.stages = nn.ModuleDict({
+            f"stage{n}": StreamSwitch(stage, count) if count > 1 and n <= separate_stages else stage
+            for n, stage in enumerate(stages, start=1)
+        })
+        self.channels = channels
+
+    def forward(
+        self,
+        images: Tensor,
+        modalities: Tensor | None = None,
+        views: Tensor | None = None,
+        maps: Sequence[str] = ("stage4",),
+    ) -> dict[str, Tensor]:
+        """Return the maps asked for, and compute no stage beyond the last of them.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            modalities: (B,) on the host; not needed where nothing is separate.
+            views: (B,) on the host; 0 where absent.
+            maps: names among `stem`, `stage1` .. `stage4`.
+        """
+        found: dict[str, Tensor] = {}
+        x = images
+        for name, module in (("stem", self.stem), *self.stages.items()):
+            x = module(x, modalities, views)
+            if name in maps:
+                found[name] = x
+            if len(found) == len(maps):
+                break
+        return found

@@ -1,0 +1,6 @@
+"""Heads. Importing this package registers them in fast-reid's `REID_HEADS_REGISTRY`."""
+
+from vireid_plugins.modeling.heads.branch_head import BranchHead, build_head
+from vireid_plugins.modeling.heads.projection import Projection
+
+__all__ = ["BranchHead", "Projection", "build_head"]

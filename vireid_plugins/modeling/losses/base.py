@@ -1,0 +1,105 @@
+"""The registry of losses and what they share: float32 inside autocast, scale, choice of branches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.utils.registry import Registry
+from torch import Tensor, nn
+
+from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.modeling.bundle import Branch, Bundle
+
+LOSS_REGISTRY = Registry("LOSS")
+LOSS_REGISTRY.__doc__ = """
+Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor and `from_config(cfg)`
+beside it, reads the node of `MODEL.LOSSES` it names, and is called as `loss(bundle)`; it returns a scalar, which is
+printed as `loss_<label>`, or a dict of scalars printed as `loss_<key>`. The mathematics is a pure function in the same
+file.
+"""
+
+
+class Loss(nn.Module, ABC):
+    """A term of the total loss.
+
+    Args:
+        scale: its weight.
+    """
+
+    # What it is printed as, after "loss_".
+    label: ClassVar[str]
+    # Its node under MODEL.LOSSES.
+    node: ClassVar[str]
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, cfg: CfgNode) -> "Loss":
+        """Build from `cfg.MODEL.LOSSES.<node>`."""
+
+    @abstractmethod
+    def compute(self, bundle: Bundle) -> Tensor | dict[str, Tensor]:
+        """Return the unscaled value; called with autocast off."""
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the bundle has what the loss looks at."""
+        return True
+
+    def forward(self, bundle: Bundle) -> dict[str, Tensor]:
+        """Return the scaled values by their printed names, without the "loss_" in front."""
+        with torch.autocast(bundle.targets.device.type, enabled=False):
+            value = self.compute(bundle)
+        values = value if isinstance(value, dict) else {self.label: value}
+        return {name: self.scale * term for name, term in values.items()}
+
+
+class BranchLoss(Loss):
+    """A loss on one branch at a time: the mean over the branches it is put on.
+
+    Args:
+        on: names of branches; empty is all.
+        scale: its weight.
+    """
+
+    def __init__(self, *, on: Sequence[str] = (), scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
+        self.on = tuple(on)
+
+    @abstractmethod
+    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+        """Return the value on one branch; its tensors may be half precision."""
+
+    def chosen(self, bundle: Bundle) -> list[Branch]:
+        """Return the branches of `bundle` that the loss is put on."""
+        return [branch for name, branch in bundle.branches.items() if not self.on or name in self.on]
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the bundle has one of the branches."""
+        return bool(self.chosen(bundle))
+
+    def compute(self, bundle: Bundle) -> Tensor:
+        """Return the mean over the chosen branches."""
+        return torch.stack([self.on_branch(branch, bundle.targets) for branch in self.chosen(bundle)]).mean()
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return half-precision tensors as float32, others as they are: distances in half precision are wrong by 10 %."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def build_losses(cfg: CfgNode) -> list[Loss]:
+    """Build the losses of `MODEL.LOSSES.NAME`.
+
+    Raises:
+        ConfigError: no loss has that name.
+    """
+    losses: list[Any] = []
+    for name in cfg.MODEL.LOSSES.NAME:
+        require_name("MODEL.LOSSES.NAME", name, registered(LOSS_REGISTRY))
+        losses.append(LOSS_REGISTRY.get(name).from_config(cfg))
+    return losses

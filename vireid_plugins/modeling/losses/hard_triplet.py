@@ -1,0 +1,58 @@
+"""Triplet loss with the hardest positive and negative of the batch (Hermans et al., arXiv 1703.07737, "batch hard")."""
+
+from collections.abc import Sequence
+
+import torch
+from fastreid.config import CfgNode
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.distance import euclidean
+
+
+def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
+    """Return the mean over anchors of [max d(positive) - min d(negative) + margin]_+, d Euclidean.
+
+    Anchors without a negative are left out; with none left the value is 0. An anchor is its own positive at distance 0.
+
+    Args:
+        features: (B, D).
+        targets: (B,).
+        margin: of the hinge.
+    """
+    distance = euclidean(features, features)
+    same = targets[:, None] == targets[None, :]
+    positive = distance.masked_fill(~same, 0).amax(1)
+    negative = distance.masked_fill(same, torch.finfo(distance.dtype).max).amin(1)
+    has_negative = (~same).any(1)
+    hinge = (positive - negative + margin).clamp_min(0) * has_negative
+    return hinge.sum() / has_negative.sum().clamp_min(1)
+
+
+@LOSS_REGISTRY.register()
+class HardTriplet(BranchLoss):
+    """`hard_triplet` on pooled, un-normalised features, both modalities together.
+
+    Args:
+        margin: of the hinge.
+        on: names of branches; empty is all.
+        scale: weight of the loss.
+    """
+
+    label = "triplet"
+    node = "HARD_TRIPLET"
+
+    def __init__(self, *, margin: float = 0.3, on: Sequence[str] = (), scale: float = 1.0) -> None:
+        super().__init__(on=on, scale=scale)
+        self.margin = margin
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "HardTriplet":
+        """Build from `MODEL.LOSSES.HARD_TRIPLET`."""
+        node = cfg.MODEL.LOSSES.HARD_TRIPLET
+        return cls(margin=node.MARGIN, on=node.ON, scale=node.SCALE)
+
+    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        return hard_triplet(full_precision(branch.pooled), targets, self.margin)

@@ -1,0 +1,41 @@
+"""Cross-entropy with label smoothing (Szegedy et al., CVPR 2016): mass epsilon is spread evenly over all N classes.
+
+fast-reid's `CrossEntropyLoss` spreads it over the N - 1 wrong ones and averages over rows of non-zero loss.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from fastreid.config import CfgNode
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+
+
+@LOSS_REGISTRY.register()
+class LabelSmoothCE(BranchLoss):
+    """Label-smoothed cross-entropy on the logits.
+
+    Args:
+        epsilon: smoothing mass; 0 is plain cross-entropy.
+        on: names of branches; empty is all.
+        scale: weight of the loss.
+    """
+
+    label = "ce"
+    node = "LABEL_SMOOTH_CE"
+
+    def __init__(self, *, epsilon: float = 0.1, on: Sequence[str] = (), scale: float = 1.0) -> None:
+        super().__init__(on=on, scale=scale)
+        self.epsilon = epsilon
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "LabelSmoothCE":
+        """Build from `MODEL.LOSSES.LABEL_SMOOTH_CE`."""
+        node = cfg.MODEL.LOSSES.LABEL_SMOOTH_CE
+        return cls(epsilon=node.EPSILON, on=node.ON, scale=node.SCALE)
+
+    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+        """Return the mean over the rows of `branch.logits` (B, N)."""
+        return F.cross_entropy(full_precision(branch.logits), targets, label_smoothing=self.epsilon)

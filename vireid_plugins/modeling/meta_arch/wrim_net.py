@@ -1,0 +1,85 @@
+"""WRIM-Net (ECCV 2024, arXiv 2408.10624), re-implemented from its figures and a third party's module tree.
+
+The network, its losses and what of them is stated, second-hand or our choice: docs/methods/wrim.md. The four MIIMs are
+plugged into the backbone by `MODEL.ATTENTION`; this file is the branches:
+
+    stage3 -> Q_g (auxiliary);  stage4 -> R_g, R_1 .. R_N;  R_g before the neck -> MLP -> Z
+
+    L = L_cls(R) + lambda1 L_CMKIC(Z) + lambda2 (L_cls(Q) + L_tri(Q_g))        (figure 2)
+"""
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.heads import Projection, build_head
+from vireid_plugins.modeling.heads.branch_head import as_branch
+from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
+
+
+@META_ARCH_REGISTRY.register()
+class WRIMNet(CrossModalityBaseline):
+    """WRIM-Net's main and auxiliary branches on the maps after MIIM3 (P4) and MIIM4 (P5).
+
+    The branches are called `R_g`, `R_1` ..., `Q_g`, `Q_1` ... as in the paper. The test feature is the L2-normalised
+    concatenation of the neck features of all R; the auxiliary branch is not run.
+
+    Args:
+        aux_weight: lambda2.
+        parts: see `CrossModalityBaseline` for the other arguments.
+    """
+
+    train_maps: ClassVar[tuple[str, ...]] = ("stage3", "stage4")
+
+    @configurable
+    def __init__(self, *, aux_weight: float, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.aux_weight = aux_weight
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().from_config(cfg), "aux_weight": cfg.MODEL.WRIM.AUX_WEIGHT}
+
+    @classmethod
+    def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
+        """Build one head a branch, and the MLP on R_g."""
+        node = cfg.MODEL.WRIM
+        names = {"R_g": "stage4"} | {f"R_{n}": "stage4" for n in range(1, node.PARTS + 1)}
+        if node.AUX_WEIGHT:
+            names |= {"Q_g": "stage3"} | {f"Q_{n}": "stage3" for n in range(1, node.AUX_PARTS + 1)}
+        heads = nn.ModuleDict({name: build_head(cfg, channels[map_]) for name, map_ in names.items()})
+        if cfg.MODEL.HEADS.PROJECTION_DIM:
+            heads["projection"] = Projection(channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
+        return heads
+
+    def bundles(
+        self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
+    ) -> dict[str, tuple[float, Bundle]]:
+        """Return the main bundle (R, Z) with weight 1 and the auxiliary one (Q) with weight lambda2."""
+        main = self._branches("R", maps["stage4"], targets)
+        projection = self.heads["projection"](main["R_g"].pooled) if "projection" in self.heads else None
+        found = {"": (1.0, Bundle(main, targets, modalities, views, projection))}
+        if self.aux_weight:
+            auxiliary = self._branches("Q", maps["stage3"], targets)
+            found["aux"] = (self.aux_weight, Bundle(auxiliary, targets, modalities, views))
+        return found
+
+    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+        """Return the L2-normalised concatenation of the neck features of R_g, R_1, ..., R_N."""
+        necks = [self.heads[name](part) for name, part in self._parts("R", maps["stage4"]).items()]
+        return F.normalize(torch.cat(necks, dim=1))
+
+    def _branches(self, letter: str, map_: Tensor, targets: Tensor) -> dict[str, Branch]:
+        return {name: as_branch(self.heads[name](part, targets)) for name, part in self._parts(letter, map_).items()}
+
+    def _parts(self, letter: str, map_: Tensor) -> dict[str, Tensor]:
+        """Return the whole map and its horizontal parts by branch name."""
+        parts = sum(name.startswith(f"{letter}_") for name in self.heads) - 1
+        stripes = map_.tensor_split(parts, dim=2) if parts else ()
+        return {f"{letter}_g": map_} | {f"{letter}_{n}": stripe for n, stripe in enumerate(stripes, start=1)}
