@@ -39,7 +39,16 @@ setup(
         "analysis": ANALYSIS,
         "deploy": ["onnx>=1.16", "onnxruntime>=1.18"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"],
-        "dev": [*ANALYSIS, "pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "build>=1.2",
-                "types-PyYAML", "types-tabulate", "types-tqdm"],
+        "dev": [
+            *ANALYSIS,
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "build>=1.2",
+            "types-PyYAML",
+            "types-tabulate",
+            "types-tqdm",
+        ],
     },
 )

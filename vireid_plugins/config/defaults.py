@@ -127,3 +127,5 @@ def _add_solver(cfg: CfgNode) -> None:
 def _add_test(cfg: CfgNode) -> None:
     # Names in PROTOCOLS; all are scored from one extraction, the first gives the metric that picks `model_best`.
     cfg.TEST.PROTOCOLS = []
+    # Also score random features, the floor under every number.
+    cfg.TEST.COMPARE_RANDOM = False

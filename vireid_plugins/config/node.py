@@ -19,12 +19,22 @@ from vireid_plugins.errors import ConfigError
 BASE = "_BASE_"
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads keys as they are written: YAML 1.1 takes the key `ON` of the losses for the truth value."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
 class CfgNode(FastReidNode):
     """fast-reid's `CfgNode` with three differences.
 
-    `_BASE_` may be a list of files, merged in order, so that a config is composed of a method and a data set; an unknown
-    key, a wrong type or a file that does not parse is a `ConfigError` that names the file; and the keys that exist at
-    that place are listed.
+    `_BASE_` may be a list of files, merged in order, so that a config is composed of a method and a data set. An
+    unknown key, a wrong type or a file that does not parse is a `ConfigError` that names the file. The keys that exist
+    at that place are listed.
     """
 
     def merge_from_file(self, cfg_filename: str | Path, allow_unsafe: bool = False) -> None:
@@ -92,7 +102,7 @@ def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Pat
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader: it builds no objects
     except OSError as error:
         raise ConfigError(f"config file '{file}' cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -127,5 +137,7 @@ def _unknown(walked: str, part: str, node: Any) -> str:
     names = sorted(str(name) for name in node)
     close = difflib.get_close_matches(part, names, n=1)
     hint = f" (did you mean '{walked}{close[0]}'?)" if close else ""
-    return f"unknown key '{walked}{part}'{hint}; {'under ' + walked[:-1] if walked else 'at the top'} there are " \
-           f"{', '.join(names)}"
+    return (
+        f"unknown key '{walked}{part}'{hint}; {'under ' + walked[:-1] if walked else 'at the top'} there are "
+        f"{', '.join(names)}"
+    )

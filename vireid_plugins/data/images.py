@@ -25,7 +25,7 @@ INTERPOLATIONS = {
 class Sample(NamedTuple):
     """What a sampler asks of a training set: an image, in which view, with the seed of its augmentation."""
 
-    index: int
+    image: int
     view: int
     seed: int
 
@@ -89,13 +89,13 @@ class TrainImages(Dataset[Item]):
         return len(self.items)
 
     def __getitem__(self, sample: Sample) -> Item:
-        path, _, camera = self.items[sample.index]
-        modality = self.modalities[sample.index]
+        path, _, camera = self.items[sample.image]
+        modality = self.modalities[sample.image]
         image = read_image(path, self.size, self.interpolation)
         image = self.views[modality][sample.view](image, np.random.default_rng(sample.seed))
         return Item(
             images=image,
-            targets=self.targets[sample.index],
+            targets=self.targets[sample.image],
             camids=camera,
             modalities=modality,
             views=sample.view,

@@ -17,7 +17,7 @@ from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.transforms import build_view
 from vireid_plugins.errors import ConfigError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fastreid." + __name__)
 
 
 class Epoch:
@@ -75,8 +75,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     if comm.is_main_process():
         for dataset in datasets:
             dataset.show_train()
-    views = [[build_view(cfg, names) for names in modality]
-             for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)]
+    views = [
+        [build_view(cfg, names) for names in modality]
+        for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)
+    ]
     train = TrainImages(datasets, views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
     sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
         train.targets,
@@ -91,7 +93,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader: DataLoader[Item] = DataLoader(
         train,
-        batch_sampler=sampler,  # type: ignore[arg-type]  # torch only iterates it
+        batch_sampler=sampler,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=collate_training,
         pin_memory=torch.cuda.is_available(),

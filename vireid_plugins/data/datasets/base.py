@@ -14,7 +14,7 @@ from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.root import data_root
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fastreid." + __name__)
 
 # A fast-reid item: path, identity, camera.
 DatasetItem = tuple[str, int, int]

@@ -41,6 +41,7 @@ class SYSUMM01(CrossModalityDataset):
         folder = Path(root) if (Path(root) / "exp").is_dir() else Path(root) / self.dataset_dir
         _require(folder)
         self.lists = _LISTS[train]
+        self._listings: dict[tuple[int, int], list[str]] = {}
         super().__init__(folder, self._train_items, self._query_items, self._gallery_items)
 
     @classmethod
@@ -55,8 +56,11 @@ class SYSUMM01(CrossModalityDataset):
 
     def images(self, identity: int, camera: int) -> list[str]:
         """Return the sorted paths, relative to the set's folder, of one identity in one camera; maybe none."""
-        folder = self.folder / f"cam{camera}" / f"{identity:04d}"
-        return sorted(str(file.relative_to(self.folder)) for file in folder.glob("*.jpg"))
+        key = (identity, camera)
+        if key not in self._listings:
+            folder = self.folder / f"cam{camera}" / f"{identity:04d}"
+            self._listings[key] = sorted(str(file.relative_to(self.folder)) for file in folder.glob("*.jpg"))
+        return self._listings[key]
 
     def _items(self, identities: Iterable[int], cameras: Iterable[int]) -> list[DatasetItem]:
         cameras = tuple(cameras)

@@ -35,8 +35,10 @@ class BalancedCrossModalitySampler(CrossModalitySampler):
 
     def plan(self, rng: np.random.Generator) -> Iterator[list[tuple[Indices, Indices]]]:
         """Yield the batches of one epoch."""
-        decks = [(_deck(v, n * self.K, rng), _deck(i, n * self.K, rng))
-                 for (v, i), n in zip(self.pools, self._groups, strict=True)]
+        decks = [
+            (_deck(v, n * self.K, rng), _deck(i, n * self.K, rng))
+            for (v, i), n in zip(self.pools, self._groups, strict=True)
+        ]
         left = self._groups.copy()
         for remaining in range(self.steps, 0, -1):
             # Whoever has a group for every remaining step comes first; this keeps the rest feasible. The others are

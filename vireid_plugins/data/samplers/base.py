@@ -13,7 +13,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.images import Sample
 from vireid_plugins.errors import ConfigError, DataError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fastreid." + __name__)
 Indices = npt.NDArray[np.int64]
 
 SAMPLER_REGISTRY = Registry("SAMPLER")
@@ -95,7 +95,7 @@ class CrossModalitySampler(ABC):
         blocks = sum(self.views)
         seeds = rng.integers(0, 2**63, size=(blocks, self.P, self.K))[:, self.rank :: self.world].reshape(blocks, -1)
         mine = pairs[self.rank :: self.world]
-        batch = []
+        batch: list[Sample] = []
         for modality, view in ((m, v) for m in (VISIBLE, INFRARED) for v in range(self.views[m])):
             images = np.concatenate([pair[modality] for pair in mine])
             row = seeds[len(batch) // len(images)]

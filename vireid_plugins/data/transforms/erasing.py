@@ -38,12 +38,12 @@ class Erasing:
         """Return the image with one rectangle filled; unchanged if no drawn rectangle fits."""
         height, width, _ = image.shape
         for _ in range(self.attempts):
-            area = rng.uniform(*self.area) * height * width
+            area = rng.uniform(self.area[0], self.area[1]) * height * width
             aspect = np.exp(rng.uniform(*self.log_aspect))
             h, w = round(float(np.sqrt(area * aspect))), round(float(np.sqrt(area / aspect)))
             if h < height and w < width:
                 top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-                erased = image.copy()
+                erased: Pixels = image.copy()
                 erased[top : top + h, left : left + w] = self.value
                 return erased
         return image

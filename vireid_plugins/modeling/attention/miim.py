@@ -2,10 +2,10 @@
 
 Stated by the paper: a batch norm, a compression, an attention over regions (GRI), a restoration, and the element-wise
 product with the input map. Second-hand (a third party's module tree): batch norm without affine weights, kernel and
-stride s and reduction r of the compression, 8 heads, a bias-free `qkv` and a `proj`, average pooling of keys and values,
-a linear layer and a sigmoid before the nearest upsampling. Ours: where the layer norm stands, that the pooling is 2 x 2
-on the tokens, no residual around the attention, and that the product takes the raw map. The parameter counts that follow
-(1,246,720, 1,838,080, 788,480 and 3,149,824 in ResNet-50) are exact.
+stride s and reduction r of the compression, 8 heads, a bias-free `qkv` and a `proj`, average pooling of keys and
+values, a linear layer and a sigmoid before the nearest upsampling. Ours: where the layer norm stands, that the pooling
+is 2 x 2 on the tokens, no residual around the attention, and that the product takes the raw map. The parameter counts
+that follow (1,246,720, 1,838,080, 788,480 and 3,149,824 in ResNet-50) are exact.
 """
 
 import torch.nn.functional as F
@@ -91,4 +91,5 @@ class MIIM(nn.Module):
 
     def _heads(self, tokens: Tensor) -> Tensor:
         """Rearrange (B, h, w, d) to (B, heads, h * w, d / heads)."""
-        return tokens.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = tokens.flatten(1, 2).unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)

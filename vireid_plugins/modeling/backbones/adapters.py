@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastreid.config import CfgNode
 from torch import nn
@@ -43,12 +44,11 @@ def cut(backbone: nn.Module, cfg: CfgNode) -> Cut:
 
 
 @register_adapter("build_resnet_backbone")
-def cut_resnet(backbone: nn.Module, cfg: CfgNode) -> Cut:
+def cut_resnet(backbone: Any, cfg: CfgNode) -> Cut:
     """Cut fast-reid's ResNet, with its own non-local blocks (`WITH_NL`) where it puts them."""
     require_name("MODEL.STREAMS.MAX_POOL", cfg.MODEL.STREAMS.MAX_POOL, ("fastreid", "torchvision"))
-    pool = backbone.maxpool
-    if cfg.MODEL.STREAMS.MAX_POOL == "torchvision":
-        pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+    torchvision_pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+    pool = torchvision_pool if cfg.MODEL.STREAMS.MAX_POOL == "torchvision" else backbone.maxpool
     stages = []
     for number in range(1, 5):
         blocks: list[nn.Module] = []

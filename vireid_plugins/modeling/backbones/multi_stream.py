@@ -34,8 +34,8 @@ class Stage(nn.Module):
 class MultiStreamBackbone(nn.Module):
     """Stem and four stages of any backbone that an adapter can cut.
 
-    `stem(images, modalities, views)` and `stages` (a `ModuleDict` of `stage1` .. `stage4`, called alike) may be composed
-    by a meta-architecture; `forward` is their default composition.
+    `stem(images, modalities, views)` and `stages` (a `ModuleDict` of `stage1` .. `stage4`, called alike) may be
+    composed by a meta-architecture; `forward` is their default composition.
 
     Args:
         stem: the stem.
@@ -56,10 +56,12 @@ class MultiStreamBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = StreamSwitch(stem, count)
-        self.stages = nn.ModuleDict({
-            f"stage{n}": StreamSwitch(stage, count) if count > 1 and n <= separate_stages else stage
-            for n, stage in enumerate(stages, start=1)
-        })
+        self.stages = nn.ModuleDict(
+            {
+                f"stage{n}": StreamSwitch(stage, count) if count > 1 and n <= separate_stages else stage
+                for n, stage in enumerate(stages, start=1)
+            }
+        )
         self.channels = channels
 
     def forward(

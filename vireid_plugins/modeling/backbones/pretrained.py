@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fastreid." + __name__)
 
 
 def load_pretrained(backbone: nn.Module, cfg: CfgNode) -> None:
@@ -30,8 +30,13 @@ def load_pretrained(backbone: nn.Module, cfg: CfgNode) -> None:
         raise ConfigError(f"MODEL.BACKBONE.PRETRAIN_PATH: no weight of '{source}' fits {type(backbone).__name__}")
     backbone.load_state_dict(fitting, strict=False)
     missing = [name for name in own if name not in fitting and not name.endswith("num_batches_tracked")]
-    logger.info("pretrained weights from %s: %d tensors loaded, %d of the backbone not in it%s", source, len(fitting),
-                len(missing), f" ({', '.join(missing[:5])} ...)" if missing else "")
+    logger.info(
+        "pretrained weights from %s: %d tensors loaded, %d of the backbone not in it%s",
+        source,
+        len(fitting),
+        len(missing),
+        f" ({', '.join(missing[:5])} ...)" if missing else "",
+    )
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:
@@ -48,7 +53,11 @@ def _from_torchvision(cfg: CfgNode) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights  # only here: importing all its models takes a second
 
     name = f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}"
-    if cfg.MODEL.BACKBONE.WITH_IBN or cfg.MODEL.BACKBONE.WITH_SE or cfg.MODEL.STREAMS.BACKBONE != "build_resnet_backbone":
+    if (
+        cfg.MODEL.BACKBONE.WITH_IBN
+        or cfg.MODEL.BACKBONE.WITH_SE
+        or cfg.MODEL.STREAMS.BACKBONE != "build_resnet_backbone"
+    ):
         raise ConfigError(
             "MODEL.BACKBONE.PRETRAIN: torchvision has weights for plain ResNets only; name a file in "
             "MODEL.BACKBONE.PRETRAIN_PATH, or set MODEL.BACKBONE.PRETRAIN False"

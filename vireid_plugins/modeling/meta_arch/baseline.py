@@ -4,7 +4,7 @@ Shapes: `B` images, `D` embedding, `N` classes.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from fastreid.config import CfgNode, configurable
@@ -39,6 +39,9 @@ class CrossModalityBaseline(nn.Module):
     # Maps of the backbone that training and evaluation need.
     train_maps: ClassVar[tuple[str, ...]] = ("stage4",)
     test_maps: ClassVar[tuple[str, ...]] = ("stage4",)
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    losses: nn.ModuleList
 
     @configurable
     def __init__(
@@ -86,8 +89,7 @@ class CrossModalityBaseline(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        device: torch.device = self.pixel_mean.device
-        return device
+        return self.pixel_mean.device
 
     def forward(self, batch: Mapping[str, Any] | Tensor) -> dict[str, Tensor] | Tensor:
         """Compute the losses of a training batch, or the features of any batch in evaluation."""
@@ -134,18 +136,24 @@ class CrossModalityBaseline(nn.Module):
             ConfigError: a loss applies to none.
         """
         values: dict[str, Tensor] = {}
-        for loss in self.losses:
+        for loss in cast(list[Loss], list(self.losses)):
             if not any(loss.applies(bundle) for _, bundle in bundles.values()):
                 names = [name for _, bundle in bundles.values() for name in bundle.branches]
                 raise ConfigError(
                     f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; {type(self).__name__} "
-                    f"has the branches {', '.join(names)}" + ("" if any(b.projection is not None for _, b in
-                    bundles.values()) else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
+                    f"has the branches {', '.join(names)}"
+                    + (
+                        ""
+                        if any(b.projection is not None for _, b in bundles.values())
+                        else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)"
+                    )
                 )
             for prefix, (weight, bundle) in bundles.items():
                 if loss.applies(bundle):
-                    named = {"_".join(filter(None, ("loss", prefix, key))): weight * value
-                             for key, value in loss(bundle).items()}
+                    named = {
+                        "_".join(filter(None, ("loss", prefix, key))): weight * value
+                        for key, value in loss(bundle).items()
+                    }
                     values.update(named)
         self._log_accuracy(next(iter(bundles.values()))[1])
         return values

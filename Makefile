@@ -1,0 +1,38 @@
+# make demo: see the software work.  make test: run the whole test suite.  Both make a virtual environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+export FASTREID_DATASETS := $(DEMO)/datasets
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.py constraints.txt
+	@echo "== virtual environment $(VENV) and the install (the first time this fetches torch)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps fastreid==1.4.0
+	@touch $@
+
+demo: install
+	@echo "== synthetic people in the layout of SYSU-MM01"
+	$(BIN)/python tools/make_synthetic.py SYSUMM01 --root $(DEMO)/datasets --train 160 --val 16 --test 48 --images 6
+	@echo "== WRIM-Net learns to match them (a few minutes)"
+	$(BIN)/python tools/train_net.py --config-file configs/demo/wrim.yml OUTPUT_DIR $(DEMO)/wrim
+	@echo "== rank lists"
+	$(BIN)/python tools/visualize.py rank --config-file configs/demo/wrim.yml --output $(DEMO)/rank_lists.png OUTPUT_DIR $(DEMO)/wrim
+
+test: install
+	@echo "== the test suite"
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

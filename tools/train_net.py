@@ -1,0 +1,15 @@
+"""Trains, resumes or scores a method: python tools/train_net.py --config-file configs/SYSU/wrim.yml [KEY value ...]."""
+
+from _run import run
+
+
+def main() -> None:
+    """Parse and train."""
+    import vireid_plugins.engine as engine  # first: it makes fastreid importable
+    from fastreid.engine import default_argument_parser  # isort: skip
+
+    engine.launch(engine.main, default_argument_parser().parse_args())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,8 @@
+"""The trainer on fast-reid's `DefaultTrainer`, and what it needs."""
+
+from vireid_plugins.engine.checkpoint import VireidCheckpointer
+from vireid_plugins.engine.launch import launch
+from vireid_plugins.engine.train import load_model, main, read_config, setup
+from vireid_plugins.engine.trainer import Trainer
+
+__all__ = ["Trainer", "VireidCheckpointer", "launch", "load_model", "main", "read_config", "setup"]

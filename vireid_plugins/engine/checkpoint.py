@@ -1,0 +1,89 @@
+"""Checkpoints that are written whole or not at all, load without running code, and know what they were trained on."""
+
+import logging
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.engine.hooks import PeriodicCheckpointer
+from fastreid.utils.checkpoint import Checkpointer
+
+from vireid_plugins.errors import DataError
+
+logger = logging.getLogger("fastreid." + __name__)
+
+
+class VireidCheckpointer(Checkpointer):
+    """fast-reid's checkpointer with an atomic write and a load that accepts tensors and plain values only.
+
+    Args:
+        model: the model.
+        save_dir: the output folder.
+        facts: stored beside the weights under `vireid`, see `training_facts`.
+        **others: as in fast-reid's `Checkpointer`.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, save_dir: str = "", *, facts: dict[str, Any] | None = None, **others: Any
+    ) -> None:
+        super().__init__(model, save_dir, **others)
+        self.facts = facts or {}
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write `<name>.pth` and point `last_checkpoint` at it."""
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict(), "vireid": self.facts, **kwargs}
+        data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
+        file = Path(self.save_dir) / f"{name}.pth"
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as stream:
+            torch.save(data, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+        logger.info("Saved checkpoint %s", file)
+        self.tag_last_checkpoint(file.name)
+
+    def _load_file(self, f: str) -> Any:
+        return load_checkpoint(Path(f))
+
+
+def load_checkpoint(file: Path) -> Any:
+    """Read a checkpoint to the host without running anything in it.
+
+    Raises:
+        DataError: the file is missing, torn or not a checkpoint.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"checkpoint '{file}' cannot be loaded: {error}") from None
+    if not isinstance(checkpoint, dict) or "model" not in checkpoint:
+        raise DataError(f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid")
+    return checkpoint
+
+
+def training_facts(cfg: CfgNode) -> dict[str, Any]:
+    """Return what a checkpoint says of its training."""
+    return {
+        "datasets": list(cfg.DATASETS.NAMES),
+        "num_classes": int(cfg.MODEL.HEADS.NUM_CLASSES),
+        "meta_architecture": cfg.MODEL.META_ARCHITECTURE,
+        "protocols": list(cfg.TEST.PROTOCOLS),
+    }
+
+
+class Checkpoints(PeriodicCheckpointer):
+    """fast-reid's hook, whose best metric survives a resume."""
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what is saved with every checkpoint."""
+        return {"best_metric": float(self.best_metric)}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take the best metric of the run that is resumed."""
+        self.best_metric = state["best_metric"]

@@ -1,0 +1,56 @@
+"""fast-reid's optimiser over few groups instead of one a parameter."""
+
+import inspect
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.solver.build import get_default_optimizer_params, maybe_add_freeze_layer, maybe_add_gradient_clipping
+from torch import nn
+
+from vireid_plugins.errors import ConfigError
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Build `SOLVER.OPT` with fast-reid's rules for rates and decays, parameters of equal rules in one group, fused.
+
+    fast-reid's contiguous buffer is left out: torch 2 sets gradients to None, which unhooks it, and then no weight ever
+    changes.
+
+    Raises:
+        ConfigError: torch has no optimiser of that name.
+    """
+    optimizer: Any = getattr(torch.optim, cfg.SOLVER.OPT, None)
+    if not (inspect.isclass(optimizer) and issubclass(optimizer, torch.optim.Optimizer)):
+        raise ConfigError(f"SOLVER.OPT: torch.optim has no '{cfg.SOLVER.OPT}'; use Adam, AdamW or SGD")
+    arguments: dict[str, Any] = {}
+    if cfg.SOLVER.OPT == "SGD":
+        arguments = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    if "fused" in inspect.signature(optimizer).parameters:
+        arguments["fused"] = True
+    groups = merged(
+        get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            heads_lr_factor=cfg.SOLVER.HEADS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+            freeze_layers=cfg.MODEL.FREEZE_LAYERS if cfg.SOLVER.FREEZE_ITERS > 0 else [],
+        )
+    )
+    built: torch.optim.Optimizer = maybe_add_freeze_layer(cfg, maybe_add_gradient_clipping(cfg, optimizer))(
+        groups, **arguments
+    )
+    return built
+
+
+def merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join parameter groups that differ in nothing but their parameters, in order of first appearance."""
+    joined: dict[Any, dict[str, Any]] = {}
+    for group in groups:
+        rules = {name: value for name, value in group.items() if name != "params"}
+        key = tuple(sorted(rules.items()))
+        joined.setdefault(key, {**rules, "params": []})["params"] += group["params"]
+    return list(joined.values())

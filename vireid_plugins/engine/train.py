@@ -1,0 +1,88 @@
+"""What `tools/train_net.py` does."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.engine import default_setup
+from fastreid.utils import comm
+from fastreid.utils.env import seed_all_rng
+
+from vireid_plugins.config import check_config, get_cfg
+from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
+from vireid_plugins.engine.trainer import Trainer
+from vireid_plugins.errors import ConfigError
+
+logger = logging.getLogger("fastreid." + __name__)
+
+
+def read_config(args: argparse.Namespace) -> CfgNode:
+    """Return the configuration of `--config-file` and overrides, checked.
+
+    Raises:
+        ConfigError: a key, value or name is wrong.
+    """
+    cfg = get_cfg()
+    if args.config_file:
+        args.config_file = str(resolve_config(args.config_file))
+        cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(args.opts)
+    check_config(cfg)
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"MODEL.DEVICE: '{cfg.MODEL.DEVICE}' is asked for, but torch sees no CUDA device; use cpu")
+    return cfg
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Read the configuration, open the log in the output folder and seed every generator.
+
+    Raises:
+        ConfigError: a key, value or name is wrong.
+    """
+    cfg = read_config(args)
+    default_setup(cfg, args)
+    if cfg.SEED >= 0:
+        seed_all_rng(cfg.SEED + comm.get_rank())
+    return cfg
+
+
+def main(args: argparse.Namespace) -> Any:
+    """Train, resume or only score, and return the scores of the first protocol."""
+    cfg = setup(args)
+    if args.eval_only:
+        return evaluate(cfg)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def evaluate(cfg: CfgNode) -> Any:
+    """Score `MODEL.WEIGHTS`, or the last checkpoint of the output folder."""
+    return Trainer.test(cfg, load_model(cfg))
+
+
+def load_model(cfg: CfgNode) -> Any:
+    """Build the model and fill it from `MODEL.WEIGHTS`, or from the last checkpoint of the output folder.
+
+    Raises:
+        ConfigError: there is no checkpoint.
+        DataError: the checkpoint cannot be read.
+    """
+    cfg.defrost()
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    if not cfg.MODEL.WEIGHTS:
+        tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
+        if not tag.is_file():
+            raise ConfigError(
+                f"MODEL.WEIGHTS: name a checkpoint; the output folder '{cfg.OUTPUT_DIR}' holds none either"
+            )
+        cfg.MODEL.WEIGHTS = str(tag.parent / tag.read_text().strip())
+    facts = load_checkpoint(Path(cfg.MODEL.WEIGHTS)).get("vireid", {})
+    cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
+    model = Trainer.build_model(cfg)
+    VireidCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    return model

@@ -1,0 +1,143 @@
+"""fast-reid's `DefaultTrainer` for two modalities on today's torch."""
+
+import logging
+import time
+import warnings
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.engine import DefaultTrainer, hooks
+from fastreid.modeling.meta_arch import build_model
+from fastreid.utils import comm
+from torch import nn
+
+from vireid_plugins.compat import patch_ddp
+from vireid_plugins.config import check_config
+from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
+from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, training_facts
+from vireid_plugins.engine.hooks import ProgressBar
+from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
+from vireid_plugins.evaluation import CrossModalityEvaluator
+from vireid_plugins.evaluation.protocols import require_protocols
+
+logger = logging.getLogger("fastreid." + __name__)
+
+
+class Trainer(DefaultTrainer):
+    """Trains and scores what a configuration describes.
+
+    The loop, the hooks, the writers and the evaluation loop are fast-reid's. Replaced are the loaders, the optimiser's
+    groups, the schedule, the step (autocast, float32 losses) and the checkpoints.
+
+    Args:
+        cfg: the configuration.
+
+    Raises:
+        ConfigError: a name or number is wrong, before anything is built.
+        DataError: a data set is missing or malformed.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        check_config(cfg)
+        require_protocols(cfg.TEST.PROTOCOLS)
+        patch_ddp()
+        amp = cfg.SOLVER.AMP
+        self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
+        needs_scaler = self.autocast_dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=needs_scaler)
+        with warnings.catch_warnings():
+            # fast-reid's AMPTrainer makes a scaler by a deprecated name; `run_step` does not use it.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            super().__init__(cfg)
+        self._trainer.grad_scaler = None
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Build the model; its size is logged instead of every layer."""
+        model: nn.Module = build_model(cfg)
+        millions = sum(p.numel() for p in model.parameters()) / 1e6
+        logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
+        return model
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
+        """Build the loader of `DATASETS.NAMES`."""
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> tuple[Any, int]:
+        """Build the loader of one of `DATASETS.TESTS` and the number of queries."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
+        """Build the loader and the evaluator of one of `DATASETS.TESTS`."""
+        loader, _ = cls.build_test_loader(cfg, dataset_name)
+        dataset = build_dataset(cfg, dataset_name)
+        return loader, CrossModalityEvaluator(cfg, dataset, output_dir or cfg.OUTPUT_DIR)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:
+        """Return the optimiser and no parameter wrapper."""
+        return build_optimizer(cfg, model), None
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
+        """Return the schedule, absolute in epochs."""
+        return build_lr_scheduler(cfg, optimizer, iters_per_epoch)
+
+    def build_hooks(self) -> list[Any]:
+        """Return fast-reid's hooks with our schedule and checkpoints in the place of its own, and a progress bar."""
+        fast: Any = self.checkpointer
+        self.checkpointer: Any = VireidCheckpointer(
+            fast.model,
+            fast.save_dir,
+            save_to_disk=fast.save_to_disk,
+            facts=training_facts(self.cfg),
+            grad_scaler=self.scaler,
+            **fast.checkpointables,
+        )
+        replaced = []
+        for hook in super().build_hooks():
+            if isinstance(hook, hooks.LRScheduler):
+                replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
+            elif isinstance(hook, hooks.PeriodicCheckpointer):
+                checkpoints = Checkpoints(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
+                self.checkpointer.checkpointables["checkpoints"] = checkpoints
+                replaced.append(checkpoints)
+            else:
+                replaced.append(hook)
+        return [*replaced, ProgressBar()] if comm.is_main_process() else replaced
+
+    def train(self) -> "OrderedDict[str, Any] | None":
+        """Train from where the run stands and return the last scores."""
+        if self.start_epoch >= self.max_epoch:
+            logger.info("The run has finished its %d epochs; it is only scored", self.max_epoch)
+            results: OrderedDict[str, Any] = self.test(self.cfg, self.model)
+            return results
+        if self.start_epoch:
+            self._trainer._data_loader_iter = self.data_loader.starting_at(self.start_epoch)
+        scores: OrderedDict[str, Any] | None = super().train()
+        return scores
+
+    def run_step(self) -> None:
+        """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
+        step = self._trainer
+        step.iter = self.iter
+        start = time.perf_counter()
+        batch = next(step._data_loader_iter)
+        waited = time.perf_counter() - start
+        device = self.cfg.MODEL.DEVICE.split(":")[0]
+        with torch.autocast(device, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
+            losses = self.model(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(sum(losses.values())).backward()
+        self.scaler.unscale_(self.optimizer)
+        step._write_metrics(losses, waited)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()

@@ -1,0 +1,18 @@
+"""Protocols, metrics and the evaluator."""
+
+from vireid_plugins.evaluation.evaluate import evaluate_protocol
+from vireid_plugins.evaluation.evaluator import CrossModalityEvaluator
+from vireid_plugins.evaluation.metrics import Ranking, evaluate_ranking
+from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+from vireid_plugins.evaluation.report import ProtocolResult, result_table
+
+__all__ = [
+    "PROTOCOLS",
+    "CrossModalityEvaluator",
+    "Protocol",
+    "ProtocolResult",
+    "Ranking",
+    "evaluate_protocol",
+    "evaluate_ranking",
+    "result_table",
+]

@@ -1,0 +1,82 @@
+"""Results of a protocol: mean and spread over trials, as a table and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from vireid_plugins.evaluation.metrics import Ranking
+from vireid_plugins.evaluation.protocols import Protocol
+
+RANKS = (1, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class ProtocolResult:
+    """Scores of every trial of one protocol."""
+
+    protocol: Protocol
+    rankings: list[Ranking]
+
+    @property
+    def scores(self) -> dict[str, list[float]]:
+        """Each score over the trials, in percent. With fewer than r gallery images, rank-r is the last rank."""
+        table = {f"Rank-{r}": [100 * k.cmc[min(r, len(k.cmc)) - 1] for k in self.rankings] for r in RANKS}
+        return table | {"mAP": [100 * k.mAP for k in self.rankings], "mINP": [100 * k.mINP for k in self.rankings]}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean of each score over the trials, in percent."""
+        return {name: float(np.mean(values)) for name, values in self.scores.items()}
+
+    @property
+    def counted(self) -> int:
+        """Queries that had a match: the same in every trial, since every draw holds the same identities."""
+        return self.rankings[0].counted
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything needed to know what the numbers mean."""
+        p = self.protocol
+        return {
+            "protocol": p.name,
+            "dataset": p.dataset,
+            "direction": p.direction,
+            "mode": p.mode,
+            "draw": p.draw,
+            "shots": p.shots,
+            "trials": len(self.rankings),
+            "cmc": p.cmc,
+            "drop": p.drop,
+            "queries_counted": self.counted,
+            "mean": self.means,
+            "std": {name: float(np.std(values)) for name, values in self.scores.items()},
+            "per_trial": {name: [float(value) for value in values] for name, values in self.scores.items()},
+        }
+
+
+def result_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> str:
+    """Return a table, one row a protocol, with mean and standard deviation over trials in percent.
+
+    Args:
+        results: what to print.
+        notes: one a row, for instance whose features they are; empty is no such column.
+    """
+    rows = []
+    for number, result in enumerate(results):
+        scores = result.scores
+        cells = [f"{np.mean(values):.2f} ± {np.std(values):.2f}" for values in scores.values()]
+        label = [notes[number]] if notes else []
+        rows.append([*label, result.protocol.name, *cells, len(result.rankings), result.counted, result.protocol.cmc])
+    headers = [
+        *(["features"] if notes else []),
+        "protocol",
+        *(f"Rank-{r}" for r in RANKS),
+        "mAP",
+        "mINP",
+        "trials",
+        "queries",
+        "CMC",
+    ]
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
