@@ -5,6 +5,7 @@ that one module is replaced; on a CUDA device the call goes through as it was.
 """
 
 import importlib
+import warnings
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 def _ddp(model: nn.Module, device_ids: list[int], **kwargs: Any) -> DistributedDataParallel:
     on_cuda = next(model.parameters()).is_cuda
-    return DistributedDataParallel(model, device_ids=device_ids if on_cuda else None, **kwargs)
+    with warnings.catch_warnings():
+        # The argument `broadcast_buffers`, which fast-reid passes, has a new name in newer torch.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(model, device_ids=device_ids if on_cuda else None, **kwargs)
 
 
 def patch_ddp() -> None:

@@ -22,33 +22,35 @@ def add_vireid_config(cfg: CfgNode) -> None:
 
 
 def _add_input(cfg: CfgNode) -> None:
-    # One entry a view, each a list of transforms in order; "Name@p" applies it with probability p. The names are in
-    # TRANSFORM_REGISTRY. Two visible views make a batch [V1, V2, I1].
     cfg.INPUT.VIEWS = CN()
+    # Views of a visible image, each a list of transforms in order; "Name@p" applies it with probability p. The names
+    # are in TRANSFORM_REGISTRY. Two views here and one below make a batch [V1, V2, I1].
     cfg.INPUT.VIEWS.VISIBLE = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
+    # Views of an infrared image.
     cfg.INPUT.VIEWS.INFRARED = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
-    # Erasing: share of the image's area and height/width ratio of the rectangle; INPUT.REA.VALUE fills it.
+    # Erasing: smallest and largest share of the image's area; INPUT.REA.VALUE fills the rectangle.
     cfg.INPUT.REA.AREA = [0.02, 0.4]
+    # Erasing: smallest and largest height / width of the rectangle.
     cfg.INPUT.REA.ASPECT = [0.3, 3.33]
     # PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop.
     cfg.INPUT.PADDING.VALUE = 0
-    # Probability that AdaptiveGray, having drawn luma (one of its four draws), applies it (p of CAJ).
     cfg.INPUT.ADAPTIVE_GRAY = CN()
+    # Probability that AdaptiveGray, having drawn luma (one of its four draws), applies it (p of CAJ).
     cfg.INPUT.ADAPTIVE_GRAY.LUMA_PROB = 0.5
     # Interpolation of the resize: nearest, bilinear, bicubic or lanczos.
     cfg.INPUT.INTERPOLATION = "bilinear"
 
 
 def _add_data(cfg: CfgNode) -> None:
+    cfg.DATASETS.SYSU = CN()
     # Which training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities),
     # "train" leaves the 99 validation identities out.
-    cfg.DATASETS.SYSU = CN()
     cfg.DATASETS.SYSU.TRAIN = "trainval"
 
 
 def _add_streams(cfg: CfgNode) -> None:
-    # Copies of the stem: 1 shared, 2 one a modality, 4 one a modality and view (stream = 2 * modality + view).
     cfg.MODEL.STREAMS = CN()
+    # Copies of the stem: 1 shared, 2 one a modality, 4 one a modality and view (stream = 2 * modality + view).
     cfg.MODEL.STREAMS.COUNT = 1
     # How many stages after the stem are copied with it.
     cfg.MODEL.STREAMS.SEPARATE_STAGES = 0
@@ -60,19 +62,22 @@ def _add_streams(cfg: CfgNode) -> None:
 
 
 def _add_attention(cfg: CfgNode) -> None:
-    # Map modules of ATTENTION_REGISTRY: "Name" at the end of the stage, "Name@2" after its zero-based block 2.
     cfg.MODEL.ATTENTION = CN()
+    # Map modules of ATTENTION_REGISTRY in stage 1: "Name" at its end, "Name@2" after its zero-based block 2.
     cfg.MODEL.ATTENTION.STAGE1 = []
+    # The same in stage 2.
     cfg.MODEL.ATTENTION.STAGE2 = []
+    # The same in stage 3.
     cfg.MODEL.ATTENTION.STAGE3 = []
+    # The same in stage 4.
     cfg.MODEL.ATTENTION.STAGE4 = []
-    # MIIM of WRIM-Net. REDUCTION, STRIDE and SEPARATE have one entry a stage.
+    # MIIM of WRIM-Net.
     cfg.MODEL.ATTENTION.MIIM = CN()
-    # r: channels are compressed C -> C / r.
+    # r, one a stage: channels are compressed C -> C / r.
     cfg.MODEL.ATTENTION.MIIM.REDUCTION = [2, 2, 4, 4]
-    # s: kernel and stride of the compression; empty: map size / last map size, so that all attend over one grid.
+    # s, one a stage: kernel and stride of the compression; empty: map size / last map size, so that all attend over one grid.
     cfg.MODEL.ATTENTION.MIIM.STRIDE = []
-    # Own weights for each modality.
+    # One a stage: own weights for each modality.
     cfg.MODEL.ATTENTION.MIIM.SEPARATE = [True, True, False, False]
     # Heads of the attention.
     cfg.MODEL.ATTENTION.MIIM.HEADS = 8
@@ -86,20 +91,25 @@ def _add_losses(cfg: CfgNode) -> None:
     # Output width of the MLP on the pooled feature, `bundle.projection`; 0 is no MLP.
     cfg.MODEL.HEADS.PROJECTION_DIM = 0
     losses = cfg.MODEL.LOSSES
-    # Every loss: ON names the branches it is put on (empty: all, with their mean), SCALE its weight.
     # Cross-entropy, label-smoothed.
     losses.LABEL_SMOOTH_CE = CN()
+    # Branches it is put on; empty: all, with their mean.
     losses.LABEL_SMOOTH_CE.ON = []
+    # Weight.
     losses.LABEL_SMOOTH_CE.SCALE = 1.0
-    # Mass spread over all classes.
+    # epsilon, mass spread over all classes.
     losses.LABEL_SMOOTH_CE.EPSILON = 0.1
     # Hard triplet on pooled, un-normalised features.
     losses.HARD_TRIPLET = CN()
+    # Branches it is put on; empty: all, with their mean.
     losses.HARD_TRIPLET.ON = []
+    # Weight.
     losses.HARD_TRIPLET.SCALE = 1.0
+    # Margin of the hinge.
     losses.HARD_TRIPLET.MARGIN = 0.3
-    # CMKIC of WRIM-Net, on `bundle.projection`; SCALE is lambda1.
+    # CMKIC of WRIM-Net, on `bundle.projection`.
     losses.CMKIC = CN()
+    # lambda1, weight.
     losses.CMKIC.SCALE = 1.0
     # tau.
     losses.CMKIC.TEMPERATURE = 0.1

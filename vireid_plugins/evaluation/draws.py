@@ -33,13 +33,13 @@ def load_permutations(file: Path) -> Any:
     Raises:
         DataError: the file is missing or holds something else.
     """
-    try:
-        return loadmat(file)["rand_perm_cam"]
-    except FileNotFoundError:
+    if not file.is_file():
         raise DataError(
             f"SYSU-MM01: the official gallery draws '{file}' are missing. They come from evaluation/data_split/ of the "
             "repository wuancong/SYSU-MM01; without them set TEST.PROTOCOLS to the sysu/agw/... protocols"
-        ) from None
+        )
+    try:
+        return loadmat(file)["rand_perm_cam"]
     except (KeyError, ValueError, OSError, NotImplementedError) as error:
         raise DataError(f"SYSU-MM01: '{file}' is not the official rand_perm_cam.mat: {error}") from None
 

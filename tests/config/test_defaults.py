@@ -1,0 +1,10 @@
+import re
+
+from helpers import ROOT
+
+
+def test_every_key_has_a_comment_of_its_own() -> None:
+    lines = (ROOT / "vireid_plugins" / "config" / "defaults.py").read_text().splitlines()
+    keys = [n for n, line in enumerate(lines) if re.match(r"    (cfg|losses)\.[A-Z0-9_.]+ = (?!CN)", line)]
+    assert len(keys) > 30
+    assert not [lines[n].strip() for n in keys if not lines[n - 1].strip().startswith("#")]

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from fastreid.config import get_cfg as fastreid_get_cfg
+from helpers import CONFIGS
+from vireid_plugins.config import add_vireid_config, check_config, config_path, get_cfg
+from vireid_plugins.errors import ConfigError
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_fastreid_itself_knows_the_keys_and_adding_them_twice_changes_nothing() -> None:
+    cfg = fastreid_get_cfg()
+    before = cfg.dump()
+    add_vireid_config(cfg)
+    assert cfg.MODEL.STREAMS.COUNT == 1
+    assert cfg.dump() == before
+
+
+def test_bases_are_merged_in_order_and_the_file_last(tmp_path: Path) -> None:
+    write(tmp_path, "a.yml", "SOLVER: {MAX_EPOCH: 3, BASE_LR: 0.1}\n")
+    write(tmp_path, "b.yml", "SOLVER: {MAX_EPOCH: 4}\n")
+    cfg = get_cfg()
+    cfg.merge_from_file(write(tmp_path, "c.yml", "_BASE_: [a.yml, b.yml]\nSOLVER: {STEPS: [1]}\n"))
+    assert (cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.BASE_LR, list(cfg.SOLVER.STEPS)) == (4, 0.1, [1])
+
+
+def test_the_key_on_is_not_the_truth_value(tmp_path: Path) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_file(write(tmp_path, "a.yml", "MODEL: {LOSSES: {HARD_TRIPLET: {ON: [Q_g]}}}\n"))
+    assert cfg.MODEL.LOSSES.HARD_TRIPLET.ON == ["Q_g"]
+    assert yaml.safe_load(cfg.dump())["MODEL"]["LOSSES"]["HARD_TRIPLET"]["ON"] == ["Q_g"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("MODEL: {STREMS: {COUNT: 2}}", r"a\.yml'.*unknown key 'MODEL.STREMS' \(did you mean 'MODEL.STREAMS'\?\)"),
+        ("MODEL: {STREAMS: {COUNT: two}}", r"a\.yml'.*MODEL.STREAMS.COUNT"),
+        ("SOLVER: {MAX_EPOCH: {X: 1}}", r"a\.yml'.*'SOLVER.MAX_EPOCH' is a value"),
+        ("MODEL: [", r"a\.yml' is not valid YAML"),
+        ("- 1", r"a\.yml' must hold keys and values, not list"),
+        ("_BASE_: gone.yml", r"gone\.yml' cannot be read"),
+        ("_BASE_: a.yml", r"a\.yml' is its own _BASE_"),
+        ("MODEL: !!python/object/apply:os.getcwd []", r"a\.yml' is not valid YAML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_one_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        get_cfg().merge_from_file(write(tmp_path, "a.yml", text))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["MODEL.DEVICE"], "in pairs"),
+        (["MODEL.DEVISE", "cpu"], "did you mean 'MODEL.DEVICE'"),
+        (["SOLVER.MAX_EPOCH", "ten"], "SOLVER.MAX_EPOCH"),
+        (["OUTPUT", "x"], "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*at the top there are"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        get_cfg().merge_from_list(words)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "listed"),
+    [
+        ("DATASETS.NAMES", "('SYSU',)", "SYSUMM01"),
+        ("DATASETS.TESTS", "('Market',)", "Market1501"),
+        ("MODEL.META_ARCHITECTURE", "WRIM", "WRIMNet"),
+        ("MODEL.BACKBONE.NAME", "resnet", "build_multi_stream_backbone"),
+        ("MODEL.STREAMS.BACKBONE", "resnet", "build_resnet_backbone"),
+        ("MODEL.HEADS.NAME", "Head", "BranchHead"),
+        ("SOLVER.AMP.DTYPE", "half", "bfloat16"),
+        ("SOLVER.SCHED", "Step", "MultiStepLR"),
+        ("DATASETS.SYSU.TRAIN", "all", "trainval"),
+        ("TEST.EVAL_PERIOD", "0", "at least 1"),
+        ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
+    ],
+)
+def test_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, listed: str) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path("SYSU/wrim.yml"))
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ConfigError, match=listed) as error:
+        check_config(cfg)
+    assert key in str(error.value)
+
+
+def test_fp16_on_a_cpu_is_refused() -> None:
+    cfg = get_cfg()
+    cfg.merge_from_list(["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"])
+    cfg.merge_from_list(["DATASETS.NAMES", "('SYSUMM01',)"])
+    with pytest.raises(ConfigError, match="bfloat16"):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_shipped_config_is_right(name: str) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(name))
+    check_config(cfg)
+    assert cfg.TEST.PRECISE_BN.DATASET == cfg.DATASETS.NAMES[0]
+
+
+def test_a_missing_config_lists_the_shipped_ones() -> None:
+    with pytest.raises(ConfigError, match=r"SYSU/wrim\.yml"):
+        config_path("SYSU/rwim.yml")

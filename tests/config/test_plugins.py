@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from helpers import python
+
+
+def plugin(folder: Path, source: str) -> None:
+    (folder / "stranger.py").write_text(source)
+    info = folder / "stranger-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[vireid_plugins.plugins]\nstranger = stranger\n")
+
+
+def test_a_package_with_the_entry_point_registers_when_the_config_is_made(tmp_path: Path) -> None:
+    plugin(tmp_path, "from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet\n"
+                     "class Mine(HardTriplet):\n    pass\nLOSS_REGISTRY.register(Mine)\n")  # fmt: skip
+    script = "from vireid_plugins.modeling.losses import LOSS_REGISTRY\nfrom vireid_plugins.config import get_cfg\n"
+    ran = python("-c", script + "before = 'Mine' in LOSS_REGISTRY._obj_map; get_cfg(); get_cfg()\n"
+                 "print(before, 'Mine' in LOSS_REGISTRY._obj_map)", PYTHONPATH=str(tmp_path))  # fmt: skip
+    assert ran.stdout.strip() == "False True", ran.stderr
+
+
+def test_a_broken_plug_in_is_named(tmp_path: Path) -> None:
+    plugin(tmp_path, "import nowhere_to_be_found\n")
+    ran = python("-c", "from vireid_plugins.config import get_cfg; get_cfg()", PYTHONPATH=str(tmp_path))
+    assert "InstallError: plug-in 'stranger'" in ran.stderr
+    assert "nowhere_to_be_found" in ran.stderr

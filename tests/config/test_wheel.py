@@ -1,0 +1,36 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+from helpers import CONFIGS, ROOT, python
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The content of a wheel built from this checkout, outside of it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def test_an_installed_wheel_finds_every_config(installed: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, vireid_plugins\nfrom vireid_plugins.config import config_path, get_cfg\n"
+        "print(vireid_plugins.__file__)\n"
+        "for name in sys.argv[1:]:\n    print(config_path(name)); get_cfg().merge_from_file(config_path(name))\n"
+    )
+    ran = python("-c", script, *CONFIGS, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.split()
+    assert len(lines) == 1 + len(CONFIGS)
+    assert all(line.startswith(str(installed)) for line in lines)
+
+
+def test_the_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> None:
+    modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
+    shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
+    assert shipped == modules
+    assert (installed / "vireid_plugins" / "py.typed").exists()

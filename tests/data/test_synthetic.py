@@ -1,0 +1,83 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TREE
+from PIL import Image
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.data.synthetic.person import REGIONS, SKIN, draw_person
+from vireid_plugins.errors import DataError
+from vireid_plugins.evaluation import evaluate_protocol
+
+
+def digest(folder: Path) -> str:
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".mat")
+    return hashlib.sha256(b"".join(str(f.relative_to(folder)).encode() + f.read_bytes() for f in files)).hexdigest()
+
+
+def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path) -> None:
+    size = SysuSize(train=3, val=1, test=2, images=2, height=48, width=24)
+    write_sysu(tmp_path / "a", size, seed=1, workers=1)
+    write_sysu(tmp_path / "b", size, seed=1, workers=2)
+    write_sysu(tmp_path / "c", size, seed=2, workers=2)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+
+
+def test_the_manifest_counts_the_files(tree: Path) -> None:
+    folder = tree / "SYSU-MM01"
+    manifest = json.loads((folder / "synthetic.json").read_text())
+    assert manifest["complete"]
+    for camera, count in enumerate(manifest["images_per_camera"], start=1):
+        assert len(list((folder / f"cam{camera}").glob("*/*.jpg"))) == count
+    assert sum(manifest["images_per_camera"]) == manifest["images"]
+
+
+def test_images_are_colour_and_infrared_gray(tree: Path) -> None:
+    dataset = SYSUMM01(root=str(tree))
+    for items, mode in ((dataset.query, "L"), (dataset.gallery, "RGB")):
+        with Image.open(items[0][0]) as image:
+            assert (image.mode, image.size) == (mode, (TREE.width, TREE.height))
+
+
+def test_a_smaller_tree_replaces_a_larger_one_and_foreign_files_are_never_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "SYSU-MM01"
+    write_sysu(folder, SysuSize(train=3, val=1, test=1, images=3, height=24, width=12), workers=1)
+    write_sysu(folder, SysuSize(train=2, val=1, test=1, images=1, height=24, width=12), workers=1)
+    assert {file.name for file in folder.glob("cam*/*/*")} == {"0001.jpg"}
+    foreign = tmp_path / "real"
+    foreign.mkdir()
+    (foreign / "photo.jpg").write_bytes(b"irreplaceable")
+    with pytest.raises(DataError, match="not empty and not a synthetic tree"):
+        write_sysu(foreign, SysuSize(train=1, val=1, test=1))
+    assert (foreign / "photo.jpg").read_bytes() == b"irreplaceable"
+
+
+def test_reflectance_does_not_follow_from_colour_but_the_order_within_a_garment_does() -> None:
+    people = [draw_person(np.random.default_rng(seed)) for seed in range(300)]
+    luma = np.stack([p.visible @ (0.299, 0.587, 0.114) for p in people])
+    infrared = np.stack([p.infrared for p in people])
+    clothes = [region for region in range(REGIONS) if region != SKIN]
+    for region in clothes:
+        first, second = 2 * region, 2 * region + 1
+        brighter_visible, brighter_infrared = luma[:, first] > luma[:, second], infrared[:, first] > infrared[:, second]
+        assert (brighter_visible == brighter_infrared).mean() > 0.95
+        mean_luma, mean_infrared = luma[:, [first, second]].mean(1), infrared[:, [first, second]].mean(1)
+        assert abs(np.corrcoef(mean_luma, mean_infrared)[0, 1]) < 0.2
+
+
+def test_colour_alone_fails(tmp_path: Path) -> None:
+    """Nearest neighbour on mean colour stays under twice chance."""
+    write_sysu(tmp_path / "SYSU-MM01", SysuSize(train=1, val=1, test=64, images=3, height=72, width=32))
+    dataset = SYSUMM01(root=str(tmp_path))
+    paths = [path for path, _, _ in (*dataset.query, *dataset.gallery)]
+    names = [str(Path(path).relative_to(dataset.folder)) for path in paths]
+    colours = np.stack([np.asarray(Image.open(path).convert("RGB")).mean((0, 1)) for path in paths])
+    # Cosine is scored, so the three means are set beside a constant: near in angle is then near in colour.
+    features = np.concatenate([colours, np.full((len(colours), 1), 1000.0)], axis=1)
+    chance = [evaluate_protocol(np.random.default_rng(s).standard_normal((len(paths), 64)), names,
+                                "sysu/official/all/1shot", tmp_path).means["Rank-1"] for s in range(5)]  # fmt: skip
+    colour = evaluate_protocol(features, names, "sysu/official/all/1shot", tmp_path).means["Rank-1"]
+    assert colour < 2 * np.mean(chance)

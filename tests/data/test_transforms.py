@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from helpers import small_cfg
+from vireid_plugins.data.transforms import AdaptiveGray, ChannelExchange, Erasing, Flip, PadCrop, View, build_view
+from vireid_plugins.errors import ConfigError
+
+RNG = np.random.default_rng
+
+
+def image(height: int = 24, width: int = 12) -> np.ndarray:
+    return RNG(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("transform", [Flip(), PadCrop(4), Erasing(), ChannelExchange(), AdaptiveGray()])
+def test_form_repeatability_and_an_untouched_input(transform) -> None:  # noqa: ANN001
+    source = image()
+    kept = source.copy()
+    for seed in range(20):
+        out = transform(source, RNG(seed))
+        assert out.shape == source.shape
+        assert out.dtype == np.uint8
+        np.testing.assert_array_equal(out, transform(source, RNG(seed)))
+    np.testing.assert_array_equal(source, kept)
+
+
+def test_flip_mirrors_columns() -> None:
+    np.testing.assert_array_equal(Flip()(image(), RNG(0))[:, 0], image()[:, -1])
+
+
+def test_pad_crop_shows_every_offset_and_the_value_outside() -> None:
+    source = image(6, 5)
+    padded = np.pad(source, ((2, 2), (2, 2), (0, 0)), constant_values=7)
+    windows = {padded[t : t + 6, left : left + 5].tobytes() for t in range(5) for left in range(5)}
+    drawn = {PadCrop(2, 7)(source, RNG(seed)).tobytes() for seed in range(400)}
+    assert drawn == windows
+
+
+def test_erasing_fills_one_rectangle_within_its_bounds() -> None:
+    source = np.zeros((60, 40, 3), dtype=np.uint8)
+    shares = []
+    for seed in range(200):
+        erased = (Erasing((9, 8, 7), area=(0.1, 0.3), aspect=(0.5, 2))(source, RNG(seed)) != 0).all(-1)
+        rows, columns = np.flatnonzero(erased.any(1)), np.flatnonzero(erased.any(0))
+        h, w = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert erased.sum() == h * w
+        assert 0.45 < h / w < 2.2
+        shares.append(h * w / erased.size)
+    assert 0.09 < min(shares) < 0.14
+    assert 0.26 < max(shares) < 0.31
+
+
+def test_channel_exchange_copies_each_channel_alike_often() -> None:
+    source = image()
+    counts = [0, 0, 0]
+    for seed in range(600):
+        out = ChannelExchange()(source, RNG(seed))
+        counts[next(c for c in range(3) if (out == source[..., c : c + 1]).all())] += 1
+    assert min(counts) > 150
+
+
+def test_adaptive_gray_draws_its_five_outcomes_with_their_probabilities() -> None:
+    source = image()
+    luma = np.rint(source @ np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)).astype(np.uint8)
+    counts = dict.fromkeys(("0", "1", "2", "luma", "same"), 0)
+    for seed in range(4000):
+        out = AdaptiveGray(0.5)(source, RNG(seed))
+        cases = {str(c): source[..., c] for c in range(3)} | {"luma": luma}
+        name = next((n for n, channel in cases.items() if (out == channel[..., None]).all()), "same")
+        if name == "same":
+            np.testing.assert_array_equal(out, source)
+        counts[name] += 1
+    for name, share in {"0": 0.25, "1": 0.25, "2": 0.25, "luma": 0.125, "same": 0.125}.items():
+        assert abs(counts[name] / 4000 - share) < 0.03
+
+
+def test_a_view_applies_each_step_with_its_probability() -> None:
+    class Count:
+        calls = 0
+
+        def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            self.calls += 1
+            return image
+
+    always, half, never = Count(), Count(), Count()
+    view = View([(always, 1), (half, 0.5), (never, 0)])
+    for seed in range(1000):
+        view(image(), RNG(seed))
+    assert always.calls == 1000
+    assert 430 < half.calls < 570
+    assert never.calls == 0
+
+
+def test_a_view_is_built_from_names() -> None:
+    view = build_view(small_cfg(), ["PadCrop", "Flip@0.5"])
+    assert [(type(t).__name__, p) for t, p in view.steps] == [("PadCrop", 1), ("Flip", 0.5)]
+
+
+@pytest.mark.parametrize(("entry", "message"), [("Flap", "ChannelExchange"), ("Flip@2", "between 0 and 1"),
+                                                ("Flip@x", "between 0 and 1")])  # fmt: skip
+def test_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_view(small_cfg(), [entry])

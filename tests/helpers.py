@@ -1,0 +1,54 @@
+"""What tests share: a small configuration, a hand-made batch, naive references live beside their tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import vireid_plugins  # noqa: F401  makes fastreid importable
+from vireid_plugins.config import CfgNode, config_path, get_cfg
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = [
+    "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu",
+    "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "DATALOADER.NUM_WORKERS", "0",
+    "DATALOADER.NUM_INSTANCE", "2", "SOLVER.IMS_PER_BATCH", "16", "SOLVER.WARMUP_ITERS", "0", "SOLVER.MAX_EPOCH", "1",
+    "SOLVER.CHECKPOINT_PERIOD", "1", "TEST.EVAL_PERIOD", "1", "SOLVER.AMP.ENABLED", "False", "CUDNN_BENCHMARK", "False",
+]  # fmt: skip
+CONFIGS = sorted(
+    str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").glob("*/*.yml") if "_base_" not in str(file)
+)
+
+
+def small_cfg(name: str = "SYSU/wrim.yml", *overrides: str) -> CfgNode:
+    """The shipped config `name`, shrunk."""
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(name))
+    cfg.merge_from_list([*SMALL, *overrides])
+    return cfg
+
+
+def batch(identities: int = 4, instances: int = 2, size: tuple[int, int] = (64, 32), views: tuple[int, int] = (1, 1),
+          seed: int = 0) -> dict[str, Any]:
+    """A training batch in block order with random pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = identities * instances
+    blocks = [(modality, view) for modality in (0, 1) for view in range(views[modality])]
+    return {
+        "images": torch.randint(0, 256, (rows * len(blocks), 3, *size), dtype=torch.uint8, generator=generator),
+        "targets": torch.arange(identities).repeat_interleave(instances).repeat(len(blocks)),
+        "camids": torch.ones(rows * len(blocks), dtype=torch.long),
+        "modalities": torch.tensor([m for m, _ in blocks]).repeat_interleave(rows),
+        "views": torch.tensor([v for _, v in blocks]).repeat_interleave(rows),
+        "img_paths": [f"{i}.jpg" for i in range(rows * len(blocks))],
+    }  # fmt: skip
+
+
+def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter in a process of its own."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, *args], cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=600
+    )
