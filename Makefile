@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test lint install clean
+.PHONY: demo test docs lint install clean
 
 install: $(VENV)/installed
 
@@ -29,10 +29,14 @@ test: install
 	@echo "== the test suite"
 	$(BIN)/python -m pytest
 
+docs: install
+	@echo "== the documentation, warnings are errors"
+	$(BIN)/sphinx-build -q -W docs docs/_build
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) $(DEMO) docs/_build build dist *.egg-info

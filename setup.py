@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-ANALYSIS = ["matplotlib>=3.8"]
+DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 setup(
     name="vireid_plugins",
@@ -36,16 +36,18 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "analysis": ANALYSIS,
+        "analysis": ["matplotlib>=3.8"],
         "deploy": ["onnx>=1.16", "onnxruntime>=1.18"],
-        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"],
+        "docs": DOCS,
         "dev": [
-            *ANALYSIS,
+            *DOCS,
             "pytest>=8",
-            "hypothesis>=6.100",
+            "pytest-xdist>=3.6",
             "ruff>=0.6",
             "mypy>=1.11",
             "build>=1.2",
+            "setuptools>=68",
+            "wheel",
             "types-PyYAML",
             "types-tabulate",
             "types-tqdm",

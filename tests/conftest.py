@@ -1,9 +1,14 @@
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 
+# The suite runs one process a core (pytest-xdist): more threads would only wait for each other.
+torch.set_num_threads(1)
 TREE = SysuSize(train=12, val=2, test=8, images=4, height=72, width=32)
 
 
@@ -25,3 +30,13 @@ def data_root(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """`caplog` that also hears fast-reid's logger once a trainer has stopped it from propagating."""
+    logger = logging.getLogger("fastreid")
+    logger.addHandler(caplog.handler)
+    with caplog.at_level("INFO", "fastreid"):
+        yield caplog
+    logger.removeHandler(caplog.handler)

@@ -1,11 +1,13 @@
 """What tests share: a small configuration, a hand-made batch, naive references live beside their tests."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+
 import vireid_plugins  # noqa: F401  makes fastreid importable
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 
@@ -29,8 +31,13 @@ def small_cfg(name: str = "SYSU/wrim.yml", *overrides: str) -> CfgNode:
     return cfg
 
 
-def batch(identities: int = 4, instances: int = 2, size: tuple[int, int] = (64, 32), views: tuple[int, int] = (1, 1),
-          seed: int = 0) -> dict[str, Any]:
+def batch(
+    identities: int = 4,
+    instances: int = 2,
+    size: tuple[int, int] = (64, 32),
+    views: tuple[int, int] = (1, 1),
+    seed: int = 0,
+) -> dict[str, Any]:
     """A training batch in block order with random pixels."""
     generator = torch.Generator().manual_seed(seed)
     rows = identities * instances
@@ -47,8 +54,7 @@ def batch(identities: int = 4, instances: int = 2, size: tuple[int, int] = (64, 
 
 def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     """Run this interpreter in a process of its own."""
-    import os
-
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run(
-        [sys.executable, *args], cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=600
+        [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
     )

@@ -9,6 +9,7 @@ def main() -> None:
     """Parse and write."""
     from pathlib import Path
 
+    from vireid_plugins.analysis import contact_sheet
     from vireid_plugins.data.synthetic import SysuSize, write_sysu
 
     default = SysuSize()
@@ -24,10 +25,13 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=default.height, help="pixels (default %(default)s)")
     parser.add_argument("--width", type=int, default=default.width, help="pixels (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
+    parser.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities in every camera")
     args = parser.parse_args()
     size = SysuSize(args.train, args.val, args.test, args.images, args.height, args.width)
     folder = args.root / "SYSU-MM01"
     write_sysu(folder, size, args.seed)
+    if args.contact_sheet:
+        contact_sheet(folder).save(args.contact_sheet)
     print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
 
 

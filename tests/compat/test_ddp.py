@@ -6,11 +6,12 @@ import torch.distributed as dist
 from fastreid.engine import defaults
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
 from vireid_plugins.compat import patch_ddp
 
 
 @pytest.fixture
-def _group(tmp_path: Path):  # noqa: ANN202
+def _group(tmp_path: Path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     yield
     dist.destroy_process_group()

@@ -1,9 +1,11 @@
 import collections
+import importlib
 import importlib.metadata
 import sys
 
 import pytest
 from helpers import python
+
 from vireid_plugins.compat import FASTREID_INSTALL, fastreid_import
 from vireid_plugins.errors import InstallError
 
@@ -21,9 +23,8 @@ def test_no_stub_stays_behind() -> None:
 
 
 def test_no_stub_stays_behind_when_the_import_fails() -> None:
-    with pytest.raises(RuntimeError), fastreid_import.lent_names():
-        assert sys.modules["torch._six"].string_classes == (str,)
-        raise RuntimeError
+    with pytest.raises(ModuleNotFoundError), fastreid_import.lent_names():
+        importlib.import_module("torch._six.missing")
     assert "torch._six" not in sys.modules
     assert not hasattr(collections, "Mapping")
 
@@ -56,7 +57,9 @@ def test_a_broken_fastreid_is_one_error_with_the_command() -> None:
 
 
 def test_a_command_line_prints_the_error_without_a_traceback() -> None:
-    script = "import sys; sys.modules['fastreid.solver'] = None; sys.argv = ['train_net.py']; sys.path.insert(0, 'tools')\n"
+    script = (
+        "import sys; sys.modules['fastreid.solver'] = None; sys.argv = ['train_net.py']; sys.path.insert(0, 'tools')\n"
+    )
     ran = python("-c", script + "import runpy; runpy.run_path('tools/train_net.py', run_name='__main__')")
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: fastreid 1.4.0 is installed but cannot be imported")

@@ -12,14 +12,16 @@ LOAD = (
     "from vireid_plugins.compat import torchvision_import as t\n"
     "t.import_torchvision(); print('declared', len(t._libraries))\n"
 )
-HEALTHY = "import torch\nlibrary = torch.library.Library('torchvision', 'DEF')\nlibrary.define('nms(Tensor d) -> Tensor')\n"
+HEALTHY = (
+    "import torch\nlibrary = torch.library.Library('torchvision', 'DEF')\nlibrary.define('nms(Tensor d) -> Tensor')\n"
+)
 
 
 @pytest.fixture
-def run(tmp_path: Path):  # noqa: ANN201
+def run(tmp_path: Path):
     """Import a torchvision of the given source through our import, in a process of its own."""
 
-    def import_it(source: str):  # noqa: ANN202
+    def import_it(source: str):
         (tmp_path / "torchvision").mkdir()
         (tmp_path / "torchvision" / "__init__.py").write_text(source)
         return python("-c", LOAD, str(ROOT), PYTHONPATH=str(tmp_path))
@@ -27,25 +29,25 @@ def run(tmp_path: Path):  # noqa: ANN201
     return import_it
 
 
-def test_a_healthy_torchvision_is_left_untouched(run) -> None:  # noqa: ANN001
+def test_a_healthy_torchvision_is_left_untouched(run) -> None:
     ran = run(HEALTHY)
     assert ran.stdout.strip() == "declared 0", ran.stderr
 
 
-def test_declaring_beside_a_healthy_one_would_abort_it(run) -> None:  # noqa: ANN001
+def test_declaring_beside_a_healthy_one_would_abort_it(run) -> None:
     early = "import torch\nt = torch.library.Library('torchvision', 'FRAGMENT')\nt.define('nms(Tensor d) -> Tensor')\n"
     ran = run(early + HEALTHY)
     assert ran.returncode
     assert "InstallError" in ran.stderr
 
 
-def test_a_missing_operator_is_declared(run) -> None:  # noqa: ANN001
+def test_a_missing_operator_is_declared(run) -> None:
     # What torchvision's own registration of fake kernels asks for first.
     ran = run("import torch\ntorch._C._dispatch_has_kernel_for_dispatch_key('torchvision::nms', 'Meta')\n")
     assert ran.stdout.strip() == "declared 1", ran.stderr
 
 
-def test_any_other_trouble_names_the_matching_pair(run) -> None:  # noqa: ANN001
+def test_any_other_trouble_names_the_matching_pair(run) -> None:
     ran = run("raise RuntimeError('undefined symbol')")
     assert ran.returncode
     assert "undefined symbol" in ran.stderr

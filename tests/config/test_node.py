@@ -4,6 +4,7 @@ import pytest
 import yaml
 from fastreid.config import get_cfg as fastreid_get_cfg
 from helpers import CONFIGS
+
 from vireid_plugins.config import add_vireid_config, check_config, config_path, get_cfg
 from vireid_plugins.errors import ConfigError
 
@@ -106,7 +107,7 @@ def test_every_shipped_config_is_right(name: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
     check_config(cfg)
-    assert cfg.TEST.PRECISE_BN.DATASET == cfg.DATASETS.NAMES[0]
+    assert cfg.DATASETS.NAMES[0] == cfg.TEST.PRECISE_BN.DATASET
 
 
 def test_a_missing_config_lists_the_shipped_ones() -> None:

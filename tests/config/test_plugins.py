@@ -12,11 +12,18 @@ def plugin(folder: Path, source: str) -> None:
 
 
 def test_a_package_with_the_entry_point_registers_when_the_config_is_made(tmp_path: Path) -> None:
-    plugin(tmp_path, "from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet\n"
-                     "class Mine(HardTriplet):\n    pass\nLOSS_REGISTRY.register(Mine)\n")  # fmt: skip
+    plugin(
+        tmp_path,
+        "from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet\n"
+        "class Mine(HardTriplet):\n    pass\nLOSS_REGISTRY.register(Mine)\n",
+    )
     script = "from vireid_plugins.modeling.losses import LOSS_REGISTRY\nfrom vireid_plugins.config import get_cfg\n"
-    ran = python("-c", script + "before = 'Mine' in LOSS_REGISTRY._obj_map; get_cfg(); get_cfg()\n"
-                 "print(before, 'Mine' in LOSS_REGISTRY._obj_map)", PYTHONPATH=str(tmp_path))  # fmt: skip
+    ran = python(
+        "-c",
+        script + "before = 'Mine' in LOSS_REGISTRY._obj_map; get_cfg(); get_cfg()\n"
+        "print(before, 'Mine' in LOSS_REGISTRY._obj_map)",
+        PYTHONPATH=str(tmp_path),
+    )
     assert ran.stdout.strip() == "False True", ran.stderr
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import batch, small_cfg
 from PIL import Image
+
 from vireid_plugins.data import build_test_loader, build_train_loader
 from vireid_plugins.data.batch import check_blocks
 from vireid_plugins.data.images import read_image
@@ -55,8 +56,9 @@ def test_the_test_loader_shows_every_query_and_gallery_image_once(data_root: Pat
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_broken_image_ends_training_with_the_files_name(data_root: Path, tmp_path: Path, workers: str,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_broken_image_ends_training_with_the_files_name(
+    data_root: Path, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(data_root / "SYSU-MM01", tmp_path / "SYSU-MM01")
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     loader = build_train_loader(small_cfg("SYSU/wrim.yml", "DATALOADER.NUM_WORKERS", workers))

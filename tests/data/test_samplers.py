@@ -3,6 +3,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+
 from vireid_plugins.data.samplers import (
     SAMPLER_REGISTRY,
     BalancedCrossModalitySampler,
@@ -71,7 +72,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(kind: type[CrossModalitySampl
 
 
 def test_the_papers_epoch_of_sysu() -> None:
-    """22,258 visible and 11,909 infrared images of 395 identities: 695 steps at 8 x (4 + 4), about 200 at 12 x (5 + 5)."""
+    """22,258 visible and 11,909 infrared images: 695 steps at 8 x (4 + 4), about 200 at 12 x (5 + 5)."""
     visible, infrared = [np.diff(np.linspace(0, n, 396).astype(int)) for n in (22258, 11909)]
     targets, modalities = images({i: (int(v), int(r)) for i, (v, r) in enumerate(zip(visible, infrared, strict=True))})
     agw = CrossModalityIdentitySampler(targets, modalities, identities_per_batch=8, instances=4)
@@ -88,25 +89,26 @@ def test_the_balanced_form_visits_without_replacement_and_as_often_as_it_says() 
     epoch = batches(sampler, sampler.steps)
     visits = Counter(target for batch in epoch for target in {targets[s.image] for s in batch})
     assert all(visits[i] <= groups[i] for i in visits)
-    assert sampler.steps == max(
-        t for t in range(1, 200) if sum(min(g, t) for g in groups.values()) >= 4 * t
-    )
+    assert sampler.steps == max(t for t in range(1, 200) if sum(min(g, t) for g in groups.values()) >= 4 * t)
     for identity, pair in counts.items():
         for modality in (0, 1):
             if min(pair) >= 3:
-                seen = [s.image for batch in epoch for s in batch
-                        if targets[s.image] == identity and modalities[s.image] == modality]  # fmt: skip
+                seen = [
+                    s.image
+                    for batch in epoch
+                    for s in batch
+                    if targets[s.image] == identity and modalities[s.image] == modality
+                ]
                 assert len(seen) == len(set(seen))
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_identities_without_a_modality_are_left_out_with_a_warning(
-    kind: type[CrossModalitySampler], caplog: pytest.LogCaptureFixture
+    kind: type[CrossModalitySampler], log: pytest.LogCaptureFixture
 ) -> None:
     targets, modalities = images({0: (5, 5), 1: (5, 0), 2: (0, 5), 3: (5, 5)})
-    with caplog.at_level("WARNING"):
-        sampler = kind(targets, modalities, identities_per_batch=2, instances=2)
-    assert "2 training identities lack a modality" in caplog.text
+    sampler = kind(targets, modalities, identities_per_batch=2, instances=2)
+    assert "2 training identities lack a modality" in log.text
     assert {targets[s.image] for batch in batches(sampler, 4) for s in batch} == {0, 3}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import TREE
 from PIL import Image
+
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.data.synthetic.person import REGIONS, SKIN, draw_person
@@ -77,7 +78,11 @@ def test_colour_alone_fails(tmp_path: Path) -> None:
     colours = np.stack([np.asarray(Image.open(path).convert("RGB")).mean((0, 1)) for path in paths])
     # Cosine is scored, so the three means are set beside a constant: near in angle is then near in colour.
     features = np.concatenate([colours, np.full((len(colours), 1), 1000.0)], axis=1)
-    chance = [evaluate_protocol(np.random.default_rng(s).standard_normal((len(paths), 64)), names,
-                                "sysu/official/all/1shot", tmp_path).means["Rank-1"] for s in range(5)]  # fmt: skip
+    chance = [
+        evaluate_protocol(
+            np.random.default_rng(s).standard_normal((len(paths), 64)), names, "sysu/official/all/1shot", tmp_path
+        ).means["Rank-1"]
+        for s in range(5)
+    ]
     colour = evaluate_protocol(features, names, "sysu/official/all/1shot", tmp_path).means["Rank-1"]
     assert colour < 2 * np.mean(chance)

@@ -7,6 +7,7 @@ import pytest
 from conftest import TREE
 from fastreid.data.datasets import DATASET_REGISTRY
 from scipy.io import loadmat
+
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.datasets.sysu_mm01 import read_ids
 from vireid_plugins.errors import DataError
@@ -32,8 +33,14 @@ def test_the_folder_itself_is_a_root_too(tree: Path) -> None:
 def test_a_missing_set_says_what_was_looked_for_where_it_comes_from_and_what_else_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         SYSUMM01(root=str(tmp_path))
-    for said in (str(tmp_path / "SYSU-MM01"), "cam1", "exp/test_id.txt", "wuancong/SYSU-MM01", "make_synthetic.py",
-                 "FASTREID_DATASETS"):  # fmt: skip
+    for said in (
+        str(tmp_path / "SYSU-MM01"),
+        "cam1",
+        "exp/test_id.txt",
+        "wuancong/SYSU-MM01",
+        "make_synthetic.py",
+        "FASTREID_DATASETS",
+    ):
         assert said in str(error.value)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from helpers import small_cfg
+
 from vireid_plugins.data.transforms import AdaptiveGray, ChannelExchange, Erasing, Flip, PadCrop, View, build_view
 from vireid_plugins.errors import ConfigError
 
@@ -12,7 +13,7 @@ def image(height: int = 24, width: int = 12) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transform", [Flip(), PadCrop(4), Erasing(), ChannelExchange(), AdaptiveGray()])
-def test_form_repeatability_and_an_untouched_input(transform) -> None:  # noqa: ANN001
+def test_form_repeatability_and_an_untouched_input(transform) -> None:
     source = image()
     kept = source.copy()
     for seed in range(20):
@@ -95,8 +96,9 @@ def test_a_view_is_built_from_names() -> None:
     assert [(type(t).__name__, p) for t, p in view.steps] == [("PadCrop", 1), ("Flip", 0.5)]
 
 
-@pytest.mark.parametrize(("entry", "message"), [("Flap", "ChannelExchange"), ("Flip@2", "between 0 and 1"),
-                                                ("Flip@x", "between 0 and 1")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "message"), [("Flap", "ChannelExchange"), ("Flip@2", "between 0 and 1"), ("Flip@x", "between 0 and 1")]
+)
 def test_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_view(small_cfg(), [entry])

@@ -75,7 +75,8 @@ def _add_attention(cfg: CfgNode) -> None:
     cfg.MODEL.ATTENTION.MIIM = CN()
     # r, one a stage: channels are compressed C -> C / r.
     cfg.MODEL.ATTENTION.MIIM.REDUCTION = [2, 2, 4, 4]
-    # s, one a stage: kernel and stride of the compression; empty: map size / last map size, so that all attend over one grid.
+    # s, one a stage: kernel and stride of the compression; empty: map size / last map size, so that all attend over
+    # one grid.
     cfg.MODEL.ATTENTION.MIIM.STRIDE = []
     # One a stage: own weights for each modality.
     cfg.MODEL.ATTENTION.MIIM.SEPARATE = [True, True, False, False]

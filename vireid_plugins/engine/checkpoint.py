@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.weight_file import read_weight_file
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -52,17 +52,14 @@ class VireidCheckpointer(Checkpointer):
         return load_checkpoint(Path(f))
 
 
-def load_checkpoint(file: Path) -> Any:
+def load_checkpoint(file: Path) -> dict[str, Any]:
     """Read a checkpoint to the host without running anything in it.
 
     Raises:
         DataError: the file is missing, torn or not a checkpoint.
     """
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"checkpoint '{file}' cannot be loaded: {error}") from None
-    if not isinstance(checkpoint, dict) or "model" not in checkpoint:
+    checkpoint = read_weight_file(file)
+    if "model" not in checkpoint:
         raise DataError(f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid")
     return checkpoint
 

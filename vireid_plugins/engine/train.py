@@ -2,6 +2,9 @@
 
 import argparse
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,13 @@ from fastreid.config import CfgNode
 from fastreid.engine import default_setup
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
+from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import check_config, get_cfg
 from vireid_plugins.config.paths import resolve_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
-
-logger = logging.getLogger("fastreid." + __name__)
 
 
 def read_config(args: argparse.Namespace) -> CfgNode:
@@ -44,10 +46,28 @@ def setup(args: argparse.Namespace) -> CfgNode:
         ConfigError: a key, value or name is wrong.
     """
     cfg = read_config(args)
-    default_setup(cfg, args)
+    Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+    log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
+    with quiet_console(log):
+        default_setup(cfg, args)
+    log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     if cfg.SEED >= 0:
         seed_all_rng(cfg.SEED + comm.get_rank())
     return cfg
+
+
+@contextmanager
+def quiet_console(log: logging.Logger) -> Iterator[None]:
+    """Keep all but warnings off the console inside a `with` block; files get everything."""
+    consoles = [handler for handler in log.handlers if getattr(handler, "stream", None) is sys.stdout]
+    levels = [handler.level for handler in consoles]
+    for handler in consoles:
+        handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler, level in zip(consoles, levels, strict=True):
+            handler.setLevel(level)
 
 
 def main(args: argparse.Namespace) -> Any:

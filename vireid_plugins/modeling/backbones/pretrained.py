@@ -1,7 +1,6 @@
 """ImageNet weights for a ResNet: torchvision's, or a local file."""
 
 import logging
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 
@@ -10,6 +9,7 @@ from fastreid.config import CfgNode
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling.weight_file import read_weight_file
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -18,7 +18,8 @@ def load_pretrained(backbone: nn.Module, cfg: CfgNode) -> None:
     """Fill `backbone` from `MODEL.BACKBONE.PRETRAIN_PATH`, or, where that is empty, from torchvision's weights.
 
     Raises:
-        ConfigError: the file cannot be read or does not fit, or there is no network.
+        ConfigError: no weight of the file fits, or there is no network.
+        DataError: the file cannot be read.
     """
     path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
     weights = _from_file(Path(path)) if path else _from_torchvision(cfg)
@@ -40,10 +41,7 @@ def load_pretrained(backbone: nn.Module, cfg: CfgNode) -> None:
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN_PATH: '{path}' cannot be loaded: {error}") from None
+    content = read_weight_file(path)
     for key in ("model", "state_dict"):
         content = content.get(key, content)
     return {str(name).removeprefix("module.").removeprefix("backbone."): value for name, value in content.items()}

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from fastreid.modeling.meta_arch import build_model
+from fastreid.solver import build_optimizer as fastreid_optimizer
+from helpers import batch, small_cfg
+
+from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.errors import ConfigError
+
+
+def model_of(*overrides: str) -> tuple[torch.nn.Module, object]:
+    torch.manual_seed(0)
+    cfg = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "6", *overrides)
+    return build_model(cfg).train(), cfg
+
+
+def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    losses = sum(model(batch(6, 2)).values())
+    optimizer.zero_grad()
+    losses.backward()
+    optimizer.step()
+
+
+def change(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> float:
+    return max((p - before[name]).abs().max().item() for name, p in model.named_parameters())
+
+
+def test_weights_change_with_ours_and_not_with_fastreids_contiguous_buffer() -> None:
+    for ours in (True, False):
+        model, cfg = model_of()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        step(model, build_optimizer(cfg, model) if ours else fastreid_optimizer(cfg, model)[0])
+        assert (change(model, before) > 0) is ours
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["SOLVER.OPT", "Adam"],
+        ["SOLVER.OPT", "SGD", "SOLVER.NESTEROV", "True"],
+        ["SOLVER.HEADS_LR_FACTOR", "10.0", "SOLVER.BIAS_LR_FACTOR", "2.0", "SOLVER.WEIGHT_DECAY_NORM", "0.0"],
+        ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.01"],
+    ],
+)
+def test_few_groups_and_one_fused_step_do_what_a_group_a_parameter_does(overrides: list[str]) -> None:
+    ours, cfg = model_of(*overrides)
+    plain, _ = model_of(*overrides)
+    optimizer = build_optimizer(cfg, ours)
+    reference, _ = fastreid_optimizer(cfg, plain, contiguous=False)
+    assert len(optimizer.param_groups) <= 5 < len(reference.param_groups)
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(reference.param_groups)
+    for _ in range(2):
+        step(ours, optimizer)
+        step(plain, reference)
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-4)
+
+
+def test_heads_have_a_rate_of_their_own() -> None:
+    model, cfg = model_of("SOLVER.HEADS_LR_FACTOR", "10.0")
+    rates = {id(p): group["lr"] for group in build_optimizer(cfg, model).param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert rates[id(parameter)] == pytest.approx(cfg.SOLVER.BASE_LR * (10 if name.startswith("heads") else 1))
+
+
+def test_an_unknown_optimiser_is_one_error() -> None:
+    model, cfg = model_of("SOLVER.OPT", "Adma")
+    with pytest.raises(ConfigError, match="'Adma'; use Adam"):
+        build_optimizer(cfg, model)

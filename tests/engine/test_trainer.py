@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from fastreid.evaluation import inference_on_dataset
+from fastreid.utils.env import seed_all_rng
+from helpers import batch, small_cfg
+
+from vireid_plugins.config import CfgNode
+from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.engine import Trainer
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.errors import ConfigError, DataError
+
+
+def cfg_of(folder: Path, *overrides: str, config: str = "SYSU/wrim.yml") -> CfgNode:
+    folder.mkdir(exist_ok=True)
+    return small_cfg(config, "OUTPUT_DIR", str(folder), *overrides)
+
+
+def train(cfg: CfgNode, resume: bool = False) -> Trainer:
+    seed_all_rng(0)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    trainer.scores = trainer.train()
+    return trainer
+
+
+def test_it_trains_scores_logs_and_saves(data_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "SOLVER.MAX_EPOCH", "2")
+    seed_all_rng(0)
+    trainer = Trainer(cfg)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.scores = trainer.train()
+    assert all(not torch.equal(p, before[name]) for name, p in trainer.model.named_parameters() if p.requires_grad)
+    assert {"Rank-1", "mAP", "mINP", "metric"} <= set(trainer.scores)
+    assert all(p.grad is None or p.grad.dtype == torch.float32 for p in trainer.model.parameters())
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.json").read_text().splitlines()]
+    assert any("loss_cmkic" in line and "lr" in line for line in lines)
+    assert list((tmp_path / "out").glob("events.out.tfevents.*"))
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert len(report["results"]) == 4
+    facts = load_checkpoint(tmp_path / "out" / "model_final.pth")["vireid"]
+    assert (facts["datasets"], facts["num_classes"]) == (["SYSUMM01"], 14)
+
+
+@pytest.mark.parametrize("config", ["SYSU/wrim.yml", "SYSU/one_stream.yml"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data_root: Path, tmp_path: Path, config: str) -> None:
+    whole = train(cfg_of(tmp_path / "whole", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]", config=config))
+    steps = whole.iters_per_epoch
+    # A run of two epochs that dies in its second one, after the first was saved.
+    cut = cfg_of(tmp_path / "cut", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]", config=config)
+    seed_all_rng(0)
+    dying = Trainer(cut)
+    run_step = dying.run_step
+
+    def dies() -> None:
+        if dying.iter == steps + 1:
+            raise KeyboardInterrupt
+        run_step()
+
+    dying.run_step = dies
+    with pytest.raises(KeyboardInterrupt):
+        dying.train()
+    resumed = train(cut, resume=True)
+    assert resumed.start_epoch == 1
+    for (name, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert resumed.scores["metric"] == whole.scores["metric"]
+    again = train(cut, resume=True)
+    assert again.scores["Rank-1"] == whole.scores["Rank-1"]
+
+
+def test_the_best_metric_survives_a_resume(data_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "SOLVER.MAX_EPOCH", "2")
+    trainer = Trainer(cfg)
+    checkpoints = trainer.checkpointer.checkpointables["checkpoints"]
+    checkpoints.best_metric = 77.0
+    trainer.checkpointer.save("model_0000", epoch=0)
+    other = Trainer(cfg)
+    other.resume_or_load(resume=True)
+    assert other.checkpointer.checkpointables["checkpoints"].best_metric == 77.0
+
+
+def test_bf16_autocast_on_the_cpu_changes_weights(data_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16")
+    seed_all_rng(0)
+    trainer = Trainer(cfg)
+    seen = []
+    trainer.model.backbone.stem.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    before = trainer.model.heads["R_g"].weight.detach().clone()
+    trainer.train()
+    assert torch.bfloat16 in seen
+    assert not torch.equal(trainer.model.heads["R_g"].weight, before)
+
+
+def test_the_flip_test_equals_two_explicit_passes(data_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "MODEL.HEADS.NUM_CLASSES", "6")
+    model = Trainer.build_model(cfg).eval()
+
+    class Keep:
+        def reset(self) -> None:
+            self.outputs: list[torch.Tensor] = []
+
+        def process(self, inputs: dict, outputs: torch.Tensor) -> None:
+            self.outputs.append(outputs)
+
+        def evaluate(self) -> dict:
+            return {}
+
+    class Loader(list):
+        dataset = range(4)
+
+    whole = batch(2, 1) | {"images": batch(2, 1)["images"].float()}
+    keep = Keep()
+    inference_on_dataset(model, Loader([{**whole, "images": whole["images"].clone()}]), keep, flip_test=True)
+    with torch.no_grad():
+        expected = (model(whole) + model(whole | {"images": whole["images"].flip(3)})) / 2
+    torch.testing.assert_close(keep.outputs[0], expected)
+
+
+def test_too_few_identities_end_with_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sysu(tmp_path / "SYSU-MM01", SysuSize(train=2, val=1, test=2, images=2, height=24, width=12), workers=1)
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    with pytest.raises(DataError, match="3 identities with both modalities, but a batch needs 4"):
+        Trainer(cfg_of(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["TEST.PROTOCOLS", "['sysu/all']"], "sysu/official/all/1shot"),
+        (["TEST.EVAL_PERIOD", "0"], "TEST.EVAL_PERIOD: must be at least 1"),
+        (["MODEL.META_ARCHITECTURE", "WRIM"], "WRIMNet"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_built(tmp_path: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Trainer(cfg_of(tmp_path / "out", *overrides))
+
+
+def test_precise_bn_runs_at_the_end(data_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2")
+    assert "metric" in train(cfg).scores
+
+
+def test_the_freezing_of_layers_ends_on_time(data_root: Path, tmp_path: Path) -> None:
+    steps = train(cfg_of(tmp_path / "a")).iters_per_epoch
+    frozen = cfg_of(tmp_path / "b", "MODEL.FREEZE_LAYERS", "['backbone']", "SOLVER.FREEZE_ITERS", str(steps))
+    seed_all_rng(0)
+    trainer = Trainer(frozen)
+    before = trainer.model.backbone.stem.copies[0].blocks[0].weight.detach().clone()
+    head = trainer.model.heads["R_g"].weight.detach().clone()
+    trainer.train()
+    assert torch.equal(trainer.model.backbone.stem.copies[0].blocks[0].weight, before)
+    assert not torch.equal(trainer.model.heads["R_g"].weight, head)

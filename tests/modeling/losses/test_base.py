@@ -1,0 +1,72 @@
+import pytest
+import torch
+from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
+from helpers import small_cfg
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling.losses import LOSS_REGISTRY, LabelSmoothCE, build_losses
+
+Y = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def bundle() -> Bundle:
+    torch.manual_seed(1)
+    branches = {name: Branch(torch.randn(6, 4), torch.randn(6, 4), torch.randn(6, 5)) for name in ("a", "b", "c")}
+    return Bundle(branches, Y, torch.tensor([0] * 3 + [1] * 3), torch.zeros(6))
+
+
+def by_definition(logits: torch.Tensor, epsilon: float) -> float:
+    total = 0.0
+    for row, y in zip(logits.double(), Y.tolist(), strict=True):
+        log_p = row - row.logsumexp(0)
+        total -= sum(float(log_p[n]) * ((1 - epsilon) * (n == y) + epsilon / len(row)) for n in range(len(row)))
+    return total / len(Y)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
+def test_label_smoothing_by_its_definition(epsilon: float) -> None:
+    found = LabelSmoothCE(epsilon=epsilon, on=["b"])(bundle())["ce"]
+    assert found.item() == pytest.approx(by_definition(bundle().branches["b"].logits, epsilon), rel=1e-5)
+
+
+def test_a_branch_loss_is_the_scaled_mean_over_its_branches() -> None:
+    values = {name: LabelSmoothCE(on=[name])(bundle())["ce"] for name in "abc"}
+    assert LabelSmoothCE(scale=2.0)(bundle())["ce"] == pytest.approx(2 * sum(values.values()).item() / 3)
+    chosen = LabelSmoothCE(on=["a", "c"])(bundle())["ce"]
+    assert chosen == pytest.approx((values["a"] + values["c"]).item() / 2)
+    assert not LabelSmoothCE(on=["d"]).applies(bundle())
+
+
+def test_fastreids_losses_are_chosen_by_the_same_list() -> None:
+    cfg = small_cfg(
+        "SYSU/one_stream.yml",
+        "MODEL.LOSSES.NAME",
+        "('CrossEntropyLoss', 'TripletLoss', 'CircleLoss', 'Cosface')",
+        "MODEL.LOSSES.CIRCLE.SCALE",
+        "0.5",
+    )
+    found: dict[str, float] = {}
+    for loss in build_losses(cfg):
+        found |= {name: value.item() for name, value in loss(bundle()).items()}
+    branches = bundle().branches.values()
+    expected = {
+        "cls": sum(cross_entropy_loss(b.logits, Y, 0.0) for b in branches) / 3,
+        "tri": sum(triplet_loss(b.pooled, Y, 0.3, False, False) for b in branches) / 3,
+        "circle": 0.5 * sum(pairwise_circleloss(b.pooled, Y, 0.25, 128) for b in branches) / 3,
+        "cosface": sum(pairwise_cosface(b.pooled, Y, 0.25, 128) for b in branches) / 3,
+    }
+    assert found == pytest.approx({name: value.item() for name, value in expected.items()})
+
+
+def test_an_unknown_loss_lists_what_exists() -> None:
+    with pytest.raises(ConfigError, match=r"'Triplet' does not exist; there are .*HardTriplet"):
+        build_losses(small_cfg("SYSU/wrim.yml", "MODEL.LOSSES.NAME", "('Triplet',)"))
+
+
+@pytest.mark.parametrize("name", sorted(LOSS_REGISTRY._obj_map))
+def test_every_loss_reads_a_node_that_exists(name: str) -> None:
+    loss = LOSS_REGISTRY.get(name)
+    cfg = small_cfg()
+    assert loss.node in cfg.MODEL.LOSSES
+    assert loss.from_config(cfg).scale == cfg.MODEL.LOSSES[loss.node].SCALE

@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vireid_plugins.modeling import Bundle
+from vireid_plugins.modeling.losses import CMKIC, cmkic
+
+TAU = 0.1
+
+
+def naive(z_v: Tensor, z_i: Tensor, y_v: list[int], y_i: list[int], tau: float, k_hard: int) -> float:
+    """The formula, anchor by anchor."""
+
+    def one_way(anchors: Tensor, others: Tensor, y_a: list[int], y_o: list[int]) -> float:
+        total, counted = 0.0, 0
+        for a, y in zip(anchors, y_a, strict=True):
+            s = [float(a @ o / (a.norm() * o.norm())) / tau for o in others]
+            positives = sorted(s[j] for j in range(len(s)) if y_o[j] == y)
+            negatives = sum(math.exp(s[j]) for j in range(len(s)) if y_o[j] != y)
+            if not positives:
+                continue
+            k = min(k_hard or max(1, len(positives) // 2), len(positives))
+            total -= sum(math.log(math.exp(p) / (math.exp(p) + negatives)) for p in positives[:k]) / k
+            counted += 1
+        return total / counted if counted else 0.0
+
+    return one_way(z_v, z_i, y_v, y_i) + one_way(z_i, z_v, y_i, y_v)
+
+
+def points(identities: int, instances: int, dim: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    rows = identities * instances
+    generator = torch.Generator().manual_seed(identities * 10 + instances)
+    z = torch.randn(2, rows, dim, dtype=torch.double, generator=generator)
+    return z[0], z[1], torch.arange(identities).repeat_interleave(instances)
+
+
+@pytest.mark.parametrize("k_hard", [0, 1, 2, 4, 9])
+@pytest.mark.parametrize(("identities", "instances"), [(2, 1), (3, 4), (5, 3)])
+def test_the_naive_loops(identities: int, instances: int, k_hard: int) -> None:
+    z_v, z_i, y = points(identities, instances)
+    expected = naive(z_v, z_i, y.tolist(), y.tolist(), TAU, k_hard)
+    assert cmkic(z_v, z_i, y, y, TAU, k_hard).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_uneven_identities_and_anchors_without_a_positive() -> None:
+    z_v, z_i, _ = points(3, 3)
+    y_v, y_i = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3]), torch.tensor([0, 1, 1, 1, 1, 2, 2, 4, 4])
+    expected = naive(z_v, z_i, y_v.tolist(), y_i.tolist(), TAU, 0)
+    assert cmkic(z_v, z_i, y_v, y_i, TAU).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_by_hand() -> None:
+    """Two identities at right angles, one instance each: log(1 + e^-1) in each direction at tau 1."""
+    z = torch.eye(2)
+    y = torch.tensor([0, 1])
+    assert cmkic(z, z, y, y, temperature=1.0).item() == pytest.approx(2 * math.log(1 + math.exp(-1)))
+
+
+def test_all_positives_is_supervised_contrast_across_modalities() -> None:
+    z_v, z_i, y = points(3, 4)
+    s = torch.nn.functional.normalize(z_v) @ torch.nn.functional.normalize(z_i).T / TAU
+    same = y[:, None] == y
+    lse = torch.stack(
+        [torch.cat([s[i, same[i]][j : j + 1], s[i, ~same[i]]]).logsumexp(0) for i in range(12) for j in range(4)]
+    ).view(12, 4)
+    one_way = (lse - s[same].view(12, 4)).mean()
+    both = cmkic(z_v, z_i, y, y, TAU, k_hard=4)
+    other = cmkic(z_i, z_v, y, y, TAU, k_hard=4)
+    assert both.item() == pytest.approx(other.item())
+    assert one_way < both
+
+
+def test_the_hardest_positives_cost_the_most() -> None:
+    z_v, z_i, y = points(4, 4)
+    values = [cmkic(z_v, z_i, y, y, TAU, k).item() for k in (1, 2, 3, 4)]
+    assert values == sorted(values, reverse=True)
+
+
+def test_one_identity_is_zero_with_a_zero_gradient() -> None:
+    z_v, z_i, _ = points(2, 3)
+    y = torch.zeros(6, dtype=torch.long)
+    z_v.requires_grad_()
+    value = cmkic(z_v, z_i, y, y)
+    value.backward()
+    assert value.item() == 0
+    assert z_v.grad is not None
+    assert torch.equal(z_v.grad, torch.zeros_like(z_v))
+
+
+def test_perfectly_separated_is_near_zero_and_collapsed_is_the_logarithm_of_the_crowd() -> None:
+    y = torch.arange(4).repeat_interleave(3)
+    apart = torch.eye(4).repeat_interleave(3, 0)
+    assert cmkic(apart, apart, y, y).item() < 1e-2
+    together = torch.ones(12, 5)
+    assert cmkic(together, together, y, y).item() == pytest.approx(2 * math.log(1 + 9))
+
+
+def test_gradients() -> None:
+    z_v, z_i, y = points(3, 2, 4)
+    assert torch.autograd.gradcheck(lambda a, b: cmkic(a, b, y, y, 0.5), (z_v.requires_grad_(), z_i.requires_grad_()))
+
+
+def test_the_module_splits_by_modality_and_runs_in_float32_under_autocast() -> None:
+    z_v, z_i, y = points(3, 2)
+    z = torch.cat([z_v, z_i]).float()
+    modalities = torch.tensor([0] * 6 + [1] * 6)
+    bundle = Bundle({}, y.repeat(2), modalities, torch.zeros(12), z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = CMKIC(scale=3.0)(bundle)
+    assert found["cmkic"].dtype == torch.float32
+    assert found["cmkic"].item() == pytest.approx(3 * naive(z_v, z_i, y.tolist(), y.tolist(), 0.1, 0), rel=1e-5)
+    half = Bundle({}, y.repeat(2), modalities, torch.zeros(12), z.bfloat16())
+    assert CMKIC()(half)["cmkic"].dtype == torch.float32
+    assert not CMKIC().applies(Bundle({}, y, modalities, modalities))

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from torch import Tensor
+
+from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling.losses import HardTriplet, hard_triplet
+
+
+def naive(x: Tensor, y: list[int], margin: float) -> float:
+    values = []
+    for i in range(len(y)):
+        positives = [float((x[i] - x[j]).norm()) for j in range(len(y)) if y[j] == y[i]]
+        negatives = [float((x[i] - x[j]).norm()) for j in range(len(y)) if y[j] != y[i]]
+        if negatives:
+            values.append(max(0.0, max(positives) - min(negatives) + margin))
+    return sum(values) / len(values) if values else 0.0
+
+
+def test_by_hand() -> None:
+    """Points 0 and 1 of one identity, 3 and 4 of another on a line: hinges 1-3+m, 1-2+m, 1-2+m, 1-3+m."""
+    x = torch.tensor([[0.0], [1.0], [3.0], [4.0]])
+    assert hard_triplet(x, torch.tensor([0, 0, 1, 1]), 1.5).item() == pytest.approx(0.25)
+    assert hard_triplet(x, torch.tensor([0, 0, 1, 1]), 0.3).item() == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_naive_loops(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(14, 5, dtype=torch.double, generator=generator)
+    y = torch.randint(0, 5, (14,), generator=generator)
+    assert hard_triplet(x, y, 0.3).item() == pytest.approx(naive(x, y.tolist(), 0.3), rel=1e-9)
+
+
+def test_collapsed_features_give_the_margin_and_a_finite_gradient() -> None:
+    x = torch.ones(8, 16, requires_grad=True)
+    value = hard_triplet(x, torch.arange(4).repeat(2), 0.3)
+    value.backward()
+    assert value.item() == pytest.approx(0.3)
+    assert torch.isfinite(x.grad).all()
+
+
+def test_one_identity_is_zero() -> None:
+    x = torch.randn(4, 3, requires_grad=True)
+    value = hard_triplet(x, torch.zeros(4), 0.3)
+    value.backward()
+    assert value.item() == 0
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_gradients() -> None:
+    x = torch.randn(8, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: hard_triplet(x, torch.arange(4).repeat(2), 2.0), x)
+
+
+def test_distances_are_right_in_float32_where_half_precision_is_not() -> None:
+    """Two nearly equal rows far from the origin: the expansion x^2 + y^2 - 2xy would lose their distance."""
+    x = torch.full((2, 2048), 3.0)
+    x[1, 0] += 0.01
+    assert hard_triplet(x, torch.tensor([0, 1]), 1.0).item() == pytest.approx(0.99, abs=1e-6)
+    branch = Branch(x, x, x)
+    bundle = Bundle({"global": branch}, torch.tensor([0, 1]), torch.tensor([0, 1]), torch.zeros(2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = HardTriplet(margin=1.0)(bundle)["triplet"]
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(0.99, abs=1e-6)

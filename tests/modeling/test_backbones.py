@@ -1,0 +1,142 @@
+import pytest
+import torch
+from fastreid.modeling.backbones import build_backbone
+from helpers import small_cfg
+
+from vireid_plugins.config import CfgNode
+from vireid_plugins.errors import ConfigError, UserError
+from vireid_plugins.modeling.backbones import build_multi_stream_backbone
+
+MAPS = ("stem", "stage1", "stage2", "stage3", "stage4")
+
+
+def cfg_of(*overrides: str) -> CfgNode:
+    return small_cfg("SYSU/one_stream.yml", *overrides)
+
+
+def stock(cfg: CfgNode) -> torch.nn.Module:
+    cfg = cfg.clone()
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_backbone"
+    torch.manual_seed(0)
+    return build_backbone(cfg)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.WITH_NL", "True"],
+        ["MODEL.BACKBONE.WITH_IBN", "True", "MODEL.BACKBONE.WITH_SE", "True"],
+    ],
+)
+def test_one_stream_is_fastreids_own_network(overrides: list[str]) -> None:
+    cfg = cfg_of(*overrides)
+    expected = stock(cfg).eval()
+    torch.manual_seed(0)
+    backbone = build_backbone(cfg).eval()
+    images = torch.randn(2, 3, 64, 32)
+    torch.testing.assert_close(backbone(images)["stage4"], expected(images))
+    assert sum(p.numel() for p in backbone.parameters()) == sum(p.numel() for p in expected.parameters())
+
+
+@pytest.mark.parametrize(("count", "separate"), [(1, 0), (2, 0), (2, 1), (2, 4), (4, 0), (4, 2)])
+def test_only_stem_and_separate_stages_are_copied(count: int, separate: int) -> None:
+    cfg = cfg_of("MODEL.STREAMS.COUNT", str(count), "MODEL.STREAMS.SEPARATE_STAGES", str(separate))
+    plain = build_multi_stream_backbone(cfg_of())
+    sizes = [sum(p.numel() for p in part.parameters()) for part in (plain.stem, *plain.stages.values())]
+    backbone = build_backbone(cfg)
+    expected = sum(sizes) + (count - 1) * sum(sizes[: separate + 1])
+    assert sum(p.numel() for p in backbone.parameters()) == expected
+
+
+@pytest.mark.parametrize(("name", "count"), [("build_dual_stream_backbone", 2), ("build_quadruple_stream_backbone", 4)])
+def test_presets(name: str, count: int) -> None:
+    assert len(build_backbone(cfg_of("MODEL.BACKBONE.NAME", name)).stem.copies) == count
+
+
+def test_two_equal_streams_compute_what_one_does_and_any_mix_is_valid() -> None:
+    torch.manual_seed(0)
+    one = build_backbone(cfg_of()).eval()
+    torch.manual_seed(0)
+    two = build_backbone(cfg_of("MODEL.STREAMS.COUNT", "2")).eval()
+    images, modalities = torch.randn(5, 3, 64, 32), torch.tensor([1, 0, 1, 0, 0])
+    torch.testing.assert_close(two(images, modalities)["stage4"], one(images)["stage4"])
+    torch.testing.assert_close(two(images[:1], modalities[:1])["stage4"], one(images[:1])["stage4"])
+    two.stem.copies[1].blocks[0].weight.data.zero_()
+    changed = two(images, modalities)["stage4"] - one(images)["stage4"]
+    assert (changed.flatten(1).abs().amax(1) > 0).tolist() == [True, False, True, False, False]
+
+
+def test_the_maps_asked_for_are_returned_and_nothing_beyond_is_run() -> None:
+    backbone = build_backbone(cfg_of()).eval()
+    backbone.stages["stage3"].register_forward_hook(lambda *_: pytest.fail("stage3 was not asked for"))
+    maps = backbone(torch.randn(1, 3, 64, 32), maps=("stem", "stage2"))
+    assert list(maps) == ["stem", "stage2"]
+
+
+def test_channels_and_shapes_are_found_not_typed() -> None:
+    backbone = build_backbone(cfg_of("MODEL.BACKBONE.DEPTH", "50x")).eval()
+    assert backbone.channels == dict(zip(MAPS, (64, 256, 512, 1024, 2048), strict=True))
+    maps = backbone(torch.randn(1, 3, 64, 32), maps=MAPS)
+    assert {name: m.shape[1] for name, m in maps.items()} == backbone.channels
+
+
+def test_the_max_pool_follows_the_source_of_the_weights() -> None:
+    torch.manual_seed(0)
+    ours = build_backbone(cfg_of("MODEL.STREAMS.MAX_POOL", "fastreid")).eval()
+    torch.manual_seed(0)
+    padded = build_backbone(cfg_of("MODEL.STREAMS.MAX_POOL", "torchvision")).eval()
+    images = torch.randn(2, 3, 64, 32)
+    conv = images
+    for layer in list(ours.stem.copies[0].blocks)[:3]:
+        conv = layer(conv)
+    reference = torch.nn.functional.max_pool2d(conv, 3, 2, padding=1)
+    torch.testing.assert_close(padded(images, maps=("stem",))["stem"], reference)
+    assert not torch.allclose(ours(images)["stage4"], padded(images)["stage4"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["MODEL.STREAMS.BACKBONE", "build_osnet_backbone"], "build_resnet_backbone"),
+        (["MODEL.STREAMS.COUNT", "3"], "1, 2, 4"),
+        (["MODEL.STREAMS.SEPARATE_STAGES", "5"], "0 to 4"),
+        (["MODEL.STREAMS.MAX_POOL", "padded"], "torchvision"),
+        (["MODEL.ATTENTION.STAGE2", "['MIM']"], "MIIM"),
+        (["MODEL.ATTENTION.STAGE2", "['MIIM@2']"], "0 to 1"),
+        (["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "gone.pth"], r"gone\.pth"),
+    ],
+)
+def test_what_is_wrong_is_one_error(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_backbone(cfg_of(*overrides))
+
+
+def test_weights_of_a_local_file_reach_every_stream(tmp_path) -> None:
+    source = stock(cfg_of())
+    state = {f"module.{name}": value for name, value in source.state_dict().items()} | {
+        "module.fc.weight": torch.ones(2)
+    }
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    cfg = cfg_of(
+        "MODEL.BACKBONE.PRETRAIN",
+        "True",
+        "MODEL.BACKBONE.PRETRAIN_PATH",
+        str(tmp_path / "weights.pth"),
+        "MODEL.STREAMS.COUNT",
+        "2",
+    )
+    torch.manual_seed(9)
+    backbone = build_backbone(cfg)
+    for copy in backbone.stem.copies:
+        assert torch.equal(copy.blocks[0].weight, source.conv1.weight)
+    assert torch.equal(backbone.stages["stage4"].blocks[1].conv2.weight, source.layer4[1].conv2.weight)
+
+
+def test_without_a_network_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    with pytest.raises(ConfigError, match=r"cannot be fetched.*PRETRAIN_PATH.*PRETRAIN False"):
+        build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
