@@ -45,3 +45,8 @@ def test_what_is_no_checkpoint_is_named_and_runs_nothing(
     with pytest.raises(DataError, match=r"model\.pth"):
         load_checkpoint(file)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.pth' does not exist \(MODEL.WEIGHTS"):
+        VireidCheckpointer(nn.Linear(2, 2), str(tmp_path)).load("gone.pth")

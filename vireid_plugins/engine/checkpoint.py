@@ -48,6 +48,16 @@ class VireidCheckpointer(Checkpointer):
         logger.info("Saved checkpoint %s", file)
         self.tag_last_checkpoint(file.name)
 
+    def load(self, path: str, checkpointables: list[str] | None = None) -> Any:
+        """Fill the model, and the named or all other parts, from a checkpoint; an empty path is none.
+
+        Raises:
+            DataError: the file is missing, torn or not a checkpoint.
+        """
+        if path and not Path(path).is_file():
+            raise DataError(f"checkpoint '{path}' does not exist (MODEL.WEIGHTS or {self.save_dir}/last_checkpoint)")
+        return super().load(path, checkpointables)
+
     def _load_file(self, f: str) -> Any:
         return load_checkpoint(Path(f))
 

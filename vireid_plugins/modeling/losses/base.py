@@ -14,10 +14,9 @@ from vireid_plugins.modeling.bundle import Branch, Bundle
 
 LOSS_REGISTRY = Registry("LOSS")
 LOSS_REGISTRY.__doc__ = """
-Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor and `from_config(cfg)`
-beside it, reads the node of `MODEL.LOSSES` it names, and is called as `loss(bundle)`; it returns a scalar, which is
-printed as `loss_<label>`, or a dict of scalars printed as `loss_<key>`. The mathematics is a pure function in the same
-file.
+Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor, which `from_config(cfg)`
+fills from the node of `MODEL.LOSSES` that the class names. `compute(bundle)` returns a scalar, printed as `loss_<label>`,
+or a dict of scalars, printed as `loss_<key>`. The mathematics is a pure function in the same file.
 """
 
 
@@ -38,9 +37,9 @@ class Loss(nn.Module, ABC):
         self.scale = scale
 
     @classmethod
-    @abstractmethod
     def from_config(cls, cfg: CfgNode) -> "Loss":
-        """Build from `cfg.MODEL.LOSSES.<node>`."""
+        """Build from `MODEL.LOSSES.<node>`, whose keys in lower case are the constructor's keywords."""
+        return cls(**{key.lower(): value for key, value in cfg.MODEL.LOSSES[cls.node].items()})
 
     @abstractmethod
     def compute(self, bundle: Bundle) -> Tensor | dict[str, Tensor]:

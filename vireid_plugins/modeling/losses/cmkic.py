@@ -12,7 +12,6 @@ N(i) its other-identity samples.
 
 import torch
 import torch.nn.functional as F
-from fastreid.config import CfgNode
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Bundle
@@ -83,12 +82,6 @@ class CMKIC(Loss):
     def __init__(self, *, temperature: float = 0.1, k_hard: int = 0, scale: float = 1.0) -> None:
         super().__init__(scale=scale)
         self.temperature, self.k_hard = temperature, k_hard
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "CMKIC":
-        """Build from `MODEL.LOSSES.CMKIC`."""
-        node = cfg.MODEL.LOSSES.CMKIC
-        return cls(temperature=node.TEMPERATURE, k_hard=node.K_HARD, scale=node.SCALE)
 
     def applies(self, bundle: Bundle) -> bool:
         """Say whether the bundle has a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""

@@ -1,7 +1,7 @@
 """fast-reid's own four losses under their own names and keys, so that `MODEL.LOSSES.NAME` lists all alike."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 from fastreid.config import CfgNode
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
@@ -11,68 +11,61 @@ from vireid_plugins.modeling.bundle import Branch
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 
 
-class _FastReidLoss(BranchLoss):
-    """A function of fast-reid with the arguments its own `Baseline` gives it; on all branches."""
+class FastReidLoss(BranchLoss):
+    """A function of fast-reid on every branch, with the arguments that its own `Baseline` gives it.
 
-    # Tensor of a `Branch` it looks at.
-    takes: str
+    Args:
+        arguments: what the function takes after features or logits and targets.
+        scale: weight of the loss.
+    """
 
-    def __init__(self, function: Callable[..., Tensor], arguments: list[Any], scale: float = 1.0) -> None:
+    function: ClassVar[Callable[..., Tensor]]
+    # The tensor of a `Branch` that the function looks at, and the keys of its further arguments.
+    takes: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]]
+
+    def __init__(self, arguments: list[float], scale: float = 1.0) -> None:
         super().__init__(scale=scale)
-        self.function, self.arguments = function, arguments
+        self.arguments = arguments
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "FastReidLoss":
+        """Build from fast-reid's node."""
+        node = cfg.MODEL.LOSSES[cls.node]
+        return cls([node[key] for key in cls.keys], node.SCALE)
 
     def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
         """Return fast-reid's value."""
-        return self.function(full_precision(getattr(branch, self.takes)), targets, *self.arguments)
+        return type(self).function(full_precision(getattr(branch, self.takes)), targets, *self.arguments)
 
 
 @LOSS_REGISTRY.register()
-class CrossEntropyLoss(_FastReidLoss):
+class CrossEntropyLoss(FastReidLoss):
     """fast-reid's cross-entropy (`MODEL.LOSSES.CE`)."""
 
-    label, node, takes = "cls", "CE", "logits"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "CrossEntropyLoss":
-        """Build from `MODEL.LOSSES.CE`."""
-        node = cfg.MODEL.LOSSES.CE
-        return cls(cross_entropy_loss, [node.EPSILON, node.ALPHA], node.SCALE)
+    label, node, takes, keys = "cls", "CE", "logits", ("EPSILON", "ALPHA")
+    function = staticmethod(cross_entropy_loss)
 
 
 @LOSS_REGISTRY.register()
-class TripletLoss(_FastReidLoss):
+class TripletLoss(FastReidLoss):
     """fast-reid's triplet loss (`MODEL.LOSSES.TRI`)."""
 
-    label, node, takes = "tri", "TRI", "pooled"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "TripletLoss":
-        """Build from `MODEL.LOSSES.TRI`."""
-        node = cfg.MODEL.LOSSES.TRI
-        return cls(triplet_loss, [node.MARGIN, node.NORM_FEAT, node.HARD_MINING], node.SCALE)
+    label, node, takes, keys = "tri", "TRI", "pooled", ("MARGIN", "NORM_FEAT", "HARD_MINING")
+    function = staticmethod(triplet_loss)
 
 
 @LOSS_REGISTRY.register()
-class CircleLoss(_FastReidLoss):
+class CircleLoss(FastReidLoss):
     """fast-reid's circle loss (`MODEL.LOSSES.CIRCLE`)."""
 
-    label, node, takes = "circle", "CIRCLE", "pooled"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "CircleLoss":
-        """Build from `MODEL.LOSSES.CIRCLE`."""
-        node = cfg.MODEL.LOSSES.CIRCLE
-        return cls(pairwise_circleloss, [node.MARGIN, node.GAMMA], node.SCALE)
+    label, node, takes, keys = "circle", "CIRCLE", "pooled", ("MARGIN", "GAMMA")
+    function = staticmethod(pairwise_circleloss)
 
 
 @LOSS_REGISTRY.register()
-class Cosface(_FastReidLoss):
+class Cosface(FastReidLoss):
     """fast-reid's pairwise cosine loss (`MODEL.LOSSES.COSFACE`)."""
 
-    label, node, takes = "cosface", "COSFACE", "pooled"
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "Cosface":
-        """Build from `MODEL.LOSSES.COSFACE`."""
-        node = cfg.MODEL.LOSSES.COSFACE
-        return cls(pairwise_cosface, [node.MARGIN, node.GAMMA], node.SCALE)
+    label, node, takes, keys = "cosface", "COSFACE", "pooled", ("MARGIN", "GAMMA")
+    function = staticmethod(pairwise_cosface)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from fastreid.config import CfgNode
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch
@@ -46,12 +45,6 @@ class HardTriplet(BranchLoss):
     def __init__(self, *, margin: float = 0.3, on: Sequence[str] = (), scale: float = 1.0) -> None:
         super().__init__(on=on, scale=scale)
         self.margin = margin
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "HardTriplet":
-        """Build from `MODEL.LOSSES.HARD_TRIPLET`."""
-        node = cfg.MODEL.LOSSES.HARD_TRIPLET
-        return cls(margin=node.MARGIN, on=node.ON, scale=node.SCALE)
 
     def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""

@@ -6,7 +6,6 @@ fast-reid's `CrossEntropyLoss` spreads it over the N - 1 wrong ones and averages
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from fastreid.config import CfgNode
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch
@@ -29,12 +28,6 @@ class LabelSmoothCE(BranchLoss):
     def __init__(self, *, epsilon: float = 0.1, on: Sequence[str] = (), scale: float = 1.0) -> None:
         super().__init__(on=on, scale=scale)
         self.epsilon = epsilon
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "LabelSmoothCE":
-        """Build from `MODEL.LOSSES.LABEL_SMOOTH_CE`."""
-        node = cfg.MODEL.LOSSES.LABEL_SMOOTH_CE
-        return cls(epsilon=node.EPSILON, on=node.ON, scale=node.SCALE)
 
     def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
         """Return the mean over the rows of `branch.logits` (B, N)."""
