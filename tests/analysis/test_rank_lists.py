@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from vireid_plugins.analysis import RankList, contact_sheet, nearest, rank_lists
 from vireid_plugins.analysis.rank_lists import FRAME, QUERY, RIGHT, WRONG
 from vireid_plugins.data.datasets import SYSUMM01
@@ -15,7 +16,9 @@ def test_frames_say_right_and_wrong(tree: Path) -> None:
     paths = [Path(path) for path, _, _ in dataset.gallery[:3]]
     sheet = np.asarray(rank_lists([RankList(paths[0], paths, [True, False, True])], size=(40, 20)))
     colours = [tuple(int(c) for c in sheet[-20, x]) for x in range(sheet.shape[1])]
-    frames = [colour for n, colour in enumerate(colours) if colour in (QUERY, RIGHT, WRONG) and colours[n - 1] != colour]
+    frames = [
+        colour for n, colour in enumerate(colours) if colour in (QUERY, RIGHT, WRONG) and colours[n - 1] != colour
+    ]
     # Every picture shows a left and a right side of its frame.
     assert frames == [colour for colour in (QUERY, RIGHT, WRONG, RIGHT) for _ in range(2)]
     assert sum(colour == RIGHT for colour in colours) == 2 * 2 * FRAME

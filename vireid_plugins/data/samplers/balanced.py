@@ -43,7 +43,8 @@ class BalancedCrossModalitySampler(CrossModalitySampler):
         for remaining in range(self.steps, 0, -1):
             # Whoever has a group for every remaining step comes first; this keeps the rest feasible. The others are
             # drawn in proportion to what they have left (Gumbel keys draw without replacement).
-            keys = np.log(np.maximum(left, 1e-9)) + rng.gumbel(size=len(left))
+            weights = np.where(left > 0, np.log(np.maximum(left, 1)), -np.inf)
+            keys = weights + rng.gumbel(size=len(left))
             keys[left >= remaining] += 1e6
             chosen = rng.permutation(np.argsort(-keys)[: self.P])
             left[chosen] -= 1

@@ -14,9 +14,10 @@ from vireid_plugins.modeling.bundle import Branch, Bundle
 
 LOSS_REGISTRY = Registry("LOSS")
 LOSS_REGISTRY.__doc__ = """
-Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor, which `from_config(cfg)`
-fills from the node of `MODEL.LOSSES` that the class names. `compute(bundle)` returns a scalar, printed as `loss_<label>`,
-or a dict of scalars, printed as `loss_<key>`. The mathematics is a pure function in the same file.
+Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor, which
+`from_config(cfg)` fills from the node of `MODEL.LOSSES` that the class names. `compute(bundle)` returns a scalar,
+printed as `loss_<label>`, or a dict of scalars, printed as `loss_<key>`. The mathematics is a pure function in the same
+file.
 """
 
 

@@ -70,9 +70,12 @@ class CrossModalityBaseline(nn.Module):
                 f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone of stem and stages: set it to "
                 f"build_multi_stream_backbone and MODEL.STREAMS.BACKBONE to {cfg.MODEL.BACKBONE.NAME}"
             )
+        heads = cls.build_heads(cfg, backbone.channels)
+        if cfg.MODEL.HEADS.PROJECTION_DIM:
+            heads["projection"] = Projection(backbone.channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
         return {
             "backbone": backbone,
-            "heads": cls.build_heads(cfg, backbone.channels),
+            "heads": heads,
             "losses": build_losses(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -80,11 +83,8 @@ class CrossModalityBaseline(nn.Module):
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
-        """Build the heads, by name, on maps of these channels."""
-        heads = nn.ModuleDict({"global": build_head(cfg, channels["stage4"])})
-        if cfg.MODEL.HEADS.PROJECTION_DIM:
-            heads["projection"] = Projection(channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
-        return heads
+        """Build the heads, by name, on maps of these channels; the projection is added to them."""
+        return nn.ModuleDict({"global": build_head(cfg, channels["stage4"])})
 
     @property
     def device(self) -> torch.device:
@@ -121,8 +121,11 @@ class CrossModalityBaseline(nn.Module):
     ) -> dict[str, tuple[float, Bundle]]:
         """Return what the losses see: by the name their values are printed with, a weight and a bundle."""
         branch = as_branch(self.heads["global"](maps["stage4"], targets))
-        projection = self.heads["projection"](branch.pooled) if "projection" in self.heads else None
-        return {"": (1.0, Bundle({"global": branch}, targets, modalities, views, projection))}
+        return {"": (1.0, Bundle({"global": branch}, targets, modalities, views, self.project(branch.pooled)))}
+
+    def project(self, pooled: Tensor) -> Tensor | None:
+        """Return the MLP's output on a pooled feature of stage 4, where `MODEL.HEADS.PROJECTION_DIM` asks for one."""
+        return self.heads["projection"](pooled) if "projection" in self.heads else None
 
     def embed(self, maps: dict[str, Tensor]) -> Tensor:
         """Return the test feature (B, D)."""
@@ -138,15 +141,9 @@ class CrossModalityBaseline(nn.Module):
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
             if not any(loss.applies(bundle) for _, bundle in bundles.values()):
-                names = [name for _, bundle in bundles.values() for name in bundle.branches]
                 raise ConfigError(
-                    f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; {type(self).__name__} "
-                    f"has the branches {', '.join(names)}"
-                    + (
-                        ""
-                        if any(b.projection is not None for _, b in bundles.values())
-                        else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)"
-                    )
+                    f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; "
+                    f"{type(self).__name__} has {_described([bundle for _, bundle in bundles.values()])}"
                 )
             for prefix, (weight, bundle) in bundles.items():
                 if loss.applies(bundle):
@@ -163,6 +160,13 @@ class CrossModalityBaseline(nn.Module):
         if events._CURRENT_STORAGE_STACK and events.get_event_storage().iter % ACCURACY_PERIOD == 0:
             branch: Branch = next(iter(bundle.branches.values()))
             log_accuracy(branch.logits.detach(), bundle.targets)
+
+
+def _described(bundles: list[Bundle]) -> str:
+    """Name what losses could look at."""
+    names = ", ".join(name for bundle in bundles for name in bundle.branches)
+    projected = any(bundle.projection is not None for bundle in bundles)
+    return f"the branches {names}" + ("" if projected else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
 
 
 def _on_host(column: Tensor | None) -> Tensor | None:

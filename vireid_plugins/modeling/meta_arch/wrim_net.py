@@ -17,7 +17,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.heads import Projection, build_head
+from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
 
@@ -48,22 +48,19 @@ class WRIMNet(CrossModalityBaseline):
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
-        """Build one head a branch, and the MLP on R_g."""
+        """Build one head a branch."""
         node = cfg.MODEL.WRIM
         names = {"R_g": "stage4"} | {f"R_{n}": "stage4" for n in range(1, node.PARTS + 1)}
         if node.AUX_WEIGHT:
             names |= {"Q_g": "stage3"} | {f"Q_{n}": "stage3" for n in range(1, node.AUX_PARTS + 1)}
-        heads = nn.ModuleDict({name: build_head(cfg, channels[map_]) for name, map_ in names.items()})
-        if cfg.MODEL.HEADS.PROJECTION_DIM:
-            heads["projection"] = Projection(channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
-        return heads
+        return nn.ModuleDict({name: build_head(cfg, channels[map_]) for name, map_ in names.items()})
 
     def bundles(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> dict[str, tuple[float, Bundle]]:
         """Return the main bundle (R, Z) with weight 1 and the auxiliary one (Q) with weight lambda2."""
         main = self._branches("R", maps["stage4"], targets)
-        projection = self.heads["projection"](main["R_g"].pooled) if "projection" in self.heads else None
+        projection = self.project(main["R_g"].pooled)
         found = {"": (1.0, Bundle(main, targets, modalities, views, projection))}
         if self.aux_weight:
             auxiliary = self._branches("Q", maps["stage3"], targets)
