@@ -12,11 +12,13 @@ def main() -> None:
     from vireid_plugins import analysis, engine
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["rank"], help="rank: queries and their nearest gallery images")
-    parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
-    parser.add_argument("--output", type=Path, required=True, help="the picture to write")
-    parser.add_argument("--queries", type=int, default=8, help="how many queries (default %(default)s)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+    rank = parser.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "rank", help="queries and their nearest gallery images"
+    )
+    rank.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+    rank.add_argument("--output", type=Path, required=True, help="the picture to write")
+    rank.add_argument("--queries", type=int, default=8, help="how many queries (default %(default)s)")
+    rank.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
     lists = analysis.rank_lists_of(engine.read_config(args), args.queries)
     args.output.parent.mkdir(parents=True, exist_ok=True)

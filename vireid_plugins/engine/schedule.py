@@ -52,7 +52,9 @@ class AbsoluteSchedule:
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, LambdaLR]:
     """Return the schedule under the name that fast-reid's checkpointer saves it by."""
-    return {"lr_sched": LambdaLR(optimizer, AbsoluteSchedule(cfg, iters_per_epoch))}
+    schedule = AbsoluteSchedule(cfg, iters_per_epoch)
+    # A plain function, since LambdaLR saves the attributes of callable objects, and checkpoints hold plain values only.
+    return {"lr_sched": LambdaLR(optimizer, lambda iteration: schedule(iteration))}
 
 
 class LearningRate(HookBase):
