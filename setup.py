@@ -1,13 +1,27 @@
 """Packaging. fastreid is not a requirement here on purpose: its metadata pins torch 1.13.1 (see README, Install)."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
+
+class BuildWithConfigs(build_py):
+    """Puts the configs, which live at the top of the repository where people look for them, inside the package."""
+
+    def run(self) -> None:
+        """Build, and copy the configs unless the package stays where it is."""
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(ROOT / "configs", Path(self.build_lib) / "vireid_plugins" / "configs", dirs_exist_ok=True)
+
+
 setup(
+    cmdclass={"build_py": BuildWithConfigs},
     name="vireid_plugins",
     version="0.1.0",
     description="Visible-infrared person re-identification as plug-ins for fast-reid",
@@ -15,10 +29,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["vireid_plugins", "vireid_plugins.*"]), "vireid_plugins.configs"],
-    # The configs live at the top of the repository, where people look for them, and travel inside the wheel.
-    package_dir={"vireid_plugins.configs": "configs"},
-    package_data={"vireid_plugins": ["py.typed"], "vireid_plugins.configs": ["*/*.yml"]},
+    packages=find_packages(include=["vireid_plugins", "vireid_plugins.*"]),
+    package_dir={"": "."},
+    package_data={"vireid_plugins": ["py.typed"]},
     include_package_data=False,
     install_requires=[
         "torch>=2.4",

@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from helpers import CONFIGS, ROOT, python
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The content of a wheel built from this checkout, outside of it."""
     folder = tmp_path_factory.mktemp("wheel")
-    built = python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
+    # From a copy: setuptools leaves its build folder behind, and would ship modules that have since been removed.
+    source = folder / "source"
+    unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests", "docs", "demo", "logs")
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    built = python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source), cwd=folder)
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
