@@ -83,6 +83,10 @@ def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], messag
         ("DATASETS.SYSU.TRAIN", "all", "trainval"),
         ("TEST.EVAL_PERIOD", "0", "at least 1"),
         ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
+        ("INPUT.FLIP.ENABLED", "True", "INPUT.VIEWS"),
+        ("TEST.RERANK.ENABLED", "True", "not supported yet"),
+        ("TEST.METRIC", "euclidean", "use cosine"),
+        ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],
 )
 def test_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, listed: str) -> None:

@@ -42,10 +42,25 @@ def check_config(cfg: CfgNode) -> None:
         raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
     require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
+    _refuse_unused(cfg)
     for key, least in (("MAX_EPOCH", 1), ("CHECKPOINT_PERIOD", 1), ("IMS_PER_BATCH", 2)):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
     _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
     _at_least("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE, 1)
+
+
+def _refuse_unused(cfg: CfgNode) -> None:
+    """Refuse switches of fast-reid that this trainer would silently ignore."""
+    for name, node in cfg.INPUT.items():
+        if isinstance(node, CfgNode) and node.get("ENABLED"):
+            raise ConfigError(f"INPUT.{name}.ENABLED: has no effect here; list the transforms in INPUT.VIEWS instead")
+    for name in ("AQE", "RERANK", "ROC"):
+        if cfg.TEST[name].ENABLED:
+            raise ConfigError(f"TEST.{name}.ENABLED: is not supported yet; scores are of plain cosine rankings")
+    if cfg.TEST.METRIC != "cosine":
+        raise ConfigError(f"TEST.METRIC: '{cfg.TEST.METRIC}' is not supported yet; use cosine")
+    if cfg.DATASETS.COMBINEALL:
+        raise ConfigError("DATASETS.COMBINEALL: training on test identities is not supported; set it to False")
 
 
 def _at_least(key: str, value: int, least: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from fastreid.config import CfgNode
-from fastreid.solver.build import get_default_optimizer_params, maybe_add_freeze_layer, maybe_add_gradient_clipping
+from fastreid.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
 
 from vireid_plugins.errors import ConfigError
@@ -37,12 +37,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
             heads_lr_factor=cfg.SOLVER.HEADS_LR_FACTOR,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-            freeze_layers=cfg.MODEL.FREEZE_LAYERS if cfg.SOLVER.FREEZE_ITERS > 0 else [],
         )
     )
-    built: torch.optim.Optimizer = maybe_add_freeze_layer(cfg, maybe_add_gradient_clipping(cfg, optimizer))(
-        groups, **arguments
-    )
+    built: torch.optim.Optimizer = maybe_add_gradient_clipping(cfg, optimizer)(groups, **arguments)
     return built
 
 

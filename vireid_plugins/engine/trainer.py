@@ -18,7 +18,7 @@ from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, training_facts
-from vireid_plugins.engine.hooks import ProgressBar
+from vireid_plugins.engine.hooks import LayerFreeze, ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.evaluation import CrossModalityEvaluator
@@ -45,6 +45,7 @@ class Trainer(DefaultTrainer):
         check_config(cfg)
         require_protocols(cfg.TEST.PROTOCOLS)
         patch_ddp()
+        self.freeze: LayerFreeze | None = None
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
         needs_scaler = self.autocast_dtype is torch.float16
@@ -110,6 +111,9 @@ class Trainer(DefaultTrainer):
                 checkpoints = Checkpoints(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
                 self.checkpointer.checkpointables["checkpoints"] = checkpoints
                 replaced.append(checkpoints)
+            elif isinstance(hook, hooks.LayerFreeze):
+                self.freeze = LayerFreeze(fast.model, hook.freeze_layers, hook.freeze_iters)
+                replaced.append(self.freeze)
             else:
                 replaced.append(hook)
         return [*replaced, ProgressBar()] if comm.is_main_process() else replaced
@@ -137,6 +141,8 @@ class Trainer(DefaultTrainer):
             losses = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(sum(losses.values())).backward()
+        if self.freeze is not None:
+            self.freeze.drop_gradients()
         self.scaler.unscale_(self.optimizer)
         step._write_metrics(losses, waited)
         self.scaler.step(self.optimizer)
