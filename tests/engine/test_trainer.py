@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,17 @@ def test_too_few_identities_end_with_one_error(tmp_path: Path, monkeypatch: pyte
         Trainer(cfg_of(tmp_path / "out"))
 
 
+def test_missing_gallery_draws_are_found_before_training(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data_root / "SYSU-MM01", tmp_path / "SYSU-MM01")
+    (tmp_path / "SYSU-MM01" / "exp" / "rand_perm_cam.mat").unlink()
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    with pytest.raises(DataError, match=r"rand_perm_cam\.mat' are missing"):
+        Trainer(cfg_of(tmp_path / "out"))
+    Trainer(cfg_of(tmp_path / "out", "TEST.PROTOCOLS", "['sysu/agw/all/1shot']"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -135,7 +147,9 @@ def test_too_few_identities_end_with_one_error(tmp_path: Path, monkeypatch: pyte
         (["MODEL.META_ARCHITECTURE", "WRIM"], "WRIMNet"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_built(tmp_path: Path, overrides: list[str], message: str) -> None:
+def test_what_is_wrong_is_said_before_anything_is_built(
+    data_root: Path, tmp_path: Path, overrides: list[str], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         Trainer(cfg_of(tmp_path / "out", *overrides))
 

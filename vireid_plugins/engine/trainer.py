@@ -22,7 +22,8 @@ from vireid_plugins.engine.hooks import LayerFreeze, ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.evaluation import CrossModalityEvaluator
-from vireid_plugins.evaluation.protocols import require_protocols
+from vireid_plugins.evaluation.evaluate import check_galleries
+from vireid_plugins.evaluation.protocols import protocols_of
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -38,12 +39,13 @@ class Trainer(DefaultTrainer):
 
     Raises:
         ConfigError: a name or number is wrong, before anything is built.
-        DataError: a data set is missing or malformed.
+        DataError: a data set or its gallery draws are missing or malformed.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
-        require_protocols(cfg.TEST.PROTOCOLS)
+        for name in cfg.DATASETS.TESTS:
+            check_galleries(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
         patch_ddp()
         self.freeze: LayerFreeze | None = None
         amp = cfg.SOLVER.AMP
@@ -103,7 +105,9 @@ class Trainer(DefaultTrainer):
             grad_scaler=self.scaler,
             **fast.checkpointables,
         )
-        replaced = []
+        if self.cfg.MODEL.FREEZE_LAYERS and self.cfg.SOLVER.FREEZE_ITERS > 0:
+            self.freeze = LayerFreeze(fast.model, self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS)
+        replaced: list[Any] = []
         for hook in super().build_hooks():
             if isinstance(hook, hooks.LRScheduler):
                 replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
@@ -112,7 +116,6 @@ class Trainer(DefaultTrainer):
                 self.checkpointer.checkpointables["checkpoints"] = checkpoints
                 replaced.append(checkpoints)
             elif isinstance(hook, hooks.LayerFreeze):
-                self.freeze = LayerFreeze(fast.model, hook.freeze_layers, hook.freeze_iters)
                 replaced.append(self.freeze)
             else:
                 replaced.append(hook)

@@ -54,6 +54,16 @@ def score(features: Floats, paths: Sequence[str], protocol: Protocol, dataset: S
     )
 
 
+def check_galleries(dataset: SYSUMM01, protocols: Sequence[Protocol]) -> None:
+    """Draw every gallery once, so that files that are missing or do not fit are found before a training and not after.
+
+    Raises:
+        DataError: see `sysu_galleries`.
+    """
+    for protocol in protocols:
+        sysu_galleries(dataset, protocol)
+
+
 def normalised(features: Floats, paths: Sequence[str]) -> Floats:
     """Return the features L2-normalised, after checking them and their paths.
 
