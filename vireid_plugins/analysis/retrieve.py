@@ -1,6 +1,7 @@
 """Runs a trained model over a test set and finds the nearest gallery images of some queries."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastreid.config import CfgNode
@@ -8,7 +9,7 @@ from fastreid.evaluation import inference_on_dataset
 
 from vireid_plugins.analysis.rank_lists import RankList
 from vireid_plugins.data import build_test_loader
-from vireid_plugins.data.datasets import SYSUMM01, build_dataset
+from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.evaluation.draws import sysu_galleries
 from vireid_plugins.evaluation.evaluate import labels, normalised
@@ -24,10 +25,9 @@ def extract(cfg: CfgNode) -> tuple[SYSUMM01, Floats, list[str]]:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint or the data set cannot be read.
     """
-    name = cfg.DATASETS.TESTS[0]
     model = load_model(cfg)
-    loader, _ = build_test_loader(cfg, name)
-    collector = FeatureCollector(build_dataset(cfg, name))
+    loader: Any = build_test_loader(cfg, cfg.DATASETS.TESTS[0])[0]
+    collector = FeatureCollector(loader.dataset.dataset)
     inference_on_dataset(model, loader, collector, flip_test=cfg.TEST.FLIP.ENABLED)
     gathered = collector.gathered()
     assert gathered is not None

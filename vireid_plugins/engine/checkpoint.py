@@ -45,7 +45,7 @@ class VireidCheckpointer(Checkpointer):
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)
-        logger.info("Saved checkpoint %s", file)
+        logger.info("Saved checkpoint %s%s", file, " (chosen on the test set)" if name == "model_best" else "")
         self.tag_last_checkpoint(file.name)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> Any:

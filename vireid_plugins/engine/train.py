@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,13 +47,16 @@ def setup(args: argparse.Namespace) -> CfgNode:
         ConfigError: a key, value or name is wrong.
     """
     cfg = read_config(args)
+    if cfg.SEED < 0:
+        # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
+        cfg.SEED = secrets.randbelow(2**31)
     Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
         default_setup(cfg, args)
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
-    if cfg.SEED >= 0:
-        seed_all_rng(cfg.SEED + comm.get_rank())
+    log.info("Seed %d", cfg.SEED)
+    seed_all_rng(cfg.SEED + comm.get_rank())
     return cfg
 
 

@@ -53,9 +53,8 @@ class Trainer(DefaultTrainer):
         needs_scaler = self.autocast_dtype is torch.float16
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=needs_scaler)
         with warnings.catch_warnings():
-            # fast-reid's AMPTrainer makes a scaler by a deprecated name; `run_step` does not use it.
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", UserWarning)
+            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `run_step` does not use it.
+            warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         self._trainer.grad_scaler = None
 
@@ -81,8 +80,7 @@ class Trainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
         """Build the loader and the evaluator of one of `DATASETS.TESTS`."""
         loader, _ = cls.build_test_loader(cfg, dataset_name)
-        dataset = build_dataset(cfg, dataset_name)
-        return loader, CrossModalityEvaluator(cfg, dataset, output_dir or cfg.OUTPUT_DIR)
+        return loader, CrossModalityEvaluator(cfg, loader.dataset.dataset, output_dir or cfg.OUTPUT_DIR)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+from helpers import python
+
+SCRIPT = """
+import sys, argparse, torch
+from vireid_plugins.engine import setup
+cfg = setup(argparse.Namespace(config_file="SYSU/wrim.yml", eval_only=False,
+                               opts=["OUTPUT_DIR", sys.argv[1], "MODEL.DEVICE", "cpu", "SEED", sys.argv[2]]))
+print("drawn", cfg.SEED, torch.rand(1).item())
+"""
+
+
+@pytest.mark.parametrize(("seed", "repeats"), [("5", True), ("-1", False)])
+def test_a_seed_repeats_a_run_and_minus_one_draws_one_that_is_kept(tmp_path: Path, seed: str, repeats: bool) -> None:
+    ran = [python("-c", SCRIPT, str(tmp_path / name), seed) for name in "ab"]
+    drawn = [r.stdout.splitlines()[-1].split() for r in ran]
+    assert (drawn[0] == drawn[1]) is repeats, ran[0].stderr
+    for name, (_, number, _) in zip("ab", drawn, strict=True):
+        assert int(number) >= 0
+        assert f"SEED: {number}\n" in (tmp_path / name / "config.yaml").read_text()
