@@ -5,18 +5,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.data.synthetic import LlcmSize, RegdbSize, SysuSize, write_llcm, write_regdb, write_sysu
 
 # The suite runs one process a core (pytest-xdist): more threads would only wait for each other.
 torch.set_num_threads(1)
 TREE = SysuSize(train=12, val=2, test=8, images=4, height=72, width=32)
+REGDB = RegdbSize(identities=20, images=4, height=72, width=32)
+LLCM_TREE = LlcmSize(train=12, test=10, images=3, height=72, width=32)
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data root of a small synthetic SYSU-MM01."""
+    """A data root with a small synthetic tree of every layout."""
     root = tmp_path_factory.mktemp("datasets")
     write_sysu(root / "SYSU-MM01", TREE, seed=3, workers=2)
+    write_regdb(root / "RegDB", REGDB, seed=3, workers=2)
+    write_llcm(root / "LLCM", LLCM_TREE, seed=3, workers=2)
     return root
 
 

@@ -1,6 +1,7 @@
 """Writes a synthetic stand-in for a data set: python tools/make_synthetic.py SYSUMM01 --root datasets --test 48."""
 
 import argparse
+from dataclasses import fields
 
 from _run import run
 
@@ -10,29 +11,33 @@ def main() -> None:
     from pathlib import Path
 
     from vireid_plugins.analysis import contact_sheet
-    from vireid_plugins.data.synthetic import SysuSize, write_sysu
+    from vireid_plugins.data import datasets
+    from vireid_plugins.data.synthetic import LAYOUTS
 
-    default = SysuSize()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=["SYSUMM01"], help="layout")
-    parser.add_argument("--root", type=Path, default=Path("datasets"), help="data root; SYSU-MM01 is made below it")
-    parser.add_argument("--train", type=int, default=default.train, help="training identities (default %(default)s)")
-    parser.add_argument("--val", type=int, default=default.val, help="validation identities (default %(default)s)")
-    parser.add_argument("--test", type=int, default=default.test, help="test identities (default %(default)s)")
-    parser.add_argument(
-        "--images", type=int, default=default.images, help="images an identity and camera (%(default)s)"
-    )
-    parser.add_argument("--height", type=int, default=default.height, help="pixels (default %(default)s)")
-    parser.add_argument("--width", type=int, default=default.width, help="pixels (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
-    parser.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities in every camera")
+    layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(LAYOUTS), help="layout")
+    for name, (size, _) in LAYOUTS.items():
+        layout = layouts.add_parser(name, description=f"{size.__doc__}")
+        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
+        for field in fields(size):
+            layout.add_argument(f"--{field.name}", type=_positive, default=field.default, help="(default %(default)s)")
+        layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
+        layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
     args = parser.parse_args()
-    size = SysuSize(args.train, args.val, args.test, args.images, args.height, args.width)
-    folder = args.root / "SYSU-MM01"
-    write_sysu(folder, size, args.seed)
+    size, write = LAYOUTS[args.dataset]
+    dataset = getattr(datasets, args.dataset)
+    folder = args.root / dataset.dataset_dir
+    write(folder, size(**{field.name: getattr(args, field.name) for field in fields(size)}), args.seed)
     if args.contact_sheet:
-        contact_sheet(folder).save(args.contact_sheet)
+        contact_sheet(dataset(root=str(folder))).save(args.contact_sheet)
     print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 if __name__ == "__main__":

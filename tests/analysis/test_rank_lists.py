@@ -6,7 +6,7 @@ from vireid_plugins.analysis import RankList, contact_sheet, nearest, rank_lists
 from vireid_plugins.analysis.rank_lists import FRAME, QUERY, RIGHT, WRONG
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.evaluation import PROTOCOLS
-from vireid_plugins.evaluation.draws import sysu_galleries
+from vireid_plugins.evaluation.draws import draw_trials
 
 ALL = PROTOCOLS["sysu/official/all/1shot"]
 
@@ -30,7 +30,7 @@ def test_lists_follow_the_features_and_the_drop_rule(tree: Path) -> None:
     identities = np.array([int(path.split("/")[1]) for path in paths])
     lists = nearest(dataset, np.eye(identities.max() + 1)[identities], paths, ALL, queries=9, top=5)
     assert len(lists) == 9
-    gallery = {dataset.folder / path for path in sysu_galleries(dataset, ALL)[0]}
+    gallery = {dataset.folder / path for path in draw_trials(dataset, ALL)[0].gallery}
     for found in lists:
         right = [path.parent.name == found.query.parent.name for path in found.gallery]
         assert found.right == right
@@ -42,5 +42,5 @@ def test_lists_follow_the_features_and_the_drop_rule(tree: Path) -> None:
 
 
 def test_a_contact_sheet_has_one_identity_a_row(tree: Path) -> None:
-    sheet = contact_sheet(tree / "SYSU-MM01", identities=2, images=1, size=(40, 20))
+    sheet = contact_sheet(SYSUMM01(root=str(tree)), identities=2, images=1, size=(40, 20))
     assert sheet.size == (6 * 23, 2 * 43)

@@ -9,10 +9,14 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from scipy.io import loadmat
 
 from vireid_plugins.data.datasets import SYSUMM01
-from vireid_plugins.data.datasets.sysu_mm01 import read_ids
+from vireid_plugins.data.datasets.lists import read_ids
 from vireid_plugins.errors import DataError
-from vireid_plugins.evaluation.draws import sysu_galleries
-from vireid_plugins.evaluation.protocols import PROTOCOLS
+from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+
+
+def galleries(dataset: SYSUMM01, protocol: Protocol) -> list[list[str]]:
+    return [trial.gallery for trial in draw_trials(dataset, protocol)]
 
 
 def test_it_is_registered_and_reads_the_lists_not_the_folders(tree: Path) -> None:
@@ -62,7 +66,7 @@ def test_the_agw_draw_is_the_reference_loaders(tree: Path, mode: str) -> None:
     """The reference loop, written from its description: seed, sorted identities, cameras in order, one choice each."""
     dataset = SYSUMM01(root=str(tree))
     cameras = {"all": (1, 2, 4, 5), "indoor": (1, 2)}[mode]
-    drawn = sysu_galleries(dataset, PROTOCOLS[f"sysu/agw/{mode}/1shot"])
+    drawn = galleries(dataset, PROTOCOLS[f"sysu/agw/{mode}/1shot"])
     state = random.getstate()
     for trial in range(10):
         random.seed(trial)
@@ -82,7 +86,7 @@ def test_the_agw_draw_is_the_reference_loaders(tree: Path, mode: str) -> None:
 def test_the_official_draw_takes_the_first_shots_of_the_trials_row(tree: Path, mode: str, shots: int) -> None:
     dataset = SYSUMM01(root=str(tree))
     mat = loadmat(tree / "SYSU-MM01" / "exp" / "rand_perm_cam.mat")["rand_perm_cam"]
-    drawn = sysu_galleries(dataset, PROTOCOLS[f"sysu/official/{mode}/{shots}shot"])
+    drawn = galleries(dataset, PROTOCOLS[f"sysu/official/{mode}/{shots}shot"])
     assert len(drawn) == 10
     for trial, gallery in enumerate(drawn):
         expected = []
@@ -96,7 +100,7 @@ def test_the_official_draw_takes_the_first_shots_of_the_trials_row(tree: Path, m
 
 def test_a_draw_leaves_the_global_generators_alone(tree: Path) -> None:
     before = (random.getstate(), np.random.get_state()[1].tolist())
-    sysu_galleries(SYSUMM01(root=str(tree)), PROTOCOLS["sysu/agw/all/1shot"])
+    galleries(SYSUMM01(root=str(tree)), PROTOCOLS["sysu/agw/all/1shot"])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
@@ -111,14 +115,14 @@ def test_a_gap_in_the_numbering_names_the_folder(copy: Path) -> None:
     path, identity, camera = dataset.gallery[0]
     Path(path).unlink()
     with pytest.raises(DataError, match=f"cam{camera}/{identity:04d}' has {TREE.images - 1} images"):
-        sysu_galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
+        galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
 
 
 def test_missing_or_foreign_draws_are_named(copy: Path) -> None:
     mat = copy / "SYSU-MM01" / "exp" / "rand_perm_cam.mat"
     mat.write_bytes(b"not a mat file, but long enough to be looked at" * 10)
     with pytest.raises(DataError, match=r"rand_perm_cam\.mat' is not"):
-        sysu_galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
+        galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
     mat.unlink()
     with pytest.raises(DataError, match=r"rand_perm_cam\.mat' are missing.*sysu/agw"):
-        sysu_galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
+        galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])

@@ -9,7 +9,7 @@ from helpers import small_cfg
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
 from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, evaluate_protocol, evaluate_ranking
-from vireid_plugins.evaluation.draws import sysu_galleries
+from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.protocols import protocols_of
 
 
@@ -29,7 +29,7 @@ def test_a_protocol_is_its_definition(tree: Path, features: tuple[np.ndarray, li
     queries = [path for path in paths if path.startswith(("cam3", "cam6"))]
     found = evaluate_protocol(matrix, paths, name, tree)
     assert len(found.rankings) == protocol.trials == 10
-    for trial, gallery in enumerate(sysu_galleries(dataset, protocol)):
+    for trial, gallery in enumerate(draw_trials(dataset, protocol)):
         cameras = {int(path[3]) for path in gallery}
         assert cameras <= ({1, 2} if protocol.mode == "indoor" else {1, 2, 4, 5})
         counts = {}

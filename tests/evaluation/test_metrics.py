@@ -3,7 +3,8 @@ import pytest
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import evaluate_ranking
-from vireid_plugins.evaluation.metrics import CMCS, DROPS, Ranking
+from vireid_plugins.evaluation.metrics import Ranking
+from vireid_plugins.evaluation.places import CMCS, DROPS
 
 
 def naive(distance, query_ids, gallery_ids, query_cams, gallery_cams, drop, cmc):

@@ -1,34 +1,38 @@
 """A sheet of images, one identity a row."""
 
-from pathlib import Path
-
 from PIL import Image
 
-from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.data.images import read_image
 
 GAP = 3
 
 
-def contact_sheet(folder: Path, identities: int = 8, images: int = 2, size: tuple[int, int] = (128, 56)) -> Image.Image:
-    """Return test identities of a SYSU-MM01 tree, one a row, `images` of each camera 1 to 6 side by side.
+def contact_sheet(
+    dataset: CrossModalityDataset, identities: int = 8, images: int = 2, size: tuple[int, int] = (128, 56)
+) -> Image.Image:
+    """Return test identities of a data set, one a row, `images` of each of their cameras side by side.
 
-    Only identities that every camera saw are shown.
+    The identities are those that most cameras saw; cameras stand in order, the visible one before the infrared one of
+    the same number.
 
     Args:
-        folder: the `SYSU-MM01` folder.
+        dataset: whose test set.
         identities: rows.
         images: images of a camera.
         size: height and width of an image.
     """
-    dataset = SYSUMM01(root=str(folder))
-    everywhere = [i for i in dataset.test_ids if all(len(dataset.images(i, c)) >= images for c in range(1, 7))]
+    seen: dict[int, dict[tuple[int, int], list[str]]] = {}
+    for item in (*dataset.query, *dataset.gallery):
+        path, identity, camera = item
+        seen.setdefault(identity, {}).setdefault((camera, dataset.modality(item)), []).append(path)
+    order = sorted(seen, key=lambda identity: (-len(seen[identity]), identity))[:identities]
+    rows = [[path for camera in sorted(seen[i]) for path in seen[i][camera][:images]] for i in order]
     height, width = size
-    rows = everywhere[:identities]
-    sheet = Image.new("RGB", (6 * images * (width + GAP), len(rows) * (height + GAP)), "white")
-    for row, identity in enumerate(rows):
-        paths = [path for camera in range(1, 7) for path in dataset.images(identity, camera)[:images]]
+    columns = max(map(len, rows))
+    sheet = Image.new("RGB", (columns * (width + GAP), len(rows) * (height + GAP)), "white")
+    for row, paths in enumerate(rows):
         for column, path in enumerate(paths):
-            picture = Image.fromarray(read_image(str(dataset.folder / path), size))
+            picture = Image.fromarray(read_image(path, size))
             sheet.paste(picture, (column * (width + GAP), row * (height + GAP)))
     return sheet

@@ -1,6 +1,5 @@
 """Runs a trained model over a test set and finds the nearest gallery images of some queries."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,18 @@ from fastreid.evaluation import inference_on_dataset
 
 from vireid_plugins.analysis.rank_lists import RankList
 from vireid_plugins.data import build_test_loader
-from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.engine.train import load_model
-from vireid_plugins.evaluation.draws import sysu_galleries
-from vireid_plugins.evaluation.evaluate import labels, normalised
+from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
+from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.evaluation.evaluate import sides
 from vireid_plugins.evaluation.evaluator import FeatureCollector
-from vireid_plugins.evaluation.metrics import Floats, dropped
+from vireid_plugins.evaluation.metrics import dropped
+from vireid_plugins.evaluation.places import Floats, Labels
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 
 
-def extract(cfg: CfgNode) -> tuple[SYSUMM01, Floats, list[str]]:
+def extract(cfg: CfgNode) -> tuple[CrossModalityDataset, Floats, list[str]]:
     """Return the first test set, the features (n, D) of its images and their paths relative to its folder.
 
     Raises:
@@ -35,7 +36,12 @@ def extract(cfg: CfgNode) -> tuple[SYSUMM01, Floats, list[str]]:
 
 
 def nearest(
-    dataset: SYSUMM01, features: Floats, paths: list[str], protocol: Protocol, queries: int = 8, top: int = 10
+    dataset: CrossModalityDataset,
+    features: Floats,
+    paths: list[str],
+    protocol: Protocol,
+    queries: int = 8,
+    top: int = 10,
 ) -> list[RankList]:
     """Return the rank lists of `queries` queries, spread evenly over those that have a match, in trial 0.
 
@@ -47,27 +53,30 @@ def nearest(
         queries: how many lists.
         top: length of a list.
     """
-    features = normalised(features, paths)
-    row_of = {path: row for row, path in enumerate(paths)}
-    gallery = sysu_galleries(dataset, protocol)[0]
-    everyone = [str(Path(path).relative_to(dataset.folder)) for path, _, _ in dataset.query]
-    gallery_ids, gallery_cams = labels(gallery)
-    query_ids, query_cams = labels(everyone)
-    hidden = dropped(query_ids, query_cams, gallery_ids, gallery_cams, protocol.drop)
-    right = (query_ids[:, None] == gallery_ids) & ~hidden
+    catalogue = Catalogue(dataset)
+    table = FeatureTable(catalogue, features, paths)
+    rows, columns = catalogue.positions(draw_trials(dataset, protocol)[0])
+    query, gallery = sides(protocol)
+    table.require(protocol, query, [rows])
+    table.require(protocol, gallery, [columns])
+    query_labels, gallery_labels = (
+        Labels(every.ids[chosen], every.cams[chosen])
+        for every, chosen in ((catalogue.labels[query], rows), (catalogue.labels[gallery], columns))
+    )
+    hidden = dropped(query_labels, gallery_labels, protocol.drop)
+    right = (query_labels.ids[:, None] == gallery_labels.ids) & ~hidden
     chosen = np.flatnonzero(right.any(axis=1))
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(queries, len(chosen))).astype(int)]
-    gallery_features = features[[row_of[path] for path in gallery]]
+    distance = -table.of(query)[rows[chosen]] @ table.of(gallery)[columns].T
     lists = []
-    for query in chosen:
-        distance = 1 - gallery_features @ features[row_of[everyone[query]]]
-        order = np.argsort(np.where(hidden[query], np.inf, distance), kind="stable")[:top]
-        order = order[~hidden[query][order]]
+    for number, row in enumerate(chosen):
+        order = np.argsort(np.where(hidden[row], np.inf, distance[number]), kind="stable")[:top]
+        order = order[~hidden[row][order]]
         lists.append(
             RankList(
-                dataset.folder / everyone[query],
-                [dataset.folder / gallery[g] for g in order],
-                [bool(right[query, g]) for g in order],
+                dataset.folder / catalogue.paths[query][rows[row]],
+                [dataset.folder / catalogue.paths[gallery][columns[g]] for g in order],
+                [bool(right[row, g]) for g in order],
             )
         )
     return lists

@@ -41,8 +41,11 @@ def check_config(cfg: CfgNode) -> None:
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16" and cfg.MODEL.DEVICE == "cpu":
         raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
     require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
+    require_name("TEST.RERANK.FORM", cfg.TEST.RERANK.FORM, ("ordinary", "query_only"))
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
     _refuse_unused(cfg)
+    if cfg.DATASETS.REGDB.SPLIT not in range(1, 11):
+        raise ConfigError(f"DATASETS.REGDB.SPLIT: RegDB has the splits 1 to 10, got {cfg.DATASETS.REGDB.SPLIT}")
     for key, least in (("MAX_EPOCH", 1), ("CHECKPOINT_PERIOD", 1), ("IMS_PER_BATCH", 2)):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
     _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
@@ -54,9 +57,8 @@ def _refuse_unused(cfg: CfgNode) -> None:
     for name, node in cfg.INPUT.items():
         if isinstance(node, CfgNode) and node.get("ENABLED"):
             raise ConfigError(f"INPUT.{name}.ENABLED: has no effect here; list the transforms in INPUT.VIEWS instead")
-    for name in ("AQE", "RERANK", "ROC"):
-        if cfg.TEST[name].ENABLED:
-            raise ConfigError(f"TEST.{name}.ENABLED: is not supported yet; scores are of plain cosine rankings")
+    if cfg.TEST.ROC.ENABLED:
+        raise ConfigError("TEST.ROC.ENABLED: is not supported; no VI-ReID paper prints it")
     if cfg.TEST.METRIC != "cosine":
         raise ConfigError(f"TEST.METRIC: '{cfg.TEST.METRIC}' is not supported yet; use cosine")
     if cfg.DATASETS.COMBINEALL:

@@ -44,8 +44,11 @@ def _add_input(cfg: CfgNode) -> None:
 def _add_data(cfg: CfgNode) -> None:
     cfg.DATASETS.SYSU = CN()
     # Which training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities),
-    # "train" leaves the 99 validation identities out.
+    # "train" leaves the 99 validation identities out, and they choose the epoch (SYSUMM01Val).
     cfg.DATASETS.SYSU.TRAIN = "trainval"
+    cfg.DATASETS.REGDB = CN()
+    # Which of RegDB's ten splits is trained and tested, 1 to 10; a number in print is the mean over all ten.
+    cfg.DATASETS.REGDB.SPLIT = 1
 
 
 def _add_streams(cfg: CfgNode) -> None:
@@ -138,5 +141,10 @@ def _add_solver(cfg: CfgNode) -> None:
 def _add_test(cfg: CfgNode) -> None:
     # Names in PROTOCOLS; all are scored from one extraction, the first gives the metric that picks `model_best`.
     cfg.TEST.PROTOCOLS = []
+    # k-reciprocal re-ranking, when TEST.RERANK.ENABLED (K1, K2, LAMBDA beside it): "ordinary" takes neighbours from all
+    # images, "query_only" from the queries alone.
+    cfg.TEST.RERANK.FORM = "ordinary"
+    # Also write the extracted features to <OUTPUT_DIR>/features_<data set>.npz, for tools/evaluate_features.py.
+    cfg.TEST.SAVE_FEATURES = False
     # Also score random features, the floor under every number.
     cfg.TEST.COMPARE_RANDOM = False

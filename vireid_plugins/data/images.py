@@ -52,9 +52,9 @@ def read_image(path: str, size: Sequence[int], interpolation: str = "bilinear") 
     return np.asarray(image)
 
 
-def modality_of(dataset: ImageDataset, camera: int) -> int:
-    """Return the modality of a camera; cameras of fast-reid's own data sets are visible."""
-    return dataset.modality(camera) if isinstance(dataset, CrossModalityDataset) else VISIBLE
+def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
+    """Return the modality of an item; images of fast-reid's own data sets are visible."""
+    return dataset.modality(item) if isinstance(dataset, CrossModalityDataset) else VISIBLE
 
 
 class TrainImages(Dataset[Item]):
@@ -78,7 +78,7 @@ class TrainImages(Dataset[Item]):
         keys: list[tuple[int, int]] = []
         for number, dataset in enumerate(datasets):
             self.items += dataset.train
-            self.modalities += [modality_of(dataset, camera) for _, _, camera in dataset.train]
+            self.modalities += [modality_of(dataset, item) for item in dataset.train]
             keys += [(number, identity) for _, identity, _ in dataset.train]
         labels = {key: label for label, key in enumerate(sorted(set(keys)))}
         self.targets = [labels[key] for key in keys]
@@ -122,7 +122,7 @@ class TestImages(Dataset[Item]):
             images=read_image(path, self.size, self.interpolation),
             targets=identity,
             camids=camera,
-            modalities=modality_of(self.dataset, camera),
+            modalities=modality_of(self.dataset, self.items[index]),
             views=0,
             img_paths=path,
         )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from fastreid.config import CfgNode
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 
+from vireid_plugins.config.validation import VALIDATION
+from vireid_plugins.data.datasets import build_options
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.weight_file import read_weight_file
 
@@ -23,14 +26,21 @@ class VireidCheckpointer(Checkpointer):
         model: the model.
         save_dir: the output folder.
         facts: stored beside the weights under `vireid`, see `training_facts`.
+        splits: the splits that are trained or tested now; a checkpoint of another one is refused.
         **others: as in fast-reid's `Checkpointer`.
     """
 
     def __init__(
-        self, model: torch.nn.Module, save_dir: str = "", *, facts: dict[str, Any] | None = None, **others: Any
+        self,
+        model: torch.nn.Module,
+        save_dir: str = "",
+        *,
+        facts: dict[str, Any] | None = None,
+        splits: dict[str, int] | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(model, save_dir, **others)
-        self.facts = facts or {}
+        self.facts, self.splits = facts or {}, splits or {}
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write `<name>.pth` and point `last_checkpoint` at it."""
@@ -45,21 +55,33 @@ class VireidCheckpointer(Checkpointer):
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)
-        logger.info("Saved checkpoint %s%s", file, " (chosen on the test set)" if name == "model_best" else "")
+        chosen = self.facts.get("chosen_on", "the test set")
+        logger.info("Saved checkpoint %s%s", file, f" (chosen on {chosen})" if name == "model_best" else "")
         self.tag_last_checkpoint(file.name)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> Any:
         """Fill the model, and the named or all other parts, from a checkpoint; an empty path is none.
 
         Raises:
-            DataError: the file is missing, torn or not a checkpoint.
+            DataError: the file is missing, torn or not a checkpoint, or of another split.
         """
         if path and not Path(path).is_file():
             raise DataError(f"checkpoint '{path}' does not exist (MODEL.WEIGHTS or {self.save_dir}/last_checkpoint)")
         return super().load(path, checkpointables)
 
     def _load_file(self, f: str) -> Any:
-        return load_checkpoint(Path(f))
+        checkpoint = load_checkpoint(Path(f))
+        trained = checkpoint.get("vireid", {}).get("splits", {})
+        for name, split in self.splits.items():
+            if trained.get(name, split) != split:
+                raise DataError(
+                    f"checkpoint '{f}' was trained on split {trained[name]} of {name}, but split {split} is asked for. "
+                    "The splits share identities: it would be tested on people it was trained on. Set "
+                    f"DATASETS.REGDB.SPLIT to {trained[name]}, or name a checkpoint of split {split}"
+                )
+            if name not in trained:
+                logger.warning("%s does not say which split of %s it was trained on, if any", f, name)
+        return checkpoint
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
@@ -78,10 +100,18 @@ def training_facts(cfg: CfgNode) -> dict[str, Any]:
     """Return what a checkpoint says of its training."""
     return {
         "datasets": list(cfg.DATASETS.NAMES),
+        "splits": splits_of(cfg, cfg.DATASETS.NAMES),
+        "chosen_on": "the validation identities" if cfg.DATASETS.TESTS[:1] == (VALIDATION,) else "the test set",
         "num_classes": int(cfg.MODEL.HEADS.NUM_CLASSES),
         "meta_architecture": cfg.MODEL.META_ARCHITECTURE,
         "protocols": list(cfg.TEST.PROTOCOLS),
     }
+
+
+def splits_of(cfg: CfgNode, names: Iterable[str]) -> dict[str, int]:
+    """Return the split that the configuration says for those of the data sets `names` that have splits."""
+    options = ((name, build_options(cfg, name)) for name in names)
+    return {name: int(found["split"]) for name, found in options if "split" in found}
 
 
 class Checkpoints(PeriodicCheckpointer):

@@ -18,7 +18,8 @@ from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import check_config, get_cfg
 from vireid_plugins.config.paths import resolve_config
-from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
+from vireid_plugins.config.validation import choose_on_validation
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint, splits_of
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 
@@ -34,6 +35,7 @@ def read_config(args: argparse.Namespace) -> CfgNode:
         args.config_file = str(resolve_config(args.config_file))
         cfg.merge_from_file(args.config_file)
     cfg.merge_from_list(args.opts)
+    choose_on_validation(cfg)
     check_config(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"MODEL.DEVICE: '{cfg.MODEL.DEVICE}' is asked for, but torch sees no CUDA device; use cpu")
@@ -94,7 +96,7 @@ def load_model(cfg: CfgNode) -> Any:
 
     Raises:
         ConfigError: there is no checkpoint.
-        DataError: the checkpoint cannot be read.
+        DataError: the checkpoint cannot be read, or was trained on another split.
     """
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
@@ -108,5 +110,5 @@ def load_model(cfg: CfgNode) -> Any:
     facts = load_checkpoint(Path(cfg.MODEL.WEIGHTS)).get("vireid", {})
     cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
     model = Trainer.build_model(cfg)
-    VireidCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    VireidCheckpointer(model, splits=splits_of(cfg, cfg.DATASETS.TESTS)).load(cfg.MODEL.WEIGHTS)
     return model

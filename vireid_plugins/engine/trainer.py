@@ -17,12 +17,12 @@ from vireid_plugins.compat import patch_ddp
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
 from vireid_plugins.data.datasets import build_dataset
-from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, training_facts
+from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, splits_of, training_facts
 from vireid_plugins.engine.hooks import LayerFreeze, ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.evaluation import CrossModalityEvaluator
-from vireid_plugins.evaluation.evaluate import check_galleries
+from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -45,7 +45,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
         for name in cfg.DATASETS.TESTS:
-            check_galleries(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
+            check_draws(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
         patch_ddp()
         self.freeze: LayerFreeze | None = None
         amp = cfg.SOLVER.AMP
@@ -100,6 +100,7 @@ class Trainer(DefaultTrainer):
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
             facts=training_facts(self.cfg),
+            splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             grad_scaler=self.scaler,
             **fast.checkpointables,
         )

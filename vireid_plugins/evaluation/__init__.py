@@ -4,6 +4,7 @@ from vireid_plugins.evaluation.evaluate import evaluate_protocol
 from vireid_plugins.evaluation.evaluator import CrossModalityEvaluator
 from vireid_plugins.evaluation.metrics import Ranking, evaluate_ranking
 from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+from vireid_plugins.evaluation.refine import Refinement
 from vireid_plugins.evaluation.report import ProtocolResult, result_table
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Protocol",
     "ProtocolResult",
     "Ranking",
+    "Refinement",
     "evaluate_protocol",
     "evaluate_ranking",
     "result_table",

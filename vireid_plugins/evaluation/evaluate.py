@@ -1,19 +1,24 @@
-"""Scores features under a protocol."""
+"""Scores features under protocols."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from fastreid.data.datasets import DATASET_REGISTRY
+from torch import Tensor
 
-from vireid_plugins.data.datasets import SYSUMM01
-from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation.draws import sysu_galleries
-from vireid_plugins.evaluation.metrics import Floats, Ranking, evaluate_ranking
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets import CrossModalityDataset, RegDB
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
+from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.evaluation.metrics import rank
+from vireid_plugins.evaluation.places import Floats, Ints, Labels
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
+from vireid_plugins.evaluation.refine import NONE, Refinement
 from vireid_plugins.evaluation.report import ProtocolResult
-
-Labels = npt.NDArray[np.int64]
 
 
 def evaluate_protocol(
@@ -22,86 +27,134 @@ def evaluate_protocol(
     protocol: str | Protocol,
     data_root: str | Path,
     split: int | None = None,
+    refinement: Refinement = NONE,
+    device: str = "cpu",
 ) -> ProtocolResult:
     """Score features under a protocol, by cosine similarity.
 
     Args:
-        features: (n, D); normalised here.
-        paths: n image paths relative to the data set's folder; more images than the protocol uses do no harm.
+        features: (n, D); normalised here, and kept in float32 or float64.
+        paths: n image paths relative to the data set's folder (LLCM: file names do); more images than the protocol uses
+            do no harm.
         protocol: a name in `PROTOCOLS`, or a protocol.
         data_root: the folder that holds the data set's folder, or that folder itself.
-        split: for data sets with splits; SYSU-MM01 has none.
+        split: 1 to 10 for RegDB, nothing for the others.
+        refinement: query expansion and re-ranking.
+        device: where distances are computed and places counted.
 
     Raises:
-        ConfigError: no protocol has that name.
+        ConfigError: no protocol has that name, or the split is missing or not for this data set.
         DataError: the data set's files are missing or do not fit.
         FeatureError: the features are no finite (n, D) array, or an image is missing or doubled; the message names it.
     """
     if isinstance(protocol, str):
         protocol = require_protocols([protocol])[0]
-    if split is not None:
-        raise FeatureError(f"{protocol.dataset} has no splits, but split {split} was asked for")
-    return score(features, paths, protocol, SYSUMM01(root=str(data_root)))
+    dataset = dataset_of(protocol.dataset, data_root, split)
+    return score(features, paths, [protocol], dataset, refinement, device)[0]
 
 
-def score(features: Floats, paths: Sequence[str], protocol: Protocol, dataset: SYSUMM01) -> ProtocolResult:
-    """Score features under a protocol on a data set that is already read; see `evaluate_protocol`."""
-    features = normalised(features, paths)
-    row_of = {path: row for row, path in enumerate(paths)}
-    query = [str(Path(path).relative_to(dataset.folder)) for path, _, _ in dataset.query]
-    return ProtocolResult(
-        protocol, [_trial(features, row_of, query, gallery, protocol) for gallery in sysu_galleries(dataset, protocol)]
-    )
-
-
-def check_galleries(dataset: SYSUMM01, protocols: Sequence[Protocol]) -> None:
-    """Draw every gallery once, so that files that are missing or do not fit are found before a training and not after.
+def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> CrossModalityDataset:
+    """Return a data set for scoring; the arguments are `evaluate_protocol`'s.
 
     Raises:
-        DataError: see `sysu_galleries`.
+        ConfigError: the split is missing or not for this data set.
+        DataError: the data set's files are missing.
+    """
+    factory = DATASET_REGISTRY.get(name)
+    if not issubclass(factory, RegDB):
+        if split is not None:
+            raise ConfigError(f"{name} has no splits, but split {split} was asked for")
+        options: dict[str, Any] = {}
+    elif split is None:
+        raise ConfigError(f"{name} has ten splits: say which one, 1 to 10, the features were trained on (--split)")
+    else:
+        options = {"split": split}
+    dataset: CrossModalityDataset = factory(root=str(data_root), **options)
+    return dataset
+
+
+def score(
+    features: Floats,
+    paths: Sequence[str],
+    protocols: Sequence[Protocol],
+    dataset: CrossModalityDataset,
+    refinement: Refinement = NONE,
+    device: str = "cpu",
+) -> list[ProtocolResult]:
+    """Score features under protocols of a data set that is already read; see `evaluate_protocol`.
+
+    Cosines between the modalities are computed once; protocols, trials, modes and shots index them.
+    """
+    catalogue = Catalogue(dataset)
+    table = FeatureTable(catalogue, features, paths)
+    plans: dict[str, list[tuple[Ints, Ints]]] = {}
+    for protocol in protocols:
+        plan = plans[protocol.name] = [catalogue.positions(trial) for trial in draw_trials(dataset, protocol)]
+        query, gallery = sides(protocol)
+        table.require(protocol, query, (rows for rows, _ in plan))
+        table.require(protocol, gallery, (columns for _, columns in plan))
+    matrices = {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
+    distances = _Distances(matrices, device)
+    results: dict[str, ProtocolResult] = {}
+    # One direction after the other, so that the matrix is turned around once.
+    for protocol in sorted(protocols, key=lambda p: p.direction):
+        query, gallery = sides(protocol)
+        rankings = []
+        for rows, columns in plans[protocol.name]:
+            labels = [
+                Labels(every.ids[chosen], every.cams[chosen])
+                for every, chosen in ((catalogue.labels[query], rows), (catalogue.labels[gallery], columns))
+            ]
+            if refinement:
+                distance: Floats | Tensor = refinement.distance(matrices[query][rows], matrices[gallery][columns])
+                rows, columns = np.arange(len(rows)), np.arange(len(columns))
+            else:
+                distance = distances.of_queries(query)
+            rankings.append(rank(distance, rows, columns, labels[0], labels[1], protocol.drop, protocol.cmc))
+        results[protocol.name] = ProtocolResult(protocol, rankings, dataset.split, str(refinement))
+    return [results[protocol.name] for protocol in protocols]
+
+
+def sides(protocol: Protocol) -> tuple[int, int]:
+    """Return the modality of the queries and of the gallery."""
+    return (INFRARED, VISIBLE) if protocol.direction == "i2v" else (VISIBLE, INFRARED)
+
+
+def check_draws(dataset: CrossModalityDataset, protocols: Sequence[Protocol]) -> None:
+    """Draw every trial once, so that files that are missing or do not fit are found before a training and not after.
+
+    Raises:
+        DataError: see `draw_trials`.
     """
     for protocol in protocols:
-        sysu_galleries(dataset, protocol)
+        draw_trials(dataset, protocol)
 
 
-def normalised(features: Floats, paths: Sequence[str]) -> Floats:
-    """Return the features L2-normalised, after checking them and their paths.
+class _Distances:
+    """Negative cosines between the modalities, computed when first asked for.
 
-    Raises:
-        FeatureError: see `evaluate_protocol`.
+    Args:
+        matrices: L2-normalised features of both modalities.
+        device: where.
     """
-    features = np.asarray(features)
-    if features.ndim != 2 or len(features) != len(paths):
-        raise FeatureError(f"features must be (n, D) for n paths; got {features.shape} for {len(paths)} paths")
-    broken = ~np.isfinite(features).all(axis=1)
-    if broken.any():
-        first = paths[int(broken.argmax())]
-        raise FeatureError(f"the features of {broken.sum()} images are not finite, the first: {first}")
-    names, counts = np.unique(np.asarray(paths, dtype=str), return_counts=True)
-    if (counts > 1).any():
-        raise FeatureError(f"{(counts > 1).sum()} paths occur more than once, the first: {names[counts > 1][0]}")
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    scaled: Floats = features / np.maximum(norms, np.finfo(features.dtype).tiny)
-    return scaled
 
+    def __init__(self, matrices: dict[int, Floats], device: str) -> None:
+        self.matrices, self.device = matrices, device
+        self.query: int | None = None
+        self.matrix: Any = None
 
-def _trial(
-    features: Floats, row_of: dict[str, int], query: list[str], gallery: list[str], protocol: Protocol
-) -> Ranking:
-    missing = [path for path in (*query, *gallery) if path not in row_of]
-    if missing:
-        raise FeatureError(
-            f"{protocol.name}: {len(missing)} images have no features, the first: {missing[0]}. Paths must be relative "
-            "to the data set's folder, as cam3/0006/0001.jpg"
-        )
-    query_rows, gallery_rows = [row_of[p] for p in query], [row_of[p] for p in gallery]
-    distance = 1 - features[query_rows] @ features[gallery_rows].T
-    query_ids, query_cams = labels(query)
-    gallery_ids, gallery_cams = labels(gallery)
-    return evaluate_ranking(distance, query_ids, gallery_ids, query_cams, gallery_cams, protocol.drop, protocol.cmc)
-
-
-def labels(paths: Sequence[str]) -> tuple[Labels, Labels]:
-    """Return identities and cameras from paths `cam3/0006/0001.jpg`."""
-    parts = [Path(path).parts for path in paths]
-    return np.array([int(p[1]) for p in parts]), np.array([int(p[0].removeprefix("cam")) for p in parts])
+    def of_queries(self, query: int) -> Floats | Tensor:
+        """Return the matrix whose rows are the images of the modality `query`."""
+        if self.query is None:
+            left, right = self.matrices[query], self.matrices[VISIBLE + INFRARED - query]
+            if self.device == "cpu":
+                self.matrix = -left @ right.T
+            else:
+                self.matrix = -torch.from_numpy(left).to(self.device) @ torch.from_numpy(right).to(self.device).T
+        elif self.query != query:
+            # torch turns a matrix around by blocks and in all threads.
+            turned = torch.as_tensor(self.matrix).T.contiguous()
+            self.matrix = turned.numpy() if self.device == "cpu" else turned
+        self.query = query
+        found: Floats | Tensor = self.matrix
+        return found

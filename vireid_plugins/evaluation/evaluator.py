@@ -13,9 +13,11 @@ from fastreid.evaluation import DatasetEvaluator
 from fastreid.utils import comm
 from torch import Tensor
 
-from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation.refine import Refinement
 from vireid_plugins.evaluation.report import ProtocolResult, result_table
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -28,7 +30,7 @@ class FeatureCollector(DatasetEvaluator):
         dataset: the test set.
     """
 
-    def __init__(self, dataset: SYSUMM01) -> None:
+    def __init__(self, dataset: CrossModalityDataset) -> None:
         self.dataset = dataset
         self.reset()
 
@@ -40,7 +42,7 @@ class FeatureCollector(DatasetEvaluator):
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
         """Keep a batch's features (B, D) on the host."""
         self.features.append(outputs.detach().float().cpu().numpy())
-        self.paths += [str(Path(path).relative_to(self.dataset.folder)) for path in inputs["img_paths"]]
+        self.paths += [Path(path).relative_to(self.dataset.folder).as_posix() for path in inputs["img_paths"]]
 
     def gathered(self) -> tuple[Any, list[str]] | None:
         """Return features (n, D) and relative paths of all processes on the main one, None on the others."""
@@ -54,9 +56,9 @@ class FeatureCollector(DatasetEvaluator):
 class CrossModalityEvaluator(FeatureCollector):
     """Collects features once and scores them under every protocol of `TEST.PROTOCOLS`.
 
-    `evaluate` logs a table, writes `evaluation.json` to the output folder, and returns the first protocol's scores with
-    `metric`, the mean of rank-1 and mAP as in fast-reid. With `TEST.COMPARE_RANDOM` the table also has the scores of
-    random features, the floor under every number.
+    `evaluate` logs a table, writes `evaluation.json` to the output folder (`evaluation_<data set>.json` where several
+    are tested), and returns the first protocol's scores with `metric`, the mean of rank-1 and mAP as in fast-reid. With
+    `TEST.COMPARE_RANDOM` the table also has the scores of random features, the floor under every number.
 
     Args:
         cfg: the configuration.
@@ -64,12 +66,17 @@ class CrossModalityEvaluator(FeatureCollector):
         output_dir: where `evaluation.json` goes; empty is nowhere.
     """
 
-    def __init__(self, cfg: CfgNode, dataset: SYSUMM01, output_dir: str = "") -> None:
+    def __init__(self, cfg: CfgNode, dataset: CrossModalityDataset, output_dir: str = "") -> None:
         super().__init__(dataset)
         self.protocols = protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS)
+        self.refinement = Refinement.from_config(cfg)
+        self.device = cfg.MODEL.DEVICE
         self.flip = bool(cfg.TEST.FLIP.ENABLED)
         self.compare_random = bool(cfg.TEST.COMPARE_RANDOM)
+        self.save_features = bool(cfg.TEST.SAVE_FEATURES)
         self.output_dir = output_dir
+        # Several test sets must not write over each other.
+        self.suffix = f"_{type(dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
 
     def evaluate(self) -> "OrderedDict[str, float]":
         """Score everything processed since `reset`; empty on processes other than the main one."""
@@ -77,28 +84,37 @@ class CrossModalityEvaluator(FeatureCollector):
         if gathered is None:
             return OrderedDict()
         features, paths = gathered
-        results = [score(features, paths, protocol, self.dataset) for protocol in self.protocols]
+        results = score(features, paths, self.protocols, self.dataset, self.refinement, self.device)
         chance = self._random(paths) if self.compare_random else []
         notes = ["model"] * len(results) + ["random"] * len(chance) if chance else []
         logger.info(
-            "%s, cosine distance, no re-ranking, flip %s, mean ± standard deviation over trials in percent:\n%s",
-            type(self.dataset).__name__,
+            "%s, cosine distance, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
+            self.dataset.title,
+            self.refinement if self.refinement else "no re-ranking",
             "on" if self.flip else "off",
             result_table([*results, *chance], notes),
         )
         if self.output_dir:
             self._write(results, chance)
+        if self.output_dir and self.save_features:
+            save_features(
+                Path(self.output_dir) / f"features_{type(self.dataset).__name__}.npz",
+                features,
+                paths,
+                self.dataset.split,
+            )
         first = OrderedDict(results[0].means)
         first["metric"] = (first["Rank-1"] + first["mAP"]) / 2
         return first
 
     def _random(self, paths: list[str]) -> list[ProtocolResult]:
         features = np.random.default_rng(0).standard_normal((len(paths), 64))
-        return [score(features, paths, protocol, self.dataset) for protocol in self.protocols]
+        return score(features, paths, self.protocols, self.dataset, device=self.device)
 
     def _write(self, results: list[ProtocolResult], chance: list[ProtocolResult]) -> None:
-        settings = {"distance": "cosine", "rerank": False, "flip": self.flip}
+        settings = {"distance": "cosine", "refinement": str(self.refinement), "flip": self.flip}
         report = {"settings": settings, "results": [result.as_json() for result in results]}
         if chance:
             report["random_features"] = [result.as_json() for result in chance]
-        (Path(self.output_dir) / "evaluation.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
+        file.write_text(json.dumps(report, indent=1), encoding="utf-8")

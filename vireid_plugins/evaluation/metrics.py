@@ -1,24 +1,18 @@
-"""Ranking metrics, vectorised over queries, accumulated in float64.
+"""Ranking metrics, accumulated in float64.
 
 Shapes: `Q` queries, `G` gallery images.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.places import CMCS, DROPS, Floats, Ints, Labels, find_places
 
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
-
-DROPS = ("sysu", "same_camera", "none")
-CMCS = ("distinct_id", "ordinary")
-# Queries ranked at a time: bounds the memory, and changes no value.
-CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -30,16 +24,18 @@ class Ranking:
         mAP: mean over queries of the mean precision at the hits.
         mINP: mean over queries of the number of hits / position of the last one.
         counted: queries that had a match left; the others are skipped in all three.
+        skipped: queries that had none.
     """
 
     cmc: npt.NDArray[np.float64]
     mAP: float  # noqa: N815  the field's name
     mINP: float  # noqa: N815
     counted: int
+    skipped: int = 0
 
 
 def evaluate_ranking(
-    distance: Floats,
+    distance: Floats | Tensor,
     query_ids: Ints,
     gallery_ids: Ints,
     query_cams: Ints,
@@ -50,7 +46,7 @@ def evaluate_ranking(
     """Score a distance matrix.
 
     Args:
-        distance: (Q, G), smaller is nearer. Ties rank in the order of the gallery.
+        distance: (Q, G), smaller is nearer. Ties rank in the order of the gallery. A tensor is worked on where it is.
         query_ids: (Q,) identities.
         gallery_ids: (G,).
         query_cams: (Q,) camera numbers.
@@ -63,84 +59,57 @@ def evaluate_ranking(
     Raises:
         FeatureError: shapes do not fit, a distance is NaN, `drop` or `cmc` is unknown, or no query has a match.
     """
-    query_ids, gallery_ids = np.asarray(query_ids), np.asarray(gallery_ids)
-    query_cams, gallery_cams = np.asarray(query_cams), np.asarray(gallery_cams)
-    distance = np.asarray(distance)
-    _check(distance, query_ids, gallery_ids, query_cams, gallery_cams, drop, cmc)
-    size = len(gallery_ids)
-    hits = np.zeros(size, dtype=np.float64)
-    precision = inverse = 0.0
-    counted = 0
-    for start in range(0, len(query_ids), CHUNK):
-        rows = slice(start, start + CHUNK)
-        kept = ~dropped(query_ids[rows], query_cams[rows], gallery_ids, gallery_cams, drop)
-        same = (query_ids[rows, None] == gallery_ids) & kept
-        order = np.argsort(np.where(kept, distance[rows], np.inf), axis=1, kind="stable")
-        ranked = np.take_along_axis(same, order, axis=1)[same.any(axis=1)]
-        if not len(ranked):
-            continue
-        counted += len(ranked)
-        found = ranked.cumsum(axis=1)
-        place = np.arange(1, size + 1)
-        total = found[:, -1]
-        precision += float(((found / place * ranked).sum(axis=1) / total).sum())
-        last = size - ranked[:, ::-1].argmax(axis=1)
-        inverse += float((total / last).sum())
-        first = ranked.argmax(axis=1)
-        if cmc == "distinct_id":
-            first = _identities_before(order[same.any(axis=1)], gallery_ids, first)
-        hits += np.bincount(first, minlength=size)
+    query = Labels(np.asarray(query_ids), np.asarray(query_cams))
+    gallery = Labels(np.asarray(gallery_ids), np.asarray(gallery_cams))
+    if not isinstance(distance, Tensor):
+        distance = np.asarray(distance)
+    _check(distance, query, gallery, drop, cmc)
+    rows, columns = np.arange(len(query.ids)), np.arange(len(gallery.ids))
+    return rank(distance, rows, columns, query, gallery, drop, cmc)
+
+
+def rank(
+    distance: Floats | Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, drop: str, cmc: str
+) -> Ranking:
+    """Score some rows and columns of a distance matrix; the arguments are those of `find_places`.
+
+    Raises:
+        FeatureError: no query has a match.
+    """
+    places = find_places(distance, rows, columns, query, gallery, drop, cmc)
+    matched = places.first >= 0
+    counted = int(matched.sum())
     if not counted:
         raise FeatureError("no query has a match in the gallery: nothing can be scored")
-    return Ranking(cmc=hits.cumsum() / counted, mAP=precision / counted, mINP=inverse / counted, counted=counted)
+    hits = np.bincount(places.first[matched], minlength=len(columns))
+    return Ranking(
+        cmc=hits.cumsum() / counted,
+        mAP=float(places.precision.sum() / counted),
+        mINP=float(places.inverse.sum() / counted),
+        counted=counted,
+        skipped=len(rows) - counted,
+    )
 
 
-def dropped(query_ids: Ints, query_cams: Ints, gallery_ids: Ints, gallery_cams: Ints, drop: str) -> Bools:
-    """Return (Q, G), true where the query does not see the gallery image; the arguments are `evaluate_ranking`'s."""
-    hidden: Bools = np.zeros((len(query_ids), len(gallery_ids)), dtype=bool)
+def dropped(query: Labels, gallery: Labels, drop: str) -> Bools:
+    """Return (Q, G), true where the query does not see the gallery image; see `evaluate_ranking`."""
+    hidden: Bools = np.zeros((len(query.ids), len(gallery.ids)), dtype=bool)
     if drop == "sysu":
-        hidden = (query_cams[:, None] == 3) & (gallery_cams == 2)
+        hidden = (query.cams[:, None] == 3) & (gallery.cams == 2)
     if drop == "same_camera":
-        hidden = (query_ids[:, None] == gallery_ids) & (query_cams[:, None] == gallery_cams)
+        hidden = (query.ids[:, None] == gallery.ids) & (query.cams[:, None] == gallery.cams)
     return hidden
 
 
-def _identities_before(order: Ints, gallery_ids: Ints, first: Ints) -> Ints:
-    """Return, for each query, how many different identities stand before its first hit.
-
-    Dropped images are ranked last, behind every hit, so they are never counted.
-
-    Args:
-        order: (Q, G) gallery indices by distance.
-        gallery_ids: (G,).
-        first: (Q,) zero-based position of the first hit.
-    """
-    _, labels = np.unique(gallery_ids, return_inverse=True)
-    position = np.empty_like(order)
-    np.put_along_axis(position, order, np.arange(order.shape[1])[None, :], axis=1)
-    by_identity = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[by_identity], np.arange(labels.max() + 1))
-    best = np.minimum.reduceat(position[:, by_identity], starts, axis=1)
-    before: Ints = (best < first[:, None]).sum(axis=1)
-    return before
-
-
-def _check(
-    distance: Floats,
-    query_ids: Ints,
-    gallery_ids: Ints,
-    query_cams: Ints,
-    gallery_cams: Ints,
-    drop: str,
-    cmc: str,
-) -> None:
-    shape = (len(query_ids), len(gallery_ids))
-    if distance.shape != shape or len(query_cams) != shape[0] or len(gallery_cams) != shape[1]:
+def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str, cmc: str) -> None:
+    shape = (len(query.ids), len(gallery.ids))
+    cameras = (len(query.cams), len(gallery.cams))
+    if tuple(distance.shape) != shape or cameras != shape:
         raise FeatureError(
-            f"distance {distance.shape}, ids {shape} and cameras {(len(query_cams), len(gallery_cams))} do not fit: "
-            "they must be (queries, gallery) alike"
+            f"distance {tuple(distance.shape)}, ids {shape} and cameras {cameras} do not fit: they must be (queries, "
+            "gallery) alike"
         )
-    if np.isnan(distance).any():
+    if bool(distance.isnan().any() if isinstance(distance, Tensor) else np.isnan(distance).any()):
         raise FeatureError("the distances hold NaN")
     if drop not in DROPS or cmc not in CMCS:
         raise FeatureError(

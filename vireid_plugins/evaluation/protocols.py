@@ -15,52 +15,114 @@ class Protocol:
         name: what configs and tables call it.
         dataset: name in fast-reid's `DATASET_REGISTRY`.
         direction: query to gallery, `i2v` or `v2i`.
-        mode: `all` or `indoor`, the gallery cameras of SYSU-MM01.
-        draw: how the gallery of a trial is drawn, `official` or `agw`.
-        shots: gallery images of one identity in one camera.
-        trials: draws over which scores are averaged.
         cmc: `distinct_id` or `ordinary`, see `evaluate_ranking`.
         drop: `sysu`, `same_camera` or `none`, see `evaluate_ranking`.
-        printed_by: who prints it.
+        about: who prints it, and what tells it from its neighbours.
+        mode: `all`, `indoor` or `val`, the gallery cameras of SYSU-MM01; empty elsewhere.
+        draw: how the drawn side of a trial comes about: `official` (rand_perm_cam.mat), `seeded` (`random.seed(trial)`)
+            or `everything`.
+        drawn: the side that is drawn, `gallery` or `query`; the other one is whole.
+        shots: drawn images of one identity in one camera; 0 is all of them.
+        trials: draws over which scores are averaged.
     """
 
     name: str
     dataset: str
     direction: str
-    mode: str
-    draw: str
-    shots: int
-    trials: int
     cmc: str
     drop: str
-    printed_by: str
+    about: str
+    mode: str = ""
+    draw: str = "everything"
+    drawn: str = "gallery"
+    shots: int = 0
+    trials: int = 1
 
 
-def _sysu(draw: str, mode: str, shots: int, printed_by: str) -> Protocol:
+def _sysu(source: str, mode: str, shots: int, about: str) -> Protocol:
     return Protocol(
-        name=f"sysu/{draw}/{mode}/{shots}shot",
+        name=f"sysu/{source}/{mode}/{shots}shot",
         dataset="SYSUMM01",
         direction="i2v",
-        mode=mode,
-        draw=draw,
-        shots=shots,
-        trials=10,
         cmc="distinct_id",
         drop="sysu",
-        printed_by=printed_by,
+        about=about,
+        mode=mode,
+        draw="official" if source == "official" else "seeded",
+        shots=shots,
+        trials=10,
     )
 
 
-_OFFICIAL = "the data set's authors (rand_perm_cam.mat), MPANet and those that follow them"
-_AGW = "AGW, CAJ, DEEN, MSCMNet and those that follow them: random.seed(trial), one image an identity and camera"
+def _regdb(direction: str, cmc: str, about: str) -> Protocol:
+    suffix = "" if cmc == "ordinary" else f"/{cmc}"
+    return Protocol(f"regdb/{direction}{suffix}", "RegDB", direction, cmc, "none", about)
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in [
-        *(_sysu("official", mode, shots, _OFFICIAL) for mode in ("all", "indoor") for shots in (1, 10)),
-        *(_sysu("agw", mode, 1, _AGW) for mode in ("all", "indoor")),
-    ]
-}
+
+def _llcm(name: str, direction: str, about: str, drawn: str = "gallery") -> Protocol:
+    return Protocol(
+        name=f"llcm/{name}",
+        dataset="LLCM",
+        direction=direction,
+        cmc="distinct_id",
+        drop="same_camera",
+        about=about,
+        draw="seeded",
+        drawn=drawn,
+        shots=1,
+        trials=10,
+    )
+
+
+_OFFICIAL = (
+    "Printed by the data set's authors, MPANet, IDKL and those that follow them: the gallery is drawn by "
+    "rand_perm_cam.mat."
+)
+_AGW = (
+    "Printed by AGW, CAJ, DEEN, MSCMNet and those that follow them: random.seed(trial), one image an identity and "
+    "camera. Its numbers stand in one column with the official ones in most tables."
+)
+_ORDINARY = "Printed by AGW and those that follow it: the CMC counts images. Mean over ten trainings, one a split."
+_DISTINCT = (
+    "Printed by MPANet and those that follow it: the CMC counts identities, so that rank-5, 10 and 20 are higher than "
+    "the ordinary ones; rank-1 and mAP are the same. Mean over ten trainings, one a split."
+)
+_FULL = "What IDKL's released code scores: every image is query or gallery, and the camera rule is off."
+
+_ALL = [
+    *(_sysu("official", mode, shots, _OFFICIAL) for mode in ("all", "indoor") for shots in (1, 10)),
+    *(_sysu("agw", mode, 1, _AGW) for mode in ("all", "indoor")),
+    Protocol(
+        name="sysu/val/1shot",
+        dataset="SYSUMM01Val",
+        direction="i2v",
+        cmc="distinct_id",
+        drop="sysu",
+        about="Printed by nobody: the validation identities, camera 3 against cameras 4 and 5, drawn as AGW draws. It "
+        "chooses the epoch where DATASETS.SYSU.TRAIN is train.",
+        mode="val",
+        draw="seeded",
+        shots=1,
+        trials=10,
+    ),
+    *(_regdb(direction, "ordinary", _ORDINARY) for direction in ("v2i", "i2v")),
+    *(_regdb(direction, "distinct_id", _DISTINCT) for direction in ("v2i", "i2v")),
+    _llcm("v2i", "v2i", "Printed by DEEN's paper and those that follow it: visible queries, one infrared image drawn."),
+    _llcm("i2v", "i2v", "Printed by DEEN and those that follow it: infrared queries, one visible image drawn."),
+    _llcm(
+        "v2i_transposed",
+        "i2v",
+        "What the data set authors' code prints as 'VIS to IR' since June 2023: the drawn infrared images are the "
+        "queries and all visible ones the gallery. Not comparable with llcm/v2i.",
+        drawn="query",
+    ),
+    *(
+        Protocol(f"llcm/full/{direction}", "LLCM", direction, "distinct_id", "none", _FULL)
+        for direction in ("v2i", "i2v")
+    ),
+]
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
 def require_protocols(names: Iterable[str]) -> list[Protocol]:
@@ -82,8 +144,10 @@ def protocols_of(dataset: str, names: Iterable[str]) -> list[Protocol]:
     Raises:
         ConfigError: a name does not exist, or none of them scores the data set.
     """
+    names = list(names)
     found = [protocol for protocol in require_protocols(names or PROTOCOLS) if protocol.dataset == dataset]
     if not found:
         known = ", ".join(p.name for p in PROTOCOLS.values() if p.dataset == dataset) or "none"
-        raise ConfigError(f"TEST.PROTOCOLS: none of {', '.join(names)} scores {dataset}; those that do: {known}")
+        wrong = f"none of {', '.join(names)} scores {dataset}" if names else f"nothing scores {dataset}"
+        raise ConfigError(f"TEST.PROTOCOLS: {wrong}; those that do: {known}")
     return found

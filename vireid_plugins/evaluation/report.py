@@ -15,10 +15,25 @@ RANKS = (1, 5, 10, 20)
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """Scores of every trial of one protocol."""
+    """Scores of every trial of one protocol.
+
+    Attributes:
+        protocol: what was scored.
+        rankings: one a trial.
+        split: of a data set with splits.
+        refinement: query expansion and re-ranking, as they are printed; empty is none.
+    """
 
     protocol: Protocol
     rankings: list[Ranking]
+    split: int | None = None
+    refinement: str = ""
+
+    @property
+    def label(self) -> str:
+        """The protocol's name with whatever else made the numbers."""
+        split = "" if self.split is None else f" split {self.split}"
+        return self.protocol.name + split + (f" + {self.refinement}" if self.refinement else "")
 
     @property
     def scores(self) -> dict[str, list[float]]:
@@ -42,14 +57,18 @@ class ProtocolResult:
         return {
             "protocol": p.name,
             "dataset": p.dataset,
+            "split": self.split,
             "direction": p.direction,
             "mode": p.mode,
             "draw": p.draw,
+            "drawn": p.drawn,
             "shots": p.shots,
             "trials": len(self.rankings),
             "cmc": p.cmc,
             "drop": p.drop,
+            "refinement": self.refinement,
             "queries_counted": self.counted,
+            "queries_skipped": self.rankings[0].skipped,
             "mean": self.means,
             "std": {name: float(np.std(values)) for name, values in self.scores.items()},
             "per_trial": {name: [float(value) for value in values] for name, values in self.scores.items()},
@@ -68,7 +87,7 @@ def result_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -
         scores = result.scores
         cells = [f"{np.mean(values):.2f} ± {np.std(values):.2f}" for values in scores.values()]
         label = [notes[number]] if notes else []
-        rows.append([*label, result.protocol.name, *cells, len(result.rankings), result.counted, result.protocol.cmc])
+        rows.append([*label, result.label, *cells, len(result.rankings), result.counted, result.protocol.cmc])
     headers = [
         *(["features"] if notes else []),
         "protocol",

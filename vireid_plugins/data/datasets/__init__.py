@@ -1,6 +1,8 @@
 """Cross-modality data sets in fast-reid's `DATASET_REGISTRY`. Importing this package registers them."""
 
-from vireid_plugins.data.datasets.base import CrossModalityDataset, build_dataset
-from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
+from vireid_plugins.data.datasets.base import CrossModalityDataset, build_dataset, build_options
+from vireid_plugins.data.datasets.llcm import LLCM
+from vireid_plugins.data.datasets.regdb import RegDB
+from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01, SYSUMM01Val
 
-__all__ = ["SYSUMM01", "CrossModalityDataset", "build_dataset"]
+__all__ = ["LLCM", "SYSUMM01", "CrossModalityDataset", "RegDB", "SYSUMM01Val", "build_dataset", "build_options"]

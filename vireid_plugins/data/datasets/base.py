@@ -1,7 +1,10 @@
 """What the cross-modality data sets share."""
 
 import logging
-from collections.abc import Callable
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,34 +16,56 @@ from tabulate import tabulate
 from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.root import data_root
+from vireid_plugins.errors import DataError
 
 logger = logging.getLogger("fastreid." + __name__)
 
+MODALITIES = {VISIBLE: "visible", INFRARED: "infrared"}
 # A fast-reid item: path, identity, camera.
 DatasetItem = tuple[str, int, int]
+# The images of one identity in one camera: identity, camera, sorted paths relative to the set's folder.
+Listing = tuple[int, int, list[str]]
+Counts = dict[str, int]
 
 
 class CrossModalityDataset(ImageDataset):
-    """A data set in fast-reid's form that knows the modality of its cameras.
+    """A data set in fast-reid's form that knows the modality of its images.
 
-    Subclasses set the class variables and hand `train`, `query` and `gallery` over as functions, so that scoring does
-    not read the training lists. `query` and `gallery` are everything any protocol uses, each image once.
+    Subclasses set the class variables, say what `modality` an item has, and hand `train`, `query` and `gallery` over as
+    functions, so that scoring does not read the training lists. `query` and `gallery` are everything any protocol uses,
+    each image once.
+
+    Args:
+        root: the data root, or the set's folder itself.
+        train: returns the training items.
+        query: returns one half of the test items.
+        gallery: returns the other half.
+
+    Raises:
+        DataError: something of `layout` is missing; the message names it and says where the set is had.
     """
 
     # Folder below the data root.
     dataset_dir: ClassVar[str]
-    # Cameras that see infrared; every other camera is visible.
-    infrared_cameras: ClassVar[frozenset[int]]
+    # What must be in it, the first telling the folder from a data root.
+    layout: ClassVar[tuple[str, ...]]
+    # Where a user gets it.
+    source: ClassVar[str]
+    # How `tools/make_synthetic.py` and `tools/verify_data.py` call its layout.
+    layout_name: ClassVar[str]
+    # The split that this object reads; data sets without splits have None.
+    split: int | None = None
 
     def __init__(
         self,
-        folder: Path,
+        root: str,
         train: Callable[[], list[DatasetItem]],
         query: Callable[[], list[DatasetItem]],
         gallery: Callable[[], list[DatasetItem]],
     ) -> None:
         # fast-reid's constructor would read the training list at once; its properties call the functions when asked.
-        self.folder = folder
+        self.folder = Path(root) if (Path(root) / self.layout[0]).exists() else Path(root) / self.dataset_dir
+        self._require_layout()
         self._train: Any = train
         self._query: Any = query
         self._gallery: Any = gallery
@@ -50,28 +75,89 @@ class CrossModalityDataset(ImageDataset):
         """Return the constructor's keyword arguments that the configuration sets, besides `root`."""
         return {}
 
-    @classmethod
-    def modality(cls, camera: int) -> int:
-        """Return 0 for a visible camera, 1 for an infrared one."""
-        return INFRARED if camera in cls.infrared_cameras else VISIBLE
+    def modality(self, item: DatasetItem) -> int:
+        """Return 0 for a visible image, 1 for an infrared one."""
+        raise NotImplementedError
+
+    def key(self, path: str) -> str:
+        """Return what identifies an image: its path relative to the set's folder, with forward slashes."""
+        return posixpath.normpath(path)
+
+    def relative(self, item: DatasetItem) -> str:
+        """Return the path of an item relative to the set's folder."""
+        return item[0].removeprefix(f"{self.folder}{os.sep}").replace(os.sep, "/")
+
+    def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
+        """Return the test images in the order of the reference loaders: sorted identities, cameras in order.
+
+        Args:
+            modality: which images.
+            cameras: which cameras, in order; all of them by default.
+        """
+        raise NotImplementedError
+
+    def subsets(self) -> dict[str, list[DatasetItem]]:
+        """Return every list of the set by the name that the published counts use."""
+        return {"train": self.train, "test": [*self.query, *self.gallery]}
+
+    def census(self) -> dict[str, Counts]:
+        """Count images, identities, cameras and (identity, camera) pairs of every list, and images of every camera."""
+        rows: list[tuple[str, str, int, int]] = []
+        for subset, items in self.subsets().items():
+            rows += [(subset, MODALITIES[self.modality(item)], item[1], item[2]) for item in items]
+        return tally(rows)
 
     def show_train(self) -> None:
         """Log identities, images and cameras of the training set, per modality."""
-        self._show({"train": self.train})
+        self._show("train", self.train)
 
     def show_test(self) -> None:
         """Log identities, images and cameras of everything that protocols draw queries and galleries from."""
-        self._show({"test": [*self.query, *self.gallery]})
+        self._show("test", [*self.query, *self.gallery])
 
-    def _show(self, subsets: dict[str, list[DatasetItem]]) -> None:
+    def _show(self, subset: str, items: list[DatasetItem]) -> None:
         rows = []
-        for subset, items in subsets.items():
-            for modality, name in ((VISIBLE, "visible"), (INFRARED, "infrared")):
-                chosen = [item for item in items if self.modality(item[2]) == modality]
-                rows.append([subset, name, len({i[1] for i in chosen}), len(chosen), len({i[2] for i in chosen})])
+        for modality, name in MODALITIES.items():
+            chosen = [item for item in items if self.modality(item) == modality]
+            rows.append([subset, name, len({i[1] for i in chosen}), len(chosen), len({i[2] for i in chosen})])
         headers = ["subset", "modality", "# ids", "# images", "# cameras"]
         table = tabulate(rows, headers=headers, tablefmt="pipe", numalign="left")
-        logger.info("=> Loaded %s from %s:\n%s", type(self).__name__, self.folder, table)
+        logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, table)
+
+    @property
+    def title(self) -> str:
+        """Name for people, with the split where there are several."""
+        name = type(self).__name__
+        return name if self.split is None else f"{name} split {self.split}"
+
+    def _require_layout(self) -> None:
+        missing = [name for name in self.layout if not (self.folder / name).exists()]
+        if missing:
+            raise DataError(
+                f"{self.dataset_dir} is not complete: in '{self.folder.absolute()}' there is no {', '.join(missing)}.\n"
+                f"  Get it: {self.source}.\n"
+                f"  Say where it is: export FASTREID_DATASETS=<the folder that holds {self.dataset_dir}>.\n"
+                "  Or try the software on a synthetic stand-in:\n"
+                f"    python tools/make_synthetic.py {self.layout_name} --root datasets"
+            )
+
+
+def tally(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, Counts]:
+    """Count rows of (list, modality, identity, camera); see `CrossModalityDataset.census`."""
+    images: Counter[tuple[str, str, int, int]] = Counter(rows)
+    found: dict[str, Counts] = {}
+    for subset, modality in sorted({row[:2] for row in images}):
+        mine = {row: count for row, count in images.items() if row[:2] == (subset, modality)}
+        found[f"{subset} {modality}"] = {
+            "images": sum(mine.values()),
+            "identities": len({row[2] for row in mine}),
+            "cameras": len({row[3] for row in mine}),
+            "pairs": len(mine),
+        }
+        for camera in sorted({row[3] for row in mine}):
+            count = sum(count for row, count in mine.items() if row[3] == camera)
+            found[f"{subset} {modality} camera {camera}"] = {"images": count}
+    return found
 
 
 def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
@@ -81,7 +167,16 @@ def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
         ConfigError: no data set has that name.
         DataError: its files are missing or malformed.
     """
+    options = build_options(cfg, name)
+    return DATASET_REGISTRY.get(name)(root=str(data_root()), **options)
+
+
+def build_options(cfg: CfgNode, name: str) -> dict[str, Any]:
+    """Return what the configuration says to the constructor of the data set registered as `name`.
+
+    Raises:
+        ConfigError: no data set has that name.
+    """
     require_name("DATASETS", name, registered(DATASET_REGISTRY))
     factory = DATASET_REGISTRY.get(name)
-    options = factory.options(cfg) if issubclass(factory, CrossModalityDataset) else {}
-    return factory(root=str(data_root()), **options)
+    return factory.options(cfg) if issubclass(factory, CrossModalityDataset) else {}

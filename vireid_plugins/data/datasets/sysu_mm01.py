@@ -5,19 +5,18 @@ Layout: `cam1..cam6/<id:04d>/<n:04d>.jpg`; `exp/{train,val,test}_id.txt`, one li
 who belongs where: 22 identities on disk are in none of them.
 """
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from fastreid.config import CfgNode
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
-from vireid_plugins.errors import DataError
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, Listing
+from vireid_plugins.data.datasets.lists import read_ids
 
-VISIBLE_CAMERAS = (1, 2, 4, 5)
+CAMERAS = range(1, 7)
 INFRARED_CAMERAS = (3, 6)
 _LISTS = {"train": ("train",), "trainval": ("train", "val")}
 
@@ -35,32 +34,60 @@ class SYSUMM01(CrossModalityDataset):
     """
 
     dataset_dir: ClassVar[str] = "SYSU-MM01"
-    infrared_cameras: ClassVar[frozenset[int]] = frozenset(INFRARED_CAMERAS)
+    layout: ClassVar[tuple[str, ...]] = (
+        *(f"cam{camera}" for camera in CAMERAS),
+        *(f"exp/{name}_id.txt" for name in ("train", "val", "test")),
+    )
+    source: ClassVar[str] = (
+        "sign the agreement of the repository wuancong/SYSU-MM01 (GitHub); rand_perm_cam.mat is in its "
+        "evaluation/data_split/ and goes to exp/"
+    )
+    layout_name: ClassVar[str] = "SYSUMM01"
+    # The list that is tested, and its cameras.
+    test_list: ClassVar[str] = "test"
+    query_cameras: ClassVar[tuple[int, ...]] = INFRARED_CAMERAS
+    gallery_cameras: ClassVar[tuple[int, ...]] = (1, 2, 4, 5)
 
     def __init__(self, root: str = "datasets", train: str = "trainval", **_: Any) -> None:
-        folder = Path(root) if (Path(root) / "exp").is_dir() else Path(root) / self.dataset_dir
-        _require(folder)
         self.lists = _LISTS[train]
         self._listings: dict[tuple[int, int], list[str]] = {}
-        super().__init__(folder, self._train_items, self._query_items, self._gallery_items)
+        super().__init__(root, self._train_items, self._query_items, self._gallery_items)
 
     @classmethod
     def options(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return `train` as `DATASETS.SYSU.TRAIN` says."""
         return {"train": cfg.DATASETS.SYSU.TRAIN}
 
+    def modality(self, item: DatasetItem) -> int:
+        """Return the modality of the item's camera."""
+        return INFRARED if item[2] in INFRARED_CAMERAS else VISIBLE
+
     @cached_property
     def test_ids(self) -> list[int]:
-        """Sorted test identities."""
-        return sorted(read_ids(self.folder / "exp" / "test_id.txt"))
+        """Sorted identities that are tested."""
+        return self.identities(self.test_list)
+
+    def identities(self, name: str) -> list[int]:
+        """Return the sorted identities of the list `train`, `val` or `test`."""
+        return sorted(read_ids(self.folder / "exp" / f"{name}_id.txt"))
 
     def images(self, identity: int, camera: int) -> list[str]:
         """Return the sorted paths, relative to the set's folder, of one identity in one camera; maybe none."""
         key = (identity, camera)
         if key not in self._listings:
             folder = self.folder / f"cam{camera}" / f"{identity:04d}"
-            self._listings[key] = sorted(str(file.relative_to(self.folder)) for file in folder.glob("*.jpg"))
+            self._listings[key] = sorted(file.relative_to(self.folder).as_posix() for file in folder.glob("*.jpg"))
         return self._listings[key]
+
+    def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
+        """Return the test images by identity and camera, see the base class."""
+        ordered = tuple(cameras or (self.query_cameras if modality == INFRARED else self.gallery_cameras))
+        found = ((identity, camera, self.images(identity, camera)) for identity in self.test_ids for camera in ordered)
+        return [listing for listing in found if listing[2]]
+
+    def subsets(self) -> dict[str, list[DatasetItem]]:
+        """Return the three lists."""
+        return {name: self._items(self.identities(name), CAMERAS) for name in ("train", "val", "test")}
 
     def _items(self, identities: Iterable[int], cameras: Iterable[int]) -> list[DatasetItem]:
         cameras = tuple(cameras)
@@ -72,40 +99,22 @@ class SYSUMM01(CrossModalityDataset):
         ]
 
     def _train_items(self) -> list[DatasetItem]:
-        identities = [i for name in self.lists for i in read_ids(self.folder / "exp" / f"{name}_id.txt")]
-        return self._items(sorted(identities), range(1, 7))
+        return self._items(sorted(i for name in self.lists for i in self.identities(name)), CAMERAS)
 
     def _query_items(self) -> list[DatasetItem]:
-        return self._items(self.test_ids, INFRARED_CAMERAS)
+        return self._items(self.test_ids, self.query_cameras)
 
     def _gallery_items(self) -> list[DatasetItem]:
-        return self._items(self.test_ids, VISIBLE_CAMERAS)
+        return self._items(self.test_ids, self.gallery_cameras)
 
 
-def read_ids(file: Path) -> list[int]:
-    """Read one line of comma separated identities.
+@DATASET_REGISTRY.register()
+class SYSUMM01Val(SYSUMM01):
+    """The 99 validation identities of SYSU-MM01: infrared camera 3 against the visible cameras 4 and 5.
 
-    Raises:
-        DataError: the file is missing, empty, or holds something else.
+    They choose the epoch when `DATASETS.SYSU.TRAIN` is `train`, which leaves them out of the training.
     """
-    try:
-        text = file.read_text(encoding="utf-8").strip().strip(",")
-    except OSError as error:
-        raise DataError(f"SYSU-MM01: '{file}' cannot be read: {error.strerror}") from None
-    if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
-        raise DataError(f"SYSU-MM01: '{file}' must hold one line of comma separated identities, got '{text[:60]}'")
-    return [int(word) for word in text.split(",")]
 
-
-def _require(folder: Path) -> None:
-    wanted = [f"cam{c}" for c in range(1, 7)] + ["exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt"]
-    missing = [name for name in wanted if not (folder / name).exists()]
-    if missing:
-        raise DataError(
-            f"SYSU-MM01 is not complete: in '{folder.absolute()}' there is no {', '.join(missing)}.\n"
-            "  Get it: sign the agreement of the repository wuancong/SYSU-MM01 (GitHub); rand_perm_cam.mat is in its "
-            "evaluation/data_split/ and goes to exp/.\n"
-            "  Say where it is: export FASTREID_DATASETS=<the folder that holds SYSU-MM01>.\n"
-            "  Or try the software on a synthetic stand-in:\n"
-            "    python tools/make_synthetic.py SYSUMM01 --root datasets"
-        )
+    test_list: ClassVar[str] = "val"
+    query_cameras: ClassVar[tuple[int, ...]] = (3,)
+    gallery_cameras: ClassVar[tuple[int, ...]] = (4, 5)

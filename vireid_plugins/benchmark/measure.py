@@ -1,0 +1,132 @@
+"""Times functions side by side: warm-up, repeats, median and spread, peak memory, each in a process of its own."""
+
+import multiprocessing
+import platform
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import scipy
+import torch
+from tabulate import tabulate
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing that is timed.
+
+    Attributes:
+        task: what is done.
+        way: by whom or how; ways of one task stand beside each other.
+        prepare: takes a scratch folder and the device and returns the function that is timed. It must be importable by
+            name, since it runs in a fresh process.
+        slow: measured with one repeat and no warm-up.
+    """
+
+    task: str
+    way: str
+    prepare: Callable[[Path, str], Callable[[], object]]
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds and bytes.
+
+    Attributes:
+        task: see `Subject`.
+        way: see `Subject`.
+        warm_up: runs before the first one that counts.
+        seconds: every run that counts.
+        first: seconds of the very first run, compilation included.
+        peak: the process' largest resident memory, preparation included, bytes.
+        device_peak: the largest allocation on a CUDA device, bytes; 0 on a CPU.
+    """
+
+    task: str
+    way: str
+    warm_up: int
+    seconds: list[float]
+    first: float
+    peak: int
+    device_peak: int
+
+    @property
+    def median(self) -> float:
+        """Median of the runs that count."""
+        return statistics.median(self.seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields and the summary of the runs."""
+        return asdict(self) | {
+            "repeats": len(self.seconds),
+            "median_seconds": self.median,
+            "fastest_seconds": min(self.seconds),
+            "slowest_seconds": max(self.seconds),
+        }
+
+
+def measure(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
+    """Time a subject in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run, subject, folder, device, repeats).result()
+
+
+def _run(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
+    function = subject.prepare(folder, device)
+    warm_up = 0 if subject.slow else 1
+    seconds = [_seconds(function, device) for _ in range(warm_up + (1 if subject.slow else repeats))]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    device_peak = torch.cuda.max_memory_allocated() if device != "cpu" else 0
+    return Measured(subject.task, subject.way, warm_up, seconds[warm_up:], seconds[0], peak, device_peak)
+
+
+def _seconds(function: Callable[[], object], device: str) -> float:
+    start = time.perf_counter()
+    function()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what a number depends on: device, threads, versions and commit."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return {
+        "device": torch.cuda.get_device_name() if device != "cpu" else _processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "scipy": scipy.__version__,
+        "commit": git.stdout.strip() or "unknown",
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def table(results: Sequence[Measured]) -> str:
+    """Return one row a measurement, with the ratio to the slowest way of the same task."""
+    rows = []
+    for result in results:
+        slowest = max(other.median for other in results if other.task == result.task)
+        spread = f"{min(result.seconds):.3f} .. {max(result.seconds):.3f}"
+        ratio = f"{slowest / result.median:.1f} x"
+        memory = f"{result.peak / 2**30:.2f}"
+        rows.append([result.task, result.way, f"{result.median:.3f}", spread, len(result.seconds), ratio, memory])
+    headers = ["task", "way", "median s", "spread s", "runs", "faster by", "peak GiB"]
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)

@@ -1,0 +1,55 @@
+"""Scoring as the field's code does it, query by query: what the counting is compared with, in time and in value.
+
+The steps are those of AGW's `eval_sysu` and `eval_regdb` and of DEEN's `eval_llcm` (repositories
+mangye16/Cross-Modal-Re-ID-baseline and ZYK100/LLCM), written anew from what they compute.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vireid_plugins.evaluation.places import Floats, Ints
+
+
+class Scores(NamedTuple):
+    """Fractions; `cmc` has the ranks 1 to 20."""
+
+    cmc: Floats
+    mAP: float  # noqa: N815  the field's name
+    mINP: float  # noqa: N815
+
+
+def per_query(
+    distance: Floats,
+    query_ids: Ints,
+    gallery_ids: Ints,
+    query_cams: Ints,
+    gallery_cams: Ints,
+    drop: str,
+    cmc: str,
+    ranks: int = 20,
+) -> Scores:
+    """Score a distance matrix (Q, G) with one sort and a loop over queries; see `evaluate_ranking`."""
+    order = np.argsort(distance, axis=1, kind="stable")
+    curves, precisions, inverses = [], [], []
+    for q, identity in enumerate(query_ids):
+        ids, cams = gallery_ids[order[q]], gallery_cams[order[q]]
+        hidden = np.zeros(len(ids), bool)
+        if drop == "sysu":
+            hidden = (query_cams[q] == 3) & (cams == 2)
+        elif drop == "same_camera":
+            hidden = (ids == identity) & (cams == query_cams[q])
+        ids = ids[~hidden]
+        right = (ids == identity).astype(np.int64)
+        if not right.any():
+            continue
+        counted = right
+        if cmc == "distinct_id":
+            _, first = np.unique(ids, return_index=True)
+            counted = (ids[np.sort(first)] == identity).astype(np.int64)
+        curve = np.minimum(counted.cumsum(), 1)[:ranks]
+        curves.append(np.append(curve, np.ones(ranks - len(curve))))
+        hits = right.cumsum()
+        precisions.append(sum(hits[i] / (i + 1.0) for i in range(len(right)) if right[i]) / right.sum())
+        inverses.append(right.sum() / (np.flatnonzero(right)[-1] + 1.0))
+    return Scores(np.mean(curves, axis=0), float(np.mean(precisions)), float(np.mean(inverses)))

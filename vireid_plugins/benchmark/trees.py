@@ -1,0 +1,64 @@
+"""Trees of the real test sets' sizes whose images are empty files: scoring reads names only."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import savemat
+
+# Images, and how many identities share them, for each camera of SYSU-MM01's test set: 301 (identity, camera) pairs in
+# the visible cameras, 112 of them indoors.
+SYSU = {1: (1374, 56), 2: (1565, 56), 3: (1883, 96), 4: (1918, 94), 5: (1918, 95), 6: (1920, 96)}
+# Images and (identity, camera) pairs of LLCM's test set.
+LLCM = {"vis": (8680, 484, range(1, 10)), "nir": (7166, 619, (1, 2, 4, 5, 6, 7, 8, 9))}
+
+
+def sysu_names(folder: Path) -> None:
+    """Write the names of SYSU-MM01's test set, with its real counts, and draws."""
+    draws = np.empty((6, 1), dtype=object)
+    rng = np.random.default_rng(0)
+    for camera, (images, identities) in SYSU.items():
+        cells = np.empty((96, 1), dtype=object)
+        for identity in range(1, 97):
+            count = len(range(identity - 1, images, identities)) if identity <= identities else 0
+            _touch(folder / f"cam{camera}" / f"{identity:04d}", [f"{n:04d}.jpg" for n in range(1, count + 1)])
+            rows = [rng.permutation(count) + 1 for _ in range(10)]
+            cells[identity - 1, 0] = np.array(rows, dtype=np.uint8).reshape(10, count)
+        draws[camera - 1, 0] = cells
+    (folder / "exp").mkdir()
+    for name in ("train", "val"):
+        (folder / "exp" / f"{name}_id.txt").write_text("97")
+    (folder / "exp" / "test_id.txt").write_text(",".join(map(str, range(1, 97))))
+    savemat(folder / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": draws})
+
+
+def regdb_names(folder: Path) -> None:
+    """Write the names of one split of RegDB: 206 identities with 10 images a modality."""
+    for modality in ("Visible", "Thermal"):
+        lines = []
+        for identity in range(1, 207):
+            names = [f"{identity}_{n}.bmp" for n in range(10)]
+            _touch(folder / modality / str(identity), names)
+            lines += [f"{modality}/{identity}/{name} {identity - 1}\n" for name in names]
+        (folder / "idx").mkdir(exist_ok=True)
+        for subset in ("train", "test"):
+            (folder / "idx" / f"{subset}_{modality.lower()}_1.txt").write_text("".join(lines))
+
+
+def llcm_names(folder: Path) -> None:
+    """Write the names of LLCM's test set, with its real counts."""
+    for modality, (images, pairs, cameras) in LLCM.items():
+        for pair in range(pairs):
+            identity, camera = pair % 351 + 1, cameras[(pair * 5 + pair // 351) % len(cameras)]
+            count = len(range(pair, images, pairs))
+            names = [f"{identity:04d}_c{camera:02d}_s{pair:06d}_f{n:05d}_{modality}.jpg" for n in range(count)]
+            _touch(folder / f"test_{modality}" / f"cam{camera}" / f"{identity:04d}", names)
+        (folder / modality).mkdir()
+        (folder / "idx").mkdir(exist_ok=True)
+        (folder / "idx" / f"train_{modality}.txt").write_text(f"{modality}/0001/0001_c01_s1_f1_{modality}.jpg 0\n")
+    (folder / "idx" / "test_id.txt").write_text(",".join(map(str, range(1, 352))))
+
+
+def _touch(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()

@@ -1,0 +1,48 @@
+"""The two kinds of list files that the data sets come with."""
+
+import re
+from pathlib import Path
+
+from vireid_plugins.errors import DataError
+
+
+def read_ids(file: Path) -> list[int]:
+    """Read one line of comma separated identities.
+
+    Raises:
+        DataError: the file is missing, empty, or holds something else.
+    """
+    text = _read(file).strip().strip(",")
+    if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
+        raise DataError(f"'{file}' must hold one line of comma separated identities, got '{text[:60]}'")
+    return [int(word) for word in text.split(",")]
+
+
+def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
+    """Read lines `<path> <label>`, LF or CRLF; empty lines are skipped.
+
+    Raises:
+        DataError: the file is missing or empty, or a line is something else or leads out of the set's folder.
+    """
+    rows = []
+    for number, line in enumerate(_read(file).splitlines(), start=1):
+        if not line.strip():
+            continue
+        path, _, label = line.strip().rpartition(" ")
+        if not path or not label.isdecimal():
+            raise DataError(f"'{file}' line {number} must be '<path> <label>', got '{line[:80]}'")
+        if path.startswith("/") or ".." in path.replace("\\", "/").split("/"):
+            raise DataError(f"'{file}' line {number} leads out of the data set's folder: '{path}'")
+        rows.append((path, int(label)))
+    if not rows:
+        raise DataError(f"'{file}' is empty; it must hold lines '<path> <label>'")
+    return rows
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"'{file}' cannot be read: it is not a text file") from None

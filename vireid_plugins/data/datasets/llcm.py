@@ -1,0 +1,117 @@
+"""LLCM (Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
+Visible-Infrared Person Re-identification", CVPR 2023).
+
+Layout: `idx/{train_vis,train_nir,test_vis,test_nir}.txt` with lines `vis/0891/0891_c05_s181957_f20790_vis.jpg 0`,
+`idx/test_id.txt` with one line of identities, `{vis,nir}/<pid:04d>/`; for testing `test_{vis,nir}/cam<c>/<pid:04d>/`.
+Nine places, each with a visible and (but place 3) a near-infrared camera of the same number. The test folders, not the
+test lists, are what the authors' loader reads; so do we.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from fastreid.data.datasets import DATASET_REGISTRY
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, Listing
+from vireid_plugins.data.datasets.lists import read_ids, read_labelled_paths
+from vireid_plugins.errors import DataError
+
+CAMERAS = {VISIBLE: range(1, 10), INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
+SUFFIX = {VISIBLE: "vis", INFRARED: "nir"}
+NAME = re.compile(r"(?P<identity>\d+)_c(?P<camera>\d+)_.*_(?P<modality>vis|nir)\.\w+")
+
+
+@DATASET_REGISTRY.register()
+class LLCM(CrossModalityDataset):
+    """Training images, near-infrared queries and visible gallery of LLCM; protocols turn the two around as they need.
+
+    Args:
+        root: the data root, or the folder `LLCM` itself.
+
+    Raises:
+        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+    """
+
+    dataset_dir: ClassVar[str] = "LLCM"
+    layout: ClassVar[tuple[str, ...]] = (
+        *("vis", "nir", "test_vis", "test_nir"),
+        *(f"idx/{name}.txt" for name in ("train_vis", "train_nir", "test_id")),
+    )
+    source: ClassVar[str] = "sign the agreement of the repository ZYK100/LLCM (GitHub)"
+    layout_name: ClassVar[str] = "LLCM"
+
+    def __init__(self, root: str = "datasets", **_: Any) -> None:
+        self._listings: dict[int, list[Listing]] = {}
+        super().__init__(
+            root,
+            lambda: [*self._train_items(VISIBLE), *self._train_items(INFRARED)],
+            lambda: self._test_items(INFRARED),
+            lambda: self._test_items(VISIBLE),
+        )
+
+    def modality(self, item: DatasetItem) -> int:
+        """Return the modality that ends the file's name: visible and infrared cameras have the same numbers."""
+        return INFRARED if item[0].rpartition(".")[0].endswith("_nir") else VISIBLE
+
+    def key(self, path: str) -> str:
+        """Return the file's name, which is unique in LLCM."""
+        return path.rpartition("/")[2]
+
+    @cached_property
+    def test_ids(self) -> list[int]:
+        """Sorted test identities."""
+        return sorted(read_ids(self.folder / "idx" / "test_id.txt"))
+
+    def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
+        """Return the test images by identity and camera, see the base class."""
+        if modality not in self._listings:
+            self._listings[modality] = [
+                (identity, camera, images)
+                for identity in self.test_ids
+                for camera in CAMERAS[modality]
+                if (images := self._images(modality, identity, camera))
+            ]
+        wanted = set(cameras or CAMERAS[modality])
+        return [listing for listing in self._listings[modality] if listing[1] in wanted]
+
+    def _images(self, modality: int, identity: int, camera: int) -> list[str]:
+        folder = self.folder / f"test_{SUFFIX[modality]}" / f"cam{camera}" / f"{identity:04d}"
+        images = sorted(folder.iterdir()) if folder.is_dir() else []
+        for file in images:
+            parse(file.name, str(file))
+        return [file.relative_to(self.folder).as_posix() for file in images]
+
+    def _test_items(self, modality: int) -> list[DatasetItem]:
+        return [
+            (str(self.folder / path), identity, camera)
+            for identity, camera, images in self.listings(modality)
+            for path in images
+        ]
+
+    def _train_items(self, modality: int) -> list[DatasetItem]:
+        file = self.folder / "idx" / f"train_{SUFFIX[modality]}.txt"
+        return [
+            (str(self.folder / path), *parse(PurePosixPath(path).name, f"{file}: {path}")[:2])
+            for path, _ in read_labelled_paths(file)
+        ]
+
+
+def parse(name: str, where: str) -> tuple[int, int, int]:
+    """Return identity, camera and modality of a file name.
+
+    Args:
+        name: as `0891_c05_s181957_f20790_vis.jpg`.
+        where: what an error names.
+
+    Raises:
+        DataError: the name has another form.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        raise DataError(f"'{where}': an image must be named as 0891_c05_s181957_f20790_vis.jpg")
+    modality = INFRARED if match["modality"] == "nir" else VISIBLE
+    return int(match["identity"]), int(match["camera"]), modality

@@ -1,0 +1,81 @@
+"""RegDB (Nguyen et al., "Person Recognition System Based on a Combination of Body Images from Visible Light and Thermal
+Cameras", Sensors 2017), with the ten splits that the field uses.
+
+Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,thermal}_{1..10}.txt` with lines
+`Visible/285/male_back_v_05528_285.bmp 0`. 412 identities with 10 images a modality; each split trains on 206 and tests
+on the other 206. A number is the mean over ten trainings, one a split.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, Listing
+from vireid_plugins.data.datasets.lists import read_labelled_paths
+from vireid_plugins.errors import ConfigError, DataError
+
+SPLITS = range(1, 11)
+FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
+
+
+@DATASET_REGISTRY.register()
+class RegDB(CrossModalityDataset):
+    """One split of RegDB. Identities are the folders' numbers; camera 1 is the visible one, 2 the thermal one.
+
+    Args:
+        root: the data root, or the folder `RegDB` itself.
+        split: 1 to 10.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+    """
+
+    dataset_dir: ClassVar[str] = "RegDB"
+    layout: ClassVar[tuple[str, ...]] = ("Visible", "Thermal", "idx")
+    source: ClassVar[str] = "sign the agreement of Dongguk University, dm.dongguk.edu/link.html"
+    layout_name: ClassVar[str] = "RegDB"
+
+    def __init__(self, root: str = "datasets", split: int = 1, **_: Any) -> None:
+        if split not in SPLITS:
+            raise ConfigError(f"DATASETS.REGDB.SPLIT: RegDB has the splits 1 to 10, got {split}")
+        self.split: int = split
+        self._listings: dict[int, list[Listing]] = {}
+        super().__init__(
+            root,
+            lambda: [*self.items("train", VISIBLE), *self.items("train", INFRARED)],
+            lambda: self.items("test", VISIBLE),
+            lambda: self.items("test", INFRARED),
+        )
+
+    @classmethod
+    def options(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return `split` as `DATASETS.REGDB.SPLIT` says."""
+        return {"split": cfg.DATASETS.REGDB.SPLIT}
+
+    def modality(self, item: DatasetItem) -> int:
+        """Return the modality of the item's camera."""
+        return INFRARED if item[2] == 2 else VISIBLE
+
+    def items(self, subset: str, modality: int) -> list[DatasetItem]:
+        """Return the items of `train` or `test` in the order of the split's list."""
+        file = self.folder / "idx" / f"{subset}_{FOLDERS[modality].lower()}_{self.split}.txt"
+        rows = []
+        for path, _ in read_labelled_paths(file):
+            parts = path.split("/")
+            if len(parts) != 3 or parts[0] != FOLDERS[modality] or not parts[1].isdecimal():
+                raise DataError(f"'{file}': '{path}' must be {FOLDERS[modality]}/<identity>/<image>")
+            rows.append((str(self.folder / path), int(parts[1]), 1 if modality == VISIBLE else 2))
+        return rows
+
+    def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
+        """Return the test images by identity, see the base class."""
+        if modality not in self._listings:
+            found: dict[tuple[int, int], list[str]] = {}
+            for item in self.items("test", modality):
+                found.setdefault(item[1:], []).append(self.relative(item))
+            self._listings[modality] = [(*key, sorted(found[key])) for key in sorted(found)]
+        return self._listings[modality]

@@ -1,0 +1,72 @@
+"""Writes a synthetic tree in the layout of RegDB, with ten splits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.regdb import FOLDERS, SPLITS
+from vireid_plugins.data.synthetic.tree import Shot, write_labelled_paths, write_tree
+
+
+@dataclass(frozen=True)
+class RegdbSize:
+    """How large a tree is. The real one has 412 identities, half of them tested, and 10 images a modality.
+
+    Attributes:
+        identities: all of them; each split trains on one half.
+        images: images of an identity in a modality.
+        height: of an image, pixels.
+        width: of an image, pixels.
+    """
+
+    identities: int = 412
+    images: int = 10
+    height: int = 128
+    width: int = 64
+
+
+def write_regdb(folder: Path, size: RegdbSize, seed: int = 0, workers: int | None = None) -> None:
+    """Write images, the lists of ten splits and a manifest; see `write_tree`.
+
+    Args:
+        folder: the `RegDB` folder to make.
+        size: how large.
+        seed: of everything drawn.
+        workers: processes; the number of processors by default.
+
+    Raises:
+        DataError: the folder holds something that is not a synthetic tree.
+    """
+    finish = partial(_finish, folder, seed)
+    write_tree(folder, "RegDB", size, seed, size.identities, partial(_plan, size), finish, workers)
+
+
+def _plan(size: RegdbSize, identity: int, rng: np.random.Generator) -> list[Shot]:
+    view = rng.choice(("front", "back"))
+    return [
+        Shot(
+            f"{FOLDERS[modality]}/{identity}/person_{view}_{letter}_{100 * identity + number:05d}_{identity}.bmp",
+            camera,
+            modality,
+            camera,
+            number,
+        )
+        for camera, modality, letter in ((1, VISIBLE, "v"), (2, INFRARED, "t"))
+        for number in range(1, size.images + 1)
+    ]
+
+
+def _finish(folder: Path, seed: int, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+    lists: dict[str, Iterable[int]] = {}
+    for split in SPLITS:
+        order = np.random.default_rng([seed, 4, split]).permutation(len(shots)) + 1
+        for subset, identities in zip(("train", "test"), np.split(order, [len(shots) // 2]), strict=True):
+            lists[f"{subset} {split}"] = chosen = sorted(identities.tolist())
+            for modality, name in FOLDERS.items():
+                groups = [[shot.path for shot in shots[i] if shot.modality == modality] for i in chosen]
+                write_labelled_paths(folder / "idx" / f"{subset}_{name.lower()}_{split}.txt", groups)
+    return lists

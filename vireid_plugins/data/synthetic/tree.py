@@ -1,0 +1,151 @@
+"""What the writers of synthetic trees share: a folder of their own, people drawn in parallel, a manifest."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from vireid_plugins.data.batch import INFRARED
+from vireid_plugins.data.datasets.base import MODALITIES, tally
+from vireid_plugins.data.synthetic.camera import Camera, draw_camera, photograph
+from vireid_plugins.data.synthetic.person import draw_person
+from vireid_plugins.errors import DataError
+
+MANIFEST = "synthetic.json"
+
+
+class Shot(NamedTuple):
+    """One image to be written.
+
+    Attributes:
+        path: relative to the set's folder.
+        camera: its number in the layout.
+        modality: 0 visible, 1 infrared.
+        lens: what tells all cameras of the tree apart.
+        number: counts the identity's images through this lens.
+    """
+
+    path: str
+    camera: int
+    modality: int
+    lens: int
+    number: int
+
+
+def write_tree(
+    folder: Path,
+    layout: str,
+    size: Any,
+    seed: int,
+    people: int,
+    plan: Callable[[int, np.random.Generator], list[Shot]],
+    finish: Callable[[dict[int, list[Shot]]], dict[str, Iterable[int]]],
+    workers: int | None = None,
+) -> None:
+    """Write images, what belongs to the layout, and a manifest. A synthetic tree that is there is replaced.
+
+    The same size and seed give the same files, whatever the number of workers.
+
+    Args:
+        folder: the set's folder.
+        layout: name of the layout.
+        size: a dataclass with `height` and `width` in pixels; it goes into the manifest.
+        seed: of everything drawn.
+        people: how many; they are numbered from 1.
+        plan: says what images of an identity there are. It is called in other processes.
+        finish: writes the lists, given the images of every identity, and returns the identities of each list.
+        workers: processes; the number of processors by default.
+
+    Raises:
+        DataError: the folder holds something that is not a synthetic tree.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise DataError(f"'{folder}' is not empty and not a synthetic tree: nothing is written; choose another --root")
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    # Written first, so that an interrupted tree can be written again.
+    (folder / MANIFEST).write_text(json.dumps({"complete": False}))
+    shots: dict[int, list[Shot]] = {}
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
+        progress = tqdm(pool.map(_write_person, jobs, chunksize=4), total=people, unit="id", disable=None)
+        for identity, written in enumerate(progress, start=1):
+            shots[identity] = written
+    rows = [
+        (name, MODALITIES[shot.modality], identity, shot.camera)
+        for name, identities in finish(shots).items()
+        for identity in identities
+        for shot in shots[identity]
+    ]
+    manifest = {
+        "complete": True,
+        "layout": layout,
+        "seed": seed,
+        "size": asdict(size),
+        "images": sum(map(len, shots.values())),
+        "census": tally(rows),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a synthetic tree, None where the folder has none.
+
+    Raises:
+        DataError: it is broken, or its tree was not written to the end.
+    """
+    file = folder / MANIFEST
+    if not file.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        complete = manifest["complete"] and "census" in manifest
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"'{file}' is not a manifest of this version; write the tree again") from None
+    if not complete:
+        raise DataError(f"'{file}': the tree was not written to the end; write it again with tools/make_synthetic.py")
+    return manifest
+
+
+def write_ids(file: Path, identities: Iterable[int]) -> None:
+    """Write one line of comma separated identities."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(",".join(map(str, sorted(identities))), encoding="utf-8")
+
+
+def write_labelled_paths(file: Path, groups: Sequence[list[str]]) -> None:
+    """Write lines `<path> <label>`, the label being the group's number."""
+    file.parent.mkdir(exist_ok=True)
+    lines = [f"{path} {label}\n" for label, paths in enumerate(groups) for path in paths]
+    file.write_text("".join(lines), encoding="utf-8")
+
+
+@cache
+def _camera(seed: int, lens: int, infrared: bool, size: tuple[int, int]) -> Camera:
+    return draw_camera(np.random.default_rng([seed, 1, lens]), infrared, size)
+
+
+def _write_person(
+    job: tuple[Path, Callable[[int, np.random.Generator], list[Shot]], int, int, tuple[int, int]],
+) -> list[Shot]:
+    folder, plan, identity, seed, size = job
+    rng = np.random.default_rng([seed, 2, identity])
+    person = draw_person(rng)
+    shots = plan(identity, rng)
+    for shot in shots:
+        file = folder / shot.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        light = np.random.default_rng([seed, 3, identity, shot.lens, shot.number])
+        image = photograph(_camera(seed, shot.lens, shot.modality == INFRARED, size), person, light, size)
+        # Formats without loss ignore the quality.
+        image.save(file, quality=int(light.integers(75, 95)))
+    return shots

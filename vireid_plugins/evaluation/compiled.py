@@ -1,0 +1,35 @@
+"""Loops that numba compiles, once a machine where a folder for its cache can be written."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import torch
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of arrays to machine code that runs outside the interpreter's lock."""
+    try:
+        fast: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        # No folder for the cache can be written: every process compiles for itself.
+        fast = numba.njit(nogil=True)(function)
+    return fast
+
+
+def over_rows(work: Callable[[int, int], None], rows: int, least: int = 64) -> None:
+    """Call `work(start, stop)` for parts of `rows`, as many at a time as torch uses threads.
+
+    A pool of threads and not numba's own: that one does not survive the fork of a loader's workers. Each part must
+    write to rows of its own, so that the number of threads changes no value.
+    """
+    threads = max(1, min(torch.get_num_threads(), os.cpu_count() or 1, rows // least))
+    if threads == 1:
+        work(0, rows)
+        return
+    # More parts than threads, since rows do not all cost the same.
+    bounds = [rows * part // (4 * threads) for part in range(4 * threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, bounds[:-1], bounds[1:]))

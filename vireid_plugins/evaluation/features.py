@@ -1,0 +1,61 @@
+"""Feature files: a `.npz` with `features` (n, D) and `paths` (n,), and of ours also `split`."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.places import Floats
+
+
+class FeatureFile(NamedTuple):
+    """What a feature file holds; `split` is None unless it says one."""
+
+    features: Floats
+    paths: list[str]
+    split: int | None
+
+
+def save_features(file: Path, features: Floats, paths: Sequence[str], split: int | None = None) -> None:
+    """Write a feature file.
+
+    Args:
+        file: ends in `.npz`.
+        features: (n, D).
+        paths: n paths relative to the data set's folder.
+        split: that the model was trained on.
+    """
+    said = {} if split is None else {"split": np.array(split)}
+    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **said)
+
+
+def load_features(file: Path) -> FeatureFile:
+    """Read a feature file of any code base. Nothing in it is run.
+
+    Raises:
+        FeatureError: the file is missing or broken, or lacks an array; the message names what is wrong.
+    """
+    if not file.is_file():
+        raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise FeatureError(f"'{file}' holds a single array; it must be a .npz with 'features' and 'paths'")
+            missing = [name for name in ("features", "paths") if name not in archive]
+            if missing:
+                raise FeatureError(
+                    f"'{file}' has no array {' and no '.join(missing)}; it has {', '.join(archive.files)}"
+                )
+            features, paths = archive["features"], archive["paths"]
+            split = int(archive["split"]) if "split" in archive else None
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise FeatureError(
+            f"'{file}' cannot be read: {error}. It must be a .npz of plain arrays: save paths as str, not as object"
+        ) from None
+    if paths.ndim != 1 or paths.dtype.kind not in "US":
+        raise FeatureError(f"'{file}': paths must be (n,) strings; got {paths.shape} of {paths.dtype}")
+    names = np.char.decode(paths, "utf-8") if paths.dtype.kind == "S" else paths
+    return FeatureFile(features, [str(name) for name in names], split)
