@@ -84,7 +84,7 @@ def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], messag
         ("TEST.EVAL_PERIOD", "0", "at least 1"),
         ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
         ("INPUT.FLIP.ENABLED", "True", "INPUT.VIEWS"),
-        ("TEST.RERANK.ENABLED", "True", "not supported yet"),
+        ("TEST.ROC.ENABLED", "True", "no VI-ReID paper prints it"),
         ("TEST.METRIC", "euclidean", "use cosine"),
         ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],

@@ -5,49 +5,106 @@ import numpy as np
 import pytest
 import torch
 from helpers import small_cfg
+from naive_ranking import naive
 
-from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
-from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, evaluate_protocol, evaluate_ranking
+from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, evaluate_protocol
 from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.evaluation.evaluate import dataset_of, score
+from vireid_plugins.evaluation.features import load_features
 from vireid_plugins.evaluation.protocols import protocols_of
 
 
 @pytest.fixture
 def features(tree: Path) -> tuple[np.ndarray, list[str]]:
-    dataset = SYSUMM01(root=str(tree))
-    paths = [str(Path(p).relative_to(dataset.folder)) for p, _, _ in (*dataset.query, *dataset.gallery)]
+    return features_of(SYSUMM01(root=str(tree)))
+
+
+def features_of(dataset: CrossModalityDataset) -> tuple[np.ndarray, list[str]]:
+    paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
     return np.random.default_rng(0).standard_normal((len(paths), 16)), paths
 
 
+def read(path: str) -> tuple[int, int]:
+    """Identity and camera from a path of any of the three layouts."""
+    parts = path.split("/")
+    if parts[0] in ("Visible", "Thermal"):
+        return int(parts[1]), 1 + (parts[0] == "Thermal")
+    if parts[0].startswith("test_"):
+        return int(parts[2]), int(parts[1][3:])
+    return int(parts[1]), int(parts[0][3:])
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_protocol_is_its_definition(tree: Path, features: tuple[np.ndarray, list[str]], name: str) -> None:
-    matrix, paths = features
+def test_a_protocol_is_its_definition(tree: Path, name: str) -> None:
     protocol = PROTOCOLS[name]
-    dataset = SYSUMM01(root=str(tree))
+    split = 4 if protocol.dataset == "RegDB" else None
+    dataset = dataset_of(protocol.dataset, tree, split)
+    matrix, paths = features_of(dataset)
     row = {path: vector / np.linalg.norm(vector) for path, vector in zip(paths, matrix, strict=True)}
-    queries = [path for path in paths if path.startswith(("cam3", "cam6"))]
-    found = evaluate_protocol(matrix, paths, name, tree)
-    assert len(found.rankings) == protocol.trials == 10
-    for trial, gallery in enumerate(draw_trials(dataset, protocol)):
-        cameras = {int(path[3]) for path in gallery}
-        assert cameras <= ({1, 2} if protocol.mode == "indoor" else {1, 2, 4, 5})
-        counts = {}
-        for path in gallery:
-            counts[path[:9]] = counts.get(path[:9], 0) + 1
-        assert max(counts.values()) <= protocol.shots
-        distance = np.array([[1 - row[q] @ row[g] for g in gallery] for q in queries])
-        expected = evaluate_ranking(
-            distance,
-            np.array([int(q[5:9]) for q in queries]),
-            np.array([int(g[5:9]) for g in gallery]),
-            np.array([int(q[3]) for q in queries]),
-            np.array([int(g[3]) for g in gallery]),
-            "sysu",
-            "distinct_id",
+    found = evaluate_protocol(matrix, paths, name, tree, split)
+    trials = draw_trials(dataset, protocol)
+    assert len(found.rankings) == protocol.trials == len(trials)
+    for ranking, (query, gallery) in list(zip(found.rankings, trials, strict=True))[:3]:
+        distance = np.array([[-row[q] @ row[g] for g in gallery] for q in query])
+        (query_ids, query_cams), (gallery_ids, gallery_cams) = (
+            np.array([read(path) for path in side]).T for side in (query, gallery)
         )
-        np.testing.assert_allclose(found.rankings[trial].cmc, expected.cmc)
-        assert found.rankings[trial].mAP == pytest.approx(expected.mAP)
+        curve, mean_ap, mean_inp, counted = naive(
+            distance, query_ids, gallery_ids, query_cams, gallery_cams, protocol.drop, protocol.cmc
+        )
+        np.testing.assert_allclose(ranking.cmc, curve, atol=1e-12)
+        assert (ranking.mAP, ranking.mINP) == pytest.approx((mean_ap, mean_inp), abs=1e-12)
+        assert (ranking.counted, ranking.skipped) == (counted, len(query) - counted)
+
+
+def test_several_protocols_at_once_are_each_alone(tree: Path) -> None:
+    dataset = LLCM(root=str(tree))
+    matrix, paths = features_of(dataset)
+    protocols = protocols_of("LLCM", [])
+    together = score(matrix, paths, protocols, dataset)
+    assert [result.protocol for result in together] == protocols
+    for result in together:
+        assert result.means == evaluate_protocol(matrix, paths, result.protocol, tree).means
+
+
+def test_llcm_file_names_suffice_and_absolute_paths_do(tree: Path) -> None:
+    dataset = LLCM(root=str(tree))
+    matrix, paths = features_of(dataset)
+    expected = evaluate_protocol(matrix, paths, "llcm/v2i", tree).means
+    assert evaluate_protocol(matrix, [path.split("/")[-1] for path in paths], "llcm/v2i", tree).means == expected
+    absolute = [str(dataset.folder.absolute() / path) for path in paths]
+    assert evaluate_protocol(matrix, absolute, "llcm/v2i", tree).means == expected
+
+
+def test_a_direction_is_not_its_transpose(tree: Path) -> None:
+    """`v2i_transposed` has the drawn infrared images as queries, and is never called v2i."""
+    matrix, paths = features_of(LLCM(root=str(tree)))
+    original, transposed = (evaluate_protocol(matrix, paths, f"llcm/{n}", tree) for n in ("v2i", "v2i_transposed"))
+    visible = sum(path.startswith("test_vis") for path in paths)
+    assert original.counted + original.rankings[0].skipped == visible
+    assert transposed.counted < visible
+    assert len(transposed.rankings[0].cmc) == visible
+
+
+def test_only_the_images_that_a_protocol_uses_are_required(tree: Path, features) -> None:
+    matrix, paths = features
+    indoor = [row for row, path in enumerate(paths) if path[3] in "1236"]
+    fewer = [paths[row] for row in indoor]
+    found = evaluate_protocol(matrix[indoor], fewer, "sysu/official/indoor/1shot", tree)
+    assert found.means == pytest.approx(evaluate_protocol(matrix, paths, "sysu/official/indoor/1shot", tree).means)
+    with pytest.raises(FeatureError, match=r"sysu/official/all/1shot: \d+ images have no features, the first: cam[45]"):
+        evaluate_protocol(matrix[indoor], fewer, "sysu/official/all/1shot", tree)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "int8", "torch", "bfloat16"])
+def test_any_kind_of_numbers(tree: Path, features, kind: str) -> None:
+    matrix = np.round(features[0] * 10)
+    expected = evaluate_protocol(matrix, features[1], "sysu/agw/all/1shot", tree).means
+    given = torch.from_numpy(matrix) if kind in ("torch", "bfloat16") else matrix.astype(kind)
+    given = given.bfloat16() if kind == "bfloat16" else given
+    assert evaluate_protocol(given, features[1], "sysu/agw/all/1shot", tree).means == pytest.approx(expected, abs=1)
 
 
 def test_indoor_search_skips_queries_without_a_match_and_counts_the_rest(tree, features) -> None:
@@ -61,7 +118,7 @@ def test_perfect_features_score_100_and_the_table_says_what_it_is(tree, features
     perfect = evaluate_protocol(np.eye(identities.max() + 1)[identities], features[1], "sysu/agw/all/1shot", tree)
     assert perfect.means == pytest.approx(dict.fromkeys(perfect.means, 100.0))
     report = json.loads(json.dumps(perfect.as_json()))
-    assert (report["draw"], report["trials"], report["cmc"], report["drop"]) == ("agw", 10, "distinct_id", "sysu")
+    assert (report["draw"], report["trials"], report["cmc"], report["drop"]) == ("seeded", 10, "distinct_id", "sysu")
 
 
 def test_more_images_order_and_scale_do_not_matter(tree, features) -> None:
@@ -93,7 +150,11 @@ def test_wrong_names_and_places_are_one_error(tree, features, tmp_path) -> None:
         evaluate_protocol(*features, "sysu/all", tree)
     with pytest.raises(ConfigError, match=r"sysu/agw/all/10shot' does not exist"):
         evaluate_protocol(*features, "sysu/agw/all/10shot", tree)
-    with pytest.raises(FeatureError, match="no splits"):
+    with pytest.raises(ConfigError, match="has ten splits"):
+        evaluate_protocol(*features, "regdb/v2i", tree)
+    with pytest.raises(ConfigError, match="splits 1 to 10, got 11"):
+        evaluate_protocol(*features, "regdb/v2i", tree, split=11)
+    with pytest.raises(ConfigError, match="no splits"):
         evaluate_protocol(*features, "sysu/agw/all/1shot", tree, split=2)
     with pytest.raises(DataError, match=r"SYSU-MM01 is not complete"):
         evaluate_protocol(*features, "sysu/agw/all/1shot", tmp_path)
@@ -115,4 +176,38 @@ def test_the_evaluator_scores_every_protocol_from_one_extraction(tree, features,
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert [r["protocol"] for r in report["results"]] == list(cfg.TEST.PROTOCOLS)
     assert [r["protocol"] for r in report["random_features"]] == list(cfg.TEST.PROTOCOLS)
-    assert report["settings"] == {"distance": "cosine", "rerank": False, "flip": True}
+    assert report["settings"] == {"distance": "cosine", "refinement": "", "flip": True}
+
+
+def test_refinements_stand_in_the_row_the_log_and_the_file(tree, features, tmp_path, log) -> None:
+    cfg = small_cfg(
+        "SYSU/wrim.yml",
+        "TEST.RERANK.ENABLED",
+        "True",
+        "TEST.AQE.ENABLED",
+        "True",
+        "TEST.PROTOCOLS",
+        "['sysu/agw/all/1shot']",
+    )
+    evaluator = CrossModalityEvaluator(cfg, SYSUMM01(root=str(tree)), str(tmp_path))
+    evaluator.process(
+        {"img_paths": [str(evaluator.dataset.folder / path) for path in features[1]]}, torch.from_numpy(features[0])
+    )
+    evaluator.evaluate()
+    said = "query expansion (1 x 5, alpha 3) + ordinary re-ranking (k1 20, k2 6, lambda 0.3)"
+    assert f"| sysu/agw/all/1shot + {said}" in log.text
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert report["settings"]["refinement"] == report["results"][0]["refinement"] == said
+
+
+def test_the_evaluator_saves_features_that_score_the_same(tree, tmp_path) -> None:
+    cfg = small_cfg("RegDB/wrim.yml", "TEST.SAVE_FEATURES", "True", "DATASETS.REGDB.SPLIT", "2")
+    dataset = dataset_of("RegDB", tree, 2)
+    matrix, paths = features_of(dataset)
+    evaluator = CrossModalityEvaluator(cfg, dataset, str(tmp_path))
+    evaluator.process({"img_paths": [str(dataset.folder / path) for path in paths]}, torch.from_numpy(matrix))
+    scores = evaluator.evaluate()
+    saved = load_features(tmp_path / "features_RegDB.npz")
+    assert saved.split == 2
+    again = evaluate_protocol(saved.features, saved.paths, "regdb/v2i", tree, 2).means
+    assert again == pytest.approx({key: value for key, value in scores.items() if key != "metric"})

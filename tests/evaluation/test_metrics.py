@@ -1,35 +1,13 @@
 import numpy as np
 import pytest
+import torch
+from naive_ranking import naive
 
+from vireid_plugins.benchmark.per_query import per_query
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import evaluate_ranking
 from vireid_plugins.evaluation.metrics import Ranking
 from vireid_plugins.evaluation.places import CMCS, DROPS
-
-
-def naive(distance, query_ids, gallery_ids, query_cams, gallery_cams, drop, cmc):
-    """Query by query, written from the definitions."""
-    ranks, precisions, inverses = [], [], []
-    for q in range(len(query_ids)):
-        order = sorted(range(len(gallery_ids)), key=lambda g: (distance[q][g], g))
-        if drop == "sysu":
-            order = [g for g in order if not (query_cams[q] == 3 and gallery_cams[g] == 2)]
-        if drop == "same_camera":
-            order = [g for g in order if not (query_ids[q] == gallery_ids[g] and query_cams[q] == gallery_cams[g])]
-        hits = [place for place, g in enumerate(order, start=1) if gallery_ids[g] == query_ids[q]]
-        if not hits:
-            continue
-        precisions.append(np.mean([n / place for n, place in enumerate(hits, start=1)]))
-        inverses.append(len(hits) / hits[-1])
-        if cmc == "ordinary":
-            ranks.append(hits[0])
-        else:
-            seen = list(dict.fromkeys(gallery_ids[g] for g in order))
-            ranks.append(seen.index(query_ids[q]) + 1)
-    if not ranks:
-        return None
-    curve = [np.mean([rank <= r for rank in ranks]) for r in range(1, len(gallery_ids) + 1)]
-    return curve, np.mean(precisions), np.mean(inverses), len(ranks)
 
 
 def case(seed: int):
@@ -62,13 +40,96 @@ def test_the_naive_loop_on_random_cases_with_ties_and_missing_identities(drop: s
     assert compared > 80
 
 
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = (*case(5), "sysu", "distinct_id")
-    whole = evaluate_ranking(*arguments)
-    monkeypatch.setattr("vireid_plugins.evaluation.metrics.CHUNK", 3)
-    parts = evaluate_ranking(*arguments)
-    np.testing.assert_allclose(parts.cmc, whole.cmc)
-    assert (parts.mAP, parts.mINP, parts.counted) == pytest.approx((whole.mAP, whole.mINP, whole.counted))
+@pytest.mark.parametrize("drop", DROPS)
+@pytest.mark.parametrize("cmc", CMCS)
+def test_tensors_are_counted_as_arrays_are(drop: str, cmc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form that runs on devices, on the CPU, in one part and in many."""
+    for seed in range(60):
+        distance, *labels = case(seed)
+        if naive(distance, *labels, drop, cmc) is None:
+            continue
+        expected = evaluate_ranking(distance, *labels, drop, cmc)
+        for elements in (2**27, 40):
+            monkeypatch.setattr("vireid_plugins.evaluation.places.DEVICE_ELEMENTS", elements)
+            found = evaluate_ranking(torch.from_numpy(distance), *labels, drop, cmc)
+            np.testing.assert_array_equal(found.cmc, expected.cmc)
+            assert (found.mAP, found.mINP) == pytest.approx((expected.mAP, expected.mINP), abs=1e-12)
+            assert (found.counted, found.skipped) == (expected.counted, expected.skipped)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_device_counts_the_same() -> None:
+    rng = np.random.default_rng(0)
+    distance, ids, cams = rng.random((300, 500)), rng.integers(0, 40, 800), rng.integers(1, 7, 800)
+    arguments = (ids[:300], ids[300:], cams[:300], cams[300:], "sysu", "distinct_id")
+    expected = evaluate_ranking(distance, *arguments)
+    found = evaluate_ranking(torch.from_numpy(distance).cuda(), *arguments)
+    np.testing.assert_array_equal(found.cmc, expected.cmc)
+    assert (found.mAP, found.mINP) == pytest.approx((expected.mAP, expected.mINP), abs=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_change_nothing(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    distance, ids, cams = rng.integers(0, 50, (400, 90)).astype(float), rng.integers(0, 9, 490), np.ones(490)
+    arguments = (distance, ids[:400], ids[400:], cams[:400], cams[400:], "none", "distinct_id")
+    curve, mean_ap, mean_inp, counted = naive(*arguments)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        found = evaluate_ranking(*arguments)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found.cmc, curve, atol=1e-12)
+    assert (found.mAP, found.mINP, found.counted) == pytest.approx((mean_ap, mean_inp, counted))
+
+
+def mpanet(distance, query_ids, gallery_ids, query_cams, gallery_cams, drop):
+    """MPANet's way (repository DoctorHi/MPANet): ranked identities with -1 where dropped, per query."""
+    curves, precisions = [], []
+    for q in range(len(query_ids)):
+        result = gallery_ids[np.argsort(distance[q], kind="stable")].astype(float)
+        cams = gallery_cams[np.argsort(distance[q], kind="stable")]
+        if drop == "sysu" and query_cams[q] == 3:
+            result[cams == 2] = -1
+        result = result[result != -1]
+        matches = np.flatnonzero(result == query_ids[q])
+        if not len(matches):
+            continue
+        unique = result[np.sort(np.unique(result, return_index=True)[1])]
+        curves.append(np.arange(20) >= np.flatnonzero(unique == query_ids[q])[0])
+        precisions.append(np.mean(np.arange(1, len(matches) + 1) / (matches + 1)))
+    return np.mean(curves, axis=0), np.mean(precisions)
+
+
+@pytest.mark.parametrize(
+    ("drop", "cmc"),
+    [("sysu", "distinct_id"), ("none", "ordinary"), ("none", "distinct_id"), ("same_camera", "distinct_id")],
+)
+def test_equal_to_the_fields_code(drop: str, cmc: str) -> None:
+    """AGW's and DEEN's loops (SYSU, RegDB, LLCM) and MPANet's, on float64 cosines with twins in the gallery."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        features = rng.standard_normal((150, 16))
+        features[120:] = features[90:120]
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        distance = -(features[:60] @ features[60:].T)
+        ids, cams = rng.integers(0, 25, 150), rng.integers(1, 7, 150)
+        labels = (ids[:60], ids[60:], cams[:60], cams[60:])
+        found = evaluate_ranking(distance, *labels, drop, cmc)
+        expected = per_query(distance, *labels, drop, cmc)
+        np.testing.assert_allclose(found.cmc[:20], expected.cmc, atol=1e-9)
+        assert (found.mAP, found.mINP) == pytest.approx((expected.mAP, expected.mINP), abs=1e-9)
+        if cmc == "distinct_id" and drop != "same_camera":
+            curve, precision = mpanet(distance, *labels, drop)
+            np.testing.assert_allclose(found.cmc[:20], curve, atol=1e-9)
+            assert found.mAP == pytest.approx(precision, abs=1e-9)
+
+
+def test_infinite_distances_rank_last_and_dropped_images_nowhere() -> None:
+    found = score([np.inf, 1.0, np.inf], [7, 5, 7], "sysu", gallery_cams=[2, 1, 1])
+    assert found.cmc.tolist() == [0, 1, 1]
+    assert found.mINP == pytest.approx(0.5)
 
 
 def score(distance, gallery_ids, drop="none", cmc="ordinary", query_cam=3, gallery_cams=None) -> Ranking:

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+from fastreid.evaluation.query_expansion import aqe
+from fastreid.evaluation.rerank import re_ranking
+
+from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation import Refinement
+from vireid_plugins.evaluation.rerank import rerank
+
+
+def features(queries: int, gallery: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((12, 24))
+    matrix = centres[rng.integers(0, 12, queries + gallery)] + rng.standard_normal((queries + gallery, 24))
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix[:queries], matrix[queries:]
+
+
+def squared(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    every = np.concatenate([query, gallery])
+    distance = np.maximum(2 - 2 * every @ every.T, 0)
+    np.fill_diagonal(distance, 0)
+    return distance
+
+
+def naive(distance: np.ndarray, queries: int, k1: int, k2: int, lambda_: float, query_only: bool) -> np.ndarray:
+    """Sets and dictionaries, from section 3 of Zhong et al."""
+    scaled = distance / distance.max(axis=1, keepdims=True)
+    images = range(len(scaled))
+    candidates = queries if query_only else len(scaled)
+    order = [sorted(range(candidates), key=lambda j: (scaled[i, j], j)) for i in images]
+
+    def reciprocal(i: int, k: int) -> list[int]:
+        return [j for j in order[i][: k + 1] if i in order[j][: k + 1]]
+
+    weights = np.zeros_like(scaled)
+    for i in images:
+        core = reciprocal(i, k1)
+        expanded = set(core)
+        for j in core:
+            half = reciprocal(j, int(np.around(k1 / 2)))
+            if len(set(half) & set(core)) > 2 / 3 * len(half):
+                expanded |= set(half)
+        total = sum(np.exp(-scaled[i, j]) for j in expanded)
+        for j in expanded:
+            weights[i, j] = np.exp(-scaled[i, j]) / total
+    weights = np.array([weights[order[i][:k2]].mean(axis=0) for i in images])
+    final = np.empty((queries, len(scaled) - queries))
+    for q in range(queries):
+        for g in range(queries, len(scaled)):
+            jaccard = 1 - np.minimum(weights[q], weights[g]).sum() / np.maximum(weights[q], weights[g]).sum()
+            final[q, g - queries] = (1 - lambda_) * jaccard + lambda_ * scaled[q, g]
+    return final
+
+
+@pytest.mark.parametrize("form", ["ordinary", "query_only"])
+@pytest.mark.parametrize(("k1", "k2", "lambda_"), [(20, 6, 0.3), (7, 1, 0.0), (5, 9, 0.5)])
+def test_the_definition(form: str, k1: int, k2: int, lambda_: float) -> None:
+    for seed in range(4):
+        query, gallery = features(31, 24, seed)
+        distance = squared(query, gallery)
+        found = rerank(distance, len(query), k1, k2, lambda_, form)
+        if form == "query_only" and k2 == 1:
+            # The gallery has no reciprocal neighbours among the queries, and nothing to take them from.
+            np.testing.assert_allclose(found, 1.0)
+            continue
+        np.testing.assert_allclose(found, naive(distance, 31, k1, k2, lambda_, form == "query_only"), atol=1e-12)
+
+
+def test_the_ordinary_form_is_fast_reids() -> None:
+    query, gallery = features(60, 45)
+    distance = np.sqrt(squared(query, gallery))
+    expected = re_ranking(distance[:60, 60:], distance[:60, :60], distance[60:, 60:])
+    np.testing.assert_allclose(Refinement(rerank="ordinary").distance(query, gallery), expected, atol=2e-6)
+
+
+def test_the_limits() -> None:
+    query, gallery = features(20, 15)
+    distance = squared(query, gallery)
+    only_original = rerank(distance, 20, lambda_=1.0)
+    np.testing.assert_allclose(only_original, distance[:20, 20:] / distance[:20].max(axis=1, keepdims=True))
+    few = rerank(distance[:5, :5], 3)
+    assert few.shape == (3, 2)
+    assert np.isfinite(few).all()
+    assert np.isfinite(rerank(np.zeros((6, 6)), 3)).all()
+
+
+def test_re_ranking_helps_where_clusters_are_tight() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((15, 32))
+    ids = np.repeat(np.arange(15), 20)
+    matrix = centres[ids] + 1.6 * rng.standard_normal((300, 32))
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    query, gallery = np.arange(0, 300, 2), np.arange(1, 300, 2)
+
+    def rank_1(distance: np.ndarray) -> float:
+        return float((ids[gallery][distance.argmin(axis=1)] == ids[query]).mean())
+
+    plain = rank_1(-matrix[query] @ matrix[gallery].T)
+    assert rank_1(Refinement(rerank="ordinary").distance(matrix[query], matrix[gallery])) > plain
+
+
+def test_expansion_is_fast_reids() -> None:
+    query, gallery = features(30, 25)
+    expected = aqe(torch.from_numpy(query), torch.from_numpy(gallery), 2, 4, 3.0)
+    left, right = (torch.nn.functional.normalize(part) for part in expected)
+    found = Refinement(expansions=2, neighbours=4).distance(query, gallery)
+    np.testing.assert_allclose(found, -(left @ right.T).numpy(), atol=1e-12)
+
+
+def test_what_is_wrong_is_one_error() -> None:
+    query, gallery = features(4, 3)
+    with pytest.raises(FeatureError, match="ordinary, query_only"):
+        Refinement(rerank="reciprocal").distance(query, gallery)
+    with pytest.raises(FeatureError, match="k1 and k2 must be at least 1"):
+        Refinement(rerank="ordinary", k1=0).distance(query, gallery)
+    with pytest.raises(FeatureError, match="7 neighbours of 7 images"):
+        Refinement(expansions=1, neighbours=7).distance(query, gallery)
+    assert not Refinement()
