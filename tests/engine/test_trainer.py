@@ -6,12 +6,14 @@ import pytest
 import torch
 from fastreid.evaluation import inference_on_dataset
 from fastreid.utils.env import seed_all_rng
-from helpers import batch, small_cfg
+from helpers import CONFIGS, batch, small_cfg
 
 from vireid_plugins.config import CfgNode
+from vireid_plugins.config.validation import choose_on_validation
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.train import evaluate
 from vireid_plugins.errors import ConfigError, DataError
 
 
@@ -186,3 +188,58 @@ def test_a_frozen_layer_that_does_not_exist_is_one_error(data_root: Path, tmp_pa
     cfg = cfg_of(tmp_path / "out", "MODEL.FREEZE_LAYERS", "['backbones']", "SOLVER.FREEZE_ITERS", "3")
     with pytest.raises(ConfigError, match="'backbones' matches no parameter; names begin with backbone, heads"):
         Trainer(cfg)
+
+
+def test_validation_identities_choose_the_epoch_where_training_leaves_them_out(
+    data_root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    cfg = cfg_of(
+        tmp_path / "out", "DATASETS.SYSU.TRAIN", "train", "SOLVER.MAX_EPOCH", "2", config="SYSU/one_stream.yml"
+    )
+    choose_on_validation(cfg)
+    trainer = train(cfg)
+    assert list(trainer.scores) == ["SYSUMM01Val", "SYSUMM01"]
+    assert "model_best.pth (chosen on the validation identities)" in log.text
+    best = load_checkpoint(tmp_path / "out" / "model_best.pth")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.json").read_text().splitlines()]
+    chosen = [line["SYSUMM01Val/metric"] for line in lines if "SYSUMM01Val/metric" in line]
+    assert best["checkpoints"]["best_metric"] == pytest.approx(max(chosen))
+    assert best["vireid"]["chosen_on"] == "the validation identities"
+    report = json.loads((tmp_path / "out" / "evaluation_SYSUMM01Val.json").read_text())
+    assert [result["protocol"] for result in report["results"]] == ["sysu/val/1shot"]
+    report = json.loads((tmp_path / "out" / "evaluation_SYSUMM01.json").read_text())
+    assert len(report["results"]) == 4
+
+
+def test_with_the_whole_training_set_the_test_set_chooses_and_the_label_says_so(
+    data_root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    cfg = cfg_of(tmp_path / "out", config="SYSU/one_stream.yml")
+    choose_on_validation(cfg)
+    assert list(cfg.DATASETS.TESTS) == ["SYSUMM01"]
+    train(cfg)
+    assert "model_best.pth (chosen on the test set)" in log.text
+
+
+@pytest.mark.parametrize("use", ["score", "resume", "start from"])
+def test_a_checkpoint_of_another_split_is_refused(data_root: Path, tmp_path: Path, use: str) -> None:
+    """Whether it is scored, resumed or trained on: split 2 tests people that split 1 trains on."""
+    out = tmp_path / "out"
+    train(cfg_of(out, config="RegDB/one_stream.yml"))
+    overrides = ["DATASETS.REGDB.SPLIT", "2"]
+    if use != "resume":
+        overrides += ["MODEL.WEIGHTS", str(out / "model_final.pth")]
+    other = cfg_of(out, *overrides, config="RegDB/one_stream.yml")
+    with pytest.raises(DataError, match="trained on split 1 of RegDB, but split 2 is asked for"):
+        evaluate(other) if use == "score" else train(other, resume=use == "resume")
+    same = cfg_of(out, "MODEL.WEIGHTS", str(out / "model_final.pth"), config="RegDB/one_stream.yml")
+    assert "Rank-1" in evaluate(same)
+
+
+@pytest.mark.parametrize("config", [name for name in CONFIGS if not name.startswith(("demo", "SYSU"))])
+def test_the_other_data_sets_train_and_score(data_root: Path, tmp_path: Path, config: str) -> None:
+    cfg = cfg_of(tmp_path / "out", config=config)
+    trainer = train(cfg)
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [result["protocol"] for result in report["results"]] == list(cfg.TEST.PROTOCOLS)
+    assert trainer.scores["metric"] > 0

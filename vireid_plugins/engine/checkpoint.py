@@ -115,7 +115,22 @@ def splits_of(cfg: CfgNode, names: Iterable[str]) -> dict[str, int]:
 
 
 class Checkpoints(PeriodicCheckpointer):
-    """fast-reid's hook, whose best metric survives a resume."""
+    """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included."""
+
+    def step(self, epoch: int, **kwargs: Any) -> None:
+        """Save what is due after `epoch`, zero-based: `model_best` first, so that `last_checkpoint` is the last epoch.
+
+        Args:
+            epoch: the epoch that has ended.
+            **kwargs: `metric`, the latest score of the set that chooses.
+        """
+        last = epoch >= self.max_epoch - 1
+        if not last and (epoch + 1) % self.period:
+            return
+        if kwargs["metric"] > self.best_metric:
+            self.best_metric = kwargs["metric"]
+            self.checkpointer.save("model_best", epoch=epoch, **kwargs)
+        self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", epoch=epoch, **kwargs)
 
     def state_dict(self) -> dict[str, float]:
         """Return what is saved with every checkpoint."""

@@ -2,8 +2,9 @@
 
 from vireid_plugins.evaluation.evaluate import evaluate_protocol
 from vireid_plugins.evaluation.evaluator import CrossModalityEvaluator
+from vireid_plugins.evaluation.features import load_features, save_features
 from vireid_plugins.evaluation.metrics import Ranking, evaluate_ranking
-from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol, select_protocols
 from vireid_plugins.evaluation.refine import Refinement
 from vireid_plugins.evaluation.report import ProtocolResult, result_table
 
@@ -16,5 +17,8 @@ __all__ = [
     "Refinement",
     "evaluate_protocol",
     "evaluate_ranking",
+    "load_features",
     "result_table",
+    "save_features",
+    "select_protocols",
 ]

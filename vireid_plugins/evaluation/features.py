@@ -32,6 +32,19 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
     np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **said)
 
 
+def require_split(found: FeatureFile, split: int | None, file: Path) -> None:
+    """Refuse features of a model of another split: they would be scored on people it was trained on.
+
+    Raises:
+        FeatureError: the file says another split than the one asked for.
+    """
+    if found.split is not None and split is not None and found.split != split:
+        raise FeatureError(
+            f"'{file}' says that its model was trained on split {found.split}, but split {split} is asked for; it "
+            f"would be tested on people it was trained on. Use --split {found.split}"
+        )
+
+
 def load_features(file: Path) -> FeatureFile:
     """Read a feature file of any code base. Nothing in it is run.
 
@@ -41,9 +54,10 @@ def load_features(file: Path) -> FeatureFile:
     if not file.is_file():
         raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FeatureError(f"'{file}' holds a single array; it must be a .npz with 'features' and 'paths'")
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise FeatureError(f"'{file}' holds a single array; it must be a .npz with 'features' and 'paths'")
+        with archive:
             missing = [name for name in ("features", "paths") if name not in archive]
             if missing:
                 raise FeatureError(

@@ -138,6 +138,22 @@ def require_protocols(names: Iterable[str]) -> list[Protocol]:
     return found
 
 
+def select_protocols(names: Iterable[str] | None, dataset: str | None) -> list[Protocol]:
+    """Return the protocols of these names, all of one data set, or those of `dataset` where no names are given.
+
+    Raises:
+        ConfigError: a name does not exist, or they are of several data sets.
+    """
+    if not names:
+        return protocols_of(dataset or "", [])
+    found = require_protocols(names)
+    if len({protocol.dataset for protocol in found}) > 1:
+        raise ConfigError(
+            f"the protocols {', '.join(p.name for p in found)} are of several data sets; score one at a time"
+        )
+    return found
+
+
 def protocols_of(dataset: str, names: Iterable[str]) -> list[Protocol]:
     """Return those of `names` that score `dataset`; all that do where `names` is empty.
 

@@ -60,6 +60,10 @@ class RegDB(CrossModalityDataset):
         """Return the modality of the item's camera."""
         return INFRARED if item[2] == 2 else VISIBLE
 
+    def subsets(self) -> dict[str, list[DatasetItem]]:
+        """Return the lists of this split."""
+        return {f"train {self.split}": self.train, f"test {self.split}": [*self.query, *self.gallery]}
+
     def items(self, subset: str, modality: int) -> list[DatasetItem]:
         """Return the items of `train` or `test` in the order of the split's list."""
         file = self.folder / "idx" / f"{subset}_{FOLDERS[modality].lower()}_{self.split}.txt"

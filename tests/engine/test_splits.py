@@ -1,0 +1,48 @@
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import SMALL
+
+from vireid_plugins.config import config_path
+from vireid_plugins.engine import train_splits
+from vireid_plugins.errors import ConfigError
+
+
+def arguments(*opts: str, config: str = "RegDB/one_stream.yml") -> argparse.Namespace:
+    return argparse.Namespace(config_file=str(config_path(config)), eval_only=False, opts=[*SMALL, *opts])
+
+
+def test_splits_are_trained_once_resumed_and_averaged(data_root: Path, tmp_path: Path) -> None:
+    args = arguments("OUTPUT_DIR", str(tmp_path))
+    merged = train_splits(args, [2, 5])
+    assert json.loads((tmp_path / "splits.json").read_text()) == merged
+    assert [result["splits"] for result in merged["merged"]] == [[2, 5]] * 4
+    first = {split: tmp_path / f"split_{split}" / "model_final.pth" for split in (2, 5)}
+    for split, file in first.items():
+        assert torch.load(file, weights_only=True)["vireid"]["splits"] == {"RegDB": split}
+    scores = [
+        json.loads((file.parent / "evaluation.json").read_text())["results"][0]["mean"] for file in first.values()
+    ]
+    expected = sum(score["Rank-1"] for score in scores) / 2
+    assert merged["merged"][0]["mean"]["Rank-1"] == pytest.approx(expected)
+    times = {split: file.stat().st_mtime_ns for split, file in first.items()}
+
+    # Interrupted: what is finished stays, what is not goes on.
+    (first[5].parent / "evaluation.json").unlink()
+    assert train_splits(args, [2, 5])["merged"][0]["splits"] == [2, 5]
+    assert first[2].stat().st_mtime_ns == times[2]
+    # More epochs than before are trained, from where the run stood.
+    longer = arguments("OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_EPOCH", "2")
+    train_splits(longer, [2])
+    assert torch.load(first[2], weights_only=True)["epoch"] == 1
+    assert "Starting training from epoch 1" in (tmp_path / "split_2" / "log.txt").read_text()
+
+
+def test_what_does_not_fit_is_one_error(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must be RegDB alone"):
+        train_splits(arguments(config="SYSU/one_stream.yml"), [1])
+    with pytest.raises(ConfigError, match="choose some with --splits"):
+        train_splits(arguments("DATASETS.REGDB.SPLIT", "2"), [1])

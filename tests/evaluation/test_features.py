@@ -1,0 +1,69 @@
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation import load_features, save_features
+from vireid_plugins.evaluation.features import FeatureFile, require_split
+
+
+def test_what_is_saved_is_read(tmp_path: Path) -> None:
+    matrix = np.arange(6.0).reshape(3, 2)
+    save_features(tmp_path / "f.npz", matrix, ["a", "b", "c"], split=4)
+    found = load_features(tmp_path / "f.npz")
+    assert (found.features.tolist(), found.paths, found.split) == (matrix.tolist(), ["a", "b", "c"], 4)
+    np.savez(tmp_path / "bytes.npz", features=matrix, paths=np.array([b"a", b"b", b"c"]))
+    assert load_features(tmp_path / "bytes.npz").paths == ["a", "b", "c"]
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda f: None, "does not exist"),
+        (lambda f: f.write_bytes(b"PK not a zip"), "cannot be read"),
+        (lambda f: f.write_bytes(b""), "cannot be read"),
+        (lambda f: np.save(f.open("wb"), np.zeros(3)), "holds a single array"),
+        (lambda f: np.savez(f, feats=np.zeros((2, 2))), "no array features and no paths; it has feats"),
+        (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.zeros(2)), "paths must be"),
+        (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.array([["a"], ["b"]])), "paths must be"),
+        (
+            lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.array(["a", Evil()], dtype=object)),
+            "not as object",
+        ),
+        (lambda f: f.write_bytes(torn()), "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_one_error_and_nothing_in_a_file_runs(
+    tmp_path: Path, write, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "f.npz")
+    with pytest.raises(FeatureError, match=said):
+        load_features(tmp_path / "f.npz")
+    assert not (tmp_path / "ran").exists()
+
+
+def torn() -> bytes:
+    """A zip whose array stops in the middle."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("features.npy", b"\x93NUMPY\x01\x00")
+        archive.writestr("paths.npy", b"")
+    return stream.getvalue()
+
+
+def test_features_of_another_split_are_refused() -> None:
+    found = FeatureFile(np.zeros((1, 1)), ["a"], 3)
+    require_split(found, 3, Path("f.npz"))
+    require_split(found._replace(split=None), 5, Path("f.npz"))
+    with pytest.raises(FeatureError, match=r"f.npz.*trained on split 3, but split 5 is asked for"):
+        require_split(found, 5, Path("f.npz"))

@@ -1,0 +1,13 @@
+"""One thing that is wrong with a data set on disk."""
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """A file or folder and what is wrong with it."""
+
+    file: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"

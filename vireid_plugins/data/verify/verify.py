@@ -1,0 +1,139 @@
+"""What the three data sets are checked for alike: counts, modalities of every identity, files that do not decode."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.base import MODALITIES, Counts, CrossModalityDataset, DatasetItem
+from vireid_plugins.data.images import read_image
+from vireid_plugins.data.synthetic import read_manifest
+from vireid_plugins.data.verify import llcm, regdb, sysu
+from vireid_plugins.data.verify.finding import Finding
+from vireid_plugins.data.verify.published import PUBLISHED
+from vireid_plugins.errors import DataError
+
+
+class LayoutCheck(NamedTuple):
+    """What is particular to a layout.
+
+    Attributes:
+        readers: returns what reads the tree, one data set a split.
+        check: returns the findings that only this layout can have.
+        where: returns the file or folder that a key of the census is about.
+    """
+
+    readers: Callable[[Path], list[CrossModalityDataset]]
+    check: Callable[[CrossModalityDataset], list[Finding]]
+    where: Callable[[Path, str], Path]
+
+
+LAYOUT_CHECKS: dict[str, LayoutCheck] = {
+    "SYSUMM01": LayoutCheck(sysu.readers, sysu.check, sysu.where),
+    "RegDB": LayoutCheck(regdb.readers, regdb.check, regdb.where),
+    "LLCM": LayoutCheck(llcm.readers, llcm.check, llcm.where),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        findings: in the order of the checks.
+        census: the counts on disk.
+        expected: the counts that they were compared with.
+        source: where those come from.
+        images: how many files were decoded.
+    """
+
+    findings: list[Finding]
+    census: dict[str, Counts]
+    expected: Mapping[str, Counts]
+    source: str
+    images: int
+
+
+def verify(name: str, root: Path, workers: int | None = None) -> Report:
+    """Check a data set on disk.
+
+    Args:
+        name: `SYSUMM01`, `RegDB` or `LLCM`.
+        root: the data root, or the set's folder itself.
+        workers: processes that decode images; the number of processors by default.
+
+    Raises:
+        DataError: the set is not there at all.
+    """
+    layout = LAYOUT_CHECKS[name]
+    readers = layout.readers(root)
+    folder = readers[0].folder
+    findings: list[Finding] = []
+    census: dict[str, Counts] = {}
+    paths: dict[str, None] = {}
+    for dataset in readers:
+        try:
+            findings += layout.check(dataset)
+            subsets = dataset.subsets()
+            census |= dataset.census()
+        except DataError as error:
+            # A list that cannot be read: named in the message, and the other splits can still be looked at.
+            findings.append(Finding(str(folder), str(error)))
+            continue
+        for subset, items in subsets.items():
+            findings += _single_modality(dataset, items, layout.where(folder, f"{subset} visible"))
+            paths |= dict.fromkeys(path for path, _, _ in items)
+    manifest = read_manifest(folder)
+    expected = PUBLISHED[name] if manifest is None else manifest["census"]
+    exact = manifest is not None
+    findings += _differences(census, expected, exact, lambda key: layout.where(folder, key))
+    findings += _broken(list(paths), workers)
+    source = "the published counts" if manifest is None else "the manifest of this synthetic tree"
+    return Report(findings, census, expected, source, len(paths))
+
+
+def _single_modality(dataset: CrossModalityDataset, items: Iterable[DatasetItem], where: Path) -> list[Finding]:
+    seen: dict[int, set[int]] = {}
+    for item in items:
+        seen.setdefault(item[1], set()).add(dataset.modality(item))
+    return [
+        Finding(str(where), f"identity {identity} has no {MODALITIES[VISIBLE + INFRARED - min(modalities)]} image")
+        for identity, modalities in sorted(seen.items())
+        if len(modalities) == 1
+    ]
+
+
+def _differences(
+    census: Mapping[str, Counts], expected: Mapping[str, Counts], exact: bool, where: Callable[[str], Path]
+) -> list[Finding]:
+    keys = [*expected, *(key for key in census if exact and key not in expected)]
+    return [
+        Finding(str(where(key)), f"{key}: {census.get(key, {}).get(field, 0)} {field}, expected {count}")
+        for key in keys
+        for field, count in (expected.get(key) or {"images": 0}).items()
+        if census.get(key, {}).get(field, 0) != count
+    ]
+
+
+def _broken(paths: Sequence[str], workers: int | None) -> list[Finding]:
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        messages = tqdm(
+            pool.map(_problem, paths, chunksize=64), total=len(paths), unit="image", desc="decoding", disable=None
+        )
+        return [Finding(path, said) for path, said in zip(paths, messages, strict=True) if said]
+
+
+def _problem(path: str) -> str:
+    """Return what is wrong with an image file, nothing if it decodes."""
+    if not Path(path).is_file():
+        return "is listed but does not exist"
+    try:
+        read_image(path, (8, 8), "nearest")
+    except DataError as error:
+        return str(error).removeprefix(f"image '{path}' ")
+    return ""

@@ -1,0 +1,79 @@
+"""Averages results over the trainings of RegDB's ten splits."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from vireid_plugins.data.datasets.regdb import SPLITS
+from vireid_plugins.errors import DataError
+
+
+def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the mean and standard deviation over splits of every protocol in result files.
+
+    Args:
+        files: written by `tools/evaluate_features.py --json` or as `evaluation.json` by a training, one or several a
+            split.
+
+    Raises:
+        DataError: a file is missing, is something else, or holds a split twice, or splits were not all scored alike.
+    """
+    found: dict[tuple[str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
+    for file in files:
+        for result in _results(file):
+            key, split = (result["protocol"], result["refinement"]), result["split"]
+            if split is None:
+                raise DataError(f"'{file}': {result['protocol']} has no splits to average over")
+            others = found.setdefault(key, {})
+            if split in others:
+                raise DataError(f"'{file}' scores {key[0]} of split {split}, and so does '{others[split][0]}'")
+            others[split] = (file, result["mean"])
+    if len({frozenset(splits) for splits in found.values()}) > 1:
+        listed = "; ".join(f"{name}: {sorted(splits)}" for (name, _), splits in found.items())
+        raise DataError(f"the protocols were not scored on the same splits: {listed}")
+    merged = []
+    for (protocol, refinement), splits in found.items():
+        scores = [means for _, means in splits.values()]
+        merged.append(
+            {
+                "protocol": protocol,
+                "refinement": refinement,
+                "splits": sorted(splits),
+                "mean": {name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
+                "std": {name: float(np.std([score[name] for score in scores])) for name in scores[0]},
+            }
+        )
+    return {"merged": merged, "complete": all(result["splits"] == list(SPLITS) for result in merged)}
+
+
+def merged_table(merged: dict[str, Any]) -> str:
+    """Return one row a protocol, and say how many of the ten splits it is the mean of."""
+    results = merged["merged"]
+    rows = [
+        [
+            result["protocol"] + (f" + {result['refinement']}" if result["refinement"] else ""),
+            *(f"{result['mean'][name]:.2f} ± {result['std'][name]:.2f}" for name in result["mean"]),
+            f"{len(result['splits'])} of {len(SPLITS)}",
+        ]
+        for result in results
+    ]
+    headers = ["protocol", *results[0]["mean"], "splits"]
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+
+
+def _results(file: Path) -> list[dict[str, Any]]:
+    try:
+        results: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
+        for result in results:
+            _ = result["protocol"], result["refinement"], result["split"], result["mean"]
+    except OSError as error:
+        raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"'{file}' holds no results; it must be written by evaluate_features.py --json or be an evaluation.json"
+        ) from None
+    return results
