@@ -117,6 +117,8 @@ def splits_of(cfg: CfgNode, names: Iterable[str]) -> dict[str, int]:
 class Checkpoints(PeriodicCheckpointer):
     """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included."""
 
+    best_metric: float
+
     def step(self, epoch: int, **kwargs: Any) -> None:
         """Save what is due after `epoch`, zero-based: `model_best` first, so that `last_checkpoint` is the last epoch.
 
