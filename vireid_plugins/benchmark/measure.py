@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class Measured:
     def median(self) -> float:
         """Median of the runs that count."""
         return statistics.median(self.seconds)
+
+    @classmethod
+    def from_json(cls, report: dict[str, Any]) -> "Measured":
+        """Return what `as_json` was made of."""
+        return cls(**{field.name: report[field.name] for field in fields(cls)})
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and the summary of the runs."""
