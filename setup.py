@@ -47,6 +47,7 @@ setup(
         "tensorboard>=2.14",
         "faiss-cpu>=1.7.4",
         "tqdm>=4.66",
+        "numba>=0.60",
     ],
     extras_require={
         "analysis": ["matplotlib>=3.8"],

@@ -7,8 +7,8 @@ import pytest
 from conftest import TREE
 from PIL import Image
 
-from vireid_plugins.data.datasets import SYSUMM01
-from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
+from vireid_plugins.data.synthetic import LAYOUTS, LlcmSize, RegdbSize, SysuSize, write_sysu
 from vireid_plugins.data.synthetic.person import REGIONS, SKIN, draw_person
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import evaluate_protocol
@@ -19,11 +19,19 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(str(f.relative_to(folder)).encode() + f.read_bytes() for f in files)).hexdigest()
 
 
-def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path) -> None:
-    size = SysuSize(train=3, val=1, test=2, images=2, height=48, width=24)
-    write_sysu(tmp_path / "a", size, seed=1, workers=1)
-    write_sysu(tmp_path / "b", size, seed=1, workers=2)
-    write_sysu(tmp_path / "c", size, seed=2, workers=2)
+@pytest.mark.parametrize(
+    "size",
+    [
+        SysuSize(train=3, val=1, test=2, images=2, height=48, width=24),
+        RegdbSize(identities=6, images=2, height=48, width=24),
+        LlcmSize(train=3, test=3, images=2, height=48, width=24),
+    ],
+)
+def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path, size: object) -> None:
+    (write,) = (write for kind, write in LAYOUTS.values() if kind is type(size))
+    write(tmp_path / "a", size, seed=1, workers=1)
+    write(tmp_path / "b", size, seed=1, workers=2)
+    write(tmp_path / "c", size, seed=2, workers=2)
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
 
 
@@ -39,10 +47,12 @@ def test_the_manifest_counts_the_files(tree: Path) -> None:
 
 
 def test_images_are_colour_and_infrared_gray(tree: Path) -> None:
-    dataset = SYSUMM01(root=str(tree))
-    for items, mode in ((dataset.query, "L"), (dataset.gallery, "RGB")):
-        with Image.open(items[0][0]) as image:
-            assert (image.mode, image.size) == (mode, (TREE.width, TREE.height))
+    for dataset in (SYSUMM01(root=str(tree)), RegDB(root=str(tree)), LLCM(root=str(tree))):
+        for items in (dataset.train, dataset.query, dataset.gallery):
+            with Image.open(items[0][0]) as image:
+                assert image.mode == ("L" if dataset.modality(items[0]) else "RGB")
+                assert image.size == (TREE.width, TREE.height)
+                assert image.format == ("BMP" if isinstance(dataset, RegDB) else "JPEG")
 
 
 def test_a_smaller_tree_replaces_a_larger_one_and_foreign_files_are_never_touched(tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.engine import VireidCheckpointer
 from vireid_plugins.engine.optimizer import build_optimizer
 
-# Parameters at full size with 395 identities, and width of the test feature.
-RESNET_50, NECK, CLASSIFIER = 23_508_032, 2 * 2048, 395 * 2048
+# Parameters at full size, and width of the test feature.
+RESNET_50, NECK = 23_508_032, 2 * 2048
 MIIMS = 1_246_720 + 1_838_080 + 788_480 + 3_149_824
 MLP = 2048 * 2048 + 2048 + 2 * 2048 + 2048 * 128 + 128
+IDENTITIES = {"SYSU": 395, "RegDB": 206, "LLCM": 713}
 FULL = {
-    "SYSU/one_stream.yml": (RESNET_50 + NECK + CLASSIFIER, 2048),
+    "one_stream.yml": lambda classifier: (RESNET_50 + NECK + classifier, 2048),
     # Three branches on P5 and one of half the width on P4.
-    "SYSU/wrim.yml": (RESNET_50 + MIIMS + MLP + 7 * (NECK + CLASSIFIER) // 2, 6144),
+    "wrim.yml": lambda classifier: (RESNET_50 + MIIMS + MLP + 7 * (NECK + classifier) // 2, 6144),
 }
 
 
@@ -27,13 +28,16 @@ def small(name: str, *overrides: str) -> torch.nn.Module:
     return build_model(small_cfg(name, "MODEL.HEADS.NUM_CLASSES", "6", *overrides))
 
 
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("demo")])
 def test_full_size(name: str) -> None:
+    data, method = name.split("/")
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
-    cfg.merge_from_list(["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "395"])
+    cfg.merge_from_list(
+        ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", IDENTITIES[data]]
+    )
     model = build_model(cfg).eval()
-    parameters, width = FULL[name]
+    parameters, width = FULL[method](IDENTITIES[data] * 2048)
     assert sum(p.numel() for p in model.parameters()) == parameters
     with torch.no_grad():
         features = model(batch(1, 1, size=tuple(cfg.INPUT.SIZE_TEST)))
