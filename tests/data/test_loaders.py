@@ -1,3 +1,4 @@
+import pickle
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -44,6 +45,19 @@ def test_batches_do_not_depend_on_the_workers_and_an_epoch_can_be_entered(data_r
     resumed = next(alone.starting_at(1))
     assert torch.equal(resumed["images"], run[steps]["images"])
     assert not torch.equal(resumed["images"], run[0]["images"])
+
+
+@pytest.mark.parametrize("config", ["SYSU/wrim.yml", "RegDB/wrim.yml", "LLCM/wrim.yml"])
+def test_workers_that_are_spawned_get_everything_pickled(data_root: Path, config: str) -> None:
+    """As on macOS and Windows, where a loader's workers do not fork."""
+    loader = build_train_loader(small_cfg(config)).loader
+    train = pickle.loads(pickle.dumps(loader.dataset))
+    sample = next(iter(loader.batch_sampler))[0]
+    assert np.array_equal(train[sample]["images"], loader.dataset[sample]["images"])
+    pickle.dumps(loader.collate_fn)
+    test = build_test_loader(small_cfg(config), small_cfg(config).DATASETS.TESTS[0])[0].dataset
+    again = pickle.loads(pickle.dumps(test))
+    assert (again.items, again[0]["targets"]) == (test.items, test[0]["targets"])
 
 
 def test_the_test_loader_shows_every_query_and_gallery_image_once(data_root: Path) -> None:

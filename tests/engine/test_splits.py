@@ -12,7 +12,9 @@ from vireid_plugins.errors import ConfigError
 
 
 def arguments(*opts: str, config: str = "RegDB/one_stream.yml") -> argparse.Namespace:
-    return argparse.Namespace(config_file=str(config_path(config)), eval_only=False, opts=[*SMALL, *opts])
+    return argparse.Namespace(
+        config_file=str(config_path(config)), eval_only=False, opts=[*SMALL, "DATALOADER.NUM_WORKERS", "1", *opts]
+    )
 
 
 def test_splits_are_trained_once_resumed_and_averaged(data_root: Path, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ class Evil:
     ("write", "said"),
     [
         (lambda f: None, "does not exist"),
-        (lambda f: f.write_bytes(b"PK not a zip"), "cannot be read"),
-        (lambda f: f.write_bytes(b""), "cannot be read"),
-        (lambda f: np.save(f.open("wb"), np.zeros(3)), "holds a single array"),
+        (lambda f: f.write_bytes(b"PK not a zip"), "is not a .npz file"),
+        (lambda f: f.write_bytes(b""), "is not a .npz file"),
+        (lambda f: np.save(f.open("wb"), np.zeros(3)), "is not a .npz file"),
         (lambda f: np.savez(f, feats=np.zeros((2, 2))), "no array features and no paths; it has feats"),
         (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.zeros(2)), "paths must be"),
         (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.array([["a"], ["b"]])), "paths must be"),

@@ -53,11 +53,10 @@ def load_features(file: Path) -> FeatureFile:
     """
     if not file.is_file():
         raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")
+    if not zipfile.is_zipfile(file):
+        raise FeatureError(f"'{file}' is not a .npz file; it must be one with 'features' (n, D) and 'paths' (n,)")
     try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FeatureError(f"'{file}' holds a single array; it must be a .npz with 'features' and 'paths'")
-        with archive:
+        with np.load(file, allow_pickle=False) as archive:
             missing = [name for name in ("features", "paths") if name not in archive]
             if missing:
                 raise FeatureError(

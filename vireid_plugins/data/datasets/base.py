@@ -33,7 +33,7 @@ class CrossModalityDataset(ImageDataset):
 
     Subclasses set the class variables, say what `modality` an item has, and hand `train`, `query` and `gallery` over as
     functions, so that scoring does not read the training lists. `query` and `gallery` are everything any protocol uses,
-    each image once.
+    each image once. The functions must be methods: a loader's workers may get the data set pickled.
 
     Args:
         root: the data root, or the set's folder itself.

@@ -9,7 +9,7 @@ test lists, are what the authors' loader reads; so do we.
 
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
@@ -48,9 +48,9 @@ class LLCM(CrossModalityDataset):
         self._listings: dict[int, list[Listing]] = {}
         super().__init__(
             root,
-            lambda: [*self._train_items(VISIBLE), *self._train_items(INFRARED)],
-            lambda: self._test_items(INFRARED),
-            lambda: self._test_items(VISIBLE),
+            self._train_items,
+            partial(self._test_items, INFRARED),
+            partial(self._test_items, VISIBLE),
         )
 
     def modality(self, item: DatasetItem) -> int:
@@ -92,10 +92,11 @@ class LLCM(CrossModalityDataset):
             for path in images
         ]
 
-    def _train_items(self, modality: int) -> list[DatasetItem]:
-        file = self.folder / "idx" / f"train_{SUFFIX[modality]}.txt"
+    def _train_items(self) -> list[DatasetItem]:
+        files = [self.folder / "idx" / f"train_{suffix}.txt" for suffix in SUFFIX.values()]
         return [
             (str(self.folder / path), *parse(PurePosixPath(path).name, f"{file}: {path}")[:2])
+            for file in files
             for path, _ in read_labelled_paths(file)
         ]
 

@@ -7,6 +7,7 @@ on the other 206. A number is the mean over ten trainings, one a split.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from fastreid.config import CfgNode
@@ -46,9 +47,9 @@ class RegDB(CrossModalityDataset):
         self._listings: dict[int, list[Listing]] = {}
         super().__init__(
             root,
-            lambda: [*self.items("train", VISIBLE), *self.items("train", INFRARED)],
-            lambda: self.items("test", VISIBLE),
-            lambda: self.items("test", INFRARED),
+            self._train_items,
+            partial(self.items, "test", VISIBLE),
+            partial(self.items, "test", INFRARED),
         )
 
     @classmethod
@@ -74,6 +75,9 @@ class RegDB(CrossModalityDataset):
                 raise DataError(f"'{file}': '{path}' must be {FOLDERS[modality]}/<identity>/<image>")
             rows.append((str(self.folder / path), int(parts[1]), 1 if modality == VISIBLE else 2))
         return rows
+
+    def _train_items(self) -> list[DatasetItem]:
+        return [*self.items("train", VISIBLE), *self.items("train", INFRARED)]
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
         """Return the test images by identity, see the base class."""
