@@ -18,6 +18,14 @@ SMALL = [
     "DATALOADER.NUM_INSTANCE", "2", "SOLVER.IMS_PER_BATCH", "16", "SOLVER.WARMUP_ITERS", "0", "SOLVER.MAX_EPOCH", "1",
     "SOLVER.CHECKPOINT_PERIOD", "1", "TEST.EVAL_PERIOD", "1", "SOLVER.AMP.ENABLED", "False", "CUDNN_BENCHMARK", "False",
 ]  # fmt: skip
+# What ResNet-18 and 64 x 32 images ask of some methods besides.
+_NON_LOCAL = ["MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']"]
+SMALL_METHODS = {
+    "agw": _NON_LOCAL,
+    "caj": _NON_LOCAL,
+    "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
+    "icre": ["MODEL.ICRE.DIM", "32"],
+}
 CONFIGS = sorted(
     str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").glob("*/*.yml") if "_base_" not in str(file)
 )
@@ -27,8 +35,14 @@ def small_cfg(name: str = "SYSU/wrim.yml", *overrides: str) -> CfgNode:
     """The shipped config `name`, shrunk."""
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
-    cfg.merge_from_list([*SMALL, *overrides])
+    method = Path(name).stem.removesuffix("_released")
+    cfg.merge_from_list([*SMALL, *SMALL_METHODS.get(method, []), *overrides])
     return cfg
+
+
+def views_of(cfg: CfgNode) -> tuple[int, int]:
+    """How many views a visible and an infrared image has."""
+    return len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED)
 
 
 def batch(

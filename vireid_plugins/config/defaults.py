@@ -17,6 +17,7 @@ def add_vireid_config(cfg: CfgNode) -> None:
     _add_attention(cfg)
     _add_losses(cfg)
     _add_wrim(cfg)
+    _add_methods(cfg)
     _add_solver(cfg)
     _add_test(cfg)
 
@@ -28,6 +29,11 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.VIEWS.VISIBLE = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
     # Views of an infrared image.
     cfg.INPUT.VIEWS.INFRARED = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
+    # CAJ and MSCMNet copy channels and erase in the normalised image, which is not the same as before normalisation
+    # (differences up to 0.39). Erasing then writes INPUT.REA.VALUE / 255.
+    cfg.INPUT.AFTER_NORM = False
+    # Brightness: the image is multiplied by a number from U(1 - this, 1 + this).
+    cfg.INPUT.BRIGHTNESS = 0.5
     # Erasing: smallest and largest share of the image's area; INPUT.REA.VALUE fills the rectangle.
     cfg.INPUT.REA.AREA = [0.02, 0.4]
     # Erasing: smallest and largest height / width of the rectangle.
@@ -89,6 +95,18 @@ def _add_attention(cfg: CfgNode) -> None:
     cfg.MODEL.ATTENTION.MIIM.KV_POOL = 2
     # False: F * G; True: F * (1 + G).
     cfg.MODEL.ATTENTION.MIIM.RESIDUAL = False
+    # Non-local block of AGW and MSCMNet.
+    cfg.MODEL.ATTENTION.NONLOCAL = CN()
+    # Width of theta, phi and g: 1 in AGW; 0 is half of the map's channels, as in MSCMNet.
+    cfg.MODEL.ATTENTION.NONLOCAL.INNER = 0
+    # Information purifier of IDKL.
+    cfg.MODEL.ATTENTION.PURIFIER = CN()
+    # Channels are divided by this inside a mask.
+    cfg.MODEL.ATTENTION.PURIFIER.REDUCTION = 16
+    # Masks m_e, m_r: "channel" from pooled maps (paper) or "full" (released code).
+    cfg.MODEL.ATTENTION.PURIFIER.MASK = "channel"
+    # IN: with weights and running statistics (released code) or plain (paper).
+    cfg.MODEL.ATTENTION.PURIFIER.AFFINE = False
 
 
 def _add_losses(cfg: CfgNode) -> None:
@@ -119,6 +137,139 @@ def _add_losses(cfg: CfgNode) -> None:
     losses.CMKIC.TEMPERATURE = 0.1
     # K, the number of hardest positives of an anchor; 0: half of them.
     losses.CMKIC.K_HARD = 0
+
+    _add_baseline_losses(losses)
+    _add_idkl_losses(losses)
+
+
+def _add_baseline_losses(losses: CfgNode) -> None:
+    # Weighted regularised triplet of AGW.
+    losses.WRT = CN()
+    # Branches it is put on; empty: all, with their mean.
+    losses.WRT.ON = []
+    # Weight.
+    losses.WRT.SCALE = 1.0
+    # Weights as the released code computes them: its negative term vanishes at distances above about 14.
+    losses.WRT.RELEASED_EPS = False
+    # Enhanced squared-difference triplet of CAJ.
+    losses.ESD = CN()
+    # Branches it is put on; empty: all, with their mean.
+    losses.ESD.ON = []
+    # Weight.
+    losses.ESD.SCALE = 1.0
+    # gamma, factor of the square.
+    losses.ESD.GAMMA = 1.0
+    # See WRT.RELEASED_EPS.
+    losses.ESD.RELEASED_EPS = False
+    # Hetero-centre loss.
+    losses.HETERO_CENTRE = CN()
+    # Branches it is put on; empty: all, with their mean.
+    losses.HETERO_CENTRE.ON = []
+    # Weight.
+    losses.HETERO_CENTRE.SCALE = 1.0
+    # QCT of MSCMNet.
+    losses.QCT = CN()
+    # Branches it is put on; empty: all, with their mean.
+    losses.QCT.ON = []
+    # Weight.
+    losses.QCT.SCALE = 1.0
+    # Margin of the negative part.
+    losses.QCT.MARGIN = 0.7
+    # a, share of the quadruple centre beside the dual centre; 0 in the released code.
+    losses.QCT.QUAD_WEIGHT = 0.0
+    # L_ICG of ICRE.
+    losses.ICG = CN()
+    # Branches it is put on; empty: all, with their mean.
+    losses.ICG.ON = []
+    # lambda, weight.
+    losses.ICG.SCALE = 0.5
+    # rho1, margin.
+    losses.ICG.RHO1 = 0.3
+    # CPM of DEEN.
+    losses.CPM = CN()
+    # Weight.
+    losses.CPM.SCALE = 0.8
+    # m, margin.
+    losses.CPM.MARGIN = 0.2
+    # Orthogonality of DEEN's branches.
+    losses.ORTHOGONALITY = CN()
+    # Weight.
+    losses.ORTHOGONALITY.SCALE = 0.01
+
+
+def _add_idkl_losses(losses: CfgNode) -> None:
+    for name, weight in (("TGSA", 0.6), ("CSA", 0.8), ("MDR", 1.0)):
+        # L_tgsa, L_csa and L_mdr of IDKL.
+        losses[name] = CN()
+        # lambda2 (TGSA), lambda3 (CSA), weight of MDR.
+        losses[name].SCALE = weight
+        # "cross": with the true cross affinity (paper); "mixture": without it, over half mixtures in MDR (released
+        # code).
+        losses[name].FORM = "cross"
+        # Direction of the divergences: "printed", "reversed" or "symmetric".
+        losses[name].KL = "printed"
+        # "batchmean", a scale that does not depend on the batch, or the paper's "sum" over samples.
+        losses[name].REDUCTION = "batchmean"
+    # Add the instance-wise form on logits (released code).
+    losses.CSA.INSTANCE_WISE = False
+    # Add the instance-wise form on logits (released code).
+    losses.MDR.INSTANCE_WISE = False
+    # With the alignment of graphs; without on RegDB in the released code.
+    losses.MDR.GRAPH = True
+    # L_e + L_r of IDKL's purifier.
+    losses.PURIFIER = CN()
+    # lambda1, weight.
+    losses.PURIFIER.SCALE = 0.1
+    # "paper": softplus; "released": exp(relu) - 1 and relu.
+    losses.PURIFIER.FORM = "paper"
+    # L_C + L_D, the modality heads of IDKL.
+    losses.MODALITY_HEADS = CN()
+    # Weight.
+    losses.MODALITY_HEADS.SCALE = 1.0
+    # Labels of the confusers: "true", behind a gradient reversal (paper), or "pseudo" (released code).
+    losses.MODALITY_HEADS.CONFUSER_LABELS = "true"
+
+
+def _add_methods(cfg: CfgNode) -> None:
+    cfg.MODEL.IDKL = CN()
+    # "paper": confusers behind a gradient reversal and discriminators at several depths, L_e on the purified
+    # classifier; "released": one modality head a branch on the neck feature, L_e on a classifier of its own.
+    cfg.MODEL.IDKL.FORM = "paper"
+    # With the purifier; without, the raw specific branch takes the purified one's place (ablation).
+    cfg.MODEL.IDKL.PURIFY = True
+    # Weight of the identity losses of the purified branch: lambda1 in the paper, 1 in the released code.
+    cfg.MODEL.IDKL.PURIFIED_WEIGHT = 0.1
+    # Identity losses on the raw specific branch too (paper).
+    cfg.MODEL.IDKL.RAW_IDENTITY = True
+    # Weight of the reversed gradient.
+    cfg.MODEL.IDKL.GRL_WEIGHT = 1.0
+    cfg.MODEL.MSCM = CN()
+    # The ALBs in order: what each relates the map of stage 3 to, "stem", "stage1", "stage2" or "stage3" (itself).
+    cfg.MODEL.MSCM.RELATE = ["stem", "stage1", "stage2", "stage3"]
+    # Channel tokens of an ALB.
+    cfg.MODEL.MSCM.TOKENS = 256
+    # Length of a head of the attention; it must divide H * W of stage 3's map.
+    cfg.MODEL.MSCM.HEAD_DIM = 9
+    # Outer residual of an ALB.
+    cfg.MODEL.MSCM.RESIDUAL = False
+    cfg.MODEL.DEEN = CN()
+    # The expansion stands after this stage, and the next one is the last: 3, or 2 on RegDB.
+    cfg.MODEL.DEEN.EXPAND_AFTER = 3
+    # As released, the position block views C / 2 channels as C rows, which folds pairs of positions.
+    cfg.MODEL.DEEN.PNL_FOLD = True
+    # Dropout of the expanded maps.
+    cfg.MODEL.DEEN.DROPOUT = 0.01
+    cfg.MODEL.ICRE = CN()
+    # The shallow maps E that MPFR aggregates.
+    cfg.MODEL.ICRE.STAGES = ["stage1", "stage2", "stage3"]
+    # d, width of F_id and of SDCE.
+    cfg.MODEL.ICRE.DIM = 512
+    # Heads of SDCE's attentions.
+    cfg.MODEL.ICRE.HEADS = 8
+    # Masks M_s: softmax over the stages instead of a sigmoid each.
+    cfg.MODEL.ICRE.MASK_SOFTMAX = False
+    # Fusion of the masked maps: "sum" or "concat".
+    cfg.MODEL.ICRE.FUSION = "sum"
 
 
 def _add_wrim(cfg: CfgNode) -> None:

@@ -29,9 +29,9 @@ class Batch(TypedDict):
 
 
 class Item(TypedDict):
-    """One image of a data set, before it is collated: `images` is (H, W, 3) uint8."""
+    """One image of a data set, before it is collated: `images` is (H, W, 3), uint8 or float32 on the 0..255 scale."""
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     targets: int
     camids: int
     modalities: int
@@ -42,9 +42,11 @@ class Item(TypedDict):
 def collate(items: list[Item]) -> Batch:
     """Stack items into a batch.
 
-    The images stay uint8 and are stored channels last, so that no layout is copied on the way to a convolution.
+    The images stay uint8, unless one view is float32, and are stored channels last, so that no layout is copied on the
+    way to a convolution.
     """
-    images = torch.from_numpy(np.stack([item["images"] for item in items])).permute(0, 3, 1, 2)
+    kind = np.result_type(*{item["images"].dtype for item in items})
+    images = torch.from_numpy(np.stack([item["images"] for item in items], dtype=kind)).permute(0, 3, 1, 2)
 
     def column(key: str) -> Tensor:
         return torch.tensor([item[key] for item in items])  # type: ignore[literal-required]

@@ -3,8 +3,10 @@
 Shapes: `B` rows in the block order of `vireid_plugins.data.batch`, `D` embedding, `N` classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from vireid_plugins.data.batch import VISIBLE
@@ -41,5 +43,18 @@ class Bundle:
 
     def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Split (B, ...) into the visible and the infrared rows; views of `rows`, as visible blocks come first."""
-        visible = int((self.modalities == VISIBLE).sum())
-        return rows[:visible], rows[visible:]
+        return rows[: self.visible_rows], rows[self.visible_rows :]
+
+    @property
+    def visible_rows(self) -> int:
+        """How many rows are visible; they come first."""
+        return int((self.modalities == VISIBLE).sum())
+
+    def stream_rows(self) -> list[int]:
+        """Return how many rows each block, of one modality and view, has; read on the host."""
+        _, counts = torch.unique_consecutive(2 * self.modalities + self.views, return_counts=True)
+        return [int(count) for count in counts]
+
+    def chosen(self, names: Sequence[str]) -> list[Branch]:
+        """Return the branches of these names, all of them where there are no names."""
+        return [branch for name, branch in self.branches.items() if not names or name in names]

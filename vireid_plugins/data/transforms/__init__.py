@@ -1,17 +1,28 @@
 """Training augmentation of host images. Importing this package registers the transforms."""
 
 from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Transform, View, build_view
-from vireid_plugins.data.transforms.channels import AdaptiveGray, ChannelExchange
+from vireid_plugins.data.transforms.channels import (
+    AdaptiveGray,
+    Brightness,
+    ChannelExchange,
+    ChannelScale,
+    Gray,
+    SecondChannelOrGray,
+)
 from vireid_plugins.data.transforms.erasing import Erasing
 from vireid_plugins.data.transforms.geometric import Flip, PadCrop
 
 __all__ = [
     "TRANSFORM_REGISTRY",
     "AdaptiveGray",
+    "Brightness",
     "ChannelExchange",
+    "ChannelScale",
     "Erasing",
     "Flip",
+    "Gray",
     "PadCrop",
+    "SecondChannelOrGray",
     "Transform",
     "View",
     "build_view",

@@ -1,6 +1,6 @@
 """The registry of transforms and the chain that makes a view."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,17 @@ from fastreid.utils.registry import Registry
 from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.errors import ConfigError
 
-Pixels = npt.NDArray[np.uint8]
+# uint8, or float32 in a normalised image.
+Pixels = npt.NDArray[Any]
 
 TRANSFORM_REGISTRY = Registry("TRANSFORM")
 TRANSFORM_REGISTRY.__doc__ = """
 Transforms of one training image. A class with `from_config(cfg)` beside an explicit constructor; called with an image
 (H, W, 3) uint8 and a `numpy.random.Generator`, it returns an image of the same form and does not change its input. All
 chance comes from the generator, so a sample looks the same whatever worker makes it.
+
+A class with `after_norm = True` also takes and returns a float32 image: with `INPUT.AFTER_NORM` it is given the
+normalised image, and so is everything after it.
 """
 
 
@@ -33,26 +37,47 @@ class View:
 
     Args:
         steps: pairs of a transform and its probability.
+        late: how many of the last steps work on the normalised image.
+        mean: (3,) of the normalisation, 0..255 scale.
+        std: (3,) of the normalisation.
     """
 
-    def __init__(self, steps: list[tuple[Transform, float]]) -> None:
-        self.steps = steps
+    def __init__(
+        self,
+        steps: list[tuple[Transform, float]],
+        late: int = 0,
+        mean: npt.ArrayLike = (0, 0, 0),
+        std: npt.ArrayLike = (1, 1, 1),
+    ) -> None:
+        self.steps, self.late = steps, late
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the augmented image."""
-        for transform, probability in self.steps:
-            if probability >= 1 or rng.random() < probability:
-                image = transform(image, rng)
-        return image
+        """Return the augmented image, uint8, or float32 on the same scale where steps work on the normalised image."""
+        early = len(self.steps) - self.late
+        image = _applied(self.steps[:early], image, rng)
+        if not self.late:
+            return image
+        normalised = (image.astype(np.float32) - self.mean) / self.std
+        return _applied(self.steps[early:], normalised, rng) * self.std + self.mean
+
+
+def _applied(steps: list[tuple[Transform, float]], image: Pixels, rng: np.random.Generator) -> Pixels:
+    for transform, probability in steps:
+        if probability >= 1 or rng.random() < probability:
+            image = transform(image, rng)
+    return image
 
 
 def build_view(cfg: CfgNode, names: list[str]) -> View:
     """Build a view from entries `"Name"` or `"Name@probability"`.
 
     Raises:
-        ConfigError: an unknown transform or a probability outside 0..1.
+        ConfigError: an unknown transform, a probability outside 0..1, or, with `INPUT.AFTER_NORM`, a transform of uint8
+            images after one of normalised images.
     """
     steps: list[tuple[Transform, float]] = []
+    late = 0
     for entry in names:
         name, _, probability = entry.partition("@")
         require_name("INPUT.VIEWS", name, registered(TRANSFORM_REGISTRY))
@@ -62,5 +87,13 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
             chance = -1.0
         if not 0 <= chance <= 1:
             raise ConfigError(f"INPUT.VIEWS: '{entry}' must end in a probability between 0 and 1, as in '{name}@0.5'")
-        steps.append((TRANSFORM_REGISTRY.get(name).from_config(cfg), chance))
-    return View(steps)
+        kind = TRANSFORM_REGISTRY.get(name)
+        if cfg.INPUT.AFTER_NORM and getattr(kind, "after_norm", False):
+            late += 1
+        elif late:
+            raise ConfigError(
+                f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot stand after '{names[len(steps) - 1]}', which "
+                "works on the normalised image; put it before"
+            )
+        steps.append((kind.from_config(cfg), chance))
+    return View(steps, late, cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)

@@ -1,5 +1,7 @@
 """Channel augmentation (Ye et al., "Channel Augmented Joint Learning", ICCV 2021; behaviour of the released code)."""
 
+from typing import ClassVar
+
 import numpy as np
 from fastreid.config import CfgNode
 
@@ -9,14 +11,20 @@ from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
 LUMA = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)
 
 
-@TRANSFORM_REGISTRY.register()
-class ChannelExchange:
-    """Copies one random channel into all three."""
+class Unconfigured:
+    """A transform that nothing configures."""
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> "ChannelExchange":
-        """Build; nothing is configured."""
+    def from_config(cls, cfg: CfgNode) -> "Unconfigured":
+        """Build."""
         return cls()
+
+
+@TRANSFORM_REGISTRY.register()
+class ChannelExchange(Unconfigured):
+    """Copies one random channel into all three."""
+
+    after_norm: ClassVar[bool] = True
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return an image of three equal channels."""
@@ -30,6 +38,8 @@ class AdaptiveGray:
     Args:
         luma_prob: p of the paper (`INPUT.ADAPTIVE_GRAY.LUMA_PROB`).
     """
+
+    after_norm: ClassVar[bool] = True
 
     def __init__(self, luma_prob: float = 0.5) -> None:
         self.luma_prob = luma_prob
@@ -45,8 +55,74 @@ class AdaptiveGray:
         if case < 3:
             return _repeat(image[..., case])
         if rng.random() < self.luma_prob:
-            return _repeat(np.rint(image @ LUMA).astype(np.uint8))
+            return gray(image)
         return image
+
+
+@TRANSFORM_REGISTRY.register()
+class SecondChannelOrGray(Unconfigured):
+    """Copies channel 1 into all with probability 0.5, else makes the image gray with 0.5 (MSCMNet's view I1)."""
+
+    after_norm: ClassVar[bool] = True
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the image of the drawn case."""
+        if rng.random() < 0.5:
+            return _repeat(image[..., 1])
+        return gray(image) if rng.random() < 0.5 else image
+
+
+@TRANSFORM_REGISTRY.register()
+class ChannelScale(Unconfigured):
+    """Multiplies each channel by a number drawn from U(0.02, 1) (MSCMNet's view I2)."""
+
+    after_norm: ClassVar[bool] = True
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the scaled image."""
+        return _as(image, image * rng.uniform(0.02, 1, 3).astype(np.float32))
+
+
+@TRANSFORM_REGISTRY.register()
+class Gray(Unconfigured):
+    """Makes the image gray, by luma."""
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return an image of three equal channels."""
+        return gray(image)
+
+
+@TRANSFORM_REGISTRY.register()
+class Brightness:
+    """Multiplies the image by a number around 1.
+
+    Args:
+        jitter: the number is drawn from U(1 - jitter, 1 + jitter) (`INPUT.BRIGHTNESS`).
+    """
+
+    def __init__(self, jitter: float = 0.5) -> None:
+        self.jitter = jitter
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "Brightness":
+        """Build from `INPUT.BRIGHTNESS`."""
+        return cls(cfg.INPUT.BRIGHTNESS)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the brighter or darker image."""
+        return _as(image, image * np.float32(rng.uniform(1 - self.jitter, 1 + self.jitter)))
+
+
+def gray(image: Pixels) -> Pixels:
+    """Return the luma in all three channels."""
+    return _repeat(_as(image, image @ LUMA))
+
+
+def _as(image: Pixels, values: Pixels) -> Pixels:
+    """Return values in the type of `image`."""
+    if image.dtype == np.uint8:
+        return np.rint(values).clip(0, 255).astype(np.uint8)
+    return values.astype(image.dtype)
 
 
 def _repeat(channel: Pixels) -> Pixels:

@@ -1,6 +1,7 @@
 """Random erasing (Zhong et al., AAAI 2020, arXiv 1708.04896)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from fastreid.config import CfgNode
@@ -13,12 +14,15 @@ class Erasing:
     """Fills a random rectangle.
 
     Args:
-        value: colour of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded.
+        value: colour of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded. In a normalised image it is
+        this
+            value / 255, as CAJ and MSCMNet write it.
         area: smallest and largest share of the image (`INPUT.REA.AREA`).
         aspect: smallest and largest height / width (`INPUT.REA.ASPECT`), drawn evenly in the logarithm.
     """
 
     attempts = 100
+    after_norm: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -26,7 +30,7 @@ class Erasing:
         area: Sequence[float] = (0.02, 0.4),
         aspect: Sequence[float] = (0.3, 3.33),
     ) -> None:
-        self.value = np.rint(value).astype(np.uint8)
+        self.value = np.asarray(value, dtype=np.float32)
         self.area, self.log_aspect = area, np.log(aspect)
 
     @classmethod
@@ -44,6 +48,7 @@ class Erasing:
             if h < height and w < width:
                 top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
                 erased: Pixels = image.copy()
-                erased[top : top + h, left : left + w] = self.value
+                bytes_ = image.dtype == np.uint8
+                erased[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
                 return erased
         return image

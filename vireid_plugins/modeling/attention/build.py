@@ -50,6 +50,8 @@ def build_map_modules(cfg: CfgNode, shape: MapShape, blocks: int) -> list[tuple[
     for entry in cfg.MODEL.ATTENTION[f"STAGE{shape.stage}"]:
         name, _, block = entry.partition("@")
         require_name(key, name, registered(ATTENTION_REGISTRY))
+        if not hasattr(ATTENTION_REGISTRY.get(name), "from_config"):
+            raise ConfigError(f"{key}: {name} relates several maps and is no map module; a meta-architecture builds it")
         if block and (not re.fullmatch(r"\d+", block) or int(block) >= blocks):
             raise ConfigError(f"{key}: '{entry}' names a block the stage does not have; it has 0 to {blocks - 1}")
         module = ATTENTION_REGISTRY.get(name).from_config(cfg, shape)

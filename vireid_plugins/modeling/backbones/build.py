@@ -58,7 +58,8 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
         plugged = build_map_modules(cfg, MapShape(number, map_.shape[1], to_last), len(blocks))
         stages.append(Stage(blocks, plugged))
     channels = {name: map_.shape[1] for name, map_ in maps.items()}
-    return MultiStreamBackbone(Stage(pieces.stem), stages, channels, count=count, separate_stages=separate)
+    sizes = {name: (map_.shape[2], map_.shape[3]) for name, map_ in maps.items()}
+    return MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
 
 
 def _probe(pieces: Cut, size: list[int]) -> dict[str, Tensor]:

@@ -41,6 +41,7 @@ class MultiStreamBackbone(nn.Module):
         stem: the stem.
         stages: the four stages, attention plugged in.
         channels: channels of the maps `stem`, `stage1` .. `stage4`.
+        sizes: height and width of these maps at `INPUT.SIZE_TRAIN`.
         count: number of streams, 1, 2 or 4.
         separate_stages: how many stages are copied with the stem.
     """
@@ -50,6 +51,7 @@ class MultiStreamBackbone(nn.Module):
         stem: Stage,
         stages: Sequence[Stage],
         channels: dict[str, int],
+        sizes: dict[str, tuple[int, int]],
         *,
         count: int = 1,
         separate_stages: int = 0,
@@ -62,7 +64,7 @@ class MultiStreamBackbone(nn.Module):
                 for n, stage in enumerate(stages, start=1)
             }
         )
-        self.channels = channels
+        self.channels, self.sizes = channels, sizes
 
     def forward(
         self,

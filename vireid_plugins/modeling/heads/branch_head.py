@@ -3,12 +3,13 @@
 from typing import Any
 
 import torch.nn.functional as F
-from fastreid.config import CfgNode
+from fastreid.config import CfgNode, configurable
 from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
 from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.heads.pooling import POOLINGS
 
 
 @REID_HEADS_REGISTRY.register()
@@ -16,8 +17,16 @@ class BranchHead(EmbeddingHead):
     """Pooling, neck and classifier of fast-reid's `EmbeddingHead`, built from the same keys of `MODEL.HEADS`.
 
     In training it returns a `Branch` with the feature before and the feature after the neck, where fast-reid's returns
-    one of the two; in evaluation the feature after the neck.
+    one of the two; in evaluation the feature after the neck. `MODEL.HEADS.POOL_LAYER` also takes the names in
+    `POOLINGS`.
     """
+
+    @configurable
+    def __init__(self, *, pool_type: str, **arguments: Any) -> None:
+        own = POOLINGS.get(pool_type)
+        super().__init__(pool_type="Identity" if own else pool_type, **arguments)
+        if own:
+            self.pool_layer = own()
 
     def forward(self, features: Tensor, targets: Tensor | None = None) -> Branch | Tensor:
         """Embed a map (B, C, H, W); `targets` (B,) are needed in training by classifiers with a margin."""

@@ -98,15 +98,22 @@ class CrossModalityBaseline(nn.Module):
         images = self.normalise(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
         if not self.training:
-            return self.embed(self.backbone(images, modalities, views, self.test_maps))
+            return self.embed(self.extract(images, modalities, views))
         if modalities is None:
             raise ValueError("a training batch needs `modalities`")
         views = torch.zeros_like(modalities) if views is None else views
         precise_bn = _is_precise_bn(batch["targets"])
         targets = batch["targets"].to(self.device, non_blocking=True).clamp_min(0)
-        maps = self.backbone(images, modalities, views, self.train_maps)
+        maps = self.extract(images, modalities, views)
         bundles = self.bundles(maps, targets, modalities, views)
         return {} if precise_bn else self.loss_dict(bundles)
+
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return the maps that `bundles` or `embed` take; methods with modules between stages compose it themselves."""
+        maps: dict[str, Tensor] = self.backbone(
+            images, modalities, views, self.train_maps if self.training else self.test_maps
+        )
+        return maps
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (B, 3, H, W) on the 0..255 scale normalised, in new memory.

@@ -1,0 +1,112 @@
+"""MFA and DEE, the modules of DEEN (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+
+MFA relates the map of a stage to the refined map before it: CNL, a non-local block over channels, then PNL, one over
+positions. In both, scores are divided by their number instead of a softmax, and the batch norm of the output starts at
+zero. DEE makes two further embeddings of a map.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
+
+
+class _Relation(nn.Module):
+    """theta from the high map, phi and g from the low map, of `inner` channels; W back to the high map's channels."""
+
+    def __init__(self, high: int, low: int, inner: int, stride: int) -> None:
+        super().__init__()
+        self.theta = nn.Conv2d(high, inner, 1)
+        self.phi = nn.Conv2d(low, inner, 1, stride=stride)
+        self.g = nn.Conv2d(low, inner, 1, stride=stride)
+        self.W = nn.Conv2d(inner, high, 1)
+        self.norm = nn.BatchNorm2d(high)
+        nn.init.zeros_(self.norm.weight)
+
+    def added(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Return the high map with the mixture (B, inner, H * W) added."""
+        out: Tensor = self.norm(self.W(mixed.reshape(len(x), -1, *x.shape[2:])))
+        return x + out
+
+
+class CNL(_Relation):
+    """Channel non-local block: channel by channel energies."""
+
+    def forward(self, x: Tensor, low: Tensor) -> Tensor:
+        """Relate the high map (B, C, H, W) to a lower one."""
+        theta, phi, g = self.theta(x).flatten(2), self.phi(low).flatten(2), self.g(low).flatten(2)
+        energy = theta @ phi.transpose(1, 2)
+        return self.added(x, energy @ g / energy.shape[2])
+
+
+class PNL(_Relation):
+    """Position non-local block.
+
+    Args:
+        fold: as released, view the `inner` channels as twice as many rows, which folds pairs of positions.
+        high: channels of the high map.
+        low: channels of the low map.
+        inner: channels between.
+        stride: of the low map to the high one.
+    """
+
+    def __init__(self, high: int, low: int, inner: int, stride: int, fold: bool) -> None:
+        super().__init__(high, low, inner, stride)
+        self.rows = 2 * inner if fold else inner
+
+    def forward(self, x: Tensor, low: Tensor) -> Tensor:
+        """Relate the high map (B, C, H, W) to a lower one."""
+        theta, phi, g = (part.reshape(len(x), self.rows, -1) for part in (self.theta(x), self.phi(low), self.g(low)))
+        # (g phi^T) theta is the same as g (phi^T theta), without a matrix over pairs of positions.
+        return self.added(x, (g @ phi.transpose(1, 2)) @ theta / phi.shape[2])
+
+
+@ATTENTION_REGISTRY.register()
+class MFA(nn.Module):
+    """CNL, then PNL, of a map with the refined map before it.
+
+    Args:
+        channels: of the new map.
+        low: channels of the refined map before it.
+        stride: height of the refined map / height of the new one.
+        fold: see `PNL`.
+    """
+
+    def __init__(self, channels: int, low: int, stride: int, fold: bool = True) -> None:
+        super().__init__()
+        self.cnl = CNL(channels, low, low, stride)
+        self.pnl = PNL(channels, low, low // 2, stride, fold)
+
+    def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """Refine `x` (B, C, H, W) by `maps[0]`."""
+        out: Tensor = self.pnl(self.cnl(x, maps[0]), maps[0])
+        return out
+
+
+@ATTENTION_REGISTRY.register()
+class DEE(nn.Module):
+    """Two further embeddings of a map, each conv1x1(relu(mean of three dilated 3x3 convolutions)).
+
+    Args:
+        channels: C of the map; C / 4 inside.
+        dropout: probability, of all three.
+    """
+
+    def __init__(self, channels: int, dropout: float = 0.01) -> None:
+        super().__init__()
+        inner = channels // 4
+        self.dilated = nn.ModuleList(
+            nn.ModuleList(nn.Conv2d(channels, inner, 3, padding=d, dilation=d, bias=False) for d in (1, 2, 3))
+            for _ in range(2)
+        )
+        self.out = nn.ModuleList(nn.Conv2d(inner, channels, 1) for _ in range(2))
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Map (B, C, H, W) to (3B, C, H, W): the map, its first branch, its second branch."""
+        branches = [
+            out(F.relu(torch.stack([conv(x) for conv in convs]).mean(0)))  # type: ignore[attr-defined]
+            for convs, out in zip(self.dilated, self.out, strict=True)
+        ]
+        return F.dropout(torch.cat([x, *branches]), self.dropout, self.training)

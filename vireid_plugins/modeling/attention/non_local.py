@@ -1,0 +1,43 @@
+"""Non-local block (Wang et al., CVPR 2018) in the dot-product form of AGW (TPAMI 2022) and MSCMNet.
+
+Behaviour of the released code: scores are divided by the number of positions instead of a softmax, and the batch norm
+of the output starts at zero, so that the block starts as the identity. Inner width 1 in AGW, C/2 in MSCMNet.
+"""
+
+from fastreid.config import CfgNode
+from torch import Tensor, nn
+
+from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
+
+
+@ATTENTION_REGISTRY.register()
+class NonLocal(nn.Module):
+    """x + BN(W(theta(x) phi(x)^T g(x) / positions)).
+
+    Args:
+        channels: C of the map.
+        inner: width of theta, phi and g; 0 is C / 2.
+    """
+
+    def __init__(self, channels: int, inner: int = 0) -> None:
+        super().__init__()
+        inner = inner or channels // 2
+        self.theta = nn.Conv2d(channels, inner, 1)
+        self.phi = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
+        self.W = nn.Conv2d(inner, channels, 1)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
+        """Build from `MODEL.ATTENTION.NONLOCAL`."""
+        return cls(shape.channels, cfg.MODEL.ATTENTION.NONLOCAL.INNER)
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        theta, phi, g = (part(x).flatten(2) for part in (self.theta, self.phi, self.g))
+        # Without a softmax the products may be taken in this order, which needs no positions x positions matrix.
+        mixed = (g @ phi.transpose(1, 2)) @ theta / phi.shape[2]
+        out: Tensor = self.norm(self.W(mixed.unflatten(2, x.shape[2:])))
+        return x + out

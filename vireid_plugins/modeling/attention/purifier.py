@@ -1,0 +1,79 @@
+"""The information purifier of IDKL (CVPR 2024, arXiv 2403.11708).
+
+On the specific map F with its instance-normalised form IN(F):
+
+    m_e = sigma(W2 relu(W1 F)),  m_r = sigma(W4 relu(W3 IN F)),  reduction 16
+    F_d+ = m_e * F,  F_m- = m_r * IN(F),  purified F~ = m_e * F_m- + m_r * F_d+ = m_e * m_r * (F + IN F)
+
+Paper: masks channel-wise, from the pooled maps, and a plain instance norm. Released code: masks of full size without
+pooling, and an instance norm with weights and running statistics.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from fastreid.config import CfgNode
+from torch import Tensor, nn
+
+from vireid_plugins.config.check import require_name
+from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
+
+MASKS = ("channel", "full")
+
+
+class Purified(NamedTuple):
+    """Maps (B, C, H, W): F_d+, F_m-, IN(F) and F~."""
+
+    discriminative: Tensor
+    kept: Tensor
+    normalised: Tensor
+    purified: Tensor
+
+
+@ATTENTION_REGISTRY.register()
+class Purifier(nn.Module):
+    """Purifies a map of what tells the modalities apart.
+
+    Args:
+        channels: C of the map.
+        reduction: C / reduction channels inside a mask.
+        mask: `channel` or `full`.
+        affine: instance norm with weights and running statistics.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
+        super().__init__()
+        require_name("MODEL.ATTENTION.PURIFIER.MASK", mask, MASKS)
+        self.pooled = mask == "channel"
+        self.norm = nn.InstanceNorm2d(channels, affine=affine, track_running_stats=affine)
+        self.mask_e, self.mask_r = (self._mask(channels, reduction) for _ in range(2))
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
+        """Build from `MODEL.ATTENTION.PURIFIER`."""
+        node = cfg.MODEL.ATTENTION.PURIFIER
+        return cls(shape.channels, node.REDUCTION, node.MASK, node.AFFINE)
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
+        """Map F (B, C, H, W) to F~ (B, C, H, W)."""
+        return self.parts(x).purified
+
+    def parts(self, x: Tensor) -> Purified:
+        """Return the purified map and what it is made of."""
+        normalised = self.norm(x)
+        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalised))
+        discriminative, kept = m_e * x, m_r * normalised
+        return Purified(discriminative, kept, normalised, m_e * kept + m_r * discriminative)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, 1) if self.pooled else x
+
+    @staticmethod
+    def _mask(channels: int, reduction: int) -> nn.Module:
+        inner = channels // reduction
+        return nn.Sequential(
+            nn.Conv2d(channels, inner, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )

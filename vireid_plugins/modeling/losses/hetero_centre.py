@@ -1,0 +1,43 @@
+"""Hetero-centre loss (Zhu et al., "Hetero-Center Loss for Cross-Modality Person Re-Identification", Neurocomputing
+2020).
+
+    L_HC = mean over identities of || c_V - c_I ||^2
+
+with c the batch centre of an identity in a modality, before the neck.
+"""
+
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BundleLoss, full_precision
+from vireid_plugins.modeling.losses.centres import centres, identity_weights
+
+
+def hetero_centre(visible: Tensor, infrared: Tensor, targets_visible: Tensor, targets_infrared: Tensor) -> Tensor:
+    """Return L_HC; the mean is over the identities of the visible rows that have infrared rows.
+
+    Args:
+        visible: (n, D).
+        infrared: (m, D).
+        targets_visible: (n,).
+        targets_infrared: (m,).
+    """
+    centre_visible = centres(visible, targets_visible, targets_visible)
+    centre_infrared = centres(infrared, targets_infrared, targets_visible)
+    weights = identity_weights(targets_visible, visible.dtype)
+    weights = weights * (targets_visible[:, None] == targets_infrared).any(1)
+    squares = (centre_visible - centre_infrared).square().sum(1)
+    return (weights * squares).sum() / weights.sum().clamp_min(1)
+
+
+@LOSS_REGISTRY.register()
+class HeteroCentre(BundleLoss):
+    """`hetero_centre` on pooled features."""
+
+    label = "hc"
+    node = "HETERO_CENTRE"
+
+    def on_pooled(self, pooled: Tensor, bundle: Bundle) -> Tensor:
+        """Return the loss of pooled features (B, D)."""
+        visible, infrared = bundle.by_modality(full_precision(pooled))
+        return hetero_centre(visible, infrared, *bundle.by_modality(bundle.targets))

@@ -1,0 +1,117 @@
+"""Weighted regularised triplet (AGW, Ye et al., TPAMI 2022) and its squared-difference form (CAJ, Ye et al., ICCV
+2021).
+
+With d Euclidean distances of un-normalised features before the neck, positives including the anchor itself, w_p the
+softmax of d over an anchor's positives and w_n the softmax of -d over its negatives:
+
+    Delta = sum w_p d - sum w_n d
+    WRT: mean softplus(Delta)            ESD: mean softplus(sign(Delta) min(gamma Delta^2, 88))
+
+Behaviour of the released code (repository mangye16/Cross-Modal-Re-ID-baseline),
+which besides subtracts the maximum over all masked entries, 0 for negatives, and adds 1e-6 to each denominator: at
+distances above about 14 its negative term vanishes (`released_eps`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.distance import euclidean
+
+
+def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = False) -> tuple[Tensor, Tensor]:
+    """Return Delta (B,) and which anchors (B,) have a negative.
+
+    Args:
+        features: (B, D).
+        targets: (B,).
+        released_eps: weights as the released code computes them.
+    """
+    distance = euclidean(features, features)
+    same = targets[:, None] == targets
+    positive = (distance * _weights(distance, same, released_eps)).sum(1)
+    negative = (distance * _weights(-distance, ~same, released_eps)).sum(1)
+    return positive - negative, (~same).any(1)
+
+
+def weighted_triplet(features: Tensor, targets: Tensor, released_eps: bool = False) -> Tensor:
+    """Return WRT, the mean over the anchors that have a negative; see `weighted_difference`."""
+    difference, counted = weighted_difference(features, targets, released_eps)
+    return (F.softplus(difference) * counted).sum() / counted.sum().clamp_min(1)
+
+
+def squared_difference_triplet(
+    features: Tensor, targets: Tensor, gamma: float = 1.0, released_eps: bool = False
+) -> Tensor:
+    """Return ESD, the mean over the anchors that have a negative; see `weighted_difference`.
+
+    Args:
+        features: (B, D).
+        targets: (B,).
+        gamma: factor of the square.
+        released_eps: weights as the released code computes them.
+    """
+    difference, counted = weighted_difference(features, targets, released_eps)
+    squared = (gamma * difference.square()).clamp_max(88)
+    return (F.softplus(difference.sign() * squared) * counted).sum() / counted.sum().clamp_min(1)
+
+
+def _weights(scores: Tensor, mask: Tensor, released_eps: bool) -> Tensor:
+    """Return the softmax of `scores` (B, B) over the true entries of each row of `mask`; rows without one are 0."""
+    if released_eps:
+        top = (scores * mask).amax(1, keepdim=True)
+        weights = torch.exp((scores - top).masked_fill(~mask, -torch.inf))
+        return weights / (weights.sum(1, keepdim=True) + 1e-6)
+    low = torch.finfo(scores.dtype).min
+    return scores.masked_fill(~mask, low).softmax(1) * mask
+
+
+@LOSS_REGISTRY.register()
+class WeightedTriplet(BranchLoss):
+    """`weighted_triplet` on pooled, un-normalised features.
+
+    Args:
+        released_eps: weights as the released code computes them.
+        on: names of branches; empty is all.
+        scale: weight of the loss.
+    """
+
+    label = "wrt"
+    node = "WRT"
+
+    def __init__(self, *, released_eps: bool = False, on: Sequence[str] = (), scale: float = 1.0) -> None:
+        super().__init__(on=on, scale=scale)
+        self.released_eps = released_eps
+
+    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        return weighted_triplet(full_precision(branch.pooled), targets, self.released_eps)
+
+
+@LOSS_REGISTRY.register()
+class SquaredDifferenceTriplet(BranchLoss):
+    """`squared_difference_triplet` on pooled, un-normalised features.
+
+    Args:
+        gamma: factor of the square.
+        released_eps: weights as the released code computes them.
+        on: names of branches; empty is all.
+        scale: weight of the loss.
+    """
+
+    label = "esd"
+    node = "ESD"
+
+    def __init__(
+        self, *, gamma: float = 1.0, released_eps: bool = False, on: Sequence[str] = (), scale: float = 1.0
+    ) -> None:
+        super().__init__(on=on, scale=scale)
+        self.gamma, self.released_eps = gamma, released_eps
+
+    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        return squared_difference_triplet(full_precision(branch.pooled), targets, self.gamma, self.released_eps)
