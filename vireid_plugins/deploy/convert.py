@@ -1,0 +1,244 @@
+"""Renames the parameters of public VI-ReID checkpoints to this package's.
+
+A layout is the config of the method and a list of rules; the first whose pattern matches a key says its new name, or,
+with None, that it is a copy that the code base carries and never uses.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastreid.modeling.meta_arch import build_model
+from torch import Tensor
+
+from vireid_plugins.config import config_path, get_cfg
+from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.weight_file import read_weight_file
+
+Rule = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A public code base.
+
+    Attributes:
+        config: the configuration whose network the checkpoint fills.
+        rules: pairs of a pattern for whole keys and a replacement, None for unused copies.
+        classifier: key of the weight whose rows are the identities.
+    """
+
+    config: str
+    rules: tuple[Rule, ...]
+    classifier: str = "classifier.weight"
+
+
+def _stem(prefix: str, copy: int) -> tuple[Rule, ...]:
+    """Return the rules of a whole ResNet of which only the stem is used."""
+    target = f"backbone.stem.copies.{copy}.blocks"
+    return (
+        (rf"{prefix}\.conv1\.(.*)", rf"{target}.0.\1"),
+        (rf"{prefix}\.bn1\.(.*)", rf"{target}.1.\1"),
+        (rf"{prefix}\..*", None),
+    )
+
+
+def _stages(prefix: str, stages: str) -> tuple[Rule, ...]:
+    """Return the rules of a whole ResNet of which only some stages are used."""
+    return (
+        (rf"{prefix}\.layer([{stages}])\.(.*)", r"backbone.stages.stage\1.blocks.\2"),
+        (rf"{prefix}\..*", None),
+    )
+
+
+def _neck(source: str, classifier: str, head: str) -> tuple[Rule, ...]:
+    return (
+        (rf"{source}\.(.*)", rf"heads.{head}.bottleneck.0.\1"),
+        (rf"{classifier}\.weight", rf"heads.{head}.weight"),
+    )
+
+
+def _modality_head(source: str, head: str) -> tuple[Rule, ...]:
+    places = {"fc1": 0, "bn1": 1, "fc2": 4, "bn2": 5, "fc3": 8}
+    return tuple((rf"{source}\.{name}\.(.*)", rf"heads.{head}.{place}.\1") for name, place in places.items())
+
+
+_NON_LOCAL: tuple[Rule, ...] = (
+    (r"NL_(\d)\.(\d)\.(g)\.0\.(.*)", r"backbone.stages.stage\1.attention.\2.\3.\4"),
+    (r"NL_(\d)\.(\d)\.W\.0\.(.*)", r"backbone.stages.stage\1.attention.\2.W.\3"),
+    (r"NL_(\d)\.(\d)\.W\.1\.(.*)", r"backbone.stages.stage\1.attention.\2.norm.\3"),
+    (r"NL_(\d)\.(\d)\.(.*)", r"backbone.stages.stage\1.attention.\2.\3"),
+)
+_DUAL = (
+    *_stem(r"visible_module\.visible", 0),
+    *_stem(r"thermal_module\.thermal", 1),
+    *_stages(r"base_resnet\.base", "1234"),
+    *_neck("bottleneck", "classifier", "global"),
+)
+_SHARED, _BRANCH, _SPECIAL = (
+    r"backbone\.shared_module_fr\.model_sh_fr",
+    r"backbone\.shared_module_bh\.model_sh_bh",
+    r"backbone\.special\.special_module",
+)
+_ALB: tuple[Rule, ...] = (
+    (r"layerATT(\d)\.ATT_(narrow|broad)\.(.*)", r"blocks.\1.\2.\3"),
+    (r"layerATT([01])\.ATT_narrow1\.(.*)", r"blocks.\1.shallow.\2"),
+    (r"layerATT(2)\.ATT_narrow2\.(.*)", r"blocks.\1.shallow.\2"),
+    (r"layerATT\d\.ATT_narrow[12]\..*", None),
+    (r"layerATT(\d)\.attn\.(.*)", r"blocks.\1.attention.\2"),
+    (r"layerATT(\d)\.ln_1\.(.*)", r"blocks.\1.deep_norm.\2"),
+    (r"layerATT([012])\.ln_1o\.(.*)", r"blocks.\1.shallow_norm.\2"),
+    (r"layerATT3\.ln_1o\..*", None),
+    (r"layerATT(\d)\.ln_2\.(.*)", r"blocks.\1.mlp_norm.\2"),
+    (r"layerATT(\d)\.mlp\.c_fc\.(.*)", r"blocks.\1.mlp.0.\2"),
+    (r"layerATT(\d)\.mlp\.c_proj\.(.*)", r"blocks.\1.mlp.2.\2"),
+)
+
+LAYOUTS: dict[str, Layout] = {
+    "agw": Layout("SYSU/agw.yml", (*_DUAL, *_NON_LOCAL)),
+    "deen": Layout(
+        "SYSU/deen.yml",
+        (
+            *_DUAL,
+            (r"DEE\.FC1([123])\.(.*)", r"dee.dilated.0.<\1>.\2"),
+            (r"DEE\.FC2([123])\.(.*)", r"dee.dilated.1.<\1>.\2"),
+            (r"DEE\.FC([12])\.(.*)", r"dee.out.<\1>.\2"),
+            (r"MFA([123])\.CNL\.W\.0\.(.*)", r"mfa.<\1>.cnl.W.\2"),
+            (r"MFA([123])\.CNL\.W\.1\.(.*)", r"mfa.<\1>.cnl.norm.\2"),
+            (r"MFA([123])\.CNL\.(.*)", r"mfa.<\1>.cnl.\2"),
+            (r"MFA([123])\.PNL\.W\.0\.(.*)", r"mfa.<\1>.pnl.W.\2"),
+            (r"MFA([123])\.PNL\.W\.1\.(.*)", r"mfa.<\1>.pnl.norm.\2"),
+            (r"MFA([123])\.PNL\.(.*)", r"mfa.<\1>.pnl.\2"),
+        ),
+    ),
+    "idkl": Layout(
+        "SYSU/idkl_released.yml",
+        (
+            (rf"{_SHARED}\.conv1\.(.*)", r"backbone.stem.copies.0.blocks.0.\1"),
+            (rf"{_SHARED}\.bn1\.(.*)", r"backbone.stem.copies.0.blocks.1.\1"),
+            *_stages(_SHARED, "12"),
+            *_stages(_BRANCH, "34"),
+            (rf"{_SPECIAL}\.layer3\.(.*)", r"specific.0.blocks.\1"),
+            (rf"{_SPECIAL}\.layer4\.(.*)", r"specific.1.blocks.\1"),
+            (rf"{_SPECIAL}\..*", None),
+            (r"backbone\.IN\.(.*)", r"purifier.norm.\1"),
+            (r"backbone\.special_att\..*", None),
+            (r"backbone\.mask1\.channel_attention\.(.*)", r"purifier.mask_r.\1"),
+            (r"backbone\.mask2\.channel_attention\.(.*)", r"purifier.mask_e.\1"),
+            *_neck("bn_neck", "classifier", "sh"),
+            *_neck("bn_neck_sp", "classifier_sp", "sp"),
+            (r"C_sp_f\.weight", "heads.entropy.weight"),
+            *_modality_head("D_special", "discriminator0"),
+            *_modality_head("D_shared_pseu", "confuser0"),
+        ),
+    ),
+    "mscm": Layout(
+        "SYSU/mscm_released.yml",
+        (
+            *_stem(r"visible_module\.visible", 0),
+            *_stem(r"visible_moduleA\.visible", 1),
+            *_stem(r"thermal_module\.thermal", 2),
+            *_stem(r"thermal_moduleA\.thermal", 3),
+            *_stages(r"base_resnet\.base", "1234"),
+            *_neck("bottleneck", "classifier", "global"),
+            *_NON_LOCAL,
+            *_ALB,
+            (r"(local_conv|feat_bn2d)\..*", None),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted checkpoint.
+
+    Attributes:
+        weights: parameters and buffers by this package's names.
+        used: old key -> new key.
+        unused: keys of copies that the code base carries and never uses.
+        missing: this package's keys that nothing fills.
+    """
+
+    weights: dict[str, Tensor]
+    used: dict[str, str]
+    unused: list[str]
+    missing: list[str]
+
+
+def convert(layout: str, weights: Mapping[str, Tensor]) -> Conversion:
+    """Rename the weights of a layout.
+
+    Args:
+        layout: a name in LAYOUTS.
+        weights: as the code base's `state_dict()`.
+
+    Raises:
+        ConfigError: no layout has that name.
+        DataError: a key is not of this layout, or a shape is not the network's; the message names it.
+    """
+    require_name("layout", layout, LAYOUTS)
+    chosen = LAYOUTS[layout]
+    if chosen.classifier not in weights:
+        raise DataError(f"the checkpoint has no '{chosen.classifier}': it is not of the layout {layout}")
+    own = _network(chosen.config, len(weights[chosen.classifier])).state_dict()
+    used: dict[str, str] = {}
+    unused: list[str] = []
+    for key in weights:
+        name = _renamed(key, layout)
+        if name is None:
+            unused.append(key)
+            continue
+        if name not in own or own[name].shape != weights[key].shape:
+            expected = tuple(own[name].shape) if name in own else "nothing of that name"
+            raise DataError(
+                f"'{key}' {tuple(weights[key].shape)} would become '{name}', for which the network of {chosen.config} "
+                f"has {expected}"
+            )
+        used[key] = name
+    converted = {name: weights[key] for key, name in used.items()}
+    return Conversion(converted, used, unused, sorted(set(own) - set(converted)))
+
+
+def convert_file(layout: str, source: Path, target: Path) -> Conversion:
+    """Convert a checkpoint file to one that `MODEL.WEIGHTS` takes.
+
+    Raises:
+        ConfigError: no layout has that name.
+        DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled.
+    """
+    content: Any = read_weight_file(source)
+    for key in ("net", "state_dict", "model"):
+        content = content.get(key, content)
+    weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    found = convert(layout, weights)
+    if found.missing:
+        raise DataError(f"'{source}' lacks {len(found.missing)} weights of the network, the first: {found.missing[0]}")
+    classes = len(weights[LAYOUTS[layout].classifier])
+    torch.save({"model": found.weights, "vireid": {"num_classes": classes, "converted_from": layout}}, target)
+    return found
+
+
+def _renamed(key: str, layout: str) -> str | None:
+    """Return the new name of a key, None for an unused copy."""
+    for pattern, replacement in LAYOUTS[layout].rules:
+        match = re.fullmatch(pattern, key)
+        if match:
+            # <n> counts from 1 in the code base and from 0 here.
+            name = None if replacement is None else match.expand(replacement)
+            return name and re.sub(r"<(\d)>", lambda number: str(int(number[1]) - 1), name)
+    raise DataError(f"'{key}' is not a key of the layout {layout}; there are {', '.join(LAYOUTS)}")
+
+
+def _network(config: str, classes: int) -> torch.nn.Module:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(config))
+    cfg.merge_from_list(
+        ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", str(classes)]
+    )
+    network: torch.nn.Module = build_model(cfg)
+    return network
