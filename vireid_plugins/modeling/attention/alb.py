@@ -11,11 +11,11 @@ has y = d + MHA(d, d, d). The outer residual is an option of ours.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
+from vireid_plugins.modeling.precision import without_autocast
 
 
 @ATTENTION_REGISTRY.register()
@@ -97,6 +97,6 @@ class QuickGELU(nn.Module):
 
 def _float32(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer norm in float32, inside autocast too."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         out: Tensor = norm(x.float())
         return out

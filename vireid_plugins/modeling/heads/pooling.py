@@ -1,7 +1,8 @@
 """Poolings of the field that fast-reid does not have."""
 
-import torch
 from torch import Tensor, nn
+
+from vireid_plugins.modeling.precision import without_autocast
 
 
 class GeMAdd(nn.Module):
@@ -12,7 +13,7 @@ class GeMAdd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool a map (B, C, H, W) to (B, C, 1, 1)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             return (x.float().pow(3).mean((2, 3), keepdim=True) + 1e-12).pow(1 / 3)
 
 

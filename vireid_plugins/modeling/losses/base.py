@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.precision import without_autocast
 
 LOSS_REGISTRY = Registry("LOSS")
 LOSS_REGISTRY.__doc__ = """
@@ -52,7 +53,7 @@ class Loss(nn.Module, ABC):
 
     def forward(self, bundle: Bundle) -> dict[str, Tensor]:
         """Return the scaled values by their printed names, without the "loss_" in front."""
-        with torch.autocast(bundle.targets.device.type, enabled=False):
+        with without_autocast(bundle.targets.device):
             value = self.compute(bundle)
         values = value if isinstance(value, dict) else {self.label: value}
         return {name: self.scale * term for name, term in values.items()}

@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import Tensor
+
+from vireid_plugins.modeling import Bundle
+from vireid_plugins.modeling.losses import CPM, Orthogonality, cross_modality_expansion, orthogonality
+
+# Three identities, two visible and two infrared images of each.
+Y = torch.tensor([4, 4, 1, 1, 8, 8]).repeat(2)
+
+
+def hinge(x: Tensor) -> Tensor:
+    return x.clamp_min(0)
+
+
+def naive(original: Tensor, branch: Tensor, margin: float) -> Tensor:
+    """The formula, identity by identity; differentiable, so that the stop-gradient is compared too."""
+    ids = (4, 1, 8)
+
+    def centre(x: Tensor, identity: int, modality: int) -> Tensor:
+        rows = [r for r in range(6 * modality, 6 * modality + 6) if int(Y[r]) == identity]
+        return x[rows].mean(0)
+
+    def nearest(x: Tensor, identity: int, modality: int) -> Tensor:
+        own = centre(x, identity, modality)
+        return torch.stack([(own - centre(x, k, modality)).norm() for k in ids if k != identity]).min()
+
+    total = torch.zeros((), dtype=original.dtype)
+    for k in ids:
+        for m in (0, 1):
+            o_own, o_other = centre(original, k, m), centre(original, k, 1 - m)
+            b = centre(branch, k, m)
+            across, within = (o_other - b).norm(), (o_own - b).norm().detach()
+            total = total + hinge(across - within + margin)
+            total = total + hinge(across - nearest(branch, k, m) + margin) / 2
+            total = total + hinge(across - nearest(original, k, m) + margin) / 2
+    return total / len(ids) / 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_naive_loops_and_their_gradients(seed: int) -> None:
+    torch.manual_seed(seed)
+    x = [torch.randn(12, 4, dtype=torch.double, requires_grad=True) for _ in range(2)]
+    found, expected = cross_modality_expansion(*x, Y, 6, 0.2), naive(*x, 0.2)
+    assert found.item() == pytest.approx(expected.item())
+    for a, b in zip(torch.autograd.grad(found, x), torch.autograd.grad(expected, x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_collapsed_and_single_identities() -> None:
+    x = torch.ones(12, 4, requires_grad=True)
+    value = cross_modality_expansion(x, x.clone(), Y, 6, 0.2)
+    value.backward()
+    # Twice (m + m / 2 + m / 2) / 2.
+    assert value.item() == pytest.approx(0.4, abs=1e-5)
+    assert torch.isfinite(x.grad).all()
+    # Without another identity only the first hinge is left: of two points d(o_I, b_V) = 3, d(o_V, b_V) = 1 and back.
+    original, branch = torch.tensor([[0.0], [4.0]]), torch.tensor([[1.0], [3.0]])
+    found = cross_modality_expansion(original, branch, torch.zeros(2), 1, 0.2)
+    assert found.item() == pytest.approx((3 - 1 + 0.2 + 3 - 1 + 0.2) / 2)
+
+
+def test_orthogonality_by_hand() -> None:
+    first, second = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0, 1.0], [5.0, 0.0]])
+    assert orthogonality(first, second).item() == pytest.approx(4 / 6)
+    assert orthogonality(first, first.flip(0) * torch.tensor([0.0, 0.0])).item() == 0
+
+
+def test_gradients() -> None:
+    x = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
+    y = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(orthogonality, (x, y))
+
+
+def test_registered_in_float32() -> None:
+    torch.manual_seed(0)
+    expanded = torch.randn(36, 4).bfloat16()
+    modalities = torch.tensor([0] * 6 + [1] * 6)
+    bundle = Bundle({}, Y, modalities, torch.zeros(12), None, {"expanded": expanded})
+    original, first, second = expanded.float().chunk(3)
+    expected = sum(cross_modality_expansion(original, branch, Y, 6, 0.2) for branch in (first, second))
+    torch.testing.assert_close(CPM()(bundle)["cpm"], 0.8 * expected)
+    found = Orthogonality(scale=0.01)(bundle)["orthogonality"]
+    torch.testing.assert_close(found, 0.01 * orthogonality(first, second))
+    assert not CPM().applies(Bundle({}, Y, modalities, torch.zeros(12)))

@@ -1,0 +1,108 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling import Bundle
+from vireid_plugins.modeling.heads import GradientReversal
+from vireid_plugins.modeling.losses import ModalityHeads, Purifier
+from vireid_plugins.modeling.losses.purifier import entropy, pseudo_labels, purified_entropy, purified_relation
+
+Y = torch.tensor([3, 3, 7, 3, 3, 7])
+MODALITIES = torch.tensor([0, 0, 0, 1, 1, 1])
+
+
+def naive_entropy(row: list[float]) -> float:
+    total = sum(math.exp(x) for x in row)
+    return -sum(math.exp(x) / total * math.log(math.exp(x) / total) for x in row)
+
+
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_naive_loops(seed: int) -> None:
+    torch.manual_seed(seed)
+    a, b = torch.randn(2, 6, 4, dtype=torch.double)
+    differences = [naive_entropy(x) - naive_entropy(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    assert purified_entropy(a, b).item() == pytest.approx(sum(map(softplus, differences)) / 6)
+    expected = sum(math.exp(max(0, x)) for x in differences) / 6 - 1
+    assert purified_entropy(a, b, "released").item() == pytest.approx(expected)
+
+    def distance(x: Tensor, identity: int) -> float:
+        visible, infrared = x[:3][Y[:3] == identity].mean(0), x[3:][Y[3:] == identity].mean(0)
+        return float((visible - infrared + 1e-6).norm())
+
+    differences = [distance(a, identity) - distance(b, identity) for identity in (3, 7)]
+    assert purified_relation(a, b, Y, 3).item() == pytest.approx(sum(map(softplus, differences)) / 2)
+    expected = sum(max(0, x) for x in differences) / 2
+    assert purified_relation(a, b, Y, 3, "released").item() == pytest.approx(expected)
+
+
+def test_limits() -> None:
+    even, sure = torch.zeros(2, 4), torch.tensor([[100.0, 0, 0, 0]] * 2)
+    assert entropy(even).tolist() == pytest.approx([math.log(4)] * 2)
+    assert entropy(sure).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert purified_entropy(even, even).item() == pytest.approx(math.log(2))
+    assert purified_entropy(sure, even, "released").item() == 0
+    collapsed = torch.ones(6, 3, requires_grad=True)
+    value = purified_relation(collapsed, collapsed.clone(), Y, 3)
+    value.backward()
+    assert value.item() == pytest.approx(math.log(2))
+    assert torch.isfinite(collapsed.grad).all()
+    assert purified_relation(torch.randn(4, 3), torch.randn(4, 3), torch.ones(4), 2).ndim == 0
+
+
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_gradients(form: str) -> None:
+    a, b = (torch.randn(6, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda a, b: purified_entropy(a, b, form), (a, b))
+    assert torch.autograd.gradcheck(lambda a, b: purified_relation(a, b, Y, 3, form), (a, b))
+
+
+def bundle(**extra: Tensor) -> Bundle:
+    return Bundle({}, Y, MODALITIES, torch.zeros(6), None, extra)
+
+
+def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
+    """The released code's order I,R,I,R and labels 1,0,0,1,1,0,0,1: even pairs are true, odd ones the other way."""
+    assert pseudo_labels(MODALITIES, 3).tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_the_modality_heads_by_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits = {name: torch.randn(6, 2) for name in ("confuser0", "confuser1", "discriminator0")}
+    found = ModalityHeads(scale=2.0)(bundle(**logits))
+    expected = sum(F.cross_entropy(logits[name], MODALITIES) for name in ("confuser0", "confuser1"))
+    torch.testing.assert_close(found["confuser"], expected)
+    torch.testing.assert_close(found["discriminator"], 2 * F.cross_entropy(logits["discriminator0"], MODALITIES))
+    pseudo = ModalityHeads(confuser_labels="pseudo")(bundle(confuser0=logits["confuser0"]))
+    expected = F.cross_entropy(logits["confuser0"], torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert pseudo.keys() == {"confuser"}
+    torch.testing.assert_close(pseudo["confuser"], expected)
+    assert not ModalityHeads().applies(bundle(other=logits["confuser0"]))
+
+
+def test_the_reversal_turns_the_gradient_around_and_nothing_else() -> None:
+    x = torch.randn(3, 2, requires_grad=True)
+    out = GradientReversal(0.5)(x)
+    assert torch.equal(out, x)
+    out.square().sum().backward()
+    torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
+
+
+def test_the_registered_loss_and_its_form() -> None:
+    torch.manual_seed(0)
+    names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalised_pooled")
+    extra = {name: torch.randn(6, 4).bfloat16() for name in names}
+    found = Purifier(scale=0.1)(bundle(**extra))
+    a, b, kept, normalised = (extra[name].float() for name in names)
+    torch.testing.assert_close(found["purifier_e"], 0.1 * purified_entropy(a, b))
+    torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalised, Y, 3))
+    assert not Purifier().applies(bundle())
+    with pytest.raises(ConfigError, match="paper, released"):
+        Purifier(form="eq10")
