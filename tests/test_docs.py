@@ -2,15 +2,24 @@
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
-from helpers import ROOT, batch, small_cfg
+from helpers import ROOT, batch, small_cfg, views_of
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ABLATIONS = re.findall(r"^\| [^|]+ \| `(MODEL\.[^`]+)` \|$", (ROOT / "docs/methods/wrim.md").read_text(), re.MULTILINE)
+# Of every method's page: the config of its ablations, and their overrides.
+ABLATIONS = [
+    (
+        re.search(r"overrides after\s+`python tools/train_net.py --config-file configs/([^`]+)`", page.read_text())[1],
+        row,
+    )
+    for page in sorted((ROOT / "docs/methods").glob("*.md"))
+    for row in re.findall(r"^\| [^|]+ \| `(MODEL\.[^`]+)` \|$", page.read_text(), re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -22,14 +31,18 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
         assert (ROOT / named).exists(), named
 
 
-def test_the_page_lists_every_part_that_can_be_left_out() -> None:
-    assert len(ABLATIONS) == 5
+def test_every_page_lists_parts_that_can_be_left_out() -> None:
+    found = Counter(config for config, _ in ABLATIONS)
+    assert found == {
+        f"SYSU/{n}.yml": c for n, c in zip(("wrim", "agw", "deen", "icre", "idkl", "mscm"), (5, 5, 3, 3, 6, 7))
+    }
 
 
-@pytest.mark.parametrize("overrides", ABLATIONS)
-def test_every_ablation_is_one_command_line(overrides: str) -> None:
-    model = build_model(small_cfg("SYSU/wrim.yml", "MODEL.HEADS.NUM_CLASSES", "6", *shlex.split(overrides))).train()
-    losses = model(batch())
+@pytest.mark.parametrize(("config", "overrides"), ABLATIONS)
+def test_every_ablation_is_one_command_line(config: str, overrides: str) -> None:
+    cfg = small_cfg(config, "MODEL.HEADS.NUM_CLASSES", "6", *shlex.split(overrides))
+    model = build_model(cfg).train()
+    losses = model(batch(views=views_of(cfg)))
     sum(losses.values()).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]

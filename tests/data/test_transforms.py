@@ -102,3 +102,69 @@ def test_a_view_is_built_from_names() -> None:
 def test_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_view(small_cfg(), [entry])
+
+
+MEAN, STD = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+
+
+def after_norm(*names: str, **keys: str) -> View:
+    overrides = [part for key, value in keys.items() for part in (key.replace("__", "."), value)]
+    return build_view(small_cfg("SYSU/wrim.yml", "INPUT.AFTER_NORM", "True", *overrides), list(names))
+
+
+def test_after_normalisation_channels_are_copied_in_the_normalised_image() -> None:
+    """Which is not the same as copying raw channels, and nothing is rounded or cut off."""
+    image = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
+    for seed in range(6):
+        found = (after_norm("ChannelExchange")(image, np.random.default_rng(seed)) - MEAN) / STD
+        normalised = (image - MEAN) / STD
+        assert found.dtype == np.float32
+        assert any(np.allclose(found, normalised[..., [c] * 3], atol=1e-5) for c in range(3))
+        raw = build_view(small_cfg(), ["ChannelExchange"])(image, np.random.default_rng(seed))
+        assert np.abs(found - (raw - MEAN) / STD).max() > 0.1
+
+
+def test_after_normalisation_erasing_writes_its_value_of_255() -> None:
+    image = np.full((32, 16, 3), 200, dtype=np.uint8)
+    view = after_norm("Flip", "Erasing", INPUT__REA__VALUE="[127.5, 51.0, 0.0]")
+    found = (view(image, np.random.default_rng(1)) - MEAN) / STD
+    erased = np.isclose(found, [0.5, 0.2, 0.0], atol=1e-5).all(-1)
+    assert 0.01 < erased.mean() < 0.5
+    np.testing.assert_allclose(found[~erased], np.broadcast_to((200 - MEAN) / STD, found[~erased].shape), atol=1e-5)
+
+
+def test_order_and_type_with_and_without() -> None:
+    with pytest.raises(ConfigError, match="'PadCrop' cannot stand after 'Erasing'"):
+        after_norm("Erasing", "PadCrop")
+    image = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
+    assert after_norm("Flip")(image, np.random.default_rng(0)).dtype == np.uint8
+    assert build_view(small_cfg(), ["Flip", "Erasing"])(image, np.random.default_rng(0)).dtype == np.uint8
+    # A coin that leaves the image alone must not leave its type behind.
+    assert after_norm("Erasing@0.0")(image, np.random.default_rng(0)).dtype == np.float32
+
+
+def test_mscmnets_infrared_views() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 4, 3), dtype=np.uint8)
+    gray_image = np.rint(image @ np.float32([0.2989, 0.5870, 0.1140])).astype(np.uint8)
+    counts = {"second": 0, "gray": 0, "same": 0}
+    view = build_view(small_cfg(), ["SecondChannelOrGray"])
+    for seed in range(2000):
+        found = view(image, np.random.default_rng(seed))
+        cases = {"second": image[..., [1] * 3], "gray": np.repeat(gray_image[..., None], 3, -1), "same": image}
+        counts[next(name for name, case in cases.items() if np.array_equal(found, case))] += 1
+    assert counts["second"] == pytest.approx(1000, abs=90)
+    assert counts["gray"] == pytest.approx(500, abs=80)
+    scaled = build_view(small_cfg(), ["ChannelScale"])(np.full((2, 2, 3), 200, np.uint8), np.random.default_rng(0))
+    assert len(np.unique(scaled)) == 3
+    assert scaled.min() >= 4
+    assert scaled.max() <= 200
+
+
+def test_brightness_stays_in_range_and_gray_has_equal_channels() -> None:
+    image = np.full((4, 4, 3), 200, dtype=np.uint8)
+    found = [build_view(small_cfg(), ["Brightness"])(image, np.random.default_rng(s))[0, 0, 0] for s in range(60)]
+    assert 95 <= min(found) < 130
+    assert max(found) == 255
+    colours = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    found = build_view(small_cfg(), ["Gray"])(colours, np.random.default_rng(0))
+    assert (found == found[..., :1]).all()

@@ -1,8 +1,8 @@
 """Heads. Importing this package registers them in fast-reid's `REID_HEADS_REGISTRY`."""
 
 from vireid_plugins.modeling.heads.branch_head import BranchHead, build_head
-from vireid_plugins.modeling.heads.modality_head import GradientReversal, ModalityHead
+from vireid_plugins.modeling.heads.modality_head import GradientReversal, modality_head
 from vireid_plugins.modeling.heads.pooling import GeMAdd
 from vireid_plugins.modeling.heads.projection import Projection
 
-__all__ = ["BranchHead", "GeMAdd", "GradientReversal", "ModalityHead", "Projection", "build_head"]
+__all__ = ["BranchHead", "GeMAdd", "GradientReversal", "Projection", "build_head", "modality_head"]

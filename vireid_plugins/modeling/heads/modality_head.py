@@ -37,17 +37,15 @@ class GradientReversal(nn.Module):
         return out
 
 
-class ModalityHead(nn.Sequential):
-    """FC C-100, BN, ReLU, dropout 0.5, FC 100-100, BN, ReLU, dropout 0.5, FC 100-2 (IDKL's released code).
+def modality_head(channels: int, reverse: float = 0.0) -> nn.Sequential:
+    """Return FC C-100, BN, ReLU, dropout 0.5, FC 100-100, BN, ReLU, dropout 0.5, FC 100-2 (IDKL's released code).
 
     Args:
         channels: C of the feature.
         reverse: weight of a gradient reversal layer in front; 0 is none.
     """
-
-    def __init__(self, channels: int, reverse: float = 0.0) -> None:
-        inner = 100
-        layers: list[nn.Module] = [GradientReversal(reverse)] if reverse else []
-        for width in (channels, inner):
-            layers += [nn.Linear(width, inner), nn.BatchNorm1d(inner), nn.ReLU(inplace=True), nn.Dropout(0.5)]
-        super().__init__(*layers, nn.Linear(inner, 2))
+    inner = 100
+    layers: list[nn.Module] = [GradientReversal(reverse)] if reverse else []
+    for width in (channels, inner):
+        layers += [nn.Linear(width, inner), nn.BatchNorm1d(inner), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(inner, 2))

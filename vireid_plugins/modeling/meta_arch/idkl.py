@@ -20,7 +20,7 @@ from vireid_plugins.config.check import require_name
 from vireid_plugins.modeling.attention import Purifier
 from vireid_plugins.modeling.attention.purifier import Purified
 from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.heads import ModalityHead, build_head
+from vireid_plugins.modeling.heads import build_head, modality_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
 
@@ -81,14 +81,14 @@ class IDKL(CrossModalityBaseline):
         if node.RAW_IDENTITY or not node.PURIFY:
             heads["raw"] = build_head(cfg, last)
         if node.FORM == "released":
-            heads["confuser0"], heads["discriminator0"] = ModalityHead(last), ModalityHead(last)
+            heads["confuser0"], heads["discriminator0"] = modality_head(last), modality_head(last)
             if node.PURIFY:
                 heads["entropy"] = nn.Linear(last, cfg.MODEL.HEADS.NUM_CLASSES, bias=False)
             return heads
         for number, name in enumerate(("stage2", "stage3", "stage4")):
-            heads[f"confuser{number}"] = ModalityHead(channels[name], reverse=node.GRL_WEIGHT)
+            heads[f"confuser{number}"] = modality_head(channels[name], reverse=node.GRL_WEIGHT)
         for number, name in enumerate(("stage3", "stage4")):
-            heads[f"discriminator{number}"] = ModalityHead(channels[name])
+            heads[f"discriminator{number}"] = modality_head(channels[name])
         return heads
 
     def bundles(
