@@ -187,5 +187,7 @@ def test_keys_and_what_does_not_fit() -> None:
         TGSA(form="half")
     with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.CSA\.KL"):
         CSA(kl="both")
+    with pytest.raises(ConfigError, match=r"18 is 9 images a modality.*multiple of 4"):
+        MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18"))
     with pytest.raises(ValueError, match="must be even"):
         mixture_alignment(torch.randn(5, 2), torch.randn(5, 2))

@@ -2,8 +2,14 @@
 
 from typing import ClassVar
 
-from helpers import CONFIGS, batch
+import pytest
+import torch
+from fastreid.modeling.meta_arch import build_model
+from helpers import CONFIGS, batch, views_of
 from method_tester import MethodTester, Size
+
+from vireid_plugins.config import config_path, get_cfg
+from vireid_plugins.errors import ConfigError
 
 
 class TestOneStream(MethodTester):
@@ -86,6 +92,10 @@ class TestMSCMNet(MethodTester):
         assert len(model.backbone.stem.copies) == 4
         assert not [name for name, _ in model.backbone.stages.named_modules() if "copies" in name]
 
+    def test_another_size_at_test_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"INPUT\.SIZE_TEST: must equal INPUT\.SIZE_TRAIN \[64, 32\]"):
+            self.model("SYSU/mscm.yml", "INPUT.SIZE_TEST", "[96, 32]")
+
 
 class TestICRE(MethodTester):
     full: ClassVar = {
@@ -98,3 +108,16 @@ class TestICRE(MethodTester):
 def test_no_config_is_forgotten() -> None:
     tested = {name for tester in MethodTester.__subclasses__() for name in tester.full}
     assert tested == {name for name in CONFIGS if not name.startswith("demo")}
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("demo")])
+def test_a_demo_config_steps_and_scores_at_its_own_size(name: str) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(name))
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "DATALOADER.NUM_INSTANCE", "2"])
+    model = build_model(cfg).train()
+    size = tuple(cfg.INPUT.SIZE_TRAIN)
+    losses = model(batch(4, 2, size=size, views=views_of(cfg)))
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert torch.isfinite(model.eval()(batch(2, 1, size=size))).all()

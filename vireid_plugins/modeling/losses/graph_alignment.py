@@ -24,6 +24,7 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.bundle import Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss, full_precision
 from vireid_plugins.modeling.losses.distance import euclidean
@@ -207,6 +208,18 @@ class MDR(AlignmentLoss):
     def __init__(self, *, graph: bool = True, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.graph = graph
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments, after checking that the mixture form can halve a modality's images."""
+        found = super().arguments(cfg)
+        images = cfg.SOLVER.IMS_PER_BATCH // 2
+        if found["form"] == "mixture" and found["graph"] and images % 2:
+            raise ConfigError(
+                f"SOLVER.IMS_PER_BATCH: {2 * images} is {images} images a modality, which MODEL.LOSSES.MDR.FORM "
+                "mixture cannot halve; choose a multiple of 4, or the form cross"
+            )
+        return found
 
     def compute(self, bundle: Bundle) -> dict[str, Tensor]:
         """Return both parts."""

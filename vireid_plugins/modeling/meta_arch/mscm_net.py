@@ -14,6 +14,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import ALB
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
 
@@ -43,6 +44,11 @@ class MSCMNet(CrossModalityBaseline):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
         node = cfg.MODEL.MSCM
+        if node.RELATE and list(cfg.INPUT.SIZE_TRAIN) != list(cfg.INPUT.SIZE_TEST):
+            raise ConfigError(
+                f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)} for MSCMNet, whose tokens "
+                f"are as long as a map has places; got {list(cfg.INPUT.SIZE_TEST)}"
+            )
         found = super().from_config(cfg)
         channels = found["backbone"].channels
         size = found["backbone"].sizes["stage3"]
