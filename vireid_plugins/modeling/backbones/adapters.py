@@ -57,3 +57,55 @@ def cut_resnet(backbone: Any, cfg: CfgNode) -> Cut:
             blocks.append(nn.Sequential(block, after[index]) if index in after else block)
         stages.append(blocks)
     return Cut([backbone.conv1, backbone.bn1, backbone.relu, pool], stages)
+
+
+@register_adapter("build_resnext_backbone")
+@register_adapter("build_resnest_backbone")
+def cut_plain_resnet(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut fast-reid's ResNeXt and ResNeSt."""
+    pool = backbone.maxpool if hasattr(backbone, "maxpool") else backbone.maxpool1
+    stages = [list(getattr(backbone, f"layer{number}")) for number in range(1, 5)]
+    return Cut([backbone.conv1, backbone.bn1, backbone.relu, pool], stages)
+
+
+@register_adapter("build_osnet_backbone")
+def cut_osnet(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut OSNet; its last 1 x 1 convolution is stage 4."""
+    stages = [list(backbone.conv2), list(backbone.conv3), list(backbone.conv4), [backbone.conv5]]
+    return Cut([backbone.conv1, backbone.maxpool], stages)
+
+
+@register_adapter("build_regnet_backbone")
+def cut_regnet(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut RegNet."""
+    return Cut([backbone.stem], [list(getattr(backbone, f"s{number}").children()) for number in range(1, 5)])
+
+
+@register_adapter("build_effnet_backbone")
+def cut_effnet(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut EfficientNet where the map is halved; its head belongs to stage 4."""
+    parts = {number: list(getattr(backbone, f"s{number}").children()) for number in range(1, 8)}
+    stages = [parts[1] + parts[2], parts[3], parts[4] + parts[5], [*parts[6], *parts[7], backbone.head]]
+    return Cut([backbone.stem], stages)
+
+
+@register_adapter("build_mobilenetv2_backbone")
+def cut_mobilenetv2(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut MobileNetV2 where the map is halved; its last 1 x 1 convolution belongs to stage 4."""
+    blocks = list(backbone.features)
+    return Cut([blocks[0]], [blocks[1:4], blocks[4:7], blocks[7:14], [*blocks[14:], backbone.conv]])
+
+
+@register_adapter("build_shufflenetv2_backbone")
+def cut_shufflenetv2(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut ShuffleNetV2; its last 1 x 1 convolution is stage 4."""
+    blocks = list(backbone.features)
+    first, second = backbone.stage_repeats[0], sum(backbone.stage_repeats[:2])
+    stages = [blocks[:first], blocks[first:second], blocks[second:], [backbone.conv_last]]
+    return Cut([backbone.first_conv, backbone.maxpool], stages)
+
+
+@register_adapter("build_repvgg_backbone")
+def cut_repvgg(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut RepVGG."""
+    return Cut([backbone.stage0], [list(getattr(backbone, f"stage{number}")) for number in range(1, 5)])

@@ -5,6 +5,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from torch import Tensor
 
+from vireid_plugins.compat.package_files import package_files
 from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
@@ -46,7 +47,8 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     inner.defrost()
     # fast-reid's own loading of pretrained weights needs gdown.
     inner.MODEL.BACKBONE.PRETRAIN = False
-    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
+    with package_files():
+        backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
     if cfg.MODEL.BACKBONE.PRETRAIN:
         load_pretrained(backbone, cfg)
     pieces = cut(backbone, cfg)
