@@ -1,0 +1,98 @@
+"""What can be named in a configuration, and how large the network of one is."""
+
+import inspect
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
+from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
+from fastreid.modeling.meta_arch import build_model
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch.utils.flop_counter import FlopCounterMode
+
+from vireid_plugins.config.check import registered
+from vireid_plugins.data.samplers import SAMPLER_REGISTRY
+from vireid_plugins.data.transforms import TRANSFORM_REGISTRY
+from vireid_plugins.evaluation import PROTOCOLS
+from vireid_plugins.modeling.attention import ATTENTION_REGISTRY
+from vireid_plugins.modeling.losses import LOSS_REGISTRY
+
+# What it is, the key that takes its names, its registry.
+REGISTRIES: list[tuple[str, str, Any]] = [
+    ("data sets", "DATASETS.NAMES, DATASETS.TESTS", DATASET_REGISTRY),
+    ("samplers", "DATALOADER.SAMPLER_TRAIN", SAMPLER_REGISTRY),
+    ("transforms", "INPUT.VIEWS", TRANSFORM_REGISTRY),
+    ("backbones", "MODEL.BACKBONE.NAME, MODEL.STREAMS.BACKBONE", BACKBONE_REGISTRY),
+    ("attention", "MODEL.ATTENTION.STAGE1 .. STAGE4, or a meta-architecture", ATTENTION_REGISTRY),
+    ("heads", "MODEL.HEADS.NAME", REID_HEADS_REGISTRY),
+    ("losses", "MODEL.LOSSES.NAME", LOSS_REGISTRY),
+    ("meta-architectures", "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY),
+]
+
+
+class Plugin(NamedTuple):
+    """A registered name, the package it comes from, and the first line of its description."""
+
+    name: str
+    package: str
+    line: str
+
+
+def plugins() -> dict[str, list[Plugin]]:
+    """Return what is registered, by kind and key."""
+    found = {
+        f"{kind} ({key})": [_plugin(registry, n) for n in registered(registry)] for kind, key, registry in REGISTRIES
+    }
+    found["protocols (TEST.PROTOCOLS)"] = [Plugin(p.name, "vireid_plugins", p.about) for p in PROTOCOLS.values()]
+    return found
+
+
+def _plugin(registry: Any, name: str) -> Plugin:
+    part = registry.get(name)
+    # A class without a description inherits its parent's, which is not its own.
+    text = inspect.getdoc(part) if part.__doc__ else ""
+    return Plugin(name, part.__module__.split(".")[0], (text or "").split("\n")[0])
+
+
+class NetworkSize(NamedTuple):
+    """Parameters in millions, billions of multiply-adds an image, images a second at test (median of five batches)."""
+
+    millions: float
+    gmac: float
+    images_per_second: float
+
+
+def network_size(cfg: CfgNode, batch: int = 8) -> NetworkSize:
+    """Measure the network of a configuration on its device, from random weights.
+
+    Args:
+        cfg: the configuration.
+        batch: images at a time.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    model = build_model(cfg).eval()
+    height, width = cfg.INPUT.SIZE_TEST
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as flops:
+            model(_images(1, height, width))
+        seconds = [_seconds(model, _images(batch, height, width), cfg.MODEL.DEVICE) for _ in range(6)][1:]
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    return NetworkSize(millions, flops.get_total_flops() / 2e9, batch / statistics.median(seconds))
+
+
+def _images(count: int, height: int, width: int) -> dict[str, Any]:
+    return {"images": torch.zeros(count, 3, height, width), "modalities": torch.arange(count) % 2}
+
+
+def _seconds(model: Any, batch: dict[str, Any], device: str) -> float:
+    start = time.perf_counter()
+    model(batch)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
