@@ -21,8 +21,8 @@ def main() -> None:
         size = network_size(cfg)
         print(
             f"{cfg.MODEL.META_ARCHITECTURE} at {cfg.INPUT.SIZE_TEST} on {cfg.MODEL.DEVICE}: {size.millions:.2f} M "
-            f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds an image, "
-            f"{size.images_per_second:.1f} images a second"
+            f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds an "
+            f"image, {size.images_per_second:.1f} images a second"
         )
         return
     for kind, rows in plugins().items():

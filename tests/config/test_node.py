@@ -110,6 +110,11 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 def test_every_shipped_config_is_right(name: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
+    if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
+        # The recipes with fp16 are for CUDA; a CPU is told what it can take.
+        with pytest.raises(ConfigError, match="on a CPU use bfloat16"):
+            check_config(cfg)
+        cfg.SOLVER.AMP.DTYPE = "bfloat16"
     check_config(cfg)
     assert cfg.DATASETS.NAMES[0] == cfg.TEST.PRECISE_BN.DATASET
 
