@@ -58,7 +58,7 @@ def test_a_table_that_is_not_there_is_named() -> None:
     text = "a\n<!-- table: synthetic -->\nold\n<!-- end -->\nb"
     found = with_tables(text, DOCS)
     assert "old" not in found
-    assert found.startswith("a\n<!-- table: synthetic -->\n\n| seed")
+    assert found.startswith("a\n<!-- table: synthetic -->\n\n| config")
     assert with_tables(found, DOCS) == found
     with pytest.raises(DataError, match="no table 'sythetic'; there are"):
         with_tables("<!-- table: sythetic --><!-- end -->", DOCS)

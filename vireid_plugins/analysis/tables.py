@@ -82,12 +82,13 @@ def remarks(results: Results) -> str:
 
 
 def synthetic(results: Results) -> str:
-    """Return one row a seed of the runs on synthetic trees, configurations side by side."""
+    """Return one row a configuration of the runs on synthetic trees, seeds side by side."""
     runs = results["synthetic"]["runs"]
     configs = list(dict.fromkeys(run["config"] for run in runs))
     score = {(run["config"], run["seed"]): _pair(run["score"]) for run in runs}
     seeds = sorted({run["seed"] for run in runs})
-    return _table([[seed, *(score[config, seed] for config in configs)] for seed in seeds], ["seed", *configs])
+    rows = [[config, *(score.get((config, seed), "") for seed in seeds)] for config in configs]
+    return _table(rows, ["config", *(f"seed {seed}" for seed in seeds)])
 
 
 def protocols() -> str:
