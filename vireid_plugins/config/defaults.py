@@ -203,15 +203,16 @@ def _add_idkl_losses(losses: CfgNode) -> None:
         losses[name] = CN()
         # lambda2 (TGSA), lambda3 (CSA), weight of MDR.
         losses[name].SCALE = weight
-        # "cross": with the true cross affinity (paper); "mixture": without it, over half mixtures in MDR (released
-        # code).
-        losses[name].FORM = "cross"
         # Direction of the divergences: "printed", "reversed" or "symmetric".
         losses[name].KL = "printed"
         # "batchmean", a scale that does not depend on the batch, or the paper's "sum" over samples.
         losses[name].REDUCTION = "batchmean"
     # Add the instance-wise form on logits (released code).
     losses.CSA.INSTANCE_WISE = False
+    # "cross": with the true cross affinity (paper); "mixture": without it (released code).
+    losses.TGSA.FORM = "cross"
+    # "cross": with the true cross affinity (paper); "mixture": over half mixtures (released code).
+    losses.MDR.FORM = "cross"
     # Add the instance-wise form on logits (released code).
     losses.MDR.INSTANCE_WISE = False
     # With the alignment of graphs; without on RegDB in the released code.

@@ -115,13 +115,12 @@ def class_alignment(
 
 
 class AlignmentLoss(Loss):
-    """What the three share: form, divergence, and the two branches of the bundle.
+    """What the three share: divergence, and the two branches of the bundle.
 
     The bundle's branch `sh` is the shared one, `bundle.extra` has the purified specific one's `specific_pooled` (B, D)
     and `specific_logits` (B, N).
 
     Args:
-        form: `cross`, the paper's, or `mixture`, the released code's.
         kl: see `divergence`.
         reduction: see `divergence`.
         instances: K of the batch, for the instance-wise terms; 0 leaves them out.
@@ -131,16 +130,14 @@ class AlignmentLoss(Loss):
     def __init__(
         self,
         *,
-        form: str = "cross",
         kl: str = "printed",
         reduction: str = "batchmean",
         instances: int = 0,
         scale: float = 1.0,
     ) -> None:
         super().__init__(scale=scale)
-        require_name(f"MODEL.LOSSES.{self.node}.FORM", form, FORMS)
         check_divergence(self.node, kl, reduction)
-        self.form, self.instances = form, instances
+        self.instances = instances
         self.divergence = (kl, reduction)
 
     @classmethod
@@ -161,8 +158,22 @@ class AlignmentLoss(Loss):
         return "sh" in bundle.branches and "specific_pooled" in bundle.extra
 
 
+class GraphAlignmentLoss(AlignmentLoss):
+    """An alignment of graphs in one of two forms.
+
+    Args:
+        form: `cross`, the paper's, or `mixture`, the released code's.
+        arguments: see `AlignmentLoss`.
+    """
+
+    def __init__(self, *, form: str = "cross", **arguments: Any) -> None:
+        super().__init__(**arguments)
+        require_name(f"MODEL.LOSSES.{self.node}.FORM", form, FORMS)
+        self.form = form
+
+
 @LOSS_REGISTRY.register()
-class TGSA(AlignmentLoss):
+class TGSA(GraphAlignmentLoss):
     """Aligns the graph of the shared features with that of the purified specific ones, in each modality."""
 
     label = "tgsa"
@@ -194,12 +205,12 @@ class CSA(AlignmentLoss):
 
 
 @LOSS_REGISTRY.register()
-class MDR(AlignmentLoss):
+class MDR(GraphAlignmentLoss):
     """Modality discrepancy reduction (eq. 20): both alignments between the modalities of the shared branch.
 
     Args:
         graph: with the alignment of graphs; without it on RegDB in the released code.
-        arguments: see `AlignmentLoss`.
+        arguments: see `GraphAlignmentLoss`.
     """
 
     label = "mdr"
