@@ -67,6 +67,13 @@ def test_two_streams_with_attention_take_a_step_and_score(name: str) -> None:
     assert torch.isfinite(model.eval()(batch(2, 1))).all()
 
 
+@pytest.mark.parametrize("name", ["build_resnext_backbone", "build_osnet_backbone", "build_shufflenetv2_backbone"])
+def test_a_depth_that_does_not_exist_is_one_error(name: str) -> None:
+    cfg = small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", name, "MODEL.BACKBONE.DEPTH", "18y")
+    with pytest.raises(ConfigError, match=rf"MODEL\.BACKBONE\.DEPTH: {name} has no '18y'"):
+        build_backbone(cfg)
+
+
 def test_a_backbone_that_cannot_be_cut_names_those_that_can() -> None:
     with pytest.raises(ConfigError, match=r"'build_vit_backbone' does not exist; there are .*build_osnet_backbone"):
         build_backbone(small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", "build_vit_backbone"))

@@ -98,7 +98,7 @@ def test_the_max_pool_follows_the_source_of_the_weights() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["MODEL.STREAMS.BACKBONE", "build_osnet_backbone"], "build_resnet_backbone"),
+        (["MODEL.STREAMS.BACKBONE", "build_vit_backbone"], "build_resnet_backbone"),
         (["MODEL.STREAMS.COUNT", "3"], "1, 2, 4"),
         (["MODEL.STREAMS.SEPARATE_STAGES", "5"], "0 to 4"),
         (["MODEL.STREAMS.MAX_POOL", "padded"], "torchvision"),

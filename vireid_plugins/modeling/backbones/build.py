@@ -47,8 +47,15 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     inner.defrost()
     # fast-reid's own loading of pretrained weights needs gdown.
     inner.MODEL.BACKBONE.PRETRAIN = False
-    with package_files():
-        backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
+    try:
+        with package_files():
+            backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
+    except (KeyError, NotImplementedError):
+        raise ConfigError(
+            f"MODEL.BACKBONE.DEPTH: {cfg.MODEL.STREAMS.BACKBONE} has no '{cfg.MODEL.BACKBONE.DEPTH}'; fast-reid names "
+            "them as 50x (ResNets), x1_0 (OSNet), 800x (RegNet), b0 (EfficientNet), 1.0x (MobileNetV2, ShuffleNetV2), "
+            "A0 (RepVGG)"
+        ) from None
     if cfg.MODEL.BACKBONE.PRETRAIN:
         load_pretrained(backbone, cfg)
     pieces = cut(backbone, cfg)
