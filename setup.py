@@ -34,8 +34,8 @@ setup(
     package_data={"vireid_plugins": ["py.typed"]},
     include_package_data=False,
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        "torch>=2.6",
+        "torchvision>=0.21",
         "numpy>=1.26",
         "Pillow>=10",
         "scipy>=1.11",

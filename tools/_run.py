@@ -1,8 +1,14 @@
-"""How every command line ends: a message for what the user can mend, a traceback for our own defects."""
+"""What every command line shares: how it ends, its numbers, its JSON files.
 
+A message for what the user can mend, a traceback for our own defects.
+"""
+
+import argparse
+import json
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 
 def run(main: Callable[[], object]) -> NoReturn:
@@ -19,3 +25,17 @@ def run(main: Callable[[], object]) -> NoReturn:
             raise
         sys.exit(f"error: {error}")
     sys.exit(0)
+
+
+def positive(word: str) -> int:
+    """Parse a whole number that is at least 1."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+def write_json(file: Path, report: dict[str, Any]) -> None:
+    """Write a report; its folders are made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

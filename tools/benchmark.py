@@ -1,10 +1,9 @@
 """Measures speed and memory side by side: python tools/benchmark.py scoring --json scoring.json."""
 
 import argparse
-import json
 import tempfile
 
-from _run import run
+from _run import positive, run, write_json
 
 
 def main() -> None:
@@ -14,14 +13,16 @@ def main() -> None:
     from tqdm import tqdm
 
     from vireid_plugins import benchmark
+    from vireid_plugins.config.check import require_device
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["scoring"], help="what is measured")
-    parser.add_argument("--repeats", type=int, default=5, help="runs that count (default %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--only", default="", help="only tasks whose name holds these words")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
+    require_device("--device", args.device)
     chosen = [subject for subject in benchmark.SUBJECTS if args.only in subject.task]
     with tempfile.TemporaryDirectory() as folder:
         results = [
@@ -32,8 +33,7 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in environment.items()))
     print(benchmark.table(results))
     if args.json:
-        report = {"environment": environment, "results": [result.as_json() for result in results]}
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, {"environment": environment, "results": [result.as_json() for result in results]})
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ F.npz holds `features` (n, D) and `paths` (n,) relative to the data set's folder
 """
 
 import argparse
-import json
 
-from _run import run
+from _run import run, write_json
 
 
 def main() -> None:
@@ -14,6 +13,7 @@ def main() -> None:
     from pathlib import Path
 
     from vireid_plugins import evaluation
+    from vireid_plugins.config.check import require_device
     from vireid_plugins.evaluation.evaluate import dataset_of, score
     from vireid_plugins.evaluation.features import require_split
     from vireid_plugins.evaluation.merge import merge_splits, merged_table
@@ -39,10 +39,11 @@ def main() -> None:
         merged = merge_splits(args.merge)
         print(merged_table(merged))
         if args.json:
-            args.json.write_text(json.dumps(merged, indent=1), encoding="utf-8")
+            write_json(args.json, merged)
         return
     if not (args.features and args.data_root and (args.protocol or args.dataset)):
         parser.error("needs --features, --data-root and --protocol or --dataset; or --merge")
+    require_device("--device", args.device)
     protocols = evaluation.select_protocols(args.protocol, args.dataset)
     file = evaluation.load_features(args.features)
     require_split(file, args.split, args.features)
@@ -52,8 +53,7 @@ def main() -> None:
     print(f"{dataset.title}, cosine distance, {refinement if refinement else 'no re-ranking'}; in percent:")
     print(evaluation.result_table(results))
     if args.json:
-        report = {"results": [result.as_json() for result in results]}
-        args.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_json(args.json, {"results": [result.as_json() for result in results]})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import fields
 
-from _run import run
+from _run import positive, run
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
         layout = layouts.add_parser(name, description=f"{size.__doc__}")
         layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
         for field in fields(size):
-            layout.add_argument(f"--{field.name}", type=_positive, default=field.default, help="(default %(default)s)")
+            layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
         layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
         layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
     args = parser.parse_args()
@@ -31,13 +31,6 @@ def main() -> None:
     if args.contact_sheet:
         contact_sheet(dataset(root=str(folder))).save(args.contact_sheet)
     print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
 
 
 if __name__ == "__main__":

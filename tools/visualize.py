@@ -2,7 +2,7 @@
 
 import argparse
 
-from _run import run
+from _run import positive, run
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     )
     rank.add_argument("--config-file", required=True, help="the configuration the model was trained with")
     rank.add_argument("--output", type=Path, required=True, help="the picture to write")
-    rank.add_argument("--queries", type=int, default=8, help="how many queries (default %(default)s)")
+    rank.add_argument("--queries", type=positive, default=8, help="how many queries (default %(default)s)")
     rank.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
     lists = analysis.rank_lists_of(engine.read_config(args), args.queries)

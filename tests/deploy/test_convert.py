@@ -100,7 +100,9 @@ def test_copies_are_called_unused_and_strangers_are_refused() -> None:
 
 
 def test_a_file_is_converted_and_scored(tree: Path, tmp_path: Path) -> None:
-    torch.save({"net": filled("agw"), "acc": 0.5, "epoch": 3}, tmp_path / "agw.t")
+    # AGW's script stores the CMC curve and the mAP as numpy values.
+    scores = {"cmc": np.linspace(0.5, 1, 20, dtype=np.float32), "mAP": np.float64(0.5), "mINP": np.float32(0.25)}
+    torch.save({"net": filled("agw"), **scores, "epoch": 3}, tmp_path / "agw.t")
     ran = python("tools/convert_checkpoint.py", "agw", str(tmp_path / "agw.t"), str(tmp_path / "agw.pth"))
     assert ran.returncode == 0, ran.stderr
     assert "0 missing" in ran.stdout

@@ -15,7 +15,7 @@ from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.evaluate import sides
 from vireid_plugins.evaluation.evaluator import FeatureCollector
 from vireid_plugins.evaluation.metrics import dropped
-from vireid_plugins.evaluation.places import Floats, Labels
+from vireid_plugins.evaluation.places import Floats
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 
 
@@ -59,10 +59,7 @@ def nearest(
     query, gallery = sides(protocol)
     table.require(protocol, query, [rows])
     table.require(protocol, gallery, [columns])
-    query_labels, gallery_labels = (
-        Labels(every.ids[chosen], every.cams[chosen])
-        for every, chosen in ((catalogue.labels[query], rows), (catalogue.labels[gallery], columns))
-    )
+    query_labels, gallery_labels = catalogue.labels_at(query, rows), catalogue.labels_at(gallery, columns)
     hidden = dropped(query_labels, gallery_labels, protocol.drop)
     right = (query_labels.ids[:, None] == gallery_labels.ids) & ~hidden
     chosen = np.flatnonzero(right.any(axis=1))

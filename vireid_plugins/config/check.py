@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from fastreid.config import CfgNode
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
@@ -24,6 +25,16 @@ def registered(registry: Any) -> list[str]:
     return sorted(registry._obj_map)
 
 
+def require_device(key: str, device: str) -> None:
+    """Raise a `ConfigError` unless torch can use the device."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ConfigError(f"{key}: '{device}' is no device; there are cpu, cuda and cuda:0, cuda:1, ...") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"{key}: '{device}' is asked for, but torch sees no CUDA device; use cpu")
+
+
 def check_config(cfg: CfgNode) -> None:
     """Check names and numbers that fast-reid would only stumble over later.
 
@@ -43,9 +54,8 @@ def check_config(cfg: CfgNode) -> None:
     require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
     require_name("TEST.RERANK.FORM", cfg.TEST.RERANK.FORM, ("ordinary", "query_only"))
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
+    require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
-    if cfg.DATASETS.REGDB.SPLIT not in range(1, 11):
-        raise ConfigError(f"DATASETS.REGDB.SPLIT: RegDB has the splits 1 to 10, got {cfg.DATASETS.REGDB.SPLIT}")
     for key, least in (("MAX_EPOCH", 1), ("CHECKPOINT_PERIOD", 1), ("IMS_PER_BATCH", 2)):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
     _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)

@@ -43,6 +43,11 @@ class Catalogue:
         """Return where queries and gallery of a trial stand among the images of their modality."""
         return tuple(np.array([self._position[path] for path in paths], np.int64) for paths in trial)  # type: ignore[return-value]
 
+    def labels_at(self, modality: int, positions: Ints) -> Labels:
+        """Return the labels of the images of a modality at these positions."""
+        every = self.labels[modality]
+        return Labels(every.ids[positions], every.cams[positions])
+
 
 class FeatureTable:
     """L2-normalised features of a catalogue's images.

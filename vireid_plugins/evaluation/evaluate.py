@@ -15,7 +15,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
 from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.metrics import rank
-from vireid_plugins.evaluation.places import Floats, Ints, Labels
+from vireid_plugins.evaluation.places import Floats, Ints
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
 from vireid_plugins.evaluation.refine import NONE, Refinement
 from vireid_plugins.evaluation.report import ProtocolResult
@@ -101,16 +101,13 @@ def score(
         query, gallery = sides(protocol)
         rankings = []
         for rows, columns in plans[protocol.name]:
-            labels = [
-                Labels(every.ids[chosen], every.cams[chosen])
-                for every, chosen in ((catalogue.labels[query], rows), (catalogue.labels[gallery], columns))
-            ]
+            labels = (catalogue.labels_at(query, rows), catalogue.labels_at(gallery, columns))
             if refinement:
                 distance: Floats | Tensor = refinement.distance(matrices[query][rows], matrices[gallery][columns])
                 rows, columns = np.arange(len(rows)), np.arange(len(columns))
             else:
                 distance = distances.of_queries(query)
-            rankings.append(rank(distance, rows, columns, labels[0], labels[1], protocol.drop, protocol.cmc))
+            rankings.append(rank(distance, rows, columns, *labels, protocol.drop, protocol.cmc))
         results[protocol.name] = ProtocolResult(protocol, rankings, dataset.split, str(refinement))
     return [results[protocol.name] for protocol in protocols]
 

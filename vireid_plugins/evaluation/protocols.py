@@ -75,8 +75,7 @@ def _llcm(name: str, direction: str, about: str, drawn: str = "gallery") -> Prot
 
 
 _OFFICIAL = (
-    "Printed by the data set's authors, MPANet, IDKL and those that follow them: the gallery is drawn by "
-    "rand_perm_cam.mat."
+    "Printed by the data set's authors, MPANet and those that follow them: the gallery is drawn by rand_perm_cam.mat."
 )
 _AGW = (
     "Printed by AGW, CAJ, DEEN, MSCMNet and those that follow them: random.seed(trial), one image an identity and "

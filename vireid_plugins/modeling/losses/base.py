@@ -72,8 +72,8 @@ class BranchLoss(Loss):
         self.on = tuple(on)
 
     @abstractmethod
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
-        """Return the value on one branch; its tensors may be half precision."""
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the value on one branch, rows in the order of `bundle`; its tensors may be half precision."""
 
     def applies(self, bundle: Bundle) -> bool:
         """Say whether the bundle has one of the branches."""
@@ -81,32 +81,7 @@ class BranchLoss(Loss):
 
     def compute(self, bundle: Bundle) -> Tensor:
         """Return the mean over the chosen branches."""
-        return torch.stack([self.on_branch(branch, bundle.targets) for branch in bundle.chosen(self.on)]).mean()
-
-
-class BundleLoss(Loss):
-    """A loss on the pooled features of one branch at a time that also asks who is where: the mean over its branches.
-
-    Args:
-        on: names of branches; empty is all.
-        scale: its weight.
-    """
-
-    def __init__(self, *, on: Sequence[str] = (), scale: float = 1.0) -> None:
-        super().__init__(scale=scale)
-        self.on = tuple(on)
-
-    @abstractmethod
-    def on_pooled(self, pooled: Tensor, bundle: Bundle) -> Tensor:
-        """Return the value on pooled features (B, D) in the row order of `bundle`; they may be half precision."""
-
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the bundle has one of the branches."""
-        return bool(bundle.chosen(self.on))
-
-    def compute(self, bundle: Bundle) -> Tensor:
-        """Return the mean over the chosen branches."""
-        return torch.stack([self.on_pooled(branch.pooled, bundle) for branch in bundle.chosen(self.on)]).mean()
+        return torch.stack([self.on_branch(branch, bundle) for branch in bundle.chosen(self.on)]).mean()
 
 
 def full_precision(x: Tensor) -> Tensor:

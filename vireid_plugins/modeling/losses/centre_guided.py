@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BundleLoss, full_precision
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 from vireid_plugins.modeling.losses.centres import centres, row_norm
 from vireid_plugins.modeling.losses.distance import euclidean
 
@@ -42,7 +42,7 @@ def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float = 0.3) -
 
 
 @LOSS_REGISTRY.register()
-class ICG(BundleLoss):
+class ICG(BranchLoss):
     """`centre_guided` on pooled features.
 
     Args:
@@ -58,6 +58,6 @@ class ICG(BundleLoss):
         super().__init__(on=on, scale=scale)
         self.rho1 = rho1
 
-    def on_pooled(self, pooled: Tensor, bundle: Bundle) -> Tensor:
-        """Return the loss of pooled features (B, D)."""
-        return centre_guided(full_precision(pooled), bundle.targets, bundle.visible_rows, self.rho1)
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        return centre_guided(full_precision(branch.pooled), bundle.targets, bundle.visible_rows, self.rho1)

@@ -7,7 +7,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 
 
@@ -34,9 +34,9 @@ class FastReidLoss(BranchLoss):
         node = cfg.MODEL.LOSSES[cls.node]
         return cls([node[key] for key in cls.keys], node.SCALE)
 
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
         """Return fast-reid's value."""
-        return type(self).function(full_precision(getattr(branch, self.takes)), targets, *self.arguments)
+        return type(self).function(full_precision(getattr(branch, self.takes)), bundle.targets, *self.arguments)
 
 
 @LOSS_REGISTRY.register()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 from vireid_plugins.modeling.losses.distance import euclidean
 
@@ -46,6 +46,6 @@ class HardTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.margin = margin
 
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return hard_triplet(full_precision(branch.pooled), targets, self.margin)
+        return hard_triplet(full_precision(branch.pooled), bundle.targets, self.margin)

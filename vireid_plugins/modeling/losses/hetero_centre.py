@@ -8,8 +8,8 @@ with c the batch centre of an identity in a modality, before the neck.
 
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BundleLoss, full_precision
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 from vireid_plugins.modeling.losses.centres import centres, identity_weights
 
 
@@ -31,13 +31,13 @@ def hetero_centre(visible: Tensor, infrared: Tensor, targets_visible: Tensor, ta
 
 
 @LOSS_REGISTRY.register()
-class HeteroCentre(BundleLoss):
+class HeteroCentre(BranchLoss):
     """`hetero_centre` on pooled features."""
 
     label = "hc"
     node = "HETERO_CENTRE"
 
-    def on_pooled(self, pooled: Tensor, bundle: Bundle) -> Tensor:
-        """Return the loss of pooled features (B, D)."""
-        visible, infrared = bundle.by_modality(full_precision(pooled))
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        visible, infrared = bundle.by_modality(full_precision(branch.pooled))
         return hetero_centre(visible, infrared, *bundle.by_modality(bundle.targets))

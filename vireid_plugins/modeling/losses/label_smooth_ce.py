@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 
 
@@ -29,6 +29,6 @@ class LabelSmoothCE(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.epsilon = epsilon
 
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
         """Return the mean over the rows of `branch.logits` (B, N)."""
-        return F.cross_entropy(full_precision(branch.logits), targets, label_smoothing=self.epsilon)
+        return F.cross_entropy(full_precision(branch.logits), bundle.targets, label_smoothing=self.epsilon)

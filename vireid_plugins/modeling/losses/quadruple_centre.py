@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BundleLoss, full_precision
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 from vireid_plugins.modeling.losses.centres import centres, identity_weights, row_norm
 from vireid_plugins.modeling.losses.distance import euclidean
 
@@ -82,7 +82,7 @@ def quadruple_centre_triplet(
 
 
 @LOSS_REGISTRY.register()
-class QCT(BundleLoss):
+class QCT(BranchLoss):
     """`quadruple_centre_triplet` on pooled features.
 
     Args:
@@ -101,7 +101,7 @@ class QCT(BundleLoss):
         super().__init__(on=on, scale=scale)
         self.margin, self.quad_weight = margin, quad_weight
 
-    def on_pooled(self, pooled: Tensor, bundle: Bundle) -> Tensor:
-        """Return the loss of pooled features (B, D)."""
-        x, rows = full_precision(pooled), bundle.stream_rows()
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        x, rows = full_precision(branch.pooled), bundle.stream_rows()
         return quadruple_centre_triplet(x, bundle.targets, rows, bundle.visible_rows, self.margin, self.quad_weight)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch
+from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
 from vireid_plugins.modeling.losses.distance import euclidean
 
@@ -87,9 +87,9 @@ class WeightedTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.released_eps = released_eps
 
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return weighted_triplet(full_precision(branch.pooled), targets, self.released_eps)
+        return weighted_triplet(full_precision(branch.pooled), bundle.targets, self.released_eps)
 
 
 @LOSS_REGISTRY.register()
@@ -112,6 +112,6 @@ class SquaredDifferenceTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.gamma, self.released_eps = gamma, released_eps
 
-    def on_branch(self, branch: Branch, targets: Tensor) -> Tensor:
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return squared_difference_triplet(full_precision(branch.pooled), targets, self.gamma, self.released_eps)
+        return squared_difference_triplet(full_precision(branch.pooled), bundle.targets, self.gamma, self.released_eps)

@@ -77,7 +77,7 @@ class DEEN(CrossModalityBaseline):
         branch = as_branch(self.heads["global"](maps["expanded"], targets.repeat(3)))
         # Rows in block order: the three embeddings are views of an image, visible images first.
         number = torch.arange(3).repeat_interleave(len(modalities))
-        order = torch.argsort(2**20 * modalities.repeat(3) + number * 4 + views.repeat(3), stable=True)
+        order = torch.argsort(modalities.repeat(3), stable=True)
         here = order.to(targets.device, non_blocking=True)
         ordered = Branch(branch.pooled[here], branch.neck[here], branch.logits[here])
         rows = (targets.repeat(3)[here], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
