@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vireid_plugins.compat import PATCHES, patch, unpatch
 from vireid_plugins.data.synthetic import LlcmSize, RegdbSize, SysuSize, write_llcm, write_regdb, write_sysu
 
 # The suite runs one process a core (pytest-xdist): more threads would only wait for each other.
@@ -29,6 +30,16 @@ def data_root(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tree`, and `$FASTREID_DATASETS` pointing at it."""
     monkeypatch.setenv("FASTREID_DATASETS", str(tree))
     return tree
+
+
+@pytest.fixture
+def unpatched() -> Iterator[None]:
+    """fast-reid without any patch, also those that this package has applied; afterwards as it was."""
+    applied = [name for name, one in PATCHES.items() if one.applied]
+    unpatch()
+    yield
+    unpatch()
+    patch(only=applied)
 
 
 @pytest.fixture(autouse=True)

@@ -16,20 +16,21 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(LAYOUTS), help="layout")
-    for name, (size, _) in LAYOUTS.items():
-        layout = layouts.add_parser(name, description=f"{size.__doc__}")
+    for name, known in LAYOUTS.items():
+        layout = layouts.add_parser(name, description=f"{known.size.__doc__}")
         layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
-        for field in fields(size):
+        for field in fields(known.size):
             layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
         layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
-        layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
+        if hasattr(datasets, name):
+            layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
     args = parser.parse_args()
-    size, write = LAYOUTS[args.dataset]
-    dataset = getattr(datasets, args.dataset)
-    folder = args.root / dataset.dataset_dir
-    write(folder, size(**{field.name: getattr(args, field.name) for field in fields(size)}), args.seed)
-    if args.contact_sheet:
-        contact_sheet(dataset(root=str(folder))).save(args.contact_sheet)
+    chosen = LAYOUTS[args.dataset]
+    folder = args.root / chosen.folder
+    size = chosen.size(**{field.name: getattr(args, field.name) for field in fields(chosen.size)})
+    chosen.write(folder, size, args.seed)
+    if getattr(args, "contact_sheet", None):
+        contact_sheet(getattr(datasets, args.dataset)(root=str(folder))).save(args.contact_sheet)
     print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
 
 

@@ -4,11 +4,8 @@ Importing the package makes fastreid importable on today's Python and torch, and
 attention modules, losses and meta-architectures.
 """
 
-from vireid_plugins import compat
-
-compat.prepare()
-
-from vireid_plugins import config, data, modeling  # noqa: E402  registers keys, data sets and model parts
+from vireid_plugins import compat  # isort: skip  first: it makes fastreid importable
+from vireid_plugins import config, data, modeling  # registers keys, data sets and model parts
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compat", "config", "data", "modeling"]

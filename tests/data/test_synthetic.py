@@ -28,7 +28,7 @@ def digest(folder: Path) -> str:
     ],
 )
 def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path, size: object) -> None:
-    (write,) = (write for kind, write in LAYOUTS.values() if kind is type(size))
+    (write,) = (layout.write for layout in LAYOUTS.values() if layout.size is type(size))
     write(tmp_path / "a", size, seed=1, workers=1)
     write(tmp_path / "b", size, seed=1, workers=2)
     write(tmp_path / "c", size, seed=2, workers=2)

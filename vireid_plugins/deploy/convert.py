@@ -14,10 +14,10 @@ import torch
 from fastreid.modeling.meta_arch import build_model
 from torch import Tensor
 
+from vireid_plugins.compat.weight_file import read_weight_file
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import DataError
-from vireid_plugins.modeling.weight_file import read_weight_file
 
 Rule = tuple[str, str | None]
 

@@ -11,10 +11,10 @@ from fastreid.config import CfgNode
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 
+from vireid_plugins.compat.weight_file import read_weight_file
 from vireid_plugins.config.validation import VALIDATION
 from vireid_plugins.data.datasets import build_options
 from vireid_plugins.errors import DataError
-from vireid_plugins.modeling.weight_file import read_weight_file
 
 logger = logging.getLogger("fastreid." + __name__)
 

@@ -1,7 +1,6 @@
 """fast-reid's `DefaultTrainer` for two modalities on today's torch."""
 
 import logging
-import time
 import warnings
 from collections import OrderedDict
 from typing import Any
@@ -13,12 +12,14 @@ from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
 from torch import nn
 
-from vireid_plugins.compat import patch_ddp
+from vireid_plugins.compat import patch
+from vireid_plugins.compat.layer_freeze import LayerFreeze
+from vireid_plugins.compat.step import take_step
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, splits_of, training_facts
-from vireid_plugins.engine.hooks import LayerFreeze, ProgressBar
+from vireid_plugins.engine.hooks import ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.evaluation import CrossModalityEvaluator
@@ -46,8 +47,7 @@ class Trainer(DefaultTrainer):
         check_config(cfg)
         for name in cfg.DATASETS.TESTS:
             check_draws(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
-        patch_ddp()
-        self.freeze: LayerFreeze | None = None
+        patch(only=["ddp"])
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
         needs_scaler = self.autocast_dtype is torch.float16
@@ -104,8 +104,6 @@ class Trainer(DefaultTrainer):
             grad_scaler=self.scaler,
             **fast.checkpointables,
         )
-        if self.cfg.MODEL.FREEZE_LAYERS and self.cfg.SOLVER.FREEZE_ITERS > 0:
-            self.freeze = LayerFreeze(fast.model, self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS)
         replaced: list[Any] = []
         for hook in super().build_hooks():
             if isinstance(hook, hooks.LRScheduler):
@@ -115,7 +113,7 @@ class Trainer(DefaultTrainer):
                 self.checkpointer.checkpointables["checkpoints"] = checkpoints
                 replaced.append(checkpoints)
             elif isinstance(hook, hooks.LayerFreeze):
-                replaced.append(self.freeze)
+                replaced.append(LayerFreeze(fast.model, self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS))
             else:
                 replaced.append(hook)
         return [*replaced, ProgressBar()] if comm.is_main_process() else replaced
@@ -133,19 +131,5 @@ class Trainer(DefaultTrainer):
 
     def run_step(self) -> None:
         """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
-        step = self._trainer
-        step.iter = self.iter
-        start = time.perf_counter()
-        batch = next(step._data_loader_iter)
-        waited = time.perf_counter() - start
-        device = self.cfg.MODEL.DEVICE.split(":")[0]
-        with torch.autocast(device, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
-            losses = self.model(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(sum(losses.values())).backward()
-        if self.freeze is not None:
-            self.freeze.drop_gradients()
-        self.scaler.unscale_(self.optimizer)
-        step._write_metrics(losses, waited)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self._trainer.iter = self.iter
+        take_step(self._trainer, self.cfg.MODEL.DEVICE.split(":")[0], self.autocast_dtype, self.scaler)

@@ -6,27 +6,50 @@ patterns and which part of a pattern is the brighter one carry over.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.synthetic.llcm import LlcmSize, write_llcm
+from vireid_plugins.data.synthetic.market import MarketSize, write_market
 from vireid_plugins.data.synthetic.regdb import RegdbSize, write_regdb
 from vireid_plugins.data.synthetic.sysu import SysuSize, write_sysu
 from vireid_plugins.data.synthetic.tree import read_manifest
 
-# By the name of the data set class: its size and its writer.
-LAYOUTS: dict[str, tuple[type[Any], Callable[..., None]]] = {
-    "SYSUMM01": (SysuSize, write_sysu),
-    "RegDB": (RegdbSize, write_regdb),
-    "LLCM": (LlcmSize, write_llcm),
+
+@dataclass(frozen=True)
+class Layout:
+    """What makes a tree of a data set.
+
+    Attributes:
+        folder: the set's folder below the data root.
+        size: a dataclass.
+        write: takes the folder, a size and a seed.
+    """
+
+    folder: str
+    size: type[Any]
+    write: Callable[..., None]
+
+
+# By the name of the data set class.
+LAYOUTS: dict[str, Layout] = {
+    "SYSUMM01": Layout(SYSUMM01.dataset_dir, SysuSize, write_sysu),
+    "RegDB": Layout(RegDB.dataset_dir, RegdbSize, write_regdb),
+    "LLCM": Layout(LLCM.dataset_dir, LlcmSize, write_llcm),
+    "Market1501": Layout("Market-1501-v15.09.15", MarketSize, write_market),
 }
 
 __all__ = [
     "LAYOUTS",
+    "Layout",
     "LlcmSize",
+    "MarketSize",
     "RegdbSize",
     "SysuSize",
     "read_manifest",
     "write_llcm",
+    "write_market",
     "write_regdb",
     "write_sysu",
 ]

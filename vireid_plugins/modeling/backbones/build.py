@@ -5,7 +5,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from torch import Tensor
 
-from vireid_plugins.compat.package_files import package_files
+from vireid_plugins.compat import patch
 from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
@@ -47,9 +47,9 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     inner.defrost()
     # fast-reid's own loading of pretrained weights needs gdown.
     inner.MODEL.BACKBONE.PRETRAIN = False
+    patch(only=["package_files"])
     try:
-        with package_files():
-            backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
+        backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
     except (KeyError, NotImplementedError):
         raise ConfigError(
             f"MODEL.BACKBONE.DEPTH: {cfg.MODEL.STREAMS.BACKBONE} has no '{cfg.MODEL.BACKBONE.DEPTH}'; fast-reid names "

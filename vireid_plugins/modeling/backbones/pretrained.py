@@ -8,8 +8,8 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor, nn
 
+from vireid_plugins.compat.weight_file import read_weight_file
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.weight_file import read_weight_file
 
 logger = logging.getLogger("fastreid." + __name__)
 

@@ -1,0 +1,61 @@
+"""Several devices: the trouble without the patch, its absence with it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from fastreid.engine import defaults
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vireid_plugins.compat import patch
+
+pytestmark = pytest.mark.usefixtures("unpatched")
+
+
+@pytest.fixture
+def _group(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("_group")
+def test_ddp_on_the_host() -> None:
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="device_ids"):
+        defaults.DistributedDataParallel(model, device_ids=[0], broadcast_buffers=False)
+    patch(only=["ddp"])
+    wrapped = defaults.DistributedDataParallel(model, device_ids=[0], broadcast_buffers=False)
+    assert isinstance(wrapped, DistributedDataParallel)
+    assert wrapped(torch.ones(1, 2)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("names", [[], ["buffers"]])
+def test_buffers_are_the_first_process_s(tmp_path: Path, names: list[str]) -> None:
+    script = (
+        "import sys; from pathlib import Path; import torch, torch.distributed as dist; from torch import nn\n"
+        "from vireid_plugins.compat import patch; from fastreid.engine import defaults\n"
+        "class Loader(list):\n    dataset = [0]\n"
+        "class Images(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__(); self.norm = nn.BatchNorm1d(2)\n"
+        "    def forward(self, batch):\n        return self.norm(batch['images'])\n"
+        "class Keeper:\n    def reset(self): pass\n"
+        "    def process(self, inputs, outputs): self.outputs = outputs\n    def evaluate(self): return {}\n"
+        "folder, rank, names = sys.argv[1], int(sys.argv[2]), sys.argv[3:]\n"
+        "dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)\n"
+        "patch(only=names)\n"
+        "model, keeper, loader = Images().eval(), Keeper(), Loader([{'images': torch.ones(1, 2)}])\n"
+        "model.norm.running_mean.fill_(float(rank))\n"
+        "defaults.inference_on_dataset(model, loader, keeper, flip_test=False)\n"
+        "torch.save(keeper.outputs, f'{folder}/{rank}.pt')\n"
+        "dist.destroy_process_group()\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(rank), *names]) for rank in range(2)]
+    assert [child.wait(timeout=120) for child in children] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert torch.equal(first, second) == bool(names)

@@ -1,0 +1,112 @@
+"""Every method under fast-reid's own trainer, as `examples/stock_trainer.py` runs it."""
+
+import importlib.util
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastreid.evaluation import ReidEvaluator, inference_on_dataset
+from helpers import ROOT, SMALL, SMALL_METHODS, python, small_cfg
+
+from vireid_plugins.compat import patch
+from vireid_plugins.config import config_path
+from vireid_plugins.data import build_test_loader
+from vireid_plugins.engine.train import load_model
+from vireid_plugins.evaluation import evaluate_ranking
+from vireid_plugins.evaluation.evaluator import FeatureCollector
+
+pytestmark = pytest.mark.usefixtures("unpatched")
+METHODS = sorted(file.stem for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
+
+
+def example() -> Any:
+    """The module `examples/stock_trainer.py`."""
+    spec = importlib.util.spec_from_file_location("stock_trainer", ROOT / "examples" / "stock_trainer.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def arguments(method: str, folder: Path, *overrides: str, resume: bool = False) -> Namespace:
+    return Namespace(
+        config_file=str(config_path(f"SYSU/{method}.yml")),
+        opts=[
+            *SMALL, *SMALL_METHODS.get(method.removesuffix("_released"), []), "OUTPUT_DIR", str(folder),
+            "TEST.PROTOCOLS", "['sysu/agw/all/1shot']", *overrides,
+        ],
+        resume=resume, eval_only=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_change_resume_works_and_milestones_are_right(data_root: Path, tmp_path: Path, method: str) -> None:
+    schedule = [
+        "SOLVER.SCHED", "MultiStepLR", "SOLVER.STEPS", "[1]", "SOLVER.GAMMA", "0.1", "SOLVER.WARMUP_ITERS", "2",
+        "SOLVER.BIAS_LR_FACTOR", "1.0", "SOLVER.HEADS_LR_FACTOR", "1.0", "SOLVER.OPT", "Adam",
+    ]  # fmt: skip
+    folder = tmp_path / "out"
+    stock = example()
+    torch.manual_seed(0)
+    first = stock.main(arguments(method, folder, *schedule))
+    assert 0 <= first["metric"] <= 100
+    start = torch.load(folder / "model_final.pth", weights_only=False)
+    second = stock.main(arguments(method, folder, *schedule, "SOLVER.MAX_EPOCH", "2", resume=True))
+    assert "metric" in second
+    end = torch.load(folder / "model_final.pth", weights_only=False)
+    assert (start["epoch"], end["epoch"]) == (0, 1)
+    weights = [name for name in start["model"] if name.endswith("weight")]
+    moved = [name for name in weights if not torch.equal(start["model"][name], end["model"][name])]
+    assert len(moved) >= 0.95 * len(weights), set(weights) - set(moved)
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    rates = [line for line in lines if "lr" in line]
+    base = small_cfg(f"SYSU/{method}.yml").SOLVER.BASE_LR
+    assert rates[0]["lr"] == pytest.approx(base)
+    assert rates[-1]["lr"] == pytest.approx(0.1 * base), "the milestone is epoch 1 of the run"
+
+
+def test_mixed_precision_is_fast_reids_amp_trainer(data_root: Path, tmp_path: Path) -> None:
+    scores = example().main(arguments("wrim", tmp_path / "out", "SOLVER.AMP.ENABLED", "True"))
+    assert "metric" in scores
+    assert "grad_scaler" in torch.load(tmp_path / "out" / "model_final.pth", weights_only=False)
+
+
+def test_the_command_line(data_root: Path, tmp_path: Path) -> None:
+    given = arguments("one_stream", tmp_path / "out")
+    ran = python("examples/stock_trainer.py", "--config-file", given.config_file, *given.opts)
+    assert ran.returncode == 0, ran.stderr
+    assert "sysu/agw/all/1shot" in ran.stdout
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_fast_reids_evaluator_scores_our_features(data_root: Path, tmp_path: Path, rerank: bool) -> None:
+    example().main(arguments("agw", tmp_path / "out"))
+    cfg = small_cfg("SYSU/agw.yml", "MODEL.WEIGHTS", str(tmp_path / "out" / "model_final.pth"))
+    patch()
+    model = load_model(cfg)
+    cfg.TEST.RERANK.ENABLED = rerank
+    loader, queries = build_test_loader(cfg, "SYSUMM01")
+    scores = inference_on_dataset(model, loader, ReidEvaluator(cfg, queries), flip_test=False)
+    if rerank:
+        assert 0 < scores["mAP"] <= 100
+        return
+    collector = FeatureCollector(loader.dataset.dataset)
+    inference_on_dataset(model, loader, collector, flip_test=False)
+    gathered = collector.gathered()
+    assert gathered is not None
+    features = gathered[0]
+    items = [*loader.dataset.dataset.query, *loader.dataset.dataset.gallery]
+    ids, cams = (np.array([item[column] for item in items]) for column in (1, 2))
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    ours = evaluate_ranking(
+        1 - features[:queries] @ features[queries:].T,
+        ids[:queries], ids[queries:], cams[:queries], cams[queries:], drop="same_camera", cmc="ordinary",
+    )  # fmt: skip
+    assert scores["mAP"] == pytest.approx(100 * ours.mAP, abs=1e-3)
+    assert scores["mINP"] == pytest.approx(100 * ours.mINP, abs=1e-3)
+    assert scores["Rank-1"] == pytest.approx(100 * ours.cmc[0], abs=1e-3)

@@ -1,0 +1,67 @@
+"""Writes a synthetic tree in the layout of Market-1501, for those who use fast-reid's own recipes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vireid_plugins.data.batch import VISIBLE
+from vireid_plugins.data.synthetic.tree import Shot, write_tree
+
+CAMERAS = range(1, 7)
+
+
+@dataclass(frozen=True)
+class MarketSize:
+    """How large a tree is. The real one has 751 training and 750 test identities, seen by two to six cameras.
+
+    Attributes:
+        train: training identities.
+        test: test identities.
+        images: images of an identity in a camera; one of them is a query.
+        height: of an image, pixels.
+        width: of an image, pixels.
+    """
+
+    train: int = 751
+    test: int = 750
+    images: int = 5
+    height: int = 128
+    width: int = 64
+
+
+def write_market(folder: Path, size: MarketSize, seed: int = 0, workers: int | None = None) -> None:
+    """Write images and a manifest; see `write_tree`.
+
+    Args:
+        folder: the `Market-1501-v15.09.15` folder to make.
+        size: how large.
+        seed: of everything drawn.
+        workers: processes; the number of processors by default.
+
+    Raises:
+        DataError: the folder holds something that is not a synthetic tree.
+    """
+    finish = partial(_finish, folder, size)
+    write_tree(folder, "Market1501", size, seed, size.train + size.test, partial(_plan, size), finish, workers)
+
+
+def _plan(size: MarketSize, identity: int, rng: np.random.Generator) -> list[Shot]:
+    seen = rng.choice(list(CAMERAS), size=int(rng.integers(2, len(CAMERAS) + 1)), replace=False)
+    shots = []
+    for camera in sorted(seen.tolist()):
+        for number in range(1, size.images + 1):
+            test = "query" if number == 1 else "bounding_box_test"
+            subset = "bounding_box_train" if identity <= size.train else test
+            name = f"{identity:04d}_c{camera}s1_{number * 25:06d}_{number:02d}.jpg"
+            shots.append(Shot(f"{subset}/{name}", camera, VISIBLE, camera, number))
+    return shots
+
+
+def _finish(folder: Path, size: MarketSize, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+    for name in ("bounding_box_train", "bounding_box_test", "query"):
+        (folder / name).mkdir(exist_ok=True)
+    identities = sorted(shots)
+    return {"train": identities[: size.train], "test": identities[size.train :]}
