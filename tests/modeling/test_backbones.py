@@ -4,7 +4,7 @@ from fastreid.modeling.backbones import build_backbone
 from helpers import small_cfg
 
 from vireid_plugins.config import CfgNode
-from vireid_plugins.errors import ConfigError, UserError
+from vireid_plugins.errors import UserError
 from vireid_plugins.modeling.backbones import build_multi_stream_backbone
 
 MAPS = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -110,33 +110,3 @@ def test_the_max_pool_follows_the_source_of_the_weights() -> None:
 def test_what_is_wrong_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_backbone(cfg_of(*overrides))
-
-
-def test_weights_of_a_local_file_reach_every_stream(tmp_path) -> None:
-    source = stock(cfg_of())
-    state = {f"module.{name}": value for name, value in source.state_dict().items()} | {
-        "module.fc.weight": torch.ones(2)
-    }
-    torch.save({"state_dict": state}, tmp_path / "weights.pth")
-    cfg = cfg_of(
-        "MODEL.BACKBONE.PRETRAIN",
-        "True",
-        "MODEL.BACKBONE.PRETRAIN_PATH",
-        str(tmp_path / "weights.pth"),
-        "MODEL.STREAMS.COUNT",
-        "2",
-    )
-    torch.manual_seed(9)
-    backbone = build_backbone(cfg)
-    for copy in backbone.stem.copies:
-        assert torch.equal(copy.blocks[0].weight, source.conv1.weight)
-    assert torch.equal(backbone.stages["stage4"].blocks[1].conv2.weight, source.layer4[1].conv2.weight)
-
-
-def test_without_a_network_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(ConfigError, match=r"cannot be fetched.*PRETRAIN_PATH.*PRETRAIN False"):
-        build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))

@@ -66,8 +66,8 @@ def _add_streams(cfg: CfgNode) -> None:
     # The fast-reid backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY.
     cfg.MODEL.STREAMS.BACKBONE = "build_resnet_backbone"
     # ResNet's max-pool: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The same weights give other
-    # features, so the key follows the source of the weights.
-    cfg.MODEL.STREAMS.MAX_POOL = "fastreid"
+    # features with each; "auto" takes what the pretrained weights were trained with.
+    cfg.MODEL.STREAMS.MAX_POOL = "auto"
 
 
 def _add_attention(cfg: CfgNode) -> None:

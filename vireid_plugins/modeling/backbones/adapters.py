@@ -46,7 +46,7 @@ def cut(backbone: nn.Module, cfg: CfgNode) -> Cut:
 @register_adapter("build_resnet_backbone")
 def cut_resnet(backbone: Any, cfg: CfgNode) -> Cut:
     """Cut fast-reid's ResNet, with its own non-local blocks (`WITH_NL`) where it puts them."""
-    require_name("MODEL.STREAMS.MAX_POOL", cfg.MODEL.STREAMS.MAX_POOL, ("fastreid", "torchvision"))
+    require_name("MODEL.STREAMS.MAX_POOL", cfg.MODEL.STREAMS.MAX_POOL, ("auto", "fastreid", "torchvision"))
     torchvision_pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
     pool = torchvision_pool if cfg.MODEL.STREAMS.MAX_POOL == "torchvision" else backbone.maxpool
     stages = []

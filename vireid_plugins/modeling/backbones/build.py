@@ -11,7 +11,12 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
 from vireid_plugins.modeling.backbones.adapters import ADAPTERS, Cut, cut
 from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone, Stage
-from vireid_plugins.modeling.backbones.pretrained import load_pretrained
+from vireid_plugins.modeling.backbones.pretrained import (
+    load_infrared_stems,
+    load_pretrained,
+    max_pool_of,
+    read_pretrained,
+)
 
 
 @BACKBONE_REGISTRY.register()
@@ -45,7 +50,7 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     require_name("MODEL.STREAMS.BACKBONE", cfg.MODEL.STREAMS.BACKBONE, ADAPTERS)
     inner = cfg.clone()
     inner.defrost()
-    # fast-reid's own loading of pretrained weights needs gdown.
+    # Weights are loaded here, where every source is known and the max-pool can follow it.
     inner.MODEL.BACKBONE.PRETRAIN = False
     patch(only=["package_files"])
     try:
@@ -56,9 +61,11 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
             "them as 50x (ResNets), x1_0 (OSNet), 800x (RegNet), b0 (EfficientNet), 1.0x (MobileNetV2, ShuffleNetV2), "
             "A0 (RepVGG)"
         ) from None
-    if cfg.MODEL.BACKBONE.PRETRAIN:
-        load_pretrained(backbone, cfg)
-    pieces = cut(backbone, cfg)
+    weights = read_pretrained(cfg) if cfg.MODEL.BACKBONE.PRETRAIN else None
+    if weights:
+        load_pretrained(backbone, weights)
+    inner.MODEL.STREAMS.MAX_POOL = max_pool_of(cfg)
+    pieces = cut(backbone, inner)
     maps = _probe(pieces, cfg.INPUT.SIZE_TRAIN)
     stages = []
     for number, blocks in enumerate(pieces.stages, start=1):
@@ -68,7 +75,10 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
         stages.append(Stage(blocks, plugged))
     channels = {name: map_.shape[1] for name, map_ in maps.items()}
     sizes = {name: (map_.shape[2], map_.shape[3]) for name, map_ in maps.items()}
-    return MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
+    built = MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
+    if weights:
+        load_infrared_stems(built.stem.copies, weights)
+    return built
 
 
 def _probe(pieces: Cut, size: list[int]) -> dict[str, Tensor]:
