@@ -26,6 +26,18 @@ SMALL_METHODS = {
     "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
     "icre": ["MODEL.ICRE.DIM", "32"],
 }
+# Every backbone that can be cut, with a small network of its family.
+DEPTHS = {
+    "build_resnet_backbone": "18x",
+    "build_resnext_backbone": "50x",
+    "build_resnest_backbone": "50x",
+    "build_osnet_backbone": "x0_25",
+    "build_regnet_backbone": "200x",
+    "build_effnet_backbone": "b0",
+    "build_mobilenetv2_backbone": "0.1x",
+    "build_shufflenetv2_backbone": "0.5x",
+    "build_repvgg_backbone": "A0",
+}
 CONFIGS = sorted(
     str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").glob("*/*.yml") if "_base_" not in str(file)
 )

@@ -155,9 +155,9 @@ def test_mpfr_by_its_formula(softmax: bool, fusion: str) -> None:
 def test_relation_modules_are_not_plugged_into_a_backbone() -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.ATTENTION.STAGE2", "['MFA']")
     with pytest.raises(ConfigError, match="MFA relates several maps"):
-        build_map_modules(cfg, MapShape(2, 8, 2), 2)
+        build_map_modules(cfg, [MapShape(2, 8, 2)] * 2)
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.ATTENTION.STAGE2", "['NonLocal@0', 'Purifier']")
-    (first, non_local), (last, purifier) = build_map_modules(cfg, MapShape(2, 32, 2), 2)
+    (first, non_local), (last, purifier) = build_map_modules(cfg, [MapShape(2, 32, 2)] * 2)
     assert (first, last) == (0, 1)
     assert isinstance(non_local, NonLocal)
     assert isinstance(purifier, Purifier)
@@ -173,6 +173,12 @@ def test_gem_add_and_its_difference_from_the_clamped_form() -> None:
     assert found[0, 0].item() == pytest.approx(1e-4, rel=1e-3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert GeMAdd()(x.bfloat16()).dtype == torch.float32
+    negative = -torch.rand(1, 2, 4, 2)
+    negative.requires_grad_()
+    pooled = GeMAdd()(negative)
+    (gradient,) = torch.autograd.grad(pooled.sum(), negative)
+    torch.testing.assert_close(pooled, torch.full_like(pooled, 1e-4))
+    assert gradient.abs().max() == 0
 
 
 def test_a_modality_head_has_two_classes_and_may_reverse() -> None:

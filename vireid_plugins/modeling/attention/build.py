@@ -1,6 +1,7 @@
 """The registry of attention modules and its reading from `MODEL.ATTENTION.STAGE1` .. `STAGE4`."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastreid.config import CfgNode
@@ -31,13 +32,12 @@ class MapShape:
     to_last: int
 
 
-def build_map_modules(cfg: CfgNode, shape: MapShape, blocks: int) -> list[tuple[int, nn.Module]]:
+def build_map_modules(cfg: CfgNode, places: Sequence[MapShape]) -> list[tuple[int, nn.Module]]:
     """Build what `MODEL.ATTENTION.STAGE<n>` asks for.
 
     Args:
         cfg: the configuration.
-        shape: the place.
-        blocks: number of blocks of the stage.
+        places: after each block of the stage.
 
     Returns:
         pairs (zero-based block it comes after, module), in the configured order.
@@ -45,15 +45,16 @@ def build_map_modules(cfg: CfgNode, shape: MapShape, blocks: int) -> list[tuple[
     Raises:
         ConfigError: an unknown module, or a block the stage does not have.
     """
-    key = f"MODEL.ATTENTION.STAGE{shape.stage}"
+    last = len(places) - 1
+    key = f"MODEL.ATTENTION.STAGE{places[last].stage}"
     modules = []
-    for entry in cfg.MODEL.ATTENTION[f"STAGE{shape.stage}"]:
+    for entry in cfg.MODEL.ATTENTION[key.rsplit(".")[-1]]:
         name, _, block = entry.partition("@")
         require_name(key, name, registered(ATTENTION_REGISTRY))
         if not hasattr(ATTENTION_REGISTRY.get(name), "from_config"):
             raise ConfigError(f"{key}: {name} relates several maps and is no map module; a meta-architecture builds it")
-        if block and (not re.fullmatch(r"\d+", block) or int(block) >= blocks):
-            raise ConfigError(f"{key}: '{entry}' names a block the stage does not have; it has 0 to {blocks - 1}")
-        module = ATTENTION_REGISTRY.get(name).from_config(cfg, shape)
-        modules.append((int(block) if block else blocks - 1, module))
+        if block and (not re.fullmatch(r"\d+", block) or int(block) > last):
+            raise ConfigError(f"{key}: '{entry}' names a block the stage does not have; it has 0 to {last}")
+        after = int(block) if block else last
+        modules.append((after, ATTENTION_REGISTRY.get(name).from_config(cfg, places[after])))
     return modules

@@ -41,7 +41,7 @@ class MIIM(nn.Module):
         if channels % reduction or dim % heads:
             raise ConfigError(
                 f"MODEL.ATTENTION.MIIM: {channels} channels / REDUCTION {reduction} must be whole and a multiple of "
-                f"HEADS {heads}"
+                f"HEADS {heads}; set one of them"
             )
         self.heads, self.kv_pool, self.residual = heads, kv_pool, residual
         self.norm = nn.BatchNorm2d(channels, affine=False)

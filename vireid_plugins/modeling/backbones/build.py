@@ -3,7 +3,6 @@
 import torch
 from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
-from torch import Tensor
 
 from vireid_plugins.compat import patch
 from vireid_plugins.config.check import require_name
@@ -67,29 +66,31 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     inner.MODEL.STREAMS.MAX_POOL = max_pool_of(cfg)
     pieces = cut(backbone, inner)
     maps = _probe(pieces, cfg.INPUT.SIZE_TRAIN)
+    height = maps["stage4"][-1][2]
     stages = []
     for number, blocks in enumerate(pieces.stages, start=1):
-        map_ = maps[f"stage{number}"]
-        to_last = max(1, round(map_.shape[2] / maps["stage4"].shape[2]))
-        plugged = build_map_modules(cfg, MapShape(number, map_.shape[1], to_last), len(blocks))
-        stages.append(Stage(blocks, plugged))
-    channels = {name: map_.shape[1] for name, map_ in maps.items()}
-    sizes = {name: (map_.shape[2], map_.shape[3]) for name, map_ in maps.items()}
+        # Some backbones change width and size inside a stage.
+        places = [MapShape(number, c, max(1, round(h / height))) for _, c, h, _ in maps[f"stage{number}"]]
+        stages.append(Stage(blocks, build_map_modules(cfg, places)))
+    channels = {name: shapes[-1][1] for name, shapes in maps.items()}
+    sizes = {name: (shapes[-1][2], shapes[-1][3]) for name, shapes in maps.items()}
     built = MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
     if weights:
         load_infrared_stems(built.stem.copies, weights)
     return built
 
 
-def _probe(pieces: Cut, size: list[int]) -> dict[str, Tensor]:
-    """Return the maps of one blank image, so that no channel count or stride has to be typed."""
-    parts = {"stem": Stage(pieces.stem), **{f"stage{n}": Stage(b) for n, b in enumerate(pieces.stages, start=1)}}
-    maps: dict[str, Tensor] = {}
+def _probe(pieces: Cut, size: list[int]) -> dict[str, list[torch.Size]]:
+    """Return the shape after each block for one blank image, so that no channel count or stride has to be typed."""
+    parts = {"stem": pieces.stem, **{f"stage{n}": blocks for n, blocks in enumerate(pieces.stages, start=1)}}
+    shapes: dict[str, list[torch.Size]] = {}
     x = torch.zeros(1, 3, *size)
     with torch.no_grad():
-        for name, part in parts.items():
-            was_training = part.training
-            x = part.eval()(x)
-            part.train(was_training)
-            maps[name] = x
-    return maps
+        for name, blocks in parts.items():
+            shapes[name] = []
+            for block in blocks:
+                was_training = block.training
+                x = block.eval()(x)
+                block.train(was_training)
+                shapes[name].append(x.shape)
+    return shapes

@@ -4,10 +4,12 @@ from typing import Any
 
 import torch.nn.functional as F
 from fastreid.config import CfgNode, configurable
+from fastreid.layers import any_softmax, pooling
 from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
+from vireid_plugins.config.check import require_name
 from vireid_plugins.modeling.bundle import Branch
 from vireid_plugins.modeling.heads.pooling import POOLINGS
 
@@ -43,7 +45,16 @@ class BranchHead(EmbeddingHead):
 
 
 def build_head(cfg: CfgNode, channels: int) -> nn.Module:
-    """Build `MODEL.HEADS.NAME` on a map of `channels` channels."""
+    """Build `MODEL.HEADS.NAME` on a map of `channels` channels.
+
+    Raises:
+        ConfigError: a pooling, a classifier or a place of the neck does not exist.
+    """
+    node = cfg.MODEL.HEADS
+    own = POOLINGS if issubclass(REID_HEADS_REGISTRY.get(node.NAME), BranchHead) else ()
+    require_name("MODEL.HEADS.POOL_LAYER", node.POOL_LAYER, [*pooling.__all__, *own])
+    require_name("MODEL.HEADS.CLS_LAYER", node.CLS_LAYER, any_softmax.__all__)
+    require_name("MODEL.HEADS.NECK_FEAT", node.NECK_FEAT, ("before", "after"))
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.FEAT_DIM = channels
