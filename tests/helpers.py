@@ -25,6 +25,10 @@ SMALL_METHODS = {
     "caj": _NON_LOCAL,
     "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
     "icre": ["MODEL.ICRE.DIM", "32"],
+    "osnet_miim_circle": ["MODEL.BACKBONE.DEPTH", "x1_0"],
+    "resnest_wrim": ["MODEL.BACKBONE.DEPTH", "50x"],
+    "regnet_nonlocal_cosface": ["MODEL.BACKBONE.DEPTH", "800y"],
+    "mobilenet_arc_icg": ["MODEL.BACKBONE.DEPTH", "1.0x"],
 }
 # Every backbone that can be cut, with a small network of its family.
 DEPTHS = {

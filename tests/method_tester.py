@@ -31,10 +31,12 @@ class MethodTester:
     Attributes:
         full: config -> `Size`.
         small: the configs that are trained; by default those for SYSU-MM01.
+        reads: those with a part of fast-reid's that reads values from the device.
     """
 
     full: ClassVar[dict[str, Size]]
     small: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         if "full_config" in metafunc.fixturenames:
@@ -86,7 +88,12 @@ class MethodTester:
         """On the meta device, which has no values, any read ends in an error."""
         model = self.model(config).train().to("meta")
         found = self.batch(config)
-        losses = model(found | {key: found[key].to("meta") for key in ("images", "targets", "camids")})
+        found |= {key: found[key].to("meta") for key in ("images", "targets", "camids")}
+        if config in self.reads:
+            with pytest.raises((RuntimeError, NotImplementedError)):
+                model(found)
+            return
+        losses = model(found)
         sum(losses.values()).backward()
         assert all(value.device.type == "meta" for value in losses.values())
         with pytest.raises((RuntimeError, NotImplementedError)):
@@ -123,7 +130,8 @@ class MethodTester:
             plain = model(whole)
             mirrored = model(whole | {"images": whole["images"].flip(3)})
             assert torch.equal(model(whole), plain)
-        assert not torch.allclose(plain, mirrored)
+        scale = plain.abs().max()
+        assert not torch.allclose(plain / scale, mirrored / scale)
 
     def test_a_checkpoint_gives_the_same_features(self, config: str, tmp_path: Path) -> None:
         model = self.model(config)

@@ -105,6 +105,19 @@ class TestICRE(MethodTester):
     }
 
 
+class TestMixes(MethodTester):
+    full: ClassVar = {
+        "mix/mobilenet_arc_icg.yml": Size(2_654_112, 0.29, 256),
+        "mix/osnet_miim_circle.yml": Size(3_895_652, 1.62, 512),
+        "mix/regnet_nonlocal_cosface.yml": Size(6_298_176, 1.26, 768),
+        "mix/resnest_wrim.yml": Size(39_765_760, 7.93, 6144),
+        "mix/resnet_ibn_purifier_qct.yml": Size(25_398_272, 6.2, 2048),
+    }
+    small: ClassVar = tuple(full)
+    # fast-reid's margins pick the labelled rows.
+    reads: ClassVar = ("mix/mobilenet_arc_icg.yml", "mix/regnet_nonlocal_cosface.yml")
+
+
 def test_no_config_is_forgotten() -> None:
     tested = {name for tester in MethodTester.__subclasses__() for name in tester.full}
     assert tested == {name for name in CONFIGS if not name.startswith("demo")}

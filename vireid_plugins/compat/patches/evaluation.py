@@ -1,5 +1,7 @@
 """Repairs of fast-reid's evaluation."""
 
+import importlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +10,6 @@ import numpy as np
 import torch
 from fastreid.engine import hooks
 from fastreid.evaluation import ReidEvaluator
-from fastreid.evaluation import rank as ranking
 from fastreid.utils import compute_dist
 from torch import Tensor
 
@@ -56,6 +57,10 @@ def _with_long_galleries(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 )
 def rank() -> list[Replacement]:
     """`fastreid/evaluation/rank.py:142`."""
+    with warnings.catch_warnings():
+        # On import it recommends Cython, to everybody.
+        warnings.simplefilter("ignore")
+        ranking = importlib.import_module("fastreid.evaluation.rank")
     names = [name for name in ("evaluate_py", "evaluate_cy") if hasattr(ranking, name)]
     return [Replacement(ranking, name, _with_long_galleries(getattr(ranking, name))) for name in names]
 
