@@ -15,6 +15,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch.utils.flop_counter import FlopCounterMode
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.data.transforms import TRANSFORM_REGISTRY
 from vireid_plugins.evaluation import PROTOCOLS
@@ -43,7 +44,12 @@ class Plugin(NamedTuple):
 
 
 def plugins() -> dict[str, list[Plugin]]:
-    """Return what is registered, by kind and key."""
+    """Return what is registered, also by installed plug-in packages, by kind and key.
+
+    Raises:
+        InstallError: a plug-in package cannot be loaded.
+    """
+    load_plugins()
     found = {
         f"{kind} ({key})": [_plugin(registry, n) for n in registered(registry)] for kind, key, registry in REGISTRIES
     }

@@ -2,7 +2,7 @@
 
 import copy
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastreid.config import defaults as fastreid_defaults
 from fastreid.config import get_cfg as fastreid_get_cfg
 
 from vireid_plugins.config.defaults import add_vireid_config
+from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.errors import ConfigError
 
@@ -84,8 +85,17 @@ def get_cfg() -> CfgNode:
     return cfg
 
 
+def register_keys(add: Callable[[FastReidNode], None]) -> None:
+    """Let a plug-in package put keys of its own into every configuration made from now on.
+
+    Args:
+        add: puts the keys into the configuration it is given.
+    """
+    add(fastreid_defaults._C)
+
+
 # So that fast-reid's own `get_cfg()` knows the keys too.
-add_vireid_config(fastreid_defaults._C)
+register_keys(add_vireid_config)
 
 
 def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
@@ -96,8 +106,16 @@ def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Pat
     bases = tree.pop(BASE, [])
     found = []
     for base in [bases] if isinstance(bases, str) else bases:
-        found += _files_with_bases(file.parent / Path(base).expanduser(), (*seen, file.resolve()))
+        found += _files_with_bases(_base_file(file, base), (*seen, file.resolve()))
     return [*found, (file, tree)]
+
+
+def _base_file(file: Path, base: str) -> Path:
+    """Return a base: relative to the file that names it, or, as `configs/...`, one of the shipped files."""
+    beside = file.parent / Path(base).expanduser()
+    if not beside.is_file() and base.startswith("configs/"):
+        return config_path(base.removeprefix("configs/"))
+    return beside
 
 
 def _read(file: Path) -> dict[str, Any]:

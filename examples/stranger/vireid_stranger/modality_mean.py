@@ -1,0 +1,23 @@
+"""Squared distance between the modalities' mean features: MMD with a linear kernel (Gretton et al., JMLR 2012)."""
+
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.losses import LOSS_REGISTRY, BranchLoss
+
+
+def modality_mean(visible: Tensor, infrared: Tensor) -> Tensor:
+    """Return |mean(visible) - mean(infrared)|^2 of features (B_V, D) and (B_I, D)."""
+    return (visible.mean(0) - infrared.mean(0)).square().sum()
+
+
+@LOSS_REGISTRY.register()
+class ModalityMean(BranchLoss):
+    """`modality_mean` of pooled features."""
+
+    label = "modality_mean"
+    node = "MODALITY_MEAN"
+
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        return modality_mean(*bundle.by_modality(branch.pooled.float()))

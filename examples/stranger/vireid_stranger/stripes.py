@@ -1,0 +1,38 @@
+"""Horizontal stripes of the last map, a head each (PCB, Sun et al., ECCV 2018, without refined pooling)."""
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.heads import build_head
+from vireid_plugins.modeling.heads.branch_head import as_branch
+from vireid_plugins.modeling.meta_arch import CrossModalityBaseline
+
+
+@META_ARCH_REGISTRY.register()
+class Stripes(CrossModalityBaseline):
+    """The baseline with `MODEL.STRIPES.COUNT` heads; the test feature is the stripes' neck features, concatenated."""
+
+    @classmethod
+    def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
+        """Build one head a stripe."""
+        names = [f"stripe{number}" for number in range(cfg.MODEL.STRIPES.COUNT)]
+        return nn.ModuleDict({name: build_head(cfg, channels["stage4"]) for name in names})
+
+    def bundles(
+        self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
+    ) -> dict[str, tuple[float, Bundle]]:
+        """Return one branch a stripe."""
+        branches: dict[str, Branch] = {
+            name: as_branch(self.heads[name](stripe, targets)) for name, stripe in self._stripes(maps["stage4"]).items()
+        }
+        return {"": (1.0, Bundle(branches, targets, modalities, views))}
+
+    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+        """Return the test feature (B, COUNT * D)."""
+        return torch.cat([self.heads[name](stripe) for name, stripe in self._stripes(maps["stage4"]).items()], dim=1)
+
+    def _stripes(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.heads, x.tensor_split(len(self.heads), dim=2), strict=True))
