@@ -10,7 +10,7 @@ import torch
 from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT, batch, small_cfg, views_of
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 # Of every method's page: the config of its ablations, and their overrides.
 ABLATIONS = [
     (
@@ -27,7 +27,7 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / target).exists(), target
-    for named in re.findall(r"`((?:configs|tools|docs|vireid_plugins)/[\w/.-]+\.\w+)`", text):
+    for named in re.findall(r"`((?:configs|tools|docs|examples|tests|vireid_plugins)/[\w/.-]+\.\w+)`", text):
         assert (ROOT / named).exists(), named
 
 

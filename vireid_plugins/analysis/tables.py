@@ -10,6 +10,7 @@ import yaml
 from tabulate import tabulate
 
 from vireid_plugins import benchmark
+from vireid_plugins.compat import PATCHES
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import PROTOCOLS
 
@@ -108,6 +109,12 @@ def protocols() -> str:
     return _table(rows, ["name", "query to gallery", "drawn", "trials", "not seen", "CMC", "who prints it"])
 
 
+def patches() -> str:
+    """Return one row a patch of fast-reid."""
+    rows = [[f"`{p.name}`", p.trouble, p.repair, p.replacements.__doc__] for p in PATCHES.values()]
+    return _table(rows, ["name", "without it", "with it", "where in fast-reid"])
+
+
 def scoring(file: Path) -> str:
     """Return the table of a file that `tools/benchmark.py --json` wrote, and what it was measured on."""
     report = json.loads(file.read_text(encoding="utf-8"))
@@ -122,6 +129,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "remarks": lambda docs: remarks(read_results(docs)),
     "synthetic": lambda docs: synthetic(read_results(docs)),
     "protocols": lambda docs: protocols(),
+    "patches": lambda docs: patches(),
     "scoring on a CPU": lambda docs: scoring(docs / "benchmarks" / "scoring-cpu.json"),
 }
 
