@@ -48,6 +48,7 @@ setup(
         "faiss-cpu>=1.7.4",
         "tqdm>=4.66",
         "numba>=0.60",
+        "filelock>=3.12",
     ],
     extras_require={
         "analysis": ["matplotlib>=3.8"],

@@ -16,14 +16,14 @@ def main() -> None:
     from vireid_plugins.config.check import require_device
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["scoring"], help="what is measured")
+    parser.add_argument("what", choices=benchmark.SUBJECTS, help="what is measured")
     parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--only", default="", help="only tasks whose name holds these words")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
     require_device("--device", args.device)
-    chosen = [subject for subject in benchmark.SUBJECTS if args.only in subject.task]
+    chosen = [subject for subject in benchmark.SUBJECTS[args.what] if args.only in subject.task]
     with tempfile.TemporaryDirectory() as folder:
         results = [
             benchmark.measure(subject, Path(folder), args.device, args.repeats)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vireid_plugins.data import build_test_loader, build_train_loader
 from vireid_plugins.data.batch import check_blocks
-from vireid_plugins.data.images import read_image
+from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError, DataError
 
 

@@ -3,7 +3,7 @@
 from PIL import Image
 
 from vireid_plugins.data.datasets import CrossModalityDataset
-from vireid_plugins.data.images import read_image
+from vireid_plugins.data.decode import read_image
 
 GAP = 3
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from vireid_plugins.data.images import read_image
+from vireid_plugins.data.decode import read_image
 
 RIGHT, WRONG, QUERY = (40, 160, 60), (210, 50, 50), (60, 60, 60)
 FRAME, GAP = 4, 6

@@ -115,7 +115,7 @@ def patches() -> str:
     return _table(rows, ["name", "without it", "with it", "where in fast-reid"])
 
 
-def scoring(file: Path) -> str:
+def benchmarked(file: Path) -> str:
     """Return the table of a file that `tools/benchmark.py --json` wrote, and what it was measured on."""
     report = json.loads(file.read_text(encoding="utf-8"))
     said = ", ".join(f"{key} {value}" for key, value in report["environment"].items())
@@ -130,7 +130,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "synthetic": lambda docs: synthetic(read_results(docs)),
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
-    "scoring on a CPU": lambda docs: scoring(docs / "benchmarks" / "scoring-cpu.json"),
+    "loading on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "loading-cpu.json"),
+    "scoring on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "scoring-cpu.json"),
 }
 
 

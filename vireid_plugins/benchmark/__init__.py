@@ -1,6 +1,8 @@
 """Measurements that back every claim of speed and memory. Run by `tools/benchmark.py`, never by a test's clock."""
 
+from vireid_plugins.benchmark import loading, scoring
 from vireid_plugins.benchmark.measure import Measured, Subject, environment, measure, table
-from vireid_plugins.benchmark.scoring import SUBJECTS
 
+# By what is measured.
+SUBJECTS: dict[str, list[Subject]] = {"scoring": scoring.SUBJECTS, "loading": loading.SUBJECTS}
 __all__ = ["SUBJECTS", "Measured", "Subject", "environment", "measure", "table"]

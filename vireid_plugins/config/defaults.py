@@ -52,6 +52,9 @@ def _add_data(cfg: CfgNode) -> None:
     # Which training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities),
     # "train" leaves the 99 validation identities out, and they choose the epoch (SYSUMM01Val).
     cfg.DATASETS.SYSU.TRAIN = "trainval"
+    # Folder for decoded and resized images, kept as one memory-mapped array a list of files (images x H x W x 3
+    # bytes); empty is none. Stale and torn arrays are made again; several runs may share it.
+    cfg.DATALOADER.CACHE = ""
     cfg.DATASETS.REGDB = CN()
     # Which of RegDB's ten splits is trained and tested, 1 to 10; a number in print is the mean over all ten.
     cfg.DATASETS.REGDB.SPLIT = 1

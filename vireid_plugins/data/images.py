@@ -1,25 +1,18 @@
-"""Reads image files into arrays; torch data sets over lists of images."""
+"""torch data sets over lists of images."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from fastreid.data.datasets.bases import ImageDataset
-from PIL import Image
 from torch.utils.data import Dataset
 
 from vireid_plugins.data.batch import VISIBLE, Item
+from vireid_plugins.data.cache import ImageCache
 from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
+from vireid_plugins.data.decode import Decoder
 from vireid_plugins.data.transforms import View
-from vireid_plugins.errors import DataError
-
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 class Sample(NamedTuple):
@@ -28,28 +21,6 @@ class Sample(NamedTuple):
     image: int
     view: int
     seed: int
-
-
-def read_image(path: str, size: Sequence[int], interpolation: str = "bilinear") -> npt.NDArray[np.uint8]:
-    """Decode and resize an image; one channel becomes three equal ones.
-
-    Args:
-        path: the file.
-        size: height and width.
-        interpolation: a key of `INTERPOLATIONS`.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        DataError: the file cannot be read or decoded; the message names it.
-    """
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"image '{path}' cannot be read: {error}") from None
-    return np.asarray(image)
 
 
 def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
@@ -67,10 +38,16 @@ class TrainImages(Dataset[Item]):
         views: for each modality the list of its views.
         size: height and width of the images.
         interpolation: a key of `INTERPOLATIONS`.
+        cache: folder of the cache of decoded images; empty is none.
     """
 
     def __init__(
-        self, datasets: Sequence[ImageDataset], views: Sequence[Sequence[View]], size: Sequence[int], interpolation: str
+        self,
+        datasets: Sequence[ImageDataset],
+        views: Sequence[Sequence[View]],
+        size: Sequence[int],
+        interpolation: str,
+        cache: str = "",
     ) -> None:
         self.items: list[DatasetItem] = []
         self.modalities: list[int] = []
@@ -83,7 +60,8 @@ class TrainImages(Dataset[Item]):
         labels = {key: label for label, key in enumerate(sorted(set(keys)))}
         self.targets = [labels[key] for key in keys]
         self.num_classes = len(labels)
-        self.views, self.size, self.interpolation = views, size, interpolation
+        self.views = views
+        self.pixels = _pixels(self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,8 +69,8 @@ class TrainImages(Dataset[Item]):
     def __getitem__(self, sample: Sample) -> Item:
         path, _, camera = self.items[sample.image]
         modality = self.modalities[sample.image]
-        image = read_image(path, self.size, self.interpolation)
-        image = self.views[modality][sample.view](image, np.random.default_rng(sample.seed))
+        pixels = self.pixels[sample.image]
+        image = self.views[modality][sample.view](pixels, np.random.default_rng(sample.seed))
         return Item(
             images=image,
             targets=self.targets[sample.image],
@@ -103,15 +81,20 @@ class TrainImages(Dataset[Item]):
         )
 
 
+def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str) -> Decoder | ImageCache:
+    decoder = Decoder([path for path, _, _ in items], size, interpolation)
+    return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
+
+
 class TestImages(Dataset[Item]):
     """Queries and gallery of one data set, resized and nothing else."""
 
     __test__ = False  # not a test case, whatever pytest thinks of its name
 
-    def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str) -> None:
+    def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str, cache: str = "") -> None:
         self.dataset = dataset
         self.items: list[DatasetItem] = [*dataset.query, *dataset.gallery]
-        self.size, self.interpolation = size, interpolation
+        self.pixels = _pixels(self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -119,7 +102,7 @@ class TestImages(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         path, identity, camera = self.items[index]
         return Item(
-            images=read_image(path, self.size, self.interpolation),
+            images=self.pixels[index],
             targets=identity,
             camids=camera,
             modalities=modality_of(self.dataset, self.items[index]),

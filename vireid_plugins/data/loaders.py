@@ -12,7 +12,8 @@ from torch.utils.data import BatchSampler, DataLoader
 from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import build_dataset
-from vireid_plugins.data.images import INTERPOLATIONS, TestImages, TrainImages
+from vireid_plugins.data.decode import INTERPOLATIONS
+from vireid_plugins.data.images import TestImages, TrainImages
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.transforms import build_view
 from vireid_plugins.errors import ConfigError
@@ -79,7 +80,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         [build_view(cfg, names) for names in modality]
         for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)
     ]
-    train = TrainImages(datasets, views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
+    train = TrainImages(datasets, views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
         train.targets,
         train.modalities,
@@ -111,7 +112,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
     dataset = build_dataset(cfg, dataset_name)
     if comm.is_main_process():
         dataset.show_test()
-    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION)
+    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     loader: DataLoader[Item] = DataLoader(
         test,

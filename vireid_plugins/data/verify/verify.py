@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES, Counts, CrossModalityDataset, DatasetItem
-from vireid_plugins.data.images import read_image
+from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.synthetic import read_manifest
 from vireid_plugins.data.verify import llcm, regdb, sysu
 from vireid_plugins.data.verify.finding import Finding

@@ -1,0 +1,142 @@
+import multiprocessing
+import pickle
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import small_cfg
+from PIL import Image
+
+from vireid_plugins.data import build_test_loader, build_train_loader
+from vireid_plugins.data.cache import ImageCache
+from vireid_plugins.data.decode import Decoder
+from vireid_plugins.errors import DataError
+
+SIZE = (12, 6)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[str]:
+    rng = np.random.default_rng(0)
+    files = [tmp_path / "images" / f"{number}.png" for number in range(5)]
+    files[0].parent.mkdir()
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (20, 10, 3), dtype=np.uint8)).save(file)
+    return [str(file) for file in files]
+
+
+def written(folder: Path) -> int:
+    """When the one array of the folder was written."""
+    (file,) = folder.glob("*.npy")
+    return file.stat().st_mtime_ns
+
+
+def test_it_holds_what_decoding_gives_and_is_made_once(tmp_path: Path, paths: list[str]) -> None:
+    decoder = Decoder(paths, SIZE, "bicubic")
+    cache = ImageCache(decoder, tmp_path / "cache", workers=2)
+    for number in range(5):
+        assert np.array_equal(cache[number], decoder[number])
+    first = written(tmp_path / "cache")
+    again = pickle.loads(pickle.dumps(ImageCache(decoder, tmp_path / "cache", workers=1)))
+    assert np.array_equal(again[4], decoder[4])
+    assert written(tmp_path / "cache") == first
+    assert sorted(file.suffix for file in (tmp_path / "cache").iterdir()) == [".json", ".lock", ".npy"]
+
+
+@pytest.mark.parametrize("other", [((6, 6), "bicubic", 5), (SIZE, "nearest", 5), (SIZE, "bicubic", 4)])
+def test_another_size_interpolation_or_list_is_another_array(
+    tmp_path: Path, paths: list[str], other: tuple[tuple[int, int], str, int]
+) -> None:
+    ImageCache(Decoder(paths, SIZE, "bicubic"), tmp_path / "cache", workers=1)
+    size, interpolation, count = other
+    decoder = Decoder(paths[:count], size, interpolation)
+    assert np.array_equal(ImageCache(decoder, tmp_path / "cache", workers=1)[3], decoder[3])
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
+def test_a_file_that_changed_makes_it_stale(tmp_path: Path, paths: list[str]) -> None:
+    decoder = Decoder(paths, SIZE, "bilinear")
+    before = ImageCache(decoder, tmp_path / "cache", workers=1)[2].copy()
+    Image.fromarray(np.zeros((20, 10, 3), np.uint8)).save(paths[2])
+    after = ImageCache(decoder, tmp_path / "cache", workers=1)
+    assert before.max() > 0
+    assert after[2].max() == 0
+    assert np.array_equal(after[1], decoder[1])
+
+
+@pytest.mark.parametrize("damage", ["half of the array", "no array", "no note", "half of the note", "an empty array"])
+def test_a_torn_one_is_made_again(tmp_path: Path, paths: list[str], damage: str) -> None:
+    decoder = Decoder(paths, SIZE, "bilinear")
+    cache = ImageCache(decoder, tmp_path / "cache", workers=1)
+    note = cache.file.with_suffix(".json")
+    if damage == "half of the array":
+        cache.file.write_bytes(cache.file.read_bytes()[: cache.file.stat().st_size // 2])
+    elif damage == "an empty array":
+        cache.file.write_bytes(b"")
+    elif damage == "half of the note":
+        note.write_text(note.read_text()[:10])
+    else:
+        (cache.file if damage == "no array" else note).unlink()
+    again = ImageCache(decoder, tmp_path / "cache", workers=1)
+    assert all(np.array_equal(again[number], decoder[number]) for number in range(5))
+
+
+def test_what_is_left_of_a_killed_run_is_not_taken_for_it(tmp_path: Path, paths: list[str]) -> None:
+    decoder = Decoder(paths, SIZE, "bilinear")
+    cache = ImageCache(decoder, tmp_path / "cache", workers=1)
+    shutil.move(cache.file, cache.file.with_suffix(".partial"))
+    assert np.array_equal(ImageCache(decoder, tmp_path / "cache", workers=1)[0], decoder[0])
+
+
+def _made(folder: Path, paths: list[str], out: "multiprocessing.Queue[tuple[int, int]]") -> None:
+    cache = ImageCache(Decoder(paths, SIZE, "bilinear"), folder, workers=1)
+    out.put((int(cache[0].sum()), cache.file.stat().st_mtime_ns))
+
+
+def test_processes_share_one_array(tmp_path: Path, paths: list[str]) -> None:
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    processes = [context.Process(target=_made, args=(tmp_path / "cache", paths, out)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    found = [out.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert len(set(found)) == 1, "one of them made it, the others waited"
+
+
+def test_a_broken_image_and_a_full_disk_are_one_error_and_leave_nothing_behind(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(paths[3]).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"3\.png' cannot be read"):
+        ImageCache(Decoder(paths, SIZE, "bilinear"), tmp_path / "cache", workers=1)
+    assert not list((tmp_path / "cache").glob("*.npy"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.raises(DataError, match=r"DATALOADER\.CACHE: 2 images of 12 x 6 need 0\.0 GiB.*name another folder"):
+        ImageCache(Decoder(paths[:2], SIZE, "bilinear"), tmp_path / "full", workers=1)
+    Path(paths[3]).unlink()
+    with pytest.raises(DataError, match=r"3\.png' cannot be read"):
+        ImageCache(Decoder(paths, SIZE, "bilinear"), tmp_path / "cache", workers=1)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_batches_are_the_same_with_and_without_it(data_root: Path, tmp_path: Path, workers: str) -> None:
+    overrides = ["DATALOADER.NUM_WORKERS", workers]
+    cached = [*overrides, "DATALOADER.CACHE", str(tmp_path / "cache")]
+    for expected, found in zip(
+        islice(build_train_loader(small_cfg("SYSU/wrim.yml", *overrides)), 3),
+        islice(build_train_loader(small_cfg("SYSU/wrim.yml", *cached)), 3),
+        strict=True,
+    ):
+        assert torch.equal(expected["images"], found["images"])
+    plain, quick = (
+        build_test_loader(small_cfg("SYSU/wrim.yml", *given), "SYSUMM01")[0] for given in (overrides, cached)
+    )
+    for expected, found in zip(plain, quick, strict=True):
+        assert torch.equal(expected["images"], found["images"])
+        assert expected["img_paths"] == found["img_paths"]

@@ -1,0 +1,77 @@
+"""Training images a second and core: fast-reid's path, ours with decoding, ours from the cache."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode as FastReidNode
+from fastreid.config import get_cfg as fastreid_get_cfg
+from fastreid.data.build import fast_batch_collator
+from fastreid.data.common import CommDataset
+from fastreid.data.transforms import build_transforms
+
+from vireid_plugins.benchmark.measure import Subject
+from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.data import build_train_loader
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.synthetic import SysuSize, write_sysu
+
+IMAGES, BATCH, SIZE = 512, 64, (288, 144)
+TREE = SysuSize(train=24, val=1, test=1, images=6)
+
+
+def _tree(folder: Path) -> Path:
+    """Return a data root with a small SYSU-MM01 of synthetic images; this process works there, with one thread."""
+    torch.set_num_threads(1)
+    os.environ["FASTREID_DATASETS"] = str(folder)
+    if not (folder / "SYSU-MM01").is_dir():
+        write_sysu(folder / "SYSU-MM01", TREE)
+    return folder
+
+
+def _augmented(node: Any) -> None:
+    """Ask for flip, padded crop and erasing, as every recipe of the field does, at one size."""
+    node.INPUT.SIZE_TRAIN = list(SIZE)
+    node.INPUT.PADDING.SIZE = 10
+
+
+def _fastreid(folder: Path, device: str) -> Callable[[], object]:
+    cfg: FastReidNode = fastreid_get_cfg()
+    _augmented(cfg)
+    for node, probability in ((cfg.INPUT.FLIP, 0.5), (cfg.INPUT.PADDING, None), (cfg.INPUT.REA, 0.5)):
+        node.ENABLED = True
+        if probability:
+            node.PROB = probability
+    train = SYSUMM01(root=str(_tree(folder))).train
+    images = CommDataset(train, build_transforms(cfg, is_train=True), relabel=True)
+
+    def run() -> None:
+        for start in range(0, IMAGES, BATCH):
+            fast_batch_collator([images[number % len(images)] for number in range(start, start + BATCH)])
+
+    return run
+
+
+def _ours(cached: bool, folder: Path, device: str) -> Callable[[], object]:
+    _tree(folder)
+    cfg: CfgNode = get_cfg()
+    cfg.merge_from_file(config_path("SYSU/agw.yml"))
+    _augmented(cfg)
+    views = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
+    cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED, cfg.INPUT.AFTER_NORM = views, views, False
+    cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = BATCH, 0
+    cfg.DATALOADER.CACHE = str(folder / "cache") if cached else ""
+    loader = build_train_loader(cfg)
+    return lambda: list(islice(loader, IMAGES // BATCH))
+
+
+_TASK = f"{IMAGES} training images of {SIZE[0]} x {SIZE[1]}, one process"
+SUBJECTS = [
+    Subject(_TASK, "fast-reid", _fastreid),
+    Subject(_TASK, "this package, decoding", partial(_ours, False)),
+    Subject(_TASK, "this package, DATALOADER.CACHE", partial(_ours, True)),
+]

@@ -1,0 +1,131 @@
+"""Decoded and resized images in one memory-mapped file, so that an epoch decodes and resizes nothing.
+
+`<key>.npy` is a plain numpy array (n, H, W, 3) of uint8; `<key>.json` beside it says what it was made of. The key is
+made of the list of files, the size and the interpolation. An array whose files have changed since, or that is not
+whole, is made again. Processes that want the same array wait for the one that makes it, and then share its pages.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from numpy.lib.format import open_memmap
+from tqdm import tqdm
+
+from vireid_plugins.data.decode import Decoder
+from vireid_plugins.errors import DataError
+
+logger = logging.getLogger("fastreid." + __name__)
+# Images that a process decodes before it says so.
+CHUNK = 64
+
+
+class ImageCache:
+    """The images of a `Decoder`, decoded once.
+
+    Args:
+        decoder: what is cached.
+        folder: where the arrays lie (`DATALOADER.CACHE`); it is made.
+        workers: processes that decode; the number of processors by default.
+
+    Raises:
+        DataError: an image cannot be read, or the array does not fit on the disk.
+    """
+
+    def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
+        self.decoder = decoder
+        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
+        self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
+        self._images: npt.NDArray[np.uint8] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.file.with_suffix(".lock")):
+            made_of = _fingerprint(decoder)
+            if not self._holds(made_of):
+                self._make(made_of, workers or os.cpu_count() or 1)
+
+    def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
+        """Return the image (H, W, 3) of that number in the list; it must not be written to."""
+        if self._images is None:
+            self._images = np.load(self.file, mmap_mode="r")
+        image: npt.NDArray[np.uint8] = self._images[number]
+        return image
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open array out: a loader's workers open it themselves and share its pages."""
+        return self.__dict__ | {"_images": None}
+
+    def _holds(self, made_of: str) -> bool:
+        """Say whether the array is whole and made of the files as they are now."""
+        note = self.file.with_suffix(".json")
+        if not self.file.is_file() or not note.is_file():
+            return False
+        try:
+            same: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == made_of
+            shape = np.load(self.file, mmap_mode="r").shape
+        except (ValueError, KeyError, TypeError, OSError, EOFError):
+            logger.warning("the image cache %s is torn and made again", self.file)
+            return False
+        if not same:
+            logger.info("the images of the cache %s have changed; it is made again", self.file)
+        return same and shape == self._shape
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        return (len(self.decoder.paths), *self.decoder.size, 3)
+
+    def _make(self, made_of: str, workers: int) -> None:
+        count, height, width, channels = self._shape
+        needed = count * height * width * channels
+        free = shutil.disk_usage(self.file.parent).free
+        if needed > free:
+            raise DataError(
+                f"DATALOADER.CACHE: {count} images of {height} x {width} need {needed / 2**30:.1f} GiB, and "
+                f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; name another folder, or none"
+            )
+        partial_file = self.file.with_suffix(".partial")
+        open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
+        chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+        with (
+            ProcessPoolExecutor(workers) as pool,
+            tqdm(total=count, desc="image cache", unit="image", disable=None) as bar,
+        ):
+            for done in pool.map(partial(_decode, self.decoder, partial_file), chunks):
+                bar.update(done)
+        with partial_file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        partial_file.replace(self.file)
+        note = {"made_of": made_of, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
+        self.file.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
+        logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
+
+
+def _fingerprint(decoder: Decoder) -> str:
+    """Return what changes when a file is replaced: all sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in decoder.paths:
+        try:
+            found = Path(path).stat()
+        except OSError as error:
+            raise DataError(f"image '{path}' cannot be read: {error}") from None
+        digest.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _decode(decoder: Decoder, file: Path, numbers: Iterable[int]) -> int:
+    images = np.load(file, mmap_mode="r+")
+    done = 0
+    for number in numbers:
+        images[number] = decoder[number]
+        done += 1
+    images.flush()
+    return done
