@@ -1,8 +1,12 @@
 """Measurements that back every claim of speed and memory. Run by `tools/benchmark.py`, never by a test's clock."""
 
-from vireid_plugins.benchmark import loading, scoring
+from vireid_plugins.benchmark import loading, scoring, training
 from vireid_plugins.benchmark.measure import Measured, Subject, environment, measure, table
 
 # By what is measured.
-SUBJECTS: dict[str, list[Subject]] = {"scoring": scoring.SUBJECTS, "loading": loading.SUBJECTS}
+SUBJECTS: dict[str, list[Subject]] = {
+    "scoring": scoring.SUBJECTS,
+    "loading": loading.SUBJECTS,
+    "training": training.SUBJECTS,
+}
 __all__ = ["SUBJECTS", "Measured", "Subject", "environment", "measure", "table"]
