@@ -26,7 +26,8 @@ def _network(method: str, device: str) -> tuple[CfgNode, nn.Module]:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
-    cfg.merge_from_list([*given, "INPUT.SIZE_TRAIN", str(list(SIZE)), "INPUT.SIZE_TEST", str(list(SIZE))])
+    given += ["INPUT.SIZE_TRAIN", str(list(SIZE)), "INPUT.SIZE_TEST", str(list(SIZE))]
+    cfg.merge_from_list([*given, "DATALOADER.NUM_INSTANCE", str(INSTANCES)])
     torch.manual_seed(0)
     model: nn.Module = build_model(cfg).to(device).train()
     return cfg, model
