@@ -131,7 +131,6 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
     "loading on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "loading-cpu.json"),
-    "training on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "training-cpu.json"),
     "scoring on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "scoring-cpu.json"),
 }
 

@@ -1,4 +1,4 @@
-"""A training step: fast-reid's, ours, ours in bfloat16, and the backbone alone, which no step can be quicker than."""
+"""A training step: fast-reid's, ours, ours in bfloat16."""
 
 from collections.abc import Callable
 from functools import partial
@@ -67,22 +67,6 @@ def _ours(method: str, dtype: torch.dtype | None, folder: Path, device: str) -> 
     return _logged(partial(take_step, trainer, device, dtype, scaler))
 
 
-def _ceiling(method: str, dtype: torch.dtype | None, folder: Path, device: str) -> Callable[[], object]:
-    """The network's maps forward and backward: no loss, no optimiser, no metrics."""
-    cfg, model = _network(method, device)
-    batch = _batch(cfg)
-    backbone: Any = model.backbone
-    images = batch["images"].to(device).float() / 255
-
-    def run() -> None:
-        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-            out = backbone(images, batch["modalities"], batch["views"])["stage4"]
-        out.backward(torch.ones_like(out))
-        backbone.zero_grad(set_to_none=True)
-
-    return run
-
-
 def _logged(step: Callable[[], object]) -> Callable[[], object]:
     """Run a step where fast-reid's metrics have somewhere to go."""
     storage = EventStorage()
@@ -103,7 +87,5 @@ SUBJECTS = [
         Subject(task, "fast-reid, float32", partial(_fastreid, config)),
         Subject(task, "this package, float32", partial(_ours, config, None)),
         Subject(task, "this package, bfloat16", partial(_ours, config, torch.bfloat16)),
-        Subject(task, "backbone alone, float32", partial(_ceiling, config, None)),
-        Subject(task, "backbone alone, bfloat16", partial(_ceiling, config, torch.bfloat16)),
     )
 ]
