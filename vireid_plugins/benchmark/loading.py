@@ -42,10 +42,8 @@ def _augmented(node: Any) -> None:
 def _fastreid(folder: Path, device: str) -> Callable[[], object]:
     cfg: FastReidNode = fastreid_get_cfg()
     _augmented(cfg)
-    for node, probability in ((cfg.INPUT.FLIP, 0.5), (cfg.INPUT.PADDING, None), (cfg.INPUT.REA, 0.5)):
-        node.ENABLED = True
-        if probability:
-            node.PROB = probability
+    cfg.INPUT.FLIP.PROB = cfg.INPUT.REA.PROB = 0.5
+    cfg.INPUT.FLIP.ENABLED = cfg.INPUT.PADDING.ENABLED = cfg.INPUT.REA.ENABLED = True
     train = SYSUMM01(root=str(_tree(folder))).train
     images = CommDataset(train, build_transforms(cfg, is_train=True), relabel=True)
 

@@ -95,12 +95,16 @@ class ImageCache:
         partial_file = self.file.with_suffix(".partial")
         open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        with (
-            ProcessPoolExecutor(workers) as pool,
-            tqdm(total=count, desc="image cache", unit="image", disable=None) as bar,
-        ):
-            for done in pool.map(partial(_decode, self.decoder, partial_file), chunks):
-                bar.update(done)
+        try:
+            with (
+                ProcessPoolExecutor(workers) as pool,
+                tqdm(total=count, desc="image cache", unit="image", disable=None) as bar,
+            ):
+                for done in pool.map(partial(_decode, self.decoder, partial_file), chunks):
+                    bar.update(done)
+        except BaseException:
+            partial_file.unlink()
+            raise
         with partial_file.open("rb") as stream:
             os.fsync(stream.fileno())
         partial_file.replace(self.file)

@@ -8,6 +8,7 @@ from fastreid.config import CfgNode
 from torch import nn
 
 from vireid_plugins.config.check import require_name
+from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 
 # Name of a fast-reid backbone builder -> function that cuts what it builds.
 ADAPTERS: dict[str, Callable[[nn.Module, CfgNode], "Cut"]] = {}
@@ -48,7 +49,7 @@ def cut_resnet(backbone: Any, cfg: CfgNode) -> Cut:
     """Cut fast-reid's ResNet, with its own non-local blocks (`WITH_NL`) where it puts them."""
     require_name("MODEL.STREAMS.MAX_POOL", cfg.MODEL.STREAMS.MAX_POOL, ("auto", "fastreid", "torchvision"))
     torchvision_pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-    pool = torchvision_pool if cfg.MODEL.STREAMS.MAX_POOL == "torchvision" else backbone.maxpool
+    pool = torchvision_pool if max_pool_of(cfg) == "torchvision" else backbone.maxpool
     stages = []
     for number in range(1, 5):
         blocks: list[nn.Module] = []

@@ -13,7 +13,6 @@ from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone, 
 from vireid_plugins.modeling.backbones.pretrained import (
     load_infrared_stems,
     load_pretrained,
-    max_pool_of,
     read_pretrained,
 )
 
@@ -63,8 +62,7 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     weights = read_pretrained(cfg) if cfg.MODEL.BACKBONE.PRETRAIN else None
     if weights:
         load_pretrained(backbone, weights)
-    inner.MODEL.STREAMS.MAX_POOL = max_pool_of(cfg)
-    pieces = cut(backbone, inner)
+    pieces = cut(backbone, cfg)
     maps = _probe(pieces, cfg.INPUT.SIZE_TRAIN)
     height = maps["stage4"][-1][2]
     stages = []

@@ -161,8 +161,6 @@ def _from_fastreid(cfg: CfgNode) -> Weights:
     asked.MODEL.BACKBONE.PRETRAIN = True
     try:
         backbone: nn.Module = BACKBONE_REGISTRY.get(name)(asked)
-    except ConfigError:
-        raise
     except (URLError, OSError, KeyError) as error:
         raise ConfigError(
             f"MODEL.BACKBONE.PRETRAIN: fast-reid has no weights for {name} {cfg.MODEL.BACKBONE.DEPTH} that can be "
