@@ -2,7 +2,7 @@
 
 `prepare()` makes the unmodified wheel importable on today's Python and torch, and leaves nothing behind; importing
 this package calls it. `patch()` repairs fast-reid's own trainer, loaders and evaluator at run time, by name, for those
-who use them. This package itself needs two of those patches; everything else it repairs by overriding, in the module
+who use them. This package itself needs a few of those patches; everything else it repairs by overriding, in the module
 that owns the matter.
 """
 

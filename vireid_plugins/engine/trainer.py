@@ -13,7 +13,6 @@ from fastreid.utils import comm
 from torch import nn
 
 from vireid_plugins.compat import patch
-from vireid_plugins.compat.layer_freeze import LayerFreeze
 from vireid_plugins.compat.step import take_step
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
@@ -47,7 +46,7 @@ class Trainer(DefaultTrainer):
         check_config(cfg)
         for name in cfg.DATASETS.TESTS:
             check_draws(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
-        patch(only=["ddp"])
+        patch(only=["ddp", "freeze"])
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
         needs_scaler = self.autocast_dtype is torch.float16
@@ -112,8 +111,6 @@ class Trainer(DefaultTrainer):
                 checkpoints = Checkpoints(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
                 self.checkpointer.checkpointables["checkpoints"] = checkpoints
                 replaced.append(checkpoints)
-            elif isinstance(hook, hooks.LayerFreeze):
-                replaced.append(LayerFreeze(fast.model, self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS))
             else:
                 replaced.append(hook)
         return [*replaced, ProgressBar()] if comm.is_main_process() else replaced

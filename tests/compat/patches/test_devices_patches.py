@@ -53,7 +53,7 @@ def test_buffers_are_the_first_process_s(tmp_path: Path, names: list[str]) -> No
         "model.norm.running_mean.fill_(float(rank))\n"
         "defaults.inference_on_dataset(model, loader, keeper, flip_test=False)\n"
         "torch.save(keeper.outputs, f'{folder}/{rank}.pt')\n"
-        "dist.destroy_process_group()\n"
+        "dist.barrier(); dist.destroy_process_group()\n"
     )
     children = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(rank), *names]) for rank in range(2)]
     assert [child.wait(timeout=120) for child in children] == [0, 0]
