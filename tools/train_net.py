@@ -8,7 +8,8 @@ def main() -> None:
     import vireid_plugins.engine as engine  # first: it makes fastreid importable
     from fastreid.engine import default_argument_parser  # isort: skip
 
-    engine.launch(engine.main, default_argument_parser().parse_args())
+    args = default_argument_parser().parse_args()
+    engine.launch(engine.main, args, engine.read_config(args))
 
 
 if __name__ == "__main__":

@@ -23,3 +23,7 @@ class DataError(UserError, RuntimeError):
 
 class FeatureError(UserError, ValueError):
     """An array of features, or its list of image paths, cannot be scored."""
+
+
+class LaunchError(UserError, RuntimeError):
+    """A process of the run was killed; the message says which and by what."""

@@ -56,8 +56,16 @@ def check_config(cfg: CfgNode) -> None:
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
     require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
-    for key, least in (("MAX_EPOCH", 1), ("CHECKPOINT_PERIOD", 1), ("IMS_PER_BATCH", 2)):
+    for key, least in (
+        ("MAX_EPOCH", 1),
+        ("CHECKPOINT_PERIOD", 1),
+        ("IMS_PER_BATCH", 2),
+        ("ACCUMULATE", 1),
+        ("METRICS_PERIOD", 1),
+    ):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
+    if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
+        raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
     _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
     _at_least("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE, 1)
 

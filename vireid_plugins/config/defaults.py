@@ -61,6 +61,12 @@ def _add_data(cfg: CfgNode) -> None:
 
 
 def _add_streams(cfg: CfgNode) -> None:
+    # Maps inside the stages are computed again in the backward pass instead of kept: less memory, more time.
+    cfg.MODEL.CHECKPOINT_STAGES = False
+    # torch.compile for the stem and the stages with their attention; the first steps take a minute.
+    cfg.MODEL.COMPILE = False
+    # On several devices: batch norms take their mean and variance over all of them.
+    cfg.MODEL.SYNC_BN = False
     cfg.MODEL.STREAMS = CN()
     # Copies of the stem: 1 shared, 2 one a modality, 4 one a modality and view (stream = 2 * modality + view).
     cfg.MODEL.STREAMS.COUNT = 1
@@ -116,6 +122,8 @@ def _add_losses(cfg: CfgNode) -> None:
     # Output width of the MLP on the pooled feature, `bundle.projection`; 0 is no MLP.
     cfg.MODEL.HEADS.PROJECTION_DIM = 0
     losses = cfg.MODEL.LOSSES
+    # On several devices: each loss sees the images of all of them, with gradient, not its own device's alone.
+    losses.GATHER = False
     # Cross-entropy, label-smoothed.
     losses.LABEL_SMOOTH_CE = CN()
     # Branches it is put on; empty: all, with their mean.
@@ -291,6 +299,13 @@ def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.AMP.DTYPE = "float16"
     # Warm-up stepped once an epoch, as the AGW family does; its last epoch has the full rate. 0: SOLVER.WARMUP_ITERS.
     cfg.SOLVER.WARMUP_EPOCHS = 0
+    # A batch is worked off in this many parts, each with a share of the identities, and their gradients averaged: less
+    # memory, the same images a step. A loss sees its part alone.
+    cfg.SOLVER.ACCUMULATE = 1
+    # Losses are read from the device, checked and written every so many steps, and at the end of an epoch.
+    cfg.SOLVER.METRICS_PERIOD = 10
+    # d of the moving average of the weights, which is then evaluated and saved beside them; 0 keeps none.
+    cfg.SOLVER.EMA_DECAY = 0.0
 
 
 def _add_test(cfg: CfgNode) -> None:

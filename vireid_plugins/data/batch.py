@@ -80,3 +80,26 @@ def check_blocks(batch: Any) -> None:
     targets = batch["targets"].view(len(order), -1)
     if bool((targets != targets[0]).any()):
         raise ValueError("row i of every block of a training batch must be the same identity")
+
+
+def split_identities(batch: Batch, parts: int) -> list[Batch]:
+    """Split a training batch into batches of a share of its identities each, rows in block order.
+
+    Raises:
+        ValueError: the identities do not divide into `parts`.
+    """
+    blocks = len(torch.unique_consecutive(2 * batch["modalities"] + batch["views"]))
+    rows = torch.arange(len(batch["targets"])).view(blocks, -1)
+    identities = len(torch.unique_consecutive(batch["targets"][rows[0]]))
+    if identities % parts:
+        raise ValueError(f"{identities} identities do not divide into {parts} parts")
+
+    columns: dict[str, Any] = {**batch}
+
+    def share(chosen: Tensor) -> Any:
+        return {
+            key: [column[int(row)] for row in chosen] if isinstance(column, list) else column[chosen]
+            for key, column in columns.items()
+        }
+
+    return [share(part.flatten()) for part in rows.chunk(parts, dim=1)]

@@ -27,6 +27,7 @@ class VireidCheckpointer(Checkpointer):
         save_dir: the output folder.
         facts: stored beside the weights under `vireid`, see `training_facts`.
         splits: the splits that are trained or tested now; a checkpoint of another one is refused.
+        average: fill the model with the moving average of the weights, where the checkpoint has one.
         **others: as in fast-reid's `Checkpointer`.
     """
 
@@ -37,9 +38,11 @@ class VireidCheckpointer(Checkpointer):
         *,
         facts: dict[str, Any] | None = None,
         splits: dict[str, int] | None = None,
+        average: bool = False,
         **others: Any,
     ) -> None:
         super().__init__(model, save_dir, **others)
+        self.average = average
         self.facts, self.splits = facts or {}, splits or {}
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -81,6 +84,8 @@ class VireidCheckpointer(Checkpointer):
                 )
             if name not in trained:
                 logger.warning("%s does not say which split of %s it was trained on, if any", f, name)
+        if self.average and "average" in checkpoint:
+            checkpoint["model"] = checkpoint["average"]["model"]
         return checkpoint
 
 

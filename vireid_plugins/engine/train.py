@@ -48,7 +48,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     cfg = read_config(args)
     if cfg.SEED < 0:
         # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
-        cfg.SEED = secrets.randbelow(2**31)
+        cfg.SEED = comm.all_gather(secrets.randbelow(2**31))[0]
     Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
@@ -107,5 +107,6 @@ def load_model(cfg: CfgNode) -> Any:
     facts = load_checkpoint(Path(cfg.MODEL.WEIGHTS)).get("vireid", {})
     cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
     model = Trainer.build_model(cfg)
-    VireidCheckpointer(model, splits=splits_of(cfg, cfg.DATASETS.TESTS)).load(cfg.MODEL.WEIGHTS)
+    splits = splits_of(cfg, cfg.DATASETS.TESTS)
+    VireidCheckpointer(model, splits=splits, average=cfg.SOLVER.EMA_DECAY > 0).load(cfg.MODEL.WEIGHTS)
     return model

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +17,20 @@ from vireid_plugins.compat import patch
 from vireid_plugins.compat.step import take_step
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
+from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.engine.average import WeightAverage
 from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, splits_of, training_facts
 from vireid_plugins.engine.hooks import ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
+from vireid_plugins.engine.step_metrics import StepMetrics
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.modeling.backbones.multi_stream import compile_stages
+from vireid_plugins.modeling.sync_batch_norm import synchronised
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -46,7 +53,7 @@ class Trainer(DefaultTrainer):
         check_config(cfg)
         for name in cfg.DATASETS.TESTS:
             check_draws(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
-        patch(only=["ddp", "freeze"])
+        patch(only=["ddp", "buffers", "freeze"])
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
         needs_scaler = self.autocast_dtype is torch.float16
@@ -56,6 +63,12 @@ class Trainer(DefaultTrainer):
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         self._trainer.grad_scaler = None
+        identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
+        if identities % cfg.SOLVER.ACCUMULATE:
+            raise ConfigError(
+                f"SOLVER.ACCUMULATE: {identities} identities a batch and process do not divide into "
+                f"{cfg.SOLVER.ACCUMULATE} parts"
+            )
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -63,6 +76,10 @@ class Trainer(DefaultTrainer):
         model: nn.Module = build_model(cfg)
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
+        if cfg.MODEL.SYNC_BN and comm.get_world_size() > 1:
+            model = synchronised(model)
+        if cfg.MODEL.COMPILE:
+            compile_stages(model)
         return model
 
     @classmethod
@@ -92,7 +109,10 @@ class Trainer(DefaultTrainer):
         return build_lr_scheduler(cfg, optimizer, iters_per_epoch)
 
     def build_hooks(self) -> list[Any]:
-        """Return fast-reid's hooks with our schedule and checkpoints in the place of its own, and a progress bar."""
+        """Return fast-reid's hooks, with our metrics, schedule, evaluation and checkpoints, and a progress bar."""
+        solver = self.cfg.SOLVER
+        self.metrics = StepMetrics(solver.METRICS_PERIOD)
+        self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         fast: Any = self.checkpointer
         self.checkpointer: Any = VireidCheckpointer(
             fast.model,
@@ -103,9 +123,14 @@ class Trainer(DefaultTrainer):
             grad_scaler=self.scaler,
             **fast.checkpointables,
         )
-        replaced: list[Any] = []
+        replaced: list[Any] = [self.metrics]
+        if self.average:
+            self.checkpointer.checkpointables["average"] = self.average
+            replaced.append(self.average)
         for hook in super().build_hooks():
-            if isinstance(hook, hooks.LRScheduler):
+            if isinstance(hook, hooks.EvalHook):
+                replaced.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
+            elif isinstance(hook, hooks.LRScheduler):
                 replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
             elif isinstance(hook, hooks.PeriodicCheckpointer):
                 checkpoints = Checkpoints(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
@@ -129,4 +154,17 @@ class Trainer(DefaultTrainer):
     def run_step(self) -> None:
         """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
         self._trainer.iter = self.iter
-        take_step(self._trainer, self.cfg.MODEL.DEVICE.split(":")[0], self.autocast_dtype, self.scaler)
+        parts = self.cfg.SOLVER.ACCUMULATE
+        take_step(
+            self._trainer,
+            self.cfg.MODEL.DEVICE.split(":")[0],
+            self.autocast_dtype,
+            self.scaler,
+            split=partial(split_identities, parts=parts) if parts > 1 else None,
+            write=self.metrics.add,
+        )
+
+    def _evaluate(self) -> Any:
+        """Score the moving average of the weights, where there is one, else the weights."""
+        self._last_eval_results = self.test(self.cfg, self.average.model if self.average else self.model)
+        return self._last_eval_results

@@ -46,11 +46,12 @@ class FeatureCollector(DatasetEvaluator):
 
     def gathered(self) -> tuple[Any, list[str]] | None:
         """Return features (n, D) and relative paths of all processes on the main one, None on the others."""
-        local = (np.concatenate(self.features), self.paths)
-        everyone = comm.gather(local) if comm.get_world_size() > 1 else [local]
+        # A process may have no image at all, where there are few.
+        everyone = comm.gather((self.features, self.paths))
         if not comm.is_main_process():
             return None
-        return np.concatenate([features for features, _ in everyone]), [p for _, paths in everyone for p in paths]
+        features = np.concatenate([batch for batches, _ in everyone for batch in batches])
+        return features, [path for _, paths in everyone for path in paths]
 
 
 class CrossModalityEvaluator(FeatureCollector):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
-from vireid_plugins.modeling.precision import without_autocast
+from vireid_plugins.modeling.precision import full_precision, without_autocast
 
 
 @ATTENTION_REGISTRY.register()
@@ -98,5 +98,5 @@ class QuickGELU(nn.Module):
 def _float32(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer norm in float32, inside autocast too."""
     with without_autocast(x.device):
-        out: Tensor = norm(x.float())
+        out: Tensor = norm(full_precision(x))
         return out

@@ -9,7 +9,7 @@ from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
 from vireid_plugins.modeling.backbones.adapters import ADAPTERS, Cut, cut
-from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone, Stage
+from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone, Stage, stages_of
 from vireid_plugins.modeling.backbones.pretrained import (
     load_infrared_stems,
     load_pretrained,
@@ -75,6 +75,8 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     built = MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
     if weights:
         load_infrared_stems(built.stem.copies, weights)
+    for stage in stages_of(built):
+        stage.keeps_input_only = cfg.MODEL.CHECKPOINT_STAGES
     return built
 
 

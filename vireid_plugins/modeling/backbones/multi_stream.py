@@ -1,10 +1,14 @@
 """A backbone of stem and stages, of which the first may have a copy for each stream."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vireid_plugins.modeling.routing import StreamSwitch
+from vireid_plugins.modeling.statistics import statistics_kept
 
 
 class Stage(nn.Module):
@@ -20,9 +24,19 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.attention = nn.ModuleList(module for _, module in plugged)
         self.after = [block for block, _ in plugged]
+        # Keep the input alone for the backward pass (`MODEL.CHECKPOINT_STAGES`).
+        self.keeps_input_only = False
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to the stage's output."""
+        if not (self.keeps_input_only and self.training and torch.is_grad_enabled()):
+            return self._run(x, modalities)
+        out: Tensor = checkpoint(
+            self._run, x, modalities, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(self))
+        )
+        return out
+
+    def _run(self, x: Tensor, modalities: Tensor | None) -> Tensor:
         for number, block in enumerate(self.blocks):
             x = block(x)
             for after, module in zip(self.after, self.attention, strict=True):
@@ -90,3 +104,14 @@ class MultiStreamBackbone(nn.Module):
             if len(found) == len(maps):
                 break
         return found
+
+
+def stages_of(model: nn.Module) -> list[Stage]:
+    """Return every stem and stage of a model, each copy."""
+    return [module for module in model.modules() if isinstance(module, Stage)]
+
+
+def compile_stages(model: nn.Module) -> None:
+    """Have torch compile every stem and stage at its first use; names of parameters stay."""
+    for stage in stages_of(model):
+        stage.compile()

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vireid_plugins.modeling.precision import without_autocast
+from vireid_plugins.modeling.precision import full_precision, without_autocast
 
 
 class GeMAdd(nn.Module):
@@ -16,7 +16,7 @@ class GeMAdd(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pool a map (B, C, H, W) to (B, C, 1, 1)."""
         with without_autocast(x.device):
-            return (x.float().pow(3).mean((2, 3), keepdim=True).clamp_min(0) + 1e-12).pow(1 / 3)
+            return (full_precision(x).pow(3).mean((2, 3), keepdim=True).clamp_min(0) + 1e-12).pow(1 / 3)
 
 
 # By the name that `MODEL.HEADS.POOL_LAYER` takes, beside fast-reid's own.

@@ -84,11 +84,6 @@ class BranchLoss(Loss):
         return torch.stack([self.on_branch(branch, bundle) for branch in bundle.chosen(self.on)]).mean()
 
 
-def full_precision(x: Tensor) -> Tensor:
-    """Return half-precision tensors as float32, others as they are: distances in half precision are wrong by 10 %."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
 def build_losses(cfg: CfgNode) -> list[Loss]:
     """Build the losses of `MODEL.LOSSES.NAME`.
 

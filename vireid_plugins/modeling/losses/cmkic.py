@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
+from vireid_plugins.modeling.precision import full_precision
 
 
 def key_instance_contrast(similarity: Tensor, same: Tensor, k_hard: int = 0) -> Tensor:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 from vireid_plugins.modeling.losses.centres import centres, identity_weights, row_norm
 from vireid_plugins.modeling.losses.distance import euclidean
+from vireid_plugins.modeling.precision import full_precision
 
 
 def cross_modality_expansion(original: Tensor, branch: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:

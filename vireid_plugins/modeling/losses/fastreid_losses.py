@@ -8,7 +8,8 @@ from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pa
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+from vireid_plugins.modeling.precision import full_precision
 
 
 class FastReidLoss(BranchLoss):

@@ -26,9 +26,10 @@ from torch import Tensor
 from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 from vireid_plugins.modeling.losses.distance import euclidean
 from vireid_plugins.modeling.losses.divergence import check_divergence, divergence
+from vireid_plugins.modeling.precision import full_precision
 
 FORMS = ("cross", "mixture")
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 from vireid_plugins.modeling.losses.distance import euclidean
+from vireid_plugins.modeling.precision import full_precision
 
 
 def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:

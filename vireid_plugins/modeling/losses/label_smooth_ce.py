@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+from vireid_plugins.modeling.precision import full_precision
 
 
 @LOSS_REGISTRY.register()

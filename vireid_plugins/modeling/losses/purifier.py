@@ -17,8 +17,9 @@ from torch import Tensor
 
 from vireid_plugins.config.check import require_name
 from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 from vireid_plugins.modeling.losses.centres import centres, identity_weights
+from vireid_plugins.modeling.precision import full_precision
 
 FORMS = ("paper", "released")
 LABELS = ("true", "pseudo")

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, full_precision
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 from vireid_plugins.modeling.losses.centres import centres, identity_weights, row_norm
 from vireid_plugins.modeling.losses.distance import euclidean
+from vireid_plugins.modeling.precision import full_precision
 
 
 def dual_centre(x: Tensor, targets: Tensor, visible: int) -> Tensor:

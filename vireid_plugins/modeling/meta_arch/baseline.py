@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.collective import gathered
 from vireid_plugins.modeling.heads import Projection, build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.losses import Loss, build_losses
@@ -52,8 +53,10 @@ class CrossModalityBaseline(nn.Module):
         losses: list[Loss],
         pixel_mean: list[float],
         pixel_std: list[float],
+        gather: bool = False,
     ) -> None:
         super().__init__()
+        self.gather = gather
         self.backbone = backbone
         # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
         self.heads = heads
@@ -79,6 +82,7 @@ class CrossModalityBaseline(nn.Module):
             "losses": build_losses(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
+            "gather": cfg.MODEL.LOSSES.GATHER,
         }
 
     @classmethod
@@ -145,6 +149,8 @@ class CrossModalityBaseline(nn.Module):
         Raises:
             ConfigError: a loss applies to none.
         """
+        if self.gather:
+            bundles = {name: (weight, gathered(bundle)) for name, (weight, bundle) in bundles.items()}
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
             if not any(loss.applies(bundle) for _, bundle in bundles.values()):

@@ -23,6 +23,7 @@ from vireid_plugins.modeling.bundle import Bundle
 from vireid_plugins.modeling.heads import build_head, modality_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.statistics import statistics_kept
 
 FORMS = ("paper", "released")
 
@@ -143,8 +144,8 @@ class IDKL(CrossModalityBaseline):
     def _classify_purified(self, pooled: Tensor) -> Tensor:
         """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""
         head: Any = self.heads["sp"]
-        neck = head.bottleneck[-1]
-        normalised = F.batch_norm(pooled, None, None, neck.weight, neck.bias, training=True, eps=neck.eps)
+        with statistics_kept(head.bottleneck):
+            normalised = head.bottleneck(pooled[..., None, None])[..., 0, 0]
         return F.linear(normalised, head.weight)
 
 

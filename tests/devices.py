@@ -1,0 +1,80 @@
+"""What the processes of the tests of several devices do; they import it by name."""
+
+import os
+import signal
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from fastreid.modeling.meta_arch import build_model
+from helpers import batch, small_cfg, views_of
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vireid_plugins.engine.launch import launch
+from vireid_plugins.modeling.sync_batch_norm import synchronised
+
+IDENTITIES, INSTANCES = 6, 2
+
+
+def on_devices(main: Any, processes: int, **arguments: Any) -> Any:
+    """Call `main(arguments)` in so many processes of this machine."""
+    args = Namespace(num_gpus=processes, num_machines=1, machine_rank=0, dist_url="", **arguments)
+    return launch(main, args, small_cfg())
+
+
+def network(case: tuple[str, list[str]], frozen: bool) -> nn.Module:
+    """A method at small size in double precision, without dropout, its batch norms frozen or not."""
+    config, overrides = case
+    torch.manual_seed(0)
+    cfg = small_cfg(config, "MODEL.HEADS.NUM_CLASSES", str(IDENTITIES), "MODEL.DEEN.DROPOUT", "0.0", *overrides)
+    model = build_model(cfg).double().train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) or (
+            frozen and isinstance(module, nn.modules.batchnorm._BatchNorm)
+        ):
+            module.eval()
+    return model
+
+
+def whole_batch(case: tuple[str, list[str]]) -> dict[str, Any]:
+    """The batch of all processes."""
+    return batch(IDENTITIES, INSTANCES, views=views_of(small_cfg(case[0], *case[1])))
+
+
+def share(whole: dict[str, Any], rank: int, world: int) -> dict[str, Any]:
+    """The rows of one process: every `world`-th identity, as the samplers deal them out."""
+    mine = [row for row, target in enumerate(whole["targets"].tolist()) if target % world == rank]
+    return {key: [column[i] for i in mine] if key == "img_paths" else column[mine] for key, column in whole.items()}
+
+
+def state_after_a_step(model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """The mean gradients of the batches, and the buffers."""
+    for one in batches:
+        (sum(model(one).values()) / len(batches)).backward()
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    gradients = {key: p.grad for key, p in inner.named_parameters() if p.requires_grad}
+    assert not [key for key, gradient in gradients.items() if gradient is None]
+    return {**gradients, **{key: b for key, b in inner.named_buffers() if key.endswith(("mean", "var"))}}
+
+
+def steps(args: Namespace) -> None:
+    """Take a step of every case and keep what comes out of it in `args.folder`."""
+    torch.set_num_threads(1)
+    for number, case in enumerate(args.cases):
+        model = network(case, args.frozen)
+        model = DistributedDataParallel(model if args.frozen else synchronised(model))
+        found = state_after_a_step(model, [share(whole_batch(case), dist.get_rank(), dist.get_world_size())])
+        if dist.get_rank() == 0:
+            torch.save(found, Path(args.folder) / f"{number}.pt")
+
+
+def die(args: Namespace) -> None:
+    """Let the last process end in some way while the others wait for it."""
+    if dist.get_rank() == dist.get_world_size() - 1:
+        if args.error is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise args.error
+    dist.barrier()

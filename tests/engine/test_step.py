@@ -1,0 +1,174 @@
+"""Parts of a batch, means of losses, the average of the weights, maps that are computed again."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from devices import network, state_after_a_step, whole_batch
+from fastreid.utils.events import EventStorage
+from helpers import batch, small_cfg
+from torch import nn
+
+from vireid_plugins.compat.step import take_step
+from vireid_plugins.data.batch import check_blocks, split_identities
+from vireid_plugins.engine import Trainer, load_model
+from vireid_plugins.engine.average import WeightAverage
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.step_metrics import StepMetrics
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling.backbones.multi_stream import stages_of
+
+CASE: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
+NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
+
+
+@pytest.mark.parametrize("views", [(1, 1), (2, 1)])
+def test_parts_of_a_batch_hold_all_of_their_identities(views: tuple[int, int]) -> None:
+    whole = batch(6, 2, views=views)
+    parts = split_identities(whole, 3)  # type: ignore[arg-type]
+    for part in parts:
+        check_blocks(part)
+        assert len(set(part["targets"].tolist())) == 2
+        assert len(part["targets"]) == len(whole["targets"]) // 3
+    names = [name for part in parts for name in part["img_paths"]]
+    assert sorted(names) == sorted(whole["img_paths"])
+    for part in parts:
+        for row, name in enumerate(part["img_paths"]):
+            assert torch.equal(part["images"][row], whole["images"][int(name.split(".")[0])])
+
+
+def test_identities_that_do_not_divide() -> None:
+    with pytest.raises(ValueError, match="6 identities do not divide into 4 parts"):
+        split_identities(batch(6, 2), 4)  # type: ignore[arg-type]
+
+
+def test_accumulated_gradients_are_the_mean_of_the_parts() -> None:
+    """The same as two processes without GATHER, which test_launch compares."""
+    model = network(CASE, frozen=True)
+    whole = whole_batch(CASE)
+    trainer: Any = Namespace(model=model, optimizer=torch.optim.SGD(model.parameters(), 0.0), _data_loader_iter=[whole])
+    trainer._data_loader_iter = iter([whole])
+    written: list[dict[str, torch.Tensor]] = []
+    take_step(
+        trainer, "cpu", None, NO_SCALER,
+        split=lambda one: split_identities(one, 2), write=lambda losses, waited: written.append(losses),
+    )  # fmt: skip
+    halves = split_identities(whole, 2)  # type: ignore[arg-type]
+    expected = state_after_a_step(network(CASE, frozen=True), halves)  # type: ignore[arg-type]
+    for key, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[key], rtol=1e-9, atol=1e-12)
+    reference = network(CASE, frozen=True)
+    values = [reference(half) for half in halves]
+    for name, value in written[0].items():
+        torch.testing.assert_close(value, (values[0][name] + values[1][name]).detach() / 2)
+
+
+@pytest.mark.usefixtures("data_root")
+def test_parts_that_do_not_divide_are_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"SOLVER\.ACCUMULATE: 4 identities"):
+        Trainer(small_cfg("SYSU/one_stream.yml", "SOLVER.ACCUMULATE", "3", "OUTPUT_DIR", str(tmp_path)))
+
+
+def add(metrics: StepMetrics, storage: EventStorage, values: list[float]) -> None:
+    for number, value in enumerate(values):
+        storage.iter = metrics.trainer.iter = number
+        metrics.add({"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}, 0.1 * number)
+
+
+def test_metrics_are_means_over_the_period() -> None:
+    metrics = StepMetrics(3)
+    metrics.trainer = Namespace(iter=0)
+    with EventStorage(0) as storage:
+        add(metrics, storage, [5.0, 1.0, 2.0, 6.0, 10.0, 20.0])
+        assert storage.history("loss_a").values() == [(5.0, 0.0), (3.0, 3.0)]
+        assert storage.history("data_time").values() == [(0.0, 0.0), (pytest.approx(0.3), 3.0)]
+        metrics.after_epoch()
+        assert storage.history("loss_a").latest() == 15.0
+        assert storage.history("total_loss").latest() == 16.0
+        metrics.after_epoch()
+        assert len(storage.history("loss_a").values()) == 3
+
+
+def test_a_nan_in_between_is_not_lost() -> None:
+    metrics = StepMetrics(4)
+    metrics.trainer = Namespace(iter=0)
+    with EventStorage(0) as storage, pytest.raises(FloatingPointError, match="4 steps up to iteration 4: loss_a nan"):
+        add(metrics, storage, [1.0, 1.0, float("nan"), 1.0, 1.0])
+
+
+def test_the_average_of_the_weights() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    average = WeightAverage(model, 0.9)
+    weight: Any = model[0].weight
+    expected = None
+    for value in (1.0, 2.0, -3.0):
+        with torch.no_grad():
+            weight.fill_(value)
+            model[1].running_mean.fill_(value)  # type: ignore[union-attr, operator]
+        average.after_step()
+        expected = value if expected is None else 0.9 * expected + 0.1 * value
+        assert float(average.model[0].weight.detach()) == pytest.approx(expected)  # type: ignore[index]
+        assert float(average.model[1].running_mean) == pytest.approx(expected)  # type: ignore[index]
+    again = WeightAverage(nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1)), 0.9)
+    again.load_state_dict(average.state_dict())
+    again.trained = model
+    for one in (again, average):
+        one.after_step()
+    assert torch.equal(again.model[0].weight, average.model[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("data_root")
+def test_the_average_is_scored_saved_resumed_and_loaded(tmp_path: Path) -> None:
+    overrides = ["SOLVER.EMA_DECAY", "0.5", "OUTPUT_DIR", str(tmp_path), "TEST.SAVE_FEATURES", "True"]
+    trainer = Trainer(small_cfg("SYSU/one_stream.yml", *overrides))
+    trainer.train()
+    saved = load_checkpoint(tmp_path / "model_final.pth")
+    assert saved["average"]["steps"] == trainer.iters_per_epoch
+    key = next(iter(saved["model"]))
+    assert not torch.equal(saved["average"]["model"][key], saved["model"][key])
+    loaded = load_model(small_cfg("SYSU/one_stream.yml", *overrides))
+    assert torch.equal(loaded.state_dict()[key], saved["average"]["model"][key])
+    trained = json.loads((tmp_path / "evaluation.json").read_text())
+    Trainer.test(small_cfg("SYSU/one_stream.yml", *overrides), loaded)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == trained
+    more = Trainer(small_cfg("SYSU/one_stream.yml", *overrides, "SOLVER.MAX_EPOCH", "2"))
+    more.resume_or_load(resume=True)
+    assert more.average is not None
+    assert int(more.average.average.n_averaged) == trainer.iters_per_epoch
+    assert torch.equal(more.average.model.state_dict()[key], saved["average"]["model"][key])
+
+
+@pytest.mark.parametrize("config", ["SYSU/wrim.yml", "SYSU/idkl.yml", "SYSU/mscm.yml"])
+def test_maps_computed_again_give_the_same_step(config: str) -> None:
+    """Gradients and running statistics, with fewer maps kept for the backward pass."""
+    found, kept = [], []
+    for stages in ("False", "True"):
+        case = (config, ["MODEL.CHECKPOINT_STAGES", stages])
+        model = network(case, frozen=False)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, s=sizes: (s.append(x.nbytes), x)[1], lambda x: x):  # type: ignore[misc]
+            losses = model(whole_batch(case))
+        sum(losses.values()).backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
+        found.append({**gradients, **dict(model.named_buffers())})
+        kept.append(sum(sizes))
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value)
+    assert kept[1] < kept[0] / 2
+
+
+def test_compiled_stages_give_the_same_step() -> None:
+    """Stages as torch traces them; the compiler itself is the user's."""
+    case: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
+    plain, compiled = network(case, frozen=False), network(case, frozen=False)
+    for stage in stages_of(compiled):
+        stage.compile(backend="aot_eager")
+    names = list(compiled.state_dict())
+    first, second = (state_after_a_step(model, [whole_batch(case)]) for model in (plain, compiled))
+    assert list(compiled.state_dict()) == names
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, rtol=1e-6, atol=1e-9)

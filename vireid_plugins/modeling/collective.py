@@ -1,0 +1,90 @@
+"""What processes do together inside a forward pass, with gradients.
+
+Shapes: `W` processes, `R` rows of one process.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Branch, Bundle
+
+
+class _AllRows(torch.autograd.Function):
+    """(R, ...) of each process -> (W, R, ...) on all; its gradient is the sum over the processes.
+
+    fast-reid's `GatherLayer` keeps a process's own gradient only, which is the whole batch's divided by W.
+    """
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows)
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous()
+        dist.all_reduce(summed)
+        return summed[dist.get_rank()]
+
+
+class _Total(torch.autograd.Function):
+    """The sum over the processes, on all; so is its gradient."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        summed = x.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].clone()
+        dist.all_reduce(summed)
+        return summed
+
+
+def total(x: Tensor) -> Tensor:
+    """Return the sum of `x`, of one shape in every process, over the processes, with gradient."""
+    summed: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gathered(bundle: Bundle) -> Bundle:
+    """Return the bundle of all processes, rows in block order, with gradient; of one process, the bundle itself.
+
+    Where each process computes the same loss on it and gradients are averaged over the processes, as
+    `DistributedDataParallel` does, the gradient of a parameter is that of one process with the whole batch.
+    """
+    if world_size() == 1:
+        return bundle
+    block = bundle.stream_rows()[0]
+
+    def whole(rows: Tensor) -> Tensor:
+        """Bring (W, blocks, block, ...) into the order (blocks, W, block, ...)."""
+        everyone: Tensor = _AllRows.apply(rows.contiguous())  # type: ignore[no-untyped-call]
+        ordered = everyone.view(everyone.shape[0], -1, block, *rows.shape[1:]).transpose(0, 1)
+        return ordered.reshape(-1, *rows.shape[1:])
+
+    def on_host(column: Tensor) -> Tensor:
+        return column.view(-1, block).repeat_interleave(world_size(), 0).flatten()
+
+    return Bundle(
+        {
+            name: Branch(whole(branch.pooled), whole(branch.neck), whole(branch.logits))
+            for name, branch in bundle.branches.items()
+        },
+        whole(bundle.targets),
+        on_host(bundle.modalities),
+        on_host(bundle.views),
+        None if bundle.projection is None else whole(bundle.projection),
+        {name: whole(rows) for name, rows in bundle.extra.items()},
+    )
