@@ -57,7 +57,9 @@ def state_after_a_step(model: nn.Module, batches: list[dict[str, Any]]) -> dict[
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     gradients = {key: p.grad for key, p in inner.named_parameters() if p.requires_grad}
     assert not [key for key, gradient in gradients.items() if gradient is None]
-    return {**gradients, **{key: b for key, b in inner.named_buffers() if key.endswith(("mean", "var"))}}
+    norms = [(key, m) for key, m in inner.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    buffers = {f"{key}.{name}": b for key, m in norms for name, b in m.named_buffers()}
+    return {**gradients, **buffers}
 
 
 def steps(args: Namespace) -> None:

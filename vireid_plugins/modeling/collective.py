@@ -58,21 +58,27 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gathered(bundle: Bundle) -> Bundle:
-    """Return the bundle of all processes, rows in block order, with gradient; of one process, the bundle itself.
+def gathered(bundle: Bundle, instances: int) -> Bundle:
+    """Return the bundle of all processes, with gradient; of one process, the bundle itself.
+
+    Rows are in the order in which one process would have them: the samplers deal identities out one by one.
 
     Where each process computes the same loss on it and gradients are averaged over the processes, as
     `DistributedDataParallel` does, the gradient of a parameter is that of one process with the whole batch.
+
+    Args:
+        bundle: this process's.
+        instances: K.
     """
     if world_size() == 1:
         return bundle
     block = bundle.stream_rows()[0]
 
     def whole(rows: Tensor) -> Tensor:
-        """Bring (W, blocks, block, ...) into the order (blocks, W, block, ...)."""
+        """Bring (W, blocks, P / W, K, ...) into the order (blocks, P / W, W, K, ...)."""
         everyone: Tensor = _AllRows.apply(rows.contiguous())  # type: ignore[no-untyped-call]
-        ordered = everyone.view(everyone.shape[0], -1, block, *rows.shape[1:]).transpose(0, 1)
-        return ordered.reshape(-1, *rows.shape[1:])
+        apart = everyone.view(len(everyone), -1, block // instances, instances, *rows.shape[1:])
+        return apart.movedim(0, 2).reshape(-1, *rows.shape[1:])
 
     def on_host(column: Tensor) -> Tensor:
         return column.view(-1, block).repeat_interleave(world_size(), 0).flatten()

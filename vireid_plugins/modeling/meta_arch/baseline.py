@@ -53,9 +53,10 @@ class CrossModalityBaseline(nn.Module):
         losses: list[Loss],
         pixel_mean: list[float],
         pixel_std: list[float],
-        gather: bool = False,
+        gather: int = 0,
     ) -> None:
         super().__init__()
+        # K, where the losses see the images of all processes.
         self.gather = gather
         self.backbone = backbone
         # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
@@ -82,7 +83,7 @@ class CrossModalityBaseline(nn.Module):
             "losses": build_losses(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "gather": cfg.MODEL.LOSSES.GATHER,
+            "gather": cfg.DATALOADER.NUM_INSTANCE if cfg.MODEL.LOSSES.GATHER else 0,
         }
 
     @classmethod
@@ -150,7 +151,7 @@ class CrossModalityBaseline(nn.Module):
             ConfigError: a loss applies to none.
         """
         if self.gather:
-            bundles = {name: (weight, gathered(bundle)) for name, (weight, bundle) in bundles.items()}
+            bundles = {name: (weight, gathered(bundle, self.gather)) for name, (weight, bundle) in bundles.items()}
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
             if not any(loss.applies(bundle) for _, bundle in bundles.values()):
