@@ -27,3 +27,7 @@ class FeatureError(UserError, ValueError):
 
 class LaunchError(UserError, RuntimeError):
     """A process of the run was killed; the message says which and by what."""
+
+
+class BenchmarkError(UserError, RuntimeError):
+    """A run of a benchmark failed, or the file of its results is damaged."""
