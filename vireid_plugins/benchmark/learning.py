@@ -1,7 +1,7 @@
 """Does it learn? Every method, and the ablations of two, on the same synthetic people with the same number of images.
 
-A run starts from random weights and is short: the table says whether a part helps a small network within minutes, which is
-where a defect shows, and nothing about real data.
+A run starts from random weights and is short: the table says whether a part helps a small network within minutes, which
+is where a defect shows, and nothing about real data.
 """
 
 import json
@@ -165,7 +165,15 @@ def train(run: Run, root: Path, train_net: Path) -> dict[str, Any]:
     """
     config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(train_net), "--config-file", config, *run.overrides(), "OUTPUT_DIR", folder]
+        command = [sys.executable, str(train_net), "--config-file", str(config), *run.overrides(), "OUTPUT_DIR", folder]
+            sys.executable,
+            str(train_net),
+            "--config-file",
+            config,
+            *run.overrides(),
+            "OUTPUT_DIR",
+            folder,
+        ]
         start = time.perf_counter()
         done = subprocess.run(
             [*command, "DATALOADER.CACHE", str(root / "cache")],

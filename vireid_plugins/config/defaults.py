@@ -29,6 +29,9 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.VIEWS.VISIBLE = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
     # Views of an infrared image.
     cfg.INPUT.VIEWS.INFRARED = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
+    # Where images are augmented: "host", one by one in the loader's processes, or "device", whole batches where the
+    # network is. The distribution is the same, the drawn numbers are not.
+    cfg.INPUT.AUGMENT = "host"
     # CAJ and MSCMNet copy channels and erase in the normalised image, which is not the same as before normalisation
     # (differences up to 0.39). Erasing then writes INPUT.REA.VALUE / 255.
     cfg.INPUT.AFTER_NORM = False

@@ -35,7 +35,7 @@ class TrainImages(Dataset[Item]):
 
     Args:
         datasets: the data sets.
-        views: for each modality the list of its views.
+        views: for each modality the list of its views; none where they are applied to whole batches.
         size: height and width of the images.
         interpolation: a key of `INTERPOLATIONS`.
         cache: folder of the cache of decoded images; empty is none.
@@ -44,7 +44,7 @@ class TrainImages(Dataset[Item]):
     def __init__(
         self,
         datasets: Sequence[ImageDataset],
-        views: Sequence[Sequence[View]],
+        views: Sequence[Sequence[View]] | None,
         size: Sequence[int],
         interpolation: str,
         cache: str = "",
@@ -70,7 +70,9 @@ class TrainImages(Dataset[Item]):
         path, _, camera = self.items[sample.image]
         modality = self.modalities[sample.image]
         pixels = self.pixels[sample.image]
-        image = self.views[modality][sample.view](pixels, np.random.default_rng(sample.seed))
+        image = pixels
+        if self.views is not None:
+            image = self.views[modality][sample.view](pixels, np.random.default_rng(sample.seed))
         return Item(
             images=image,
             targets=self.targets[sample.image],

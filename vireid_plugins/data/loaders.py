@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from fastreid.config import CfgNode
@@ -15,7 +16,7 @@ from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.images import TestImages, TrainImages
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
-from vireid_plugins.data.transforms import build_view
+from vireid_plugins.data.transforms import BatchAugmentation, build_view
 from vireid_plugins.errors import ConfigError
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -42,10 +43,17 @@ class TrainLoader:
         loader: a `DataLoader` over `sampler`.
         sampler: its batch sampler.
         dataset: length of an epoch and number of identities.
+        augment: applied to whole batches, where the loader's are not augmented.
     """
 
-    def __init__(self, loader: DataLoader[Item], sampler: CrossModalitySampler, dataset: Epoch) -> None:
-        self.loader, self.sampler, self.dataset = loader, sampler, dataset
+    def __init__(
+        self,
+        loader: DataLoader[Item],
+        sampler: CrossModalitySampler,
+        dataset: Epoch,
+        augment: BatchAugmentation | None = None,
+    ) -> None:
+        self.loader, self.sampler, self.dataset, self.augment = loader, sampler, dataset, augment
 
     def __iter__(self) -> Iterator[Batch]:
         """Start from the first batch of epoch 0."""
@@ -54,7 +62,13 @@ class TrainLoader:
     def starting_at(self, epoch: int) -> Iterator[Batch]:
         """Start from the first batch of `epoch`, as a resumed run does."""
         self.sampler.first_epoch = epoch
-        return iter(self.loader)
+        batches: Iterator[Any] = iter(self.loader)
+        return batches if self.augment is None else self._augmented(batches, epoch * self.sampler.steps)
+
+    def _augmented(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
+        assert self.augment is not None
+        for step, batch in enumerate(batches, start=first):
+            yield self.augment(batch, step)
 
 
 def build_train_loader(cfg: CfgNode) -> TrainLoader:
@@ -80,15 +94,19 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         [build_view(cfg, names) for names in modality]
         for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)
     ]
-    train = TrainImages(datasets, views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
+    seed, rank = max(cfg.SEED, 0), comm.get_rank()
+    augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
+    each = None if augment else views
+    train = TrainImages(datasets, each, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
         train.targets,
         train.modalities,
         identities_per_batch=images // (2 * instances),
         instances=instances,
         views=(len(views[0]), len(views[1])),
-        seed=max(cfg.SEED, 0),
-        rank=comm.get_rank(),
+        seed=seed,
+        rank=rank,
         world=comm.get_world_size(),
     )
     logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
@@ -98,9 +116,9 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=collate_training,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator().manual_seed(max(cfg.SEED, 0)),
+        generator=torch.Generator().manual_seed(seed),
     )
-    return TrainLoader(loader, sampler, Epoch(sampler.steps, images, train.num_classes))
+    return TrainLoader(loader, sampler, Epoch(sampler.steps, images, train.num_classes), augment)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item], int]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
-from torch import Tensor
 
 from vireid_plugins.modeling import Branch, Bundle
 from vireid_plugins.modeling.losses import (
@@ -16,39 +15,10 @@ from vireid_plugins.modeling.losses import (
     quadruple_centre_triplet,
 )
 from vireid_plugins.modeling.losses.centres import centres, identity_weights
-from vireid_plugins.modeling.losses.quadruple_centre import dual_centre, negative_margin, quadruple_centre
 
 # Blocks [V1, V2, I1, I2] of three identities with two instances.
 Y = torch.tensor([5, 5, 2, 2, 9, 9]).repeat(4)
 STREAM = [s for s in range(4) for _ in range(6)]
-
-
-def centre(x: Tensor, rows: list[int]) -> Tensor:
-    return torch.stack([x[r] for r in rows]).mean(0)
-
-
-def rows_of(identity: int, streams: tuple[int, ...] = (0, 1, 2, 3)) -> list[int]:
-    return [r for r in range(24) if int(Y[r]) == identity and STREAM[r] in streams]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_qct_by_naive_loops(seed: int) -> None:
-    torch.manual_seed(seed)
-    x = torch.randn(24, 5, dtype=torch.double)
-    dc = qc = nm = 0.0
-    for i in range(24):
-        y = int(Y[i])
-        other = (2, 3) if STREAM[i] < 2 else (0, 1)
-        dc += float((x[i] - centre(x, rows_of(y, other))).norm()) / 24
-        qc += float((x[i] - centre(x, rows_of(y, (STREAM[i],)))).norm()) / 24
-        hinges = [max(0.0, 3.0 - float((x[i] - centre(x, rows_of(k))).norm())) for k in (5, 2, 9) if k != y]
-        nm += sum(hinges) / len(hinges) / 24
-    assert dual_centre(x, Y, 12).item() == pytest.approx(dc)
-    assert quadruple_centre(x, Y, [6] * 4).item() == pytest.approx(qc)
-    assert negative_margin(x, Y, 3.0).item() == pytest.approx(nm)
-    for a in (0.0, 0.3, 1.0):
-        found = quadruple_centre_triplet(x, Y, [6] * 4, 12, 3.0, a)
-        assert found.item() == pytest.approx(((1 - a) * dc + a * qc + nm) / 2)
 
 
 def test_qct_is_the_released_codes() -> None:
@@ -69,22 +39,6 @@ def test_collapsed_features_give_half_the_margin(a: float) -> None:
     assert torch.isfinite(x.grad).all()
     alone = quadruple_centre_triplet(torch.ones(8, 3), torch.zeros(8), [2] * 4, 4)
     assert alone.item() == pytest.approx(0, abs=1e-5)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_hetero_centre_and_icg_by_naive_loops(seed: int) -> None:
-    torch.manual_seed(seed)
-    x = torch.randn(24, 4, dtype=torch.double)
-    of = {(k, m): centre(x, rows_of(k, (2 * m, 2 * m + 1))) for k in (5, 2, 9) for m in (0, 1)}
-    expected = sum(float((of[k, 0] - of[k, 1]).square().sum()) for k in (5, 2, 9)) / 3
-    assert hetero_centre(x[:12], x[12:], Y[:12], Y[12:]).item() == pytest.approx(expected)
-    total = 0.0
-    for i in range(24):
-        y, m = int(Y[i]), STREAM[i] // 2
-        positive = float((x[i] - of[y, 1 - m]).norm())
-        negative = min(float((x[i] - of[k, n]).norm()) for k in (5, 2, 9) if k != y for n in (0, 1))
-        total += positive + max(0.0, 0.3 + positive - negative)
-    assert centre_guided(x, Y, 12).item() == pytest.approx(total / 24)
 
 
 def test_by_hand() -> None:

@@ -1,50 +1,11 @@
 import pytest
 import torch
-from torch import Tensor
 
 from vireid_plugins.modeling import Bundle
 from vireid_plugins.modeling.losses import CPM, Orthogonality, cross_modality_expansion, orthogonality
 
 # Three identities, two visible and two infrared images of each.
 Y = torch.tensor([4, 4, 1, 1, 8, 8]).repeat(2)
-
-
-def hinge(x: Tensor) -> Tensor:
-    return x.clamp_min(0)
-
-
-def naive(original: Tensor, branch: Tensor, margin: float) -> Tensor:
-    """The formula, identity by identity; differentiable, so that the stop-gradient is compared too."""
-    ids = (4, 1, 8)
-
-    def centre(x: Tensor, identity: int, modality: int) -> Tensor:
-        rows = [r for r in range(6 * modality, 6 * modality + 6) if int(Y[r]) == identity]
-        return x[rows].mean(0)
-
-    def nearest(x: Tensor, identity: int, modality: int) -> Tensor:
-        own = centre(x, identity, modality)
-        return torch.stack([(own - centre(x, k, modality)).norm() for k in ids if k != identity]).min()
-
-    total = torch.zeros((), dtype=original.dtype)
-    for k in ids:
-        for m in (0, 1):
-            o_own, o_other = centre(original, k, m), centre(original, k, 1 - m)
-            b = centre(branch, k, m)
-            across, within = (o_other - b).norm(), (o_own - b).norm().detach()
-            total = total + hinge(across - within + margin)
-            total = total + hinge(across - nearest(branch, k, m) + margin) / 2
-            total = total + hinge(across - nearest(original, k, m) + margin) / 2
-    return total / len(ids) / 2
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_naive_loops_and_their_gradients(seed: int) -> None:
-    torch.manual_seed(seed)
-    x = [torch.randn(12, 4, dtype=torch.double, requires_grad=True) for _ in range(2)]
-    found, expected = cross_modality_expansion(*x, Y, 6, 0.2), naive(*x, 0.2)
-    assert found.item() == pytest.approx(expected.item())
-    for a, b in zip(torch.autograd.grad(found, x), torch.autograd.grad(expected, x), strict=True):
-        torch.testing.assert_close(a, b)
 
 
 def test_collapsed_and_single_identities() -> None:

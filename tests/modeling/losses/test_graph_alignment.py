@@ -23,61 +23,6 @@ from vireid_plugins.modeling.losses.purifier import purified_entropy, purified_r
 RELEASED = np.load(ROOT / "tests" / "fixtures" / "idkl_losses_seed11.npz")
 
 
-def softmax(row: list[float]) -> list[float]:
-    top = max(row)
-    total = sum(math.exp(x - top) for x in row)
-    return [math.exp(x - top) / total for x in row]
-
-
-def kl(a: list[list[float]], b: list[list[float]]) -> float:
-    """The mean over rows of KL(softmax a || softmax b), by its definition."""
-    total = 0.0
-    for p, q in zip(map(softmax, a), map(softmax, b), strict=True):
-        total += sum(x * math.log(x / y) for x, y in zip(p, q, strict=True))
-    return total / len(a)
-
-
-def distances(a: Tensor, b: Tensor) -> list[list[float]]:
-    return [[float((x - y).norm()) for y in b] for x in a]
-
-
-def without_diagonal(rows: list[list[float]]) -> list[list[float]]:
-    return [[x for j, x in enumerate(row) if j != i] for i, row in enumerate(rows)]
-
-
-def skl(a: list[list[float]], b: list[list[float]]) -> float:
-    return kl(a, b) + kl(b, a)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_papers_form_by_naive_loops(seed: int) -> None:
-    torch.manual_seed(seed)
-    a, b = torch.randn(2, 6, 5, dtype=torch.double)
-    aa, ab, bb = distances(a, a), distances(a, b), distances(b, b)
-    expected = kl(aa, bb) + kl(aa, ab) + kl(ab, bb)
-    assert cross_alignment(a, b).item() == pytest.approx(expected, rel=1e-9)
-    assert cross_alignment(a, b, "printed", "sum").item() == pytest.approx(6 * expected, rel=1e-9)
-    assert cross_alignment(a, b, "reversed").item() == pytest.approx(kl(bb, aa) + kl(ab, aa) + kl(bb, ab), rel=1e-9)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_released_forms_by_naive_loops(seed: int) -> None:
-    torch.manual_seed(seed)
-    v, i = torch.randn(2, 6, 5, dtype=torch.double)
-    s_v, s_i = (without_diagonal(distances(x, x)) for x in (v, i))
-    x = torch.cat([v[:3], i[:3]])
-    s_x = without_diagonal(distances(x, x))
-    assert self_alignment(v, i).item() == pytest.approx(skl(s_v, s_i), rel=1e-9)
-    expected = skl(s_v, s_i) + skl(s_v, s_x) + skl(s_x, s_i)
-    assert mixture_alignment(v, i).item() == pytest.approx(expected, rel=1e-9)
-    rows = [[logit for identity in range(3) for logit in v[2 * identity + k].tolist()] for k in range(2)]
-    assert instance_rows(v, 2).tolist() == rows
-    other = [[logit for identity in range(3) for logit in i[2 * identity + k].tolist()] for k in range(2)]
-    expected = kl(v.tolist(), i.tolist())
-    assert class_alignment(v, i).item() == pytest.approx(expected, rel=1e-9)
-    assert class_alignment(v, i, instances=2).item() == pytest.approx(expected + kl(rows, other), rel=1e-9)
-
-
 def test_by_hand() -> None:
     assert off_diagonal(torch.arange(9.0).view(3, 3)).tolist() == [[1, 2], [3, 5], [6, 7]]
     # Two points: no off-diagonal choice, so their graphs agree whatever the distance.

@@ -15,34 +15,6 @@ Y = torch.tensor([3, 3, 7, 3, 3, 7])
 MODALITIES = torch.tensor([0, 0, 0, 1, 1, 1])
 
 
-def naive_entropy(row: list[float]) -> float:
-    total = sum(math.exp(x) for x in row)
-    return -sum(math.exp(x) / total * math.log(math.exp(x) / total) for x in row)
-
-
-def softplus(x: float) -> float:
-    return math.log(1 + math.exp(x))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_naive_loops(seed: int) -> None:
-    torch.manual_seed(seed)
-    a, b = torch.randn(2, 6, 4, dtype=torch.double)
-    differences = [naive_entropy(x) - naive_entropy(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    assert purified_entropy(a, b).item() == pytest.approx(sum(map(softplus, differences)) / 6)
-    expected = sum(math.exp(max(0, x)) for x in differences) / 6 - 1
-    assert purified_entropy(a, b, "released").item() == pytest.approx(expected)
-
-    def distance(x: Tensor, identity: int) -> float:
-        visible, infrared = x[:3][Y[:3] == identity].mean(0), x[3:][Y[3:] == identity].mean(0)
-        return float((visible - infrared + 1e-6).norm())
-
-    differences = [distance(a, identity) - distance(b, identity) for identity in (3, 7)]
-    assert purified_relation(a, b, Y, 3).item() == pytest.approx(sum(map(softplus, differences)) / 2)
-    expected = sum(max(0, x) for x in differences) / 2
-    assert purified_relation(a, b, Y, 3, "released").item() == pytest.approx(expected)
-
-
 def test_limits() -> None:
     even, sure = torch.zeros(2, 4), torch.tensor([[100.0, 0, 0, 0]] * 2)
     assert entropy(even).tolist() == pytest.approx([math.log(4)] * 2)

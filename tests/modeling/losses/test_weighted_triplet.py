@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
+from vireid_plugins.benchmark.naive_losses import weighted_differences
 from vireid_plugins.modeling import Branch, Bundle
 from vireid_plugins.modeling.losses import (
     SquaredDifferenceTriplet,
@@ -15,27 +15,13 @@ from vireid_plugins.modeling.losses import (
 Y = torch.arange(4).repeat(2)
 
 
-def difference(x: Tensor, y: list[int], i: int, released: bool) -> float:
-    """Delta of anchor i, by its definition."""
-    d = [float((x[i] - x[j]).norm()) for j in range(len(y))]
-    same = [j for j in range(len(y)) if y[j] == y[i]]
-    other = [j for j in range(len(y)) if y[j] != y[i]]
-
-    def mean(rows: list[int], sign: float) -> float:
-        top = max([sign * d[j] for j in rows] + ([0.0] if released else []))
-        weights = [math.exp(sign * d[j] - top) for j in rows]
-        return sum(w * d[j] for w, j in zip(weights, rows, strict=True)) / (sum(weights) + 1e-6 * released)
-
-    return mean(same, 1.0) - mean(other, -1.0)
-
-
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("norm", [1.0, 40.0])
 def test_naive_loops_at_small_and_large_norm(released: bool, norm: float) -> None:
     for seed in range(4):
         torch.manual_seed(seed)
         x = norm * torch.randn(8, 5, dtype=torch.double)
-        deltas = [difference(x, Y.tolist(), i, released) for i in range(8)]
+        deltas = [delta.item() for delta in weighted_differences(x, Y, released)]
         softplus = [max(d, 0) + math.log1p(math.exp(-abs(d))) for d in deltas]
         assert weighted_triplet(x, Y, released).item() == pytest.approx(sum(softplus) / 8, rel=1e-9)
         squares = [math.copysign(min(0.5 * d * d, 88), d) for d in deltas]

@@ -11,10 +11,12 @@ from vireid_plugins.data.transforms.channels import (
 )
 from vireid_plugins.data.transforms.erasing import Erasing
 from vireid_plugins.data.transforms.geometric import Flip, PadCrop
+from vireid_plugins.data.transforms.on_device import BatchAugmentation
 
 __all__ = [
     "TRANSFORM_REGISTRY",
     "AdaptiveGray",
+    "BatchAugmentation",
     "Brightness",
     "ChannelExchange",
     "ChannelScale",

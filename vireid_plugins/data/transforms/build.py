@@ -4,8 +4,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
+from torch import Tensor
 
 from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.errors import ConfigError
@@ -21,6 +23,9 @@ chance comes from the generator, so a sample looks the same whatever worker make
 
 A class with `after_norm = True` also takes and returns a float32 image: with `INPUT.AFTER_NORM` it is given the
 normalised image, and so is everything after it.
+
+For `INPUT.AUGMENT device` it also has `batch(images, rng)`: (B, 3, H, W) of one view and a `torch.Generator` on their
+device, each image drawn for itself with the same probabilities, and nothing read back from the device.
 """
 
 
@@ -29,6 +34,10 @@ class Transform(Protocol):
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the transformed image."""
+        ...
+
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the transformed images."""
         ...
 
 
@@ -61,12 +70,41 @@ class View:
         normalised = (image.astype(np.float32) - self.mean) / self.std
         return _applied(self.steps[early:], normalised, rng) * self.std + self.mean
 
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return augmented images (B, 3, H, W) of the same distribution; the generator is on their device."""
+        early = len(self.steps) - self.late
+        images = _applied_to_batch(self.steps[:early], images, rng)
+        if not self.late:
+            return images
+        mean, std = (torch.as_tensor(x, device=images.device).view(-1, 1, 1) for x in (self.mean, self.std))
+        return _applied_to_batch(self.steps[early:], (images.float() - mean) / std, rng) * std + mean
+
 
 def _applied(steps: list[tuple[Transform, float]], image: Pixels, rng: np.random.Generator) -> Pixels:
     for transform, probability in steps:
         if probability >= 1 or rng.random() < probability:
             image = transform(image, rng)
     return image
+
+
+def _applied_to_batch(steps: list[tuple[Transform, float]], images: Tensor, rng: torch.Generator) -> Tensor:
+    for transform, probability in steps:
+        changed = transform.batch(images, rng)
+        if probability < 1:
+            changed = torch.where(per_image(uniform(images, rng) < probability), changed, images)
+        images = changed
+    return images
+
+
+def uniform(images: Tensor, rng: torch.Generator, low: float = 0.0, high: float = 1.0, draws: int = 0) -> Tensor:
+    """Return (B,) numbers from U(low, high), or (B, draws), where `images` are."""
+    shape = (len(images), draws) if draws else (len(images),)
+    return low + (high - low) * torch.rand(shape, generator=rng, device=images.device)
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Return (B,) as (B, 1, 1, 1)."""
+    return values.view(-1, 1, 1, 1)
 
 
 def build_view(cfg: CfgNode, names: list[str]) -> View:

@@ -3,9 +3,11 @@
 from typing import ClassVar
 
 import numpy as np
+import torch
 from fastreid.config import CfgNode
+from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
 
 # ITU-R BT.601, as PIL's "L" mode.
 LUMA = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)
@@ -29,6 +31,10 @@ class ChannelExchange(Unconfigured):
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return an image of three equal channels."""
         return _repeat(image[..., rng.integers(3)])
+
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return images of three equal channels."""
+        return _channel(images, (3 * uniform(images, rng)).long())
 
 
 @TRANSFORM_REGISTRY.register()
@@ -58,6 +64,12 @@ class AdaptiveGray:
             return gray(image)
         return image
 
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the images of the drawn cases."""
+        case = (4 * uniform(images, rng)).long()
+        luma = torch.where(per_image(uniform(images, rng) < self.luma_prob), gray_batch(images), images)
+        return torch.where(per_image(case < 3), _channel(images, case.clamp_max(2)), luma)
+
 
 @TRANSFORM_REGISTRY.register()
 class SecondChannelOrGray(Unconfigured):
@@ -71,6 +83,11 @@ class SecondChannelOrGray(Unconfigured):
             return _repeat(image[..., 1])
         return gray(image) if rng.random() < 0.5 else image
 
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the images of the drawn cases."""
+        second, luma = (per_image(uniform(images, rng) < 0.5) for _ in range(2))
+        return torch.where(second, images[:, 1:2], torch.where(luma, gray_batch(images), images))
+
 
 @TRANSFORM_REGISTRY.register()
 class ChannelScale(Unconfigured):
@@ -82,6 +99,10 @@ class ChannelScale(Unconfigured):
         """Return the scaled image."""
         return _as(image, image * rng.uniform(0.02, 1, 3).astype(np.float32))
 
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the scaled images."""
+        return _as_batch(images, images * uniform(images, rng, 0.02, 1, draws=3)[..., None, None])
+
 
 @TRANSFORM_REGISTRY.register()
 class Gray(Unconfigured):
@@ -90,6 +111,10 @@ class Gray(Unconfigured):
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return an image of three equal channels."""
         return gray(image)
+
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return images of three equal channels."""
+        return gray_batch(images)
 
 
 @TRANSFORM_REGISTRY.register()
@@ -112,6 +137,10 @@ class Brightness:
         """Return the brighter or darker image."""
         return _as(image, image * np.float32(rng.uniform(1 - self.jitter, 1 + self.jitter)))
 
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the brighter or darker images."""
+        return _as_batch(images, images * per_image(uniform(images, rng, 1 - self.jitter, 1 + self.jitter)))
+
 
 def gray(image: Pixels) -> Pixels:
     """Return the luma in all three channels."""
@@ -127,3 +156,20 @@ def _as(image: Pixels, values: Pixels) -> Pixels:
 
 def _repeat(channel: Pixels) -> Pixels:
     return np.repeat(channel[..., None], 3, axis=-1)
+
+
+def gray_batch(images: Tensor) -> Tensor:
+    """Return the luma of (B, 3, H, W) in all three channels."""
+    luma = torch.as_tensor(LUMA, device=images.device).view(-1, 1, 1)
+    return _as_batch(images, (images * luma).sum(1, keepdim=True)).expand_as(images)
+
+
+def _as_batch(images: Tensor, values: Tensor) -> Tensor:
+    """Return values in the type of `images`."""
+    return values.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else values.to(images.dtype)
+
+
+def _channel(images: Tensor, number: Tensor) -> Tensor:
+    """Return the channel `number` (B,) of each image in all three."""
+    one = images.gather(1, per_image(number).expand(-1, 1, *images.shape[2:]))
+    return one.expand_as(images)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+import torch
 from fastreid.config import CfgNode
+from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
 
 
 @TRANSFORM_REGISTRY.register()
@@ -15,8 +17,7 @@ class Erasing:
 
     Args:
         value: colour of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded. In a normalised image it is
-        this
-            value / 255, as CAJ and MSCMNet write it.
+            this value / 255, as CAJ and MSCMNet write it.
         area: smallest and largest share of the image (`INPUT.REA.AREA`).
         aspect: smallest and largest height / width (`INPUT.REA.ASPECT`), drawn evenly in the logarithm.
     """
@@ -52,3 +53,22 @@ class Erasing:
                 erased[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
                 return erased
         return image
+
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the images with one rectangle filled; unchanged where no drawn rectangle fits."""
+        height, width = images.shape[2:]
+        low, high = self.log_aspect
+        area = uniform(images, rng, self.area[0], self.area[1], self.attempts) * height * width
+        aspect = uniform(images, rng, float(low), float(high), self.attempts).exp()
+        h, w = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        fits = (h < height) & (w < width)
+        first = fits.int().argmax(1, keepdim=True)
+        h, w = (per_image(side.gather(1, first)) for side in (h, w))
+        top = (per_image(uniform(images, rng)) * (height - h + 1)).floor()
+        left = (per_image(uniform(images, rng)) * (width - w + 1)).floor()
+        row = torch.arange(height, device=images.device)[:, None]
+        column = torch.arange(width, device=images.device)
+        inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)
+        bytes_ = images.dtype == torch.uint8
+        value = torch.as_tensor(np.rint(self.value) if bytes_ else self.value / 255, device=images.device)
+        return torch.where(inside & per_image(fits.any(1)), value.to(images.dtype).view(-1, 1, 1), images)

@@ -1,0 +1,77 @@
+"""Every loss equals loops over images, in value and gradient, at double precision."""
+
+from typing import Any
+
+import pytest
+import torch
+from helpers import small_cfg
+
+from vireid_plugins.benchmark.losses import CONFIGS, SUBJECTS, random_bundle
+from vireid_plugins.benchmark.naive_losses import NAIVE
+from vireid_plugins.config.check import registered
+from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling.losses import LOSS_REGISTRY
+
+FORMS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in CONFIGS),
+    ("LabelSmoothCE", {"epsilon": 0.0}),
+    ("CMKIC", {"k_hard": 1}),
+    ("WeightedTriplet", {"released_eps": True}),
+    ("SquaredDifferenceTriplet", {"gamma": 0.5, "released_eps": True}),
+    ("QCT", {"quad_weight": 0.4, "margin": 9.0}),
+    ("TGSA", {"form": "mixture", "kl": "symmetric"}),
+    ("TGSA", {"kl": "reversed", "reduction": "sum"}),
+    ("CSA", {"instances": 2, "kl": "symmetric"}),
+    ("MDR", {"form": "mixture", "kl": "symmetric", "instances": 2}),
+    ("MDR", {"graph": False}),
+    ("Purifier", {"form": "released"}),
+    ("ModalityHeads", {"confuser_labels": "pseudo"}),
+]
+
+
+def double(bundle: Bundle) -> tuple[Bundle, list[torch.Tensor]]:
+    """The bundle in double precision, with leaves of its own."""
+    leaves: list[torch.Tensor] = []
+
+    def leaf(x: torch.Tensor) -> torch.Tensor:
+        leaves.append(x.detach().double().requires_grad_())
+        return leaves[-1]
+
+    branches = {name: Branch(leaf(b.pooled), leaf(b.neck), leaf(b.logits)) for name, b in bundle.branches.items()}
+    extra = {name: leaf(x) for name, x in bundle.extra.items()}
+    assert bundle.projection is not None
+    return Bundle(branches, bundle.targets, bundle.modalities, bundle.views, leaf(bundle.projection), extra), leaves
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("name", "keys"), FORMS)
+def test_value_and_gradient(name: str, keys: dict[str, Any], seed: int) -> None:
+    loss = LOSS_REGISTRY.get(name)(**keys, scale=1.0)
+    bundle, leaves = double(random_bundle(3, 2, (2, 2), width=6, classes=5, seed=seed)[0])
+    found, expected = sum(loss(bundle).values()), NAIVE[name](loss, bundle)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+    gradients = [torch.autograd.grad(value, leaves, allow_unused=True) for value in (found, expected)]
+    used = 0
+    for ours, naive in zip(*gradients, strict=True):
+        assert (ours is None) == (naive is None)
+        if ours is not None and naive is not None:
+            used += 1
+            torch.testing.assert_close(ours, naive, rtol=1e-7, atol=1e-10)
+    assert used
+
+
+def test_every_loss_of_this_package_is_compared() -> None:
+    own = [
+        n
+        for n in registered(LOSS_REGISTRY)
+        if LOSS_REGISTRY.get(n).__module__ != "vireid_plugins.modeling.losses.fastreid_losses"
+    ]
+    assert sorted(own) == sorted(NAIVE) == sorted(CONFIGS)
+    assert len(SUBJECTS) == 2 * len(NAIVE)
+
+
+def test_the_batches_are_the_papers() -> None:
+    tasks = {subject.task.split(",")[0]: subject.task for subject in SUBJECTS}
+    assert tasks["CMKIC"] == "CMKIC, 16 identities, 128 rows"
+    assert tasks["QCT"] == "QCT, 6 identities, 96 rows"
+    assert small_cfg("SYSU/idkl.yml").MODEL.LOSSES.TGSA.SCALE == 0.6

@@ -1,0 +1,349 @@
+"""Every loss as loops over images: what the vectorised forms are compared with, in time, value and gradient.
+
+Each function follows the formula in the file of its loss, one distance at a time. Shapes: `B` rows, `D` embedding, `N`
+classes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_plugins.modeling.bundle import Bundle
+from vireid_plugins.modeling.losses.embedding_expansion import expanded_parts
+from vireid_plugins.modeling.losses.purifier import pseudo_labels
+
+Rows = Sequence[int]
+
+
+def distance(x: Tensor, y: Tensor) -> Tensor:
+    """Return the Euclidean distance of two rows (D,), with gradient 0 where they coincide."""
+    return (x - y).square().sum().clamp_min(1e-24).sqrt()
+
+
+def mean(values: Iterable[Tensor]) -> Tensor:
+    """Return the mean of numbers, one after the other."""
+    found = list(values)
+    total = found[0]
+    for value in found[1:]:
+        total = total + value
+    return total / len(found)
+
+
+def centre(x: Tensor, rows: Rows) -> Tensor:
+    """Return the mean (D,) of some rows."""
+    return mean(x[row] for row in rows)
+
+
+def rows_of(targets: Tensor, identity: int, among: Iterable[int] | None = None) -> list[int]:
+    """Return the rows of an identity, among some rows or all."""
+    return [row for row in (range(len(targets)) if among is None else among) if int(targets[row]) == identity]
+
+
+def identities(targets: Tensor) -> list[int]:
+    """Return the different identities."""
+    return sorted({int(target) for target in targets})
+
+
+def smoothed_cross_entropy(logits: Tensor, targets: Tensor, epsilon: float) -> Tensor:
+    """Return the mean over rows of - sum_n q_n log p_n, q_n = epsilon / N, and 1 - epsilon more at the target."""
+    terms = []
+    for row, target in zip(logits, targets, strict=True):
+        log_p = row - row.exp().sum().log()
+        terms.append(-(1 - epsilon) * log_p[int(target)] - epsilon * mean(iter(log_p)))
+    return mean(terms)
+
+
+def hard_triplet(x: Tensor, targets: Tensor, margin: float) -> Tensor:
+    """Return the batch-hard triplet loss; 0 where no anchor has a negative."""
+    terms = []
+    for i in range(len(x)):
+        same = rows_of(targets, int(targets[i]))
+        positives = [distance(x[i], x[j]) if j != i else x.new_zeros(()) for j in same]
+        negatives = [distance(x[i], x[j]) for j in range(len(x)) if j not in same]
+        if negatives:
+            terms.append(F.relu(torch.stack(positives).max() - torch.stack(negatives).min() + margin))
+    return mean(terms) if terms else 0 * x.sum()
+
+
+def weighted_differences(x: Tensor, targets: Tensor, released_eps: bool) -> list[Tensor]:
+    """Return Delta of every anchor."""
+
+    def weighted(scores: list[Tensor], sign: float) -> Tensor:
+        masked = [x.new_zeros(())] if released_eps else []
+        top = torch.stack([sign * d for d in scores] + masked).max()
+        weights = [(sign * d - top).exp() for d in scores]
+        above = mean(w * d for w, d in zip(weights, scores, strict=True))
+        return above / (mean(weights) + (1e-6 / len(weights) if released_eps else 0.0))
+
+    found = []
+    for i in range(len(x)):
+        same = rows_of(targets, int(targets[i]))
+        positives = [distance(x[i], x[j]) if j != i else x.new_zeros(()) for j in same]
+        negatives = [distance(x[i], x[j]) for j in range(len(x)) if j not in same]
+        found.append(weighted(positives, 1.0) - weighted(negatives, -1.0))
+    return found
+
+
+def key_instance_contrast(anchors: Tensor, others: Tensor, y_a: Tensor, y_o: Tensor, tau: float, k: int) -> Tensor:
+    """Return one direction of CMKIC."""
+    terms = []
+    for anchor, target in zip(anchors, y_a, strict=True):
+        scores = [(anchor / anchor.norm()) @ (other / other.norm()) / tau for other in others]
+        positives = sorted((scores[j] for j in rows_of(y_o, int(target))), key=Tensor.item)
+        negatives = [score for score, y in zip(scores, y_o, strict=True) if int(y) != int(target)]
+        if not positives:
+            continue
+        used = positives[: min(k or max(1, len(positives) // 2), len(positives))]
+        crowd = len(negatives) * mean(score.exp() for score in negatives) if negatives else anchor.new_zeros(())
+        terms.append(mean(-(p.exp() / (p.exp() + crowd)).log() for p in used))
+    return mean(terms)
+
+
+def cmkic(z_v: Tensor, z_i: Tensor, y_v: Tensor, y_i: Tensor, tau: float = 0.1, k_hard: int = 0) -> Tensor:
+    """Return L_VI + L_IV."""
+    return key_instance_contrast(z_v, z_i, y_v, y_i, tau, k_hard) + key_instance_contrast(
+        z_i, z_v, y_i, y_v, tau, k_hard
+    )
+
+
+def hetero_centre(x: Tensor, targets: Tensor, visible: int) -> Tensor:
+    """Return the mean over identities of the squared distance of their two centres."""
+    halves = range(visible), range(visible, len(x))
+    terms = []
+    for identity in identities(targets):
+        v, i = (centre(x, rows_of(targets, identity, half)) for half in halves)
+        terms.append((v - i).square().sum())
+    return mean(terms)
+
+
+def quadruple_centre_triplet(
+    x: Tensor, targets: Tensor, rows: Sequence[int], visible: int, margin: float, a: float
+) -> Tensor:
+    """Return L_QCT."""
+    starts = [sum(rows[:n]) for n in range(len(rows) + 1)]
+    streams = [range(start, end) for start, end in pairwise(starts)]
+    dual, quadruple, margins = [], [], []
+    for i in range(len(x)):
+        y = int(targets[i])
+        other = range(visible, len(x)) if i < visible else range(visible)
+        own = next(stream for stream in streams if i in stream)
+        dual.append(distance(x[i], centre(x, rows_of(targets, y, other))))
+        quadruple.append(distance(x[i], centre(x, rows_of(targets, y, own))))
+        hinges = [
+            F.relu(margin - distance(x[i], centre(x, rows_of(targets, k)))) for k in identities(targets) if k != y
+        ]
+        margins.append(mean(hinges))
+    return ((1 - a) * mean(dual) + a * mean(quadruple) + mean(margins)) / 2
+
+
+def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float) -> Tensor:
+    """Return L_ICG."""
+    halves = range(visible), range(visible, len(x))
+    of = {(k, m): centre(x, rows_of(targets, k, halves[m])) for k in identities(targets) for m in (0, 1)}
+    terms = []
+    for i in range(len(x)):
+        y, m = int(targets[i]), int(i >= visible)
+        positive = distance(x[i], of[y, 1 - m])
+        negative = torch.stack([distance(x[i], c) for (k, _), c in of.items() if k != y]).min()
+        terms.append(positive + F.relu(rho1 + positive - negative))
+    return mean(terms)
+
+
+def expansion(original: Tensor, branch: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:
+    """Return CPM of one branch."""
+    halves = range(visible), range(visible, len(original))
+    ids = identities(targets)
+
+    def nearest(x: Tensor, identity: int, m: int) -> Tensor:
+        own = centre(x, rows_of(targets, identity, halves[m]))
+        others = [centre(x, rows_of(targets, k, halves[m])) for k in ids if k != identity]
+        return torch.stack([distance(own, other) for other in others]).min()
+
+    terms = []
+    for k in ids:
+        for m in (0, 1):
+            rows, across = rows_of(targets, k, halves[m]), rows_of(targets, k, halves[1 - m])
+            b = centre(branch, rows)
+            far, near = distance(centre(original, across), b), distance(centre(original, rows), b).detach()
+            limits = [near, nearest(branch, k, m), nearest(original, k, m)]
+            hinges = [F.relu(far - limit + margin) for limit in limits]
+            terms.append(hinges[0] + (hinges[1] + hinges[2]) / 2)
+    return mean(terms)
+
+
+def orthogonality(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sum of inner products by 3B."""
+    return mean(a @ b for a, b in zip(first, second, strict=True)) / 3
+
+
+Matrix = list[list[Tensor]]
+
+
+def distances(a: Tensor, b: Tensor, diagonal: bool = True) -> Matrix:
+    """Return the distances between the rows of two sets, with those of equal number or without."""
+    return [[distance(x, y) for j, y in enumerate(b) if diagonal or i != j] for i, x in enumerate(a)]
+
+
+def kl(a: Matrix, b: Matrix, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
+    """Return KL of the row softmaxes, element by element."""
+    if direction == "symmetric":
+        return kl(a, b, "printed", reduction) + kl(a, b, "reversed", reduction)
+    if direction == "reversed":
+        return kl(b, a, "printed", reduction)
+    terms = []
+    for p, q in zip(a, b, strict=True):
+        log_p, log_q = ([score - torch.stack(row).logsumexp(0) for score in row] for row in (p, q))
+        terms.append(len(p) * mean(x.exp() * (x - y) for x, y in zip(log_p, log_q, strict=True)))
+    return mean(terms) * (len(terms) if reduction == "sum" else 1)
+
+
+def cross_alignment(a: Tensor, b: Tensor, *divergence: str) -> Tensor:
+    """Return L_tgsa(a; b) of the paper."""
+    aa, ab, bb = distances(a, a), distances(a, b), distances(b, b)
+    return kl(aa, bb, *divergence) + kl(aa, ab, *divergence) + kl(ab, bb, *divergence)
+
+
+def self_alignment(a: Tensor, b: Tensor, *divergence: str) -> Tensor:
+    """Return the released form in one modality."""
+    return kl(distances(a, a, diagonal=False), distances(b, b, diagonal=False), *divergence)
+
+
+def mixture_alignment(v: Tensor, i: Tensor, *divergence: str) -> Tensor:
+    """Return the released form between the modalities."""
+    mixed = torch.cat([v[: len(v) // 2], i[: len(v) // 2]])
+    pairs = ((v, i), (v, mixed), (mixed, i))
+    return 3 * mean(self_alignment(p, q, *divergence) for p, q in pairs)
+
+
+def class_alignment(a: Tensor, b: Tensor, instances: int = 0, *divergence: str) -> Tensor:
+    """Return KL of class distributions, and of the k-th images of all identities side by side."""
+    value = kl([list(row) for row in a], [list(row) for row in b], *divergence)
+    if instances:
+        first, second = ([[z for row in x[k::instances] for z in row] for k in range(instances)] for x in (a, b))
+        value = value + kl(first, second, *divergence)
+    return value
+
+
+def entropies(logits: Tensor) -> list[Tensor]:
+    """Return the entropy of every softmax row."""
+    found = []
+    for row in logits:
+        log_p = row - row.logsumexp(0)
+        found.append(-len(row) * mean(x.exp() * x for x in log_p))
+    return found
+
+
+def softened(terms: Sequence[Tensor], form: str, exponential: bool) -> Tensor:
+    """Return the mean of softplus (paper), or of relu or exp(relu) - 1 (released)."""
+    if form == "paper":
+        return mean(F.softplus(term) for term in terms)
+    return mean(F.relu(term).exp() - 1 if exponential else F.relu(term) for term in terms)
+
+
+def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible: int, form: str) -> Tensor:
+    """Return L_r."""
+
+    def between(x: Tensor, identity: int) -> Tensor:
+        halves = range(visible), range(visible, len(x))
+        v, i = (centre(x, rows_of(targets, identity, half)) for half in halves)
+        apart: Tensor = torch.linalg.vector_norm(v - i + 1e-6)
+        return apart
+
+    return softened([between(kept, k) - between(normalised, k) for k in identities(targets)], form, exponential=False)
+
+
+def _on_pooled(function: Callable[[Tensor, Bundle, Any], Tensor]) -> Callable[[Any, Bundle], Tensor]:
+    """Return the mean over the branches a loss is put on."""
+    return lambda loss, bundle: mean(function(branch.pooled, bundle, loss) for branch in bundle.chosen(loss.on))
+
+
+def _squared(x: Tensor, targets: Tensor, gamma: float, released: bool) -> Tensor:
+    deltas = weighted_differences(x, targets, released)
+    return mean(F.softplus(d.sign() * (gamma * d.square()).clamp_max(88)) for d in deltas)
+
+
+def _expanded(bundle: Bundle, margin: float) -> Tensor:
+    original, first, second = expanded_parts(bundle)
+    of = (bundle.targets, bundle.visible_rows, margin)
+    return expansion(original, first, *of) + expansion(original, second, *of)
+
+
+def _tgsa(loss: Any, bundle: Bundle) -> Tensor:
+    align = cross_alignment if loss.form == "cross" else self_alignment
+    specific = bundle.by_modality(bundle.extra["specific_pooled"])
+    shared = bundle.by_modality(bundle.branches["sh"].pooled)
+    return 2 * mean(align(a, b, *loss.divergence) for a, b in zip(specific, shared, strict=True))
+
+
+def _csa(loss: Any, bundle: Bundle) -> Tensor:
+    shared = bundle.by_modality(bundle.branches["sh"].logits)
+    specific = bundle.by_modality(bundle.extra["specific_logits"])
+    pairs = zip(shared, specific, strict=True)
+    return 2 * mean(class_alignment(a, b, loss.instances, *loss.divergence) for a, b in pairs)
+
+
+def _mdr(loss: Any, bundle: Bundle) -> Tensor:
+    shared = bundle.branches["sh"]
+    value = class_alignment(*bundle.by_modality(shared.logits), loss.instances, *loss.divergence)
+    if loss.graph:
+        align = cross_alignment if loss.form == "cross" else mixture_alignment
+        value = value + align(*bundle.by_modality(shared.pooled), *loss.divergence)
+    return value
+
+
+def _purifier(loss: Any, bundle: Bundle) -> Tensor:
+    extra = bundle.extra
+    pairs = zip(entropies(extra["discriminative_logits"]), entropies(extra["raw_logits"]), strict=True)
+    entropy = softened([a - b for a, b in pairs], loss.form, exponential=True)
+    pooled = extra["kept_pooled"], extra["normalised_pooled"]
+    return entropy + purified_relation(*pooled, bundle.targets, bundle.visible_rows, loss.form)
+
+
+def _modality_heads(loss: Any, bundle: Bundle) -> Tensor:
+    true = bundle.modalities.long()
+    confused = pseudo_labels(true, bundle.visible_rows) if loss.confuser_labels == "pseudo" else true
+    total = bundle.targets.new_zeros(()).double()
+    for group, labels in (("confuser", confused), ("discriminator", true)):
+        heads = [logits for name, logits in bundle.extra.items() if name.startswith(group)]
+        if heads:
+            total = total + mean(smoothed_cross_entropy(head, labels, 0.0) for head in heads)
+    return total
+
+
+# The unscaled value of each loss of this package, as a function of the loss (for its hyper-parameters) and a bundle.
+NAIVE: dict[str, Callable[[Any, Bundle], Tensor]] = {
+    "LabelSmoothCE": lambda loss, bundle: mean(
+        smoothed_cross_entropy(branch.logits, bundle.targets, loss.epsilon) for branch in bundle.chosen(loss.on)
+    ),
+    "HardTriplet": _on_pooled(lambda x, bundle, loss: hard_triplet(x, bundle.targets, loss.margin)),
+    "WeightedTriplet": _on_pooled(
+        lambda x, bundle, loss: mean(map(F.softplus, weighted_differences(x, bundle.targets, loss.released_eps)))
+    ),
+    "SquaredDifferenceTriplet": _on_pooled(
+        lambda x, bundle, loss: _squared(x, bundle.targets, loss.gamma, loss.released_eps)
+    ),
+    "CMKIC": lambda loss, bundle: cmkic(
+        *bundle.by_modality(cast(Tensor, bundle.projection)),
+        *bundle.by_modality(bundle.targets),
+        loss.temperature,
+        loss.k_hard,
+    ),
+    "HeteroCentre": _on_pooled(lambda x, bundle, loss: hetero_centre(x, bundle.targets, bundle.visible_rows)),
+    "QCT": _on_pooled(
+        lambda x, bundle, loss: quadruple_centre_triplet(
+            x, bundle.targets, bundle.stream_rows(), bundle.visible_rows, loss.margin, loss.quad_weight
+        )
+    ),
+    "ICG": _on_pooled(lambda x, bundle, loss: centre_guided(x, bundle.targets, bundle.visible_rows, loss.rho1)),
+    "CPM": lambda loss, bundle: _expanded(bundle, loss.margin),
+    "Orthogonality": lambda loss, bundle: orthogonality(*expanded_parts(bundle)[1:]),
+    "TGSA": _tgsa,
+    "CSA": _csa,
+    "MDR": _mdr,
+    "Purifier": _purifier,
+    "ModalityHeads": _modality_heads,
+}
