@@ -166,14 +166,6 @@ def train(run: Run, root: Path, train_net: Path) -> dict[str, Any]:
     config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(train_net), "--config-file", str(config), *run.overrides(), "OUTPUT_DIR", folder]
-            sys.executable,
-            str(train_net),
-            "--config-file",
-            config,
-            *run.overrides(),
-            "OUTPUT_DIR",
-            folder,
-        ]
         start = time.perf_counter()
         done = subprocess.run(
             [*command, "DATALOADER.CACHE", str(root / "cache")],
