@@ -29,5 +29,9 @@ class LaunchError(UserError, RuntimeError):
     """A process of the run was killed; the message says which and by what."""
 
 
+class ExpectationError(UserError, AssertionError):
+    """A run ended with other scores than `TEST.EXPECTED_RESULTS` says."""
+
+
 class BenchmarkError(UserError, RuntimeError):
     """A run of a benchmark failed, or the file of its results is damaged."""

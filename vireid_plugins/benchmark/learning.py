@@ -149,13 +149,14 @@ def make_tree(name: str, root: Path) -> None:
         layout.write(root / layout.folder, TREES[name].size, 0)
 
 
-def train(run: Run, root: Path, train_net: Path) -> dict[str, Any]:
+def train(run: Run, root: Path, train_net: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Train and score in a process of its own with one thread, with which a run repeats to the digit.
 
     Args:
         run: which.
         root: data root with the tree.
         train_net: the command line that trains.
+        overrides: of the configuration besides.
 
     Returns:
         the run, its scores in percent, seconds and environment.
@@ -168,7 +169,7 @@ def train(run: Run, root: Path, train_net: Path) -> dict[str, Any]:
         command = [sys.executable, str(train_net), "--config-file", str(config), *run.overrides(), "OUTPUT_DIR", folder]
         start = time.perf_counter()
         done = subprocess.run(
-            [*command, "DATALOADER.CACHE", str(root / "cache")],
+            [*command, "DATALOADER.CACHE", str(root / "cache"), *overrides],
             env={**os.environ, "FASTREID_DATASETS": str(root), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
@@ -187,6 +188,18 @@ def train(run: Run, root: Path, train_net: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         **{key: where[key] for key in ("device", "torch", "commit")},
     }
+
+
+def expectation(rows: Sequence[dict[str, Any]], run: Run) -> list[str]:
+    """Return overrides that make a run fail outside of three standard deviations of its variant's finished seeds.
+
+    Args:
+        rows: of `read_rows`.
+        run: of a variant and tree with at least two finished seeds.
+    """
+    found = [row["mAP"] for row in rows if row["key"][:2] == (run.tree, run.variant) and row["epochs"] == run.epochs]
+    row = [run.tree, "mAP", round(mean(found), 2), round(3 * stdev(found), 2)]
+    return ["TEST.EXPECTED_RESULTS", str([row])]
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from vireid_plugins.data import build_train_loader
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 
-IMAGES, BATCH, SIZE = 512, 64, (288, 144)
+IMAGES, MANY, BATCH, SIZE = 512, 8192, 64, (288, 144)
 TREE = SysuSize(train=24, val=1, test=1, images=6)
 
 
@@ -54,22 +54,36 @@ def _fastreid(folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
-def _ours(cached: bool, folder: Path, device: str) -> Callable[[], object]:
+def _ours(cached: bool, augment: str, workers: int, folder: Path, device: str) -> Callable[[], object]:
     _tree(folder)
     cfg: CfgNode = get_cfg()
     cfg.merge_from_file(config_path("SYSU/agw.yml"))
     _augmented(cfg)
     views = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
     cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED, cfg.INPUT.AFTER_NORM = views, views, False
-    cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = BATCH, 0
+    cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = BATCH, workers
+    cfg.INPUT.AUGMENT, cfg.MODEL.DEVICE = augment, device
     cfg.DATALOADER.CACHE = str(folder / "cache") if cached else ""
     loader = build_train_loader(cfg)
-    return lambda: list(islice(loader, IMAGES // BATCH))
+    # A loader with processes is kept, as in a training.
+    batches = iter(loader) if workers else loader
+
+    def run() -> None:
+        for _ in islice(batches, (MANY if workers else IMAGES) // BATCH):
+            pass
+
+    return run
 
 
 _TASK = f"{IMAGES} training images of {SIZE[0]} x {SIZE[1]}, one process"
 SUBJECTS = [
-    Subject(_TASK, "fast-reid", _fastreid),
-    Subject(_TASK, "this package, decoding", partial(_ours, False)),
-    Subject(_TASK, "this package, DATALOADER.CACHE", partial(_ours, True)),
+    Subject(_TASK, "fast-reid", _fastreid, items=IMAGES),
+    Subject(_TASK, "this package, decoding", partial(_ours, False, "host", 0), items=IMAGES),
+    Subject(_TASK, "DATALOADER.CACHE", partial(_ours, True, "host", 0), items=IMAGES),
+    Subject(_TASK, "DATALOADER.CACHE, INPUT.AUGMENT device", partial(_ours, True, "device", 0), items=IMAGES),
+    *(
+        Subject(f"{MANY} of them, processes of a loader", f"{n}, {way}", partial(_ours, cached, "host", n), items=MANY)
+        for way, cached in (("decoding", False), ("DATALOADER.CACHE", True))
+        for n in (1, 2)
+    ),
 ]

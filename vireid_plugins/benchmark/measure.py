@@ -29,12 +29,16 @@ class Subject:
         prepare: takes a scratch folder and the device and returns the function that is timed. It must be importable by
             name, since it runs in a fresh process.
         slow: measured with one repeat and no warm-up.
+        items: images or other things that a run works off; 0 is not counted.
+        ceiling: the way of the same task that nothing can be faster than, where there is one.
     """
 
     task: str
     way: str
     prepare: Callable[[Path, str], Callable[[], object]]
     slow: bool = False
+    items: int = 0
+    ceiling: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Measured:
         first: seconds of the very first run, compilation included.
         peak: the process' largest resident memory, preparation included, bytes.
         device_peak: the largest allocation on a CUDA device, bytes; 0 on a CPU.
+        items: see `Subject`.
+        ceiling: see `Subject`.
     """
 
     task: str
@@ -58,6 +64,8 @@ class Measured:
     first: float
     peak: int
     device_peak: int
+    items: int = 0
+    ceiling: str = ""
 
     @property
     def median(self) -> float:
@@ -67,7 +75,7 @@ class Measured:
     @classmethod
     def from_json(cls, report: dict[str, Any]) -> "Measured":
         """Return what `as_json` was made of."""
-        return cls(**{field.name: report[field.name] for field in fields(cls)})
+        return cls(**{field.name: report[field.name] for field in fields(cls) if field.name in report})
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and the summary of the runs."""
@@ -91,7 +99,10 @@ def _run(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
     seconds = [_seconds(function, device) for _ in range(warm_up + (1 if subject.slow else repeats))]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     device_peak = torch.cuda.max_memory_allocated() if device != "cpu" else 0
-    return Measured(subject.task, subject.way, warm_up, seconds[warm_up:], seconds[0], peak, device_peak)
+    counted = seconds[warm_up:]
+    return Measured(
+        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, subject.items, subject.ceiling
+    )
 
 
 def _seconds(function: Callable[[], object], device: str) -> float:
@@ -125,13 +136,40 @@ def _processor() -> str:
 
 
 def table(results: Sequence[Measured]) -> str:
-    """Return one row a measurement, with the ratio to the slowest way of the same task."""
-    rows = []
+    """Return one row a measurement, with the ratio to the slowest way of the same task.
+
+    Items a second and the share of the ceiling are columns where something has them.
+    """
+    medians = {(result.task, result.way): result.median for result in results}
+    on_device = any(result.device_peak for result in results)
+    columns: dict[str, Callable[[Measured], str]] = {
+        "task": lambda r: r.task,
+        "way": lambda r: r.way,
+        "median s": lambda r: _digits(r.median),
+        "spread s": lambda r: f"{_digits(min(r.seconds))} .. {_digits(max(r.seconds))}",
+        "runs": lambda r: str(len(r.seconds)),
+    }
+    # Ways of one task that work off as much.
+    slowest: dict[tuple[str, int], float] = {}
     for result in results:
-        slowest = max(other.median for other in results if other.task == result.task)
-        spread = f"{min(result.seconds):.3f} .. {max(result.seconds):.3f}"
-        ratio = f"{slowest / result.median:.1f} x"
-        memory = f"{result.peak / 2**30:.2f}"
-        rows.append([result.task, result.way, f"{result.median:.3f}", spread, len(result.seconds), ratio, memory])
-    headers = ["task", "way", "median s", "spread s", "runs", "faster by", "peak GiB"]
-    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+        key = (result.task, result.items)
+        slowest[key] = max(slowest.get(key, 0.0), result.median)
+    if len(slowest) < len(results):
+        columns["faster by"] = lambda r: f"{slowest[r.task, r.items] / r.median:.1f} x"
+    if any(result.items for result in results):
+        columns["a second"] = lambda r: f"{r.items / r.median:.4g}" if r.items else ""
+    if any(result.ceiling for result in results):
+        columns["of the ceiling"] = lambda r: _share(medians.get((r.task, r.ceiling)), r.median)
+    columns["peak GiB"] = lambda r: f"{r.peak / 2**30:.2f}"
+    if on_device:
+        columns["on the device"] = lambda r: f"{r.device_peak / 2**30:.2f}"
+    rows = [[column(result) for column in columns.values()] for result in results]
+    return tabulate(rows, headers=list(columns), tablefmt="pipe", disable_numparse=True)
+
+
+def _digits(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds >= 0.1 else f"{seconds:.2g}"
+
+
+def _share(ceiling: float | None, median: float) -> str:
+    return f"{100 * ceiling / median:.0f} %" if ceiling else ""

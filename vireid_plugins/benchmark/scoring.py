@@ -23,12 +23,18 @@ WIDTH = 2048
 TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}
 
 
-def _subject(folder: Path, name: str) -> tuple[CrossModalityDataset, Floats, list[str]]:
-    """Return a data set of real size, features (n, WIDTH) that are right more often than not, and their paths."""
+def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossModalityDataset, Floats, list[str]]:
+    """Return a data set of real size, features (n, WIDTH) that are right more often than not, and their paths.
+
+    Args:
+        folder: a scratch folder.
+        name: of the data set.
+        share: of its identities.
+    """
     split = 1 if name == "RegDB" else None
-    target = folder / name
+    target = folder / f"test {share}" / name
     if not target.is_dir():
-        TREES[name](target)
+        TREES[name](target, share)
     dataset = dataset_of(name, target, split)
     items = [*dataset.query, *dataset.gallery]
     identities = np.array([identity for _, identity, _ in items])
@@ -40,13 +46,13 @@ def _subject(folder: Path, name: str) -> tuple[CrossModalityDataset, Floats, lis
 
 def _counting(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
     protocols = [PROTOCOLS[name] for name in names]
-    dataset, features, paths = _subject(folder, protocols[0].dataset)
+    dataset, features, paths = real_test_set(folder, protocols[0].dataset)
     return lambda: score(features, paths, protocols, dataset, device=device)
 
 
 def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
     protocols = [PROTOCOLS[name] for name in names]
-    dataset, features, paths = _subject(folder, protocols[0].dataset)
+    dataset, features, paths = real_test_set(folder, protocols[0].dataset)
 
     def run() -> None:
         catalogue = Catalogue(dataset)
@@ -73,7 +79,7 @@ def _matrices(catalogue: Catalogue, features: Floats, paths: list[str]) -> dict[
 
 
 def _one_trial(folder: Path) -> tuple[Floats, Floats]:
-    dataset, features, paths = _subject(folder, "SYSUMM01")
+    dataset, features, paths = real_test_set(folder, "SYSUMM01")
     catalogue = Catalogue(dataset)
     protocol = PROTOCOLS["sysu/official/all/1shot"]
     matrices = _matrices(catalogue, features, paths)

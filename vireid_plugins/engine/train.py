@@ -19,6 +19,7 @@ from vireid_plugins.config import check_config, get_cfg
 from vireid_plugins.config.paths import resolve_config
 from vireid_plugins.config.validation import choose_on_validation
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint, splits_of
+from vireid_plugins.engine.expected import check_expected, verify_results
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 
@@ -36,6 +37,7 @@ def read_config(args: argparse.Namespace) -> CfgNode:
     cfg.merge_from_list(args.opts)
     choose_on_validation(cfg)
     check_config(cfg)
+    check_expected(cfg)
     return cfg
 
 
@@ -74,13 +76,20 @@ def quiet_console(log: logging.Logger) -> Iterator[None]:
 
 
 def main(args: argparse.Namespace) -> Any:
-    """Train, resume or only score, and return the scores of the first protocol."""
+    """Train, resume or only score, and return the scores of the first protocol.
+
+    Raises:
+        ExpectationError: they are not those of `TEST.EXPECTED_RESULTS`.
+    """
     cfg = setup(args)
     if args.eval_only:
-        return evaluate(cfg)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+        scores = evaluate(cfg)
+    else:
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        scores = trainer.train()
+    verify_results(cfg, scores)
+    return scores
 
 
 def evaluate(cfg: CfgNode) -> Any:

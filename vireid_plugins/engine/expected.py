@@ -1,0 +1,52 @@
+"""Scores as a regression test: `TEST.EXPECTED_RESULTS`, after detectron2's key of that name."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.errors import ConfigError, ExpectationError
+
+logger = logging.getLogger("fastreid." + __name__)
+FORM = 'a row is [data set, score, value, tolerance], as ["SYSUMM01", "mAP", 75.4, 1.0]'
+
+
+def check_expected(cfg: CfgNode) -> None:
+    """Raise a `ConfigError` unless every row can be compared with something."""
+    for row in cfg.TEST.EXPECTED_RESULTS:
+        if not isinstance(row, Sequence) or len(row) != 4 or not all(isinstance(x, int | float) for x in row[2:]):
+            raise ConfigError(f"TEST.EXPECTED_RESULTS: {row!r} is not a row; {FORM}")
+        if row[0] not in cfg.DATASETS.TESTS:
+            raise ConfigError(
+                f"TEST.EXPECTED_RESULTS: '{row[0]}' is not tested; DATASETS.TESTS has {', '.join(cfg.DATASETS.TESTS)}"
+            )
+
+
+def verify_results(cfg: CfgNode, scores: Mapping[str, Any] | None) -> None:
+    """Compare scores with what the configuration expects.
+
+    Args:
+        cfg: the configuration.
+        scores: of the first protocol, in percent; by data set where several are tested; empty on processes other than
+            the main one.
+
+    Raises:
+        ExpectationError: a score is farther from its value than its tolerance; the message lists all rows.
+        ConfigError: there is no score of that name.
+    """
+    if not cfg.TEST.EXPECTED_RESULTS or not scores:
+        return
+    lines, missed = [], 0
+    for name, score, value, tolerance in cfg.TEST.EXPECTED_RESULTS:
+        found = scores if len(cfg.DATASETS.TESTS) == 1 else scores[name]
+        if score not in found:
+            raise ConfigError(f"TEST.EXPECTED_RESULTS: there is no score '{score}'; there are {', '.join(found)}")
+        # A NaN is no number near anything.
+        holds = math.isfinite(found[score]) and abs(found[score] - value) <= tolerance
+        missed += not holds
+        lines.append(f"{name} {score} is {found[score]:.2f}, expected {value:g} ± {tolerance:g}")
+    if missed:
+        raise ExpectationError(f"TEST.EXPECTED_RESULTS: {missed} of {len(lines)} missed: " + "; ".join(lines))
+    logger.info("As expected: %s", "; ".join(lines))
