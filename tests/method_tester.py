@@ -146,12 +146,15 @@ class MethodTester:
             torch.testing.assert_close(other.eval()(batch()), model.eval()(batch()), rtol=0, atol=0)
 
     def test_bf16(self, config: str) -> None:
+        # On processors with AMX torch 2.13's bfloat16 convolution of stride 2 gives NaN on maps two pixels wide, which
+        # only 64 x 32 images have (docs/speed.md).
+        stride = ("MODEL.BACKBONE.LAST_STRIDE", "1")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             torch.manual_seed(1)
-            model = self.model(config).train()
+            model = self.model(config, *stride).train()
             torch.manual_seed(1)
             half = model(self.batch(config))
-        model = self.model(config).train()
+        model = self.model(config, *stride).train()
         torch.manual_seed(1)
         full = model(self.batch(config))
         for key, value in half.items():
