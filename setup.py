@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+ANALYSIS = ["matplotlib>=3.8"]
+DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -31,7 +33,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["vireid_plugins", "vireid_plugins.*"]),
     package_dir={"": "."},
-    package_data={"vireid_plugins": ["py.typed"]},
+    package_data={"vireid_plugins": ["py.typed", "analysis/report.html"]},
     include_package_data=False,
     install_requires=[
         "torch>=2.6",
@@ -51,11 +53,16 @@ setup(
         "filelock>=3.12",
     ],
     extras_require={
-        "analysis": ["matplotlib>=3.8"],
-        "deploy": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "analysis": ANALYSIS,
+        "deploy": DEPLOY,
         "docs": DOCS,
         "dev": [
+            *ANALYSIS,
+            *DEPLOY,
             *DOCS,
+            "selenium>=4.20",
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.6",

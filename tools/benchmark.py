@@ -1,6 +1,7 @@
 """Measures speed and memory side by side: python tools/benchmark.py scoring --json scoring.json."""
 
 import argparse
+import sys
 import tempfile
 
 from _run import positive, run, write_json
@@ -24,16 +25,22 @@ def main() -> None:
     args = parser.parse_args()
     require_device("--device", args.device)
     chosen = [subject for subject in benchmark.SUBJECTS[args.what] if args.only in subject.task]
-    with tempfile.TemporaryDirectory() as folder:
-        results = [
-            benchmark.measure(subject, Path(folder), args.device, args.repeats)
-            for subject in tqdm(chosen, unit="subject", disable=None)
-        ]
     environment = benchmark.environment(args.device)
+    results: list[benchmark.Measured] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for subject in tqdm(chosen, unit="subject", disable=None):
+            try:
+                results.append(benchmark.measure(subject, Path(folder), args.device, args.repeats))
+            except Exception as error:  # whatever it was, the others are still worth their time
+                failed.append(f"{subject.task}, {subject.way}: {type(error).__name__}: {error}")
+            if args.json:
+                report = {"environment": environment, "results": [result.as_json() for result in results]}
+                write_json(args.json, {**report, "failed": failed})
     print(", ".join(f"{key} {value}" for key, value in environment.items()))
     print(benchmark.table(results))
-    if args.json:
-        write_json(args.json, {"environment": environment, "results": [result.as_json() for result in results]})
+    if failed:
+        sys.exit("\n".join(["error: not measured:", *failed]))
 
 
 if __name__ == "__main__":

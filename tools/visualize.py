@@ -1,29 +1,91 @@
-"""Draws what a trained model does: visualize.py rank --config-file FILE --output PICTURE [KEY value ...]."""
+"""Draws what a trained model does: visualize.py {rank,tsne,cam,distances,training} --config-file FILE --output FILE."""
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from _run import positive, run
 
 
-def main() -> None:
-    """Parse and draw."""
-    from pathlib import Path
-
+def rank(args: argparse.Namespace) -> Any:
+    """Draw queries and their nearest gallery images."""
     from vireid_plugins import analysis, engine
 
+    lists = analysis.rank_lists_of(engine.read_config(args), args.number)
+    return analysis.rank_lists(lists), "green frames are right, red ones wrong, blue ones not seen by the query"
+
+
+def tsne(args: argparse.Namespace) -> Any:
+    """Draw t-SNE of test features, colour = identity, marker = modality."""
+    from vireid_plugins import analysis, engine
+
+    found = analysis.extract(engine.read_config(args))
+    points = analysis.embedding_map(found, args.number)
+    return analysis.draw_embedding_map(points), "circles are visible, triangles infrared"
+
+
+def cam(args: argparse.Namespace) -> Any:
+    """Draw Grad-CAM of the similarity of image pairs."""
+    from vireid_plugins import analysis, engine
+
+    return analysis.draw_pairs(
+        analysis.pairs_of(engine.read_config(args), args.number)
+    ), "red is what the match is from"
+
+
+def distances(args: argparse.Namespace) -> Any:
+    """Draw histograms of distances within and between identities, of a baseline beside the method."""
+    from vireid_plugins import analysis, engine
+
+    rows = []
+    for file, overrides in ((args.beside, []), (args.config_file, args.opts)):
+        if file:
+            cfg = engine.read_config(argparse.Namespace(config_file=file, opts=overrides))
+            rows.append((Path(file).stem, analysis.separation(analysis.extract(cfg))))
+    return analysis.draw_separation(rows), "the farther apart, the better"
+
+
+def training(args: argparse.Namespace) -> Any:
+    """Draw losses, learning rate and scores of a run."""
+    from vireid_plugins import analysis, engine
+
+    folder = Path(engine.read_config(args).OUTPUT_DIR)
+    return analysis.draw_training(analysis.read_metrics(folder / "metrics.json"), str(folder)), "from metrics.json"
+
+
+# What is drawn, and how many of what, if that can be said.
+FIGURES: dict[str, tuple[Callable[[argparse.Namespace], Any], str, int]] = {
+    "rank": (rank, "queries", 8),
+    "tsne": (tsne, "identities", 12),
+    "cam": (cam, "identities", 6),
+    "distances": (distances, "", 0),
+    "training": (training, "", 0),
+}
+
+
+def main() -> None:
+    """Parse, draw and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    rank = parser.add_subparsers(required=True, metavar="WHAT").add_parser(
-        "rank", help="queries and their nearest gallery images"
-    )
-    rank.add_argument("--config-file", required=True, help="the configuration the model was trained with")
-    rank.add_argument("--output", type=Path, required=True, help="the picture to write")
-    rank.add_argument("--queries", type=positive, default=8, help="how many queries (default %(default)s)")
-    rank.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+    figures = parser.add_subparsers(required=True, metavar="{" + ",".join(FIGURES) + "}")
+    for name, (draw, things, number) in FIGURES.items():
+        figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
+        figure.set_defaults(draw=draw)
+        figure.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg, .pdf, .svg")
+        if things:
+            figure.add_argument(
+                f"--{things}", dest="number", type=positive, default=number, help="how many (default %(default)s)"
+            )
+        if name == "distances":
+            figure.add_argument("--beside", help="configuration of a baseline that is drawn beside it")
+        figure.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
-    lists = analysis.rank_lists_of(engine.read_config(args), args.queries)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    analysis.rank_lists(lists).save(args.output)
-    print(f"wrote {args.output}: green frames are right, red ones wrong")
+    from vireid_plugins.analysis.canvas import save
+
+    picture, meaning = args.draw(args)
+    save(picture, args.output)
+    print(f"wrote {args.output}: {meaning}")
 
 
 if __name__ == "__main__":

@@ -33,5 +33,9 @@ class ExpectationError(UserError, AssertionError):
     """A run ended with other scores than `TEST.EXPECTED_RESULTS` says."""
 
 
+class ExportError(UserError, RuntimeError):
+    """An exported file does not compute what the method computes."""
+
+
 class BenchmarkError(UserError, RuntimeError):
     """A run of a benchmark failed, or the file of its results is damaged."""

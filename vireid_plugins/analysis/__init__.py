@@ -1,7 +1,29 @@
-"""Pictures: contact sheets and rank lists."""
+"""Pictures and reports of a trained model: rank lists, t-SNE, Grad-CAM, distances, curves, a page of all of it."""
 
 from vireid_plugins.analysis.contact_sheet import contact_sheet
+from vireid_plugins.analysis.distances import Separation, draw_separation, separation
+from vireid_plugins.analysis.embedding_map import draw_embedding_map, embedding_map
+from vireid_plugins.analysis.grad_cam import draw_pairs, pair_maps, pairs_of
 from vireid_plugins.analysis.rank_lists import RankList, rank_lists
-from vireid_plugins.analysis.retrieve import extract, nearest, rank_lists_of
+from vireid_plugins.analysis.retrieve import Extraction, extract, nearest, rank_lists_of
+from vireid_plugins.analysis.training_curves import draw_training, read_metrics
 
-__all__ = ["RankList", "contact_sheet", "extract", "nearest", "rank_lists", "rank_lists_of"]
+__all__ = [
+    "Extraction",
+    "RankList",
+    "Separation",
+    "contact_sheet",
+    "draw_embedding_map",
+    "draw_pairs",
+    "draw_separation",
+    "draw_training",
+    "embedding_map",
+    "extract",
+    "nearest",
+    "pair_maps",
+    "pairs_of",
+    "rank_lists",
+    "rank_lists_of",
+    "read_metrics",
+    "separation",
+]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from tabulate import tabulate
 
 from vireid_plugins import benchmark
+from vireid_plugins.benchmark import learning
 from vireid_plugins.compat import PATCHES
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import PROTOCOLS
@@ -122,6 +124,14 @@ def benchmarked(file: Path) -> str:
     return f"{benchmark.table([benchmark.Measured.from_json(r) for r in report['results']])}\n\nMeasured on: {said}."
 
 
+def _measured(subject: str, docs: Path) -> str:
+    return benchmarked(docs / "benchmarks" / f"{subject}-cpu.json")
+
+
+def _learned(tree: str, docs: Path) -> str:
+    return learning.table(learning.read_rows(docs / "benchmarks" / "learning.jsonl"), tree)
+
+
 # Each takes the docs folder.
 TABLES: dict[str, Callable[[Path], str]] = {
     "published by the methods here": lambda docs: published(read_results(docs), SINGLE_SHOT, OWN),
@@ -130,8 +140,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "synthetic": lambda docs: synthetic(read_results(docs)),
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
-    "loading on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "loading-cpu.json"),
-    "scoring on a CPU": lambda docs: benchmarked(docs / "benchmarks" / "scoring-cpu.json"),
+    **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
+    **{f"learning on {tree}": partial(_learned, tree) for tree in learning.TREES},
 }
 
 

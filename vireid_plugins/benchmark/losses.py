@@ -91,7 +91,7 @@ def _subjects(name: str) -> list[Subject]:
     rows = identities * instances * sum(views)
     task = f"{name}, {identities} identities, {rows} rows"
     return [
-        Subject(task, "loops over images", partial(_run, name, True)),
+        Subject(task, "loops over images", partial(_run, name, True), slow=True),
         Subject(task, "this package", partial(_run, name, False)),
     ]
 

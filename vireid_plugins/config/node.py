@@ -51,6 +51,18 @@ class CfgNode(FastReidNode):
         for file, tree in _files_with_bases(Path(cfg_filename)):
             self._merge_checked(tree, f"config file '{file}'")
 
+    def merge_from_text(self, text: str, where: str) -> None:
+        """Merge YAML without bases, as `dump` writes it.
+
+        Args:
+            text: the YAML.
+            where: what messages call it.
+
+        Raises:
+            ConfigError: it is malformed, or a key does not exist or has another type.
+        """
+        self._merge_checked(_parsed(text, where), where)
+
     def merge_from_list(self, cfg_list: list[str]) -> None:
         """Merge `KEY value` pairs from a command line.
 
@@ -120,15 +132,23 @@ def _base_file(file: Path, base: str) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader: it builds no objects
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"config file '{file}' cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"config file '{file}' is not valid YAML: {error}") from None
+    return _parsed(text, f"config file '{file}'")
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        tree = yaml.load(text, _Loader)  # a SafeLoader: it builds no objects
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not valid YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"config file '{file}' must hold keys and values, not {type(tree).__name__}")
+        raise ConfigError(f"{where} must hold keys and values, not {type(tree).__name__}")
     return copy.copy(tree)
 
 

@@ -32,10 +32,14 @@ def read_image(path: str, size: Sequence[int], interpolation: str = "bilinear") 
     """
     try:
         with Image.open(path) as file:
-            image = file.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation])
+            return resized(file, size, interpolation)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"image '{path}' cannot be read: {error}") from None
-    return np.asarray(image)
+
+
+def resized(image: Image.Image, size: Sequence[int], interpolation: str = "bilinear") -> npt.NDArray[np.uint8]:
+    """Return an image of Pillow as an array (H, W, 3) of uint8; see `read_image`."""
+    return np.asarray(image.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation]))
 
 
 class Decoder:

@@ -75,8 +75,8 @@ class ProtocolResult:
         }
 
 
-def result_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> str:
-    """Return a table, one row a protocol, with mean and standard deviation over trials in percent.
+def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Return headers and rows of a table, one row a protocol, with mean and deviation over trials in percent.
 
     Args:
         results: what to print.
@@ -87,15 +87,14 @@ def result_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -
         scores = result.scores
         cells = [f"{np.mean(values):.2f} ± {np.std(values):.2f}" for values in scores.values()]
         label = [notes[number]] if notes else []
-        rows.append([*label, result.label, *cells, len(result.rankings), result.counted, result.protocol.cmc])
-    headers = [
-        *(["features"] if notes else []),
-        "protocol",
-        *(f"Rank-{r}" for r in RANKS),
-        "mAP",
-        "mINP",
-        "trials",
-        "queries",
-        "CMC",
-    ]
+        counts = [str(len(result.rankings)), str(result.counted), result.protocol.cmc]
+        rows.append([*label, result.label, *cells, *counts])
+    first = ["features"] if notes else []
+    ranks = [f"Rank-{r}" for r in RANKS]
+    return [*first, "protocol", *ranks, "mAP", "mINP", "trials", "queries", "CMC"], rows
+
+
+def result_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> str:
+    """Return the table of `result_cells` in Markdown."""
+    headers, rows = result_cells(results, notes)
     return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)

@@ -10,6 +10,9 @@ from torch.utils.checkpoint import checkpoint
 from vireid_plugins.modeling.routing import StreamSwitch
 from vireid_plugins.modeling.statistics import statistics_kept
 
+# Sizes that a compiled stage may meet: batches of training, of evaluation, and the last of either.
+SIZES_PER_STAGE = 8
+
 
 class Stage(nn.Module):
     """Blocks in series, with map modules (see `ATTENTION_REGISTRY`) after some of them.
@@ -112,6 +115,14 @@ def stages_of(model: nn.Module) -> list[Stage]:
 
 
 def compile_stages(model: nn.Module) -> None:
-    """Have torch compile every stem and stage at its first use; names of parameters stay."""
-    for stage in stages_of(model):
-        stage.compile()
+    """Have torch compile every stem and stage at its first use; names of parameters stay.
+
+    Every size is compiled for itself: symbolic sizes, which torch tries when it meets a second one, fail in its
+    compiler for MIIM, and training has one size. The stages share their code, so that torch's limit of compiled sizes,
+    which counts by code, is raised to hold training and evaluation of all of them.
+    """
+    stages = stages_of(model)
+    limit = SIZES_PER_STAGE * len(stages)
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, limit)
+    for stage in stages:
+        stage.compile(dynamic=False)

@@ -1,0 +1,93 @@
+"""Finds people in folders of your own: search.py index IMAGES, search.py query IMAGE_OR_FOLDER, search.py remove."""
+
+import argparse
+from pathlib import Path
+
+from _run import positive, run, write_json
+
+
+def index(args: argparse.Namespace) -> None:
+    """Index a folder, or bring its index up to date: new images are added, missing ones removed."""
+    from tqdm import tqdm
+
+    from vireid_plugins.retrieval import Extractor
+    from vireid_plugins.retrieval.search import index_images
+
+    extractor = Extractor.from_files(args.config_file, args.weights, args.opts)
+    with tqdm(unit="image", disable=None) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        gallery, counts, unsure = index_images(extractor, args.images, args.index, args.modality, report)
+    for line in unsure:
+        print(f"unsure  {line}")
+    said = ", ".join(f"{number} {what}" for what, number in counts.items())
+    print(f"{said}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    print(f"wrote {args.index}; search it: python tools/search.py query IMAGE --index {args.index}")
+
+
+def query(args: argparse.Namespace) -> None:
+    """Print the nearest images of an image, or of every image of a folder."""
+    from tabulate import tabulate
+
+    from vireid_plugins.data.datasets.base import MODALITIES
+    from vireid_plugins.retrieval import Gallery
+    from vireid_plugins.retrieval.search import extractor_of, picture_of, query_images
+
+    gallery = Gallery.load(args.index)
+    found = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
+    for one in found:
+        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
+        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
+    if args.json:
+        report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in found]
+        write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
+    if args.picture:
+        args.picture.parent.mkdir(parents=True, exist_ok=True)
+        picture_of(found).save(args.picture)
+        print(f"\nwrote {args.picture}")
+
+
+def remove(args: argparse.Namespace) -> None:
+    """Remove images, or all below a folder, from an index."""
+    from vireid_plugins.errors import DataError
+    from vireid_plugins.retrieval import Gallery
+
+    gallery, path = Gallery.load(args.index), args.images.absolute()
+    inside = [e.path for e in gallery.entries.values() if path in (Path(e.path), *Path(e.path).parents)]
+    if not gallery.remove(inside):
+        raise DataError(f"'{args.images}': no image of the gallery '{args.index}' is there")
+    gallery.save(args.index)
+    print(f"removed {len(inside)}; {len(gallery)} images")
+
+
+def main() -> None:
+    """Parse and do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="{index,query,remove}")
+    for command in (index, query, remove):
+        one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
+        one.set_defaults(command=command)
+        one.add_argument("images", type=Path, help="a folder of images, or one image")
+        one.add_argument("--index", type=Path, required=True, help="folder of the index")
+        if command is not remove:
+            ways = "visible, infrared, folder (a folder's name says it) or auto (by colour)"
+            one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
+        if command is index:
+            one.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+            one.add_argument("--weights", default="", help="its checkpoint (default: the last of its output folder)")
+            one.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+        if command is query:
+            one.add_argument("--top", type=positive, default=10, help="images a query (default %(default)s)")
+            one.add_argument("--json", type=Path, help="also write everything here")
+            one.add_argument("--picture", type=Path, help="also draw the queries and what was found")
+            one.add_argument("--device", default="", help="cpu or cuda (default: where the index was made)")
+    args = parser.parse_args()
+    args.command(args)
+
+
+if __name__ == "__main__":
+    run(main)

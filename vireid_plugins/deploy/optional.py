@@ -1,0 +1,20 @@
+"""Packages that only the export needs."""
+
+import importlib
+from typing import Any
+
+from vireid_plugins.errors import InstallError
+
+
+def optional(module: str) -> Any:
+    """Import a module of a package of the extra `deploy`.
+
+    Raises:
+        InstallError: it is missing; the message ends with the remedy.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InstallError(
+            f"the export needs {module.split('.')[0]} ({error}):\n    pip install onnx onnxscript onnxruntime"
+        ) from None

@@ -1,0 +1,112 @@
+"""Which faiss index a gallery of some size gets, how it is built, and what its recall is.
+
+Flat is exact and fine up to some ten thousand images; HNSW (Malkov and Yashunin, TPAMI 2018) is fast and keeps the
+vectors; IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes, where the vectors no longer fit in memory.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from math import sqrt
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+# Sizes up to which an index is flat, and up to which it is HNSW.
+FLAT_LIMIT, HNSW_LIMIT = 20_000, 2_000_000
+# Recall@10 that the search effort is raised for, and the most effort.
+WANTED_RECALL, MOST_EFFORT = 0.95, 1024
+NEIGHBOURS = 32
+# Vectors that IVF-PQ is trained on, a list.
+TRAINING_PER_LIST = 64
+
+
+class IndexKind(str, Enum):
+    """How a gallery is indexed."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    IVFPQ = "ivfpq"
+
+
+def choose_kind(count: int) -> IndexKind:
+    """Return the kind for so many images."""
+    return IndexKind.FLAT if count <= FLAT_LIMIT else IndexKind.HNSW if count <= HNSW_LIMIT else IndexKind.IVFPQ
+
+
+def new_index(kind: IndexKind, vectors: Vectors) -> Any:
+    """Return an empty faiss index by inner product, trained on `vectors` (n, D) where its kind needs that.
+
+    Numbers of one's own go with the vectors (`add_with_ids`).
+    """
+    width = vectors.shape[1]
+    if kind is IndexKind.FLAT:
+        inner: Any = faiss.IndexFlatIP(width)
+    elif kind is IndexKind.HNSW:
+        inner = faiss.IndexHNSWFlat(width, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    else:
+        lists = max(1, round(4 * sqrt(len(vectors))))
+        parts = next(parts for parts in (width // 4, width // 8, width // 16, 1) if parts and width % parts == 0)
+        inner = faiss.IndexIVFPQ(faiss.IndexFlatIP(width), width, lists, parts, 8, faiss.METRIC_INNER_PRODUCT)
+        sample = np.random.default_rng(0).permutation(len(vectors))[: TRAINING_PER_LIST * lists]
+        inner.train(vectors[np.sort(sample)])
+        return inner
+    return faiss.IndexIDMap2(inner)
+
+
+def set_effort(index: Any, effort: int) -> None:
+    """Set how much an approximate index looks at: candidates of HNSW, lists of IVF; nothing for a flat one."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
+    if isinstance(inner, faiss.IndexHNSW):
+        inner.hnsw.efSearch = effort
+    elif isinstance(inner, faiss.IndexIVF):
+        inner.nprobe = min(effort, inner.nlist)
+
+
+def search(index: Any, queries: Vectors, top: int) -> tuple[Vectors, Numbers]:
+    """Return similarities (Q, top) and numbers (Q, top), best first; -1 where there are no more."""
+    similarities, numbers = index.search(np.ascontiguousarray(queries, np.float32), top)
+    return similarities, numbers
+
+
+def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int = 100, top: int = 10) -> float:
+    """Return recall@top: the share of the exact nearest that the index finds.
+
+    Queries are vectors of the gallery, moved by as much as half of the distance to their nearest neighbour would be for
+    random ones, so that they are not in the gallery themselves.
+
+    Args:
+        index: holds the vectors.
+        vectors: (n, D) that are in it.
+        numbers: (n,) theirs.
+        queries: how many are tried.
+        top: how many nearest.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, len(vectors), min(queries, len(vectors)))
+    moved = vectors[chosen] + 0.3 * rng.standard_normal((len(chosen), vectors.shape[1])) / sqrt(vectors.shape[1])
+    moved = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+    top = min(top, len(vectors))
+    exact = np.argpartition(-(moved @ vectors.T), top - 1, axis=1)[:, :top]
+    found = search(index, moved, top)[1]
+    hits = [len(set(numbers[row].tolist()) & set(one.tolist())) for row, one in zip(exact, found, strict=True)]
+    return sum(hits) / (top * len(hits))
+
+
+def tuned_effort(index: Any, vectors: Vectors, numbers: Numbers) -> tuple[int, float]:
+    """Raise the effort until recall@10 is what is wanted, and return it with the recall."""
+    effort, recall = 16, 0.0
+    while True:
+        set_effort(index, effort)
+        recall = measured_recall(index, vectors, numbers)
+        if recall >= WANTED_RECALL or effort >= MOST_EFFORT:
+            return effort, recall
+        effort *= 2
+
+
+def add(index: Any, vectors: Vectors, numbers: Sequence[int] | Numbers) -> None:
+    """Add vectors (n, D) with their numbers (n,)."""
+    index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.asarray(numbers, np.int64))
