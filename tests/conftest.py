@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import small_cfg
 
 from vireid_plugins.compat import PATCHES, patch, unpatch
 from vireid_plugins.data.synthetic import LlcmSize, RegdbSize, SysuSize, write_llcm, write_regdb, write_sysu
+from vireid_plugins.engine import Trainer
 
 # The suite runs one process a core (pytest-xdist): more threads would only wait for each other.
 torch.set_num_threads(1)
@@ -40,6 +42,19 @@ def unpatched() -> Iterator[None]:
     yield
     unpatch()
     patch(only=applied)
+
+
+@pytest.fixture(scope="session")
+def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a small WRIM-Net that was trained for an epoch on the SYSU-MM01 layout."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTREID_DATASETS", str(tree))
+        torch.manual_seed(0)
+        cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(folder))
+        Trainer(cfg).train()
+    (folder / "config.yaml").write_text(cfg.dump())
+    return folder
 
 
 @pytest.fixture(autouse=True)

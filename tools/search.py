@@ -13,7 +13,7 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.retrieval import Extractor
     from vireid_plugins.retrieval.search import index_images
 
-    extractor = Extractor.from_files(args.config_file, args.weights, args.opts)
+    extractor = Extractor.from_files(args.config_file, args.weights)
     with tqdm(unit="image", disable=None) as bar:
 
         def report(done: int, total: int) -> None:
@@ -32,9 +32,10 @@ def query(args: argparse.Namespace) -> None:
     """Print the nearest images of an image, or of every image of a folder."""
     from tabulate import tabulate
 
+    from vireid_plugins.analysis.rank_lists import picture_of_hits
     from vireid_plugins.data.datasets.base import MODALITIES
     from vireid_plugins.retrieval import Gallery
-    from vireid_plugins.retrieval.search import extractor_of, picture_of, query_images
+    from vireid_plugins.retrieval.search import extractor_of, query_images
 
     gallery = Gallery.load(args.index)
     found = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
@@ -47,7 +48,7 @@ def query(args: argparse.Namespace) -> None:
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
         args.picture.parent.mkdir(parents=True, exist_ok=True)
-        picture_of(found).save(args.picture)
+        picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in found]).save(args.picture)
         print(f"\nwrote {args.picture}")
 
 
@@ -79,7 +80,6 @@ def main() -> None:
         if command is index:
             one.add_argument("--config-file", required=True, help="the configuration the model was trained with")
             one.add_argument("--weights", default="", help="its checkpoint (default: the last of its output folder)")
-            one.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images a query (default %(default)s)")
             one.add_argument("--json", type=Path, help="also write everything here")

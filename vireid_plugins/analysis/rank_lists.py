@@ -76,3 +76,13 @@ def rank_lists(
 
 def _left(column: int, width: int) -> int:
     return column * (width + GAP) + (3 * GAP if column else 0)
+
+
+def picture_of_hits(rows: Sequence[tuple[str, Sequence[str]]]) -> Image.Image:
+    """Return a picture of queries and what was found; nothing is known to be right or wrong, so all frames are gray.
+
+    Args:
+        rows: pairs of a query and its hits, files.
+    """
+    lists = [RankList(Path(query), [Path(hit) for hit in hits], []) for query, hits in rows]
+    return rank_lists(lists, frame=QUERY)

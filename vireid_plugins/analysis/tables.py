@@ -13,6 +13,7 @@ from tabulate import tabulate
 from vireid_plugins import benchmark
 from vireid_plugins.benchmark import learning
 from vireid_plugins.compat import PATCHES
+from vireid_plugins.config.reference import keys
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import PROTOCOLS
 
@@ -117,6 +118,12 @@ def patches() -> str:
     return _table(rows, ["name", "without it", "with it", "where in fast-reid"])
 
 
+def configuration_keys() -> str:
+    """Return one row a key of this package."""
+    rows = [[f"`{key.name}`", f"`{key.default}`", key.about.replace("|", "\\|")] for key in keys()]
+    return _table(rows, ["key", "default", "what it is"])
+
+
 def benchmarked(file: Path) -> str:
     """Return the table of a file that `tools/benchmark.py --json` wrote, and what it was measured on."""
     report = json.loads(file.read_text(encoding="utf-8"))
@@ -140,6 +147,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "synthetic": lambda docs: synthetic(read_results(docs)),
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
+    "configuration keys": lambda docs: configuration_keys(),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
     **{f"learning on {tree}": partial(_learned, tree) for tree in learning.TREES},
 }

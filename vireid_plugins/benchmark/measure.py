@@ -8,7 +8,8 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Subject:
         task: what is done.
         way: by whom or how; ways of one task stand beside each other.
         prepare: takes a scratch folder and the device and returns the function that is timed. It must be importable by
-            name, since it runs in a fresh process.
+            name, since it runs in a fresh process. A dict of numbers that the function returns is kept.
         slow: measured with one repeat and no warm-up.
         items: images or other things that a run works off; 0 is not counted.
         ceiling: the way of the same task that nothing can be faster than, where there is one.
@@ -55,6 +56,7 @@ class Measured:
         device_peak: the largest allocation on a CUDA device, bytes; 0 on a CPU.
         items: see `Subject`.
         ceiling: see `Subject`.
+        said: what the function returned, if it was a dict of numbers.
     """
 
     task: str
@@ -66,6 +68,7 @@ class Measured:
     device_peak: int
     items: int = 0
     ceiling: str = ""
+    said: dict[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -75,7 +78,7 @@ class Measured:
     @classmethod
     def from_json(cls, report: dict[str, Any]) -> "Measured":
         """Return what `as_json` was made of."""
-        return cls(**{field.name: report[field.name] for field in fields(cls) if field.name in report})
+        return cls(**{one.name: report[one.name] for one in fields(cls) if one.name in report})
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and the summary of the runs."""
@@ -96,21 +99,25 @@ def measure(subject: Subject, folder: Path, device: str, repeats: int) -> Measur
 def _run(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
     function = subject.prepare(folder, device)
     warm_up = 0 if subject.slow else 1
-    seconds = [_seconds(function, device) for _ in range(warm_up + (1 if subject.slow else repeats))]
+    said: dict[str, float] = {}
+    seconds = [_seconds(function, device, said) for _ in range(warm_up + (1 if subject.slow else repeats))]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     device_peak = torch.cuda.max_memory_allocated() if device != "cpu" else 0
     counted = seconds[warm_up:]
     return Measured(
-        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, subject.items, subject.ceiling
+        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, subject.items, subject.ceiling, said
     )
 
 
-def _seconds(function: Callable[[], object], device: str) -> float:
+def _seconds(function: Callable[[], object], device: str, said: dict[str, float]) -> float:
     start = time.perf_counter()
-    function()
+    returned = function()
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if isinstance(returned, dict):
+        said.update(returned)
+    return seconds
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -160,11 +167,17 @@ def table(results: Sequence[Measured]) -> str:
         columns["a second"] = lambda r: f"{r.items / r.median:.4g}" if r.items else ""
     if any(result.ceiling for result in results):
         columns["of the ceiling"] = lambda r: _share(medians.get((r.task, r.ceiling)), r.median)
+    for name in dict.fromkeys(name for result in results for name in result.said):
+        columns[name] = partial(_said, name)
     columns["peak GiB"] = lambda r: f"{r.peak / 2**30:.2f}"
     if on_device:
         columns["on the device"] = lambda r: f"{r.device_peak / 2**30:.2f}"
     rows = [[column(result) for column in columns.values()] for result in results]
     return tabulate(rows, headers=list(columns), tablefmt="pipe", disable_numparse=True)
+
+
+def _said(name: str, result: Measured) -> str:
+    return f"{result.said[name]:.4g}" if name in result.said else ""
 
 
 def _digits(seconds: float) -> str:

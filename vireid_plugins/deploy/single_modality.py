@@ -4,8 +4,10 @@ images (B, 3, H, W) float32 on the 0..255 scale -> L2-normalised features (B, D)
 """
 
 import copy
+import keyword
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,6 +27,26 @@ class _Mean(nn.Module):
         return mean
 
 
+class _Heads(nn.ModuleDict):
+    """Heads by name, stored under names that are no words of Python.
+
+    `torch.export` writes programs in which a module is an attribute, and `heads.global` is no Python.
+    """
+
+    def __init__(self, heads: nn.ModuleDict) -> None:
+        super().__init__({_no_keyword(name): head for name, head in heads.items()})
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return super().__getitem__(_no_keyword(name))
+
+    def __contains__(self, name: str) -> bool:
+        return super().__contains__(_no_keyword(name))
+
+
+def _no_keyword(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
 class SingleModality(nn.Module):
     """A trained method with its inputs' modality built in, in evaluation mode.
 
@@ -37,16 +59,18 @@ class SingleModality(nn.Module):
     def __init__(self, model: nn.Module, modality: int, flip: bool = False) -> None:
         super().__init__()
         self.model: Any = _without_routing(copy.deepcopy(model), modality).eval()
+        self.model.heads = _Heads(self.model.heads)
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         self.flip = flip
 
     def forward(self, images: Tensor) -> Tensor:
         """Return L2-normalised features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
-        features: Tensor = self.model(images)
-        if self.flip:
-            features = features + self.model(images.flip(3))
-        return F.normalize(features)
+        if not self.flip:
+            return F.normalize(self.model(images))
+        # In one pass, so that a graph holds each weight once.
+        both: Tensor = self.model(torch.cat([images, images.flip(3)]))
+        return F.normalize(both.view(2, -1, both.shape[1]).sum(0))
 
 
 def _without_routing(module: nn.Module, modality: int) -> nn.Module:

@@ -75,8 +75,8 @@ def search(index: Any, queries: Vectors, top: int) -> tuple[Vectors, Numbers]:
 def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int = 100, top: int = 10) -> float:
     """Return recall@top: the share of the exact nearest that the index finds.
 
-    Queries are vectors of the gallery, moved by as much as half of the distance to their nearest neighbour would be for
-    random ones, so that they are not in the gallery themselves.
+    Queries are vectors of the gallery, moved by a random vector of length 1, to a cosine of about 0.7: as far as a
+    person's image of the other modality may be. Queries that are like nothing in the gallery find less.
 
     Args:
         index: holds the vectors.
@@ -87,7 +87,7 @@ def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int
     """
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(vectors), min(queries, len(vectors)))
-    moved = vectors[chosen] + 0.3 * rng.standard_normal((len(chosen), vectors.shape[1])) / sqrt(vectors.shape[1])
+    moved = vectors[chosen] + rng.standard_normal((len(chosen), vectors.shape[1])) / sqrt(vectors.shape[1])
     moved = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
     top = min(top, len(vectors))
     exact = np.argpartition(-(moved @ vectors.T), top - 1, axis=1)[:, :top]

@@ -1,10 +1,9 @@
 """What `tools/search.py` does: index folders, keep an index current, and find images in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vireid_plugins.analysis.rank_lists import QUERY, RankList, rank_lists
 from vireid_plugins.config import get_cfg
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
@@ -169,9 +168,3 @@ def query_images(gallery: Gallery, extractor: Extractor, queries: Path, way: str
     vectors = extractor(files, [modality for modality, _ in told])
     found = gallery.search(vectors, top)
     return [Found(str(file), *of, hits) for file, of, hits in zip(files, told, found, strict=True)]
-
-
-def picture_of(found: Sequence[Found]) -> Any:
-    """Return a picture of queries and their hits; nothing is known to be right or wrong, so all frames are gray."""
-    rows = [RankList(Path(one.query), [Path(hit.path) for hit in one.hits], []) for one in found]
-    return rank_lists(rows, frame=QUERY)

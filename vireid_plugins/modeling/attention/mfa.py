@@ -26,7 +26,7 @@ class _Relation(nn.Module):
 
     def added(self, x: Tensor, mixed: Tensor) -> Tensor:
         """Return the high map with the mixture (B, inner, H * W) added."""
-        out: Tensor = self.norm(self.W(mixed.reshape(len(x), -1, *x.shape[2:])))
+        out: Tensor = self.norm(self.W(mixed.reshape(x.shape[0], -1, *x.shape[2:])))
         return x + out
 
 
@@ -57,7 +57,9 @@ class PNL(_Relation):
 
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
         """Relate the high map (B, C, H, W) to a lower one."""
-        theta, phi, g = (part.reshape(len(x), self.rows, -1) for part in (self.theta(x), self.phi(low), self.g(low)))
+        theta, phi, g = (
+            part.reshape(x.shape[0], self.rows, -1) for part in (self.theta(x), self.phi(low), self.g(low))
+        )
         # (g phi^T) theta is the same as g (phi^T theta), without a matrix over pairs of positions.
         return self.added(x, (g @ phi.transpose(1, 2)) @ theta / phi.shape[2])
 

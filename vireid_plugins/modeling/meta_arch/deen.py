@@ -90,4 +90,4 @@ class DEEN(CrossModalityBaseline):
         pooled = head.pool_layer(maps["expanded"])
         neck = head.bottleneck(pooled)[..., 0, 0]
         parts = [0.1**0.5 * F.normalize(pooled[..., 0, 0]), 0.9**0.5 * F.normalize(neck)]
-        return torch.cat([row for part in parts for row in part.chunk(3)], dim=1)
+        return torch.cat([rows for part in parts for rows in part.view(3, -1, part.shape[1]).unbind()], dim=1)

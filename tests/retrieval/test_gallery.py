@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_plugins.errors import DataError
+from vireid_plugins.retrieval import Gallery, IndexKind
+from vireid_plugins.retrieval import gallery as module
+from vireid_plugins.retrieval import index as indexes
+from vireid_plugins.retrieval.gallery import Entry, image_files
+
+WIDTH = 16
+
+
+def vectors(count: int, seed: int = 0) -> np.ndarray:
+    found = np.random.default_rng(seed).standard_normal((count, WIDTH)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def filled(count: int = 30) -> Gallery:
+    gallery = Gallery(WIDTH, {"sha256": "x"})
+    gallery.add([Entry(f"/g/{n}.jpg", n % 2, "1 1") for n in range(count)], vectors(count))
+    return gallery
+
+
+def check(gallery: Gallery, by_path: dict[str, np.ndarray]) -> None:
+    """What is found is what sorting finds."""
+    queries = vectors(5, seed=9)
+    names = list(by_path)
+    products = queries @ np.stack(list(by_path.values())).T
+    for hits, row in zip(gallery.search(queries, 6), products, strict=True):
+        order = np.argsort(-row)[:6]
+        assert [hit.path for hit in hits] == [names[n] for n in order]
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5, 6]
+        np.testing.assert_allclose([hit.similarity for hit in hits], row[order], rtol=1e-5)
+
+
+@pytest.fixture(params=["flat", "hnsw"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Galleries of a handful of images, indexed as large ones are."""
+    if request.param == "hnsw":
+        monkeypatch.setattr(indexes, "FLAT_LIMIT", 0)
+    return str(request.param)
+
+
+def test_add_remove_replace_save_and_load(kind: str, tmp_path: Path) -> None:
+    gallery = filled()
+    content = dict(zip([f"/g/{n}.jpg" for n in range(30)], vectors(30), strict=True))
+    check(gallery, content)
+    assert gallery.kind.value == kind
+    assert gallery.remove(["/g/3.jpg", "/g/4.jpg", "/nowhere.jpg"]) == 2
+    del content["/g/3.jpg"], content["/g/4.jpg"]
+    check(gallery, content)
+    gallery.add([Entry("/g/5.jpg", 0, "2 2"), Entry("/g/new.jpg", 1, "1 1")], vectors(2, seed=5))
+    content |= dict(zip(["/g/5.jpg", "/g/new.jpg"], vectors(2, seed=5), strict=True))
+    check(gallery, content)
+    gallery.save(tmp_path / "index")
+    loaded = Gallery.load(tmp_path / "index")
+    check(loaded, content)
+    assert loaded.kind.value == kind
+    assert len(loaded) == 29
+    assert loaded.entries == gallery.entries
+    loaded.remove(list(content)[:20])
+    for path in list(content)[:20]:
+        del content[path]
+    check(loaded, content)
+    loaded.save(tmp_path / "index")
+    check(Gallery.load(tmp_path / "index"), content)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_an_interrupted_save_leaves_the_old_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(8).save(tmp_path / "index")
+    bigger = filled(20)
+    monkeypatch.setattr(module.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        bigger.save(tmp_path / "index")
+    monkeypatch.undo()
+    assert len(Gallery.load(tmp_path / "index")) == 8
+
+
+def test_wrong_vectors_and_empty_galleries() -> None:
+    gallery = filled()
+    with pytest.raises(DataError, match=r"queries must be \(Q, 16\)"):
+        gallery.search(np.zeros((2, 3), np.float32))
+    with pytest.raises(DataError, match=r"takes vectors of 16 numbers; got \(1, 3\) for 1"):
+        gallery.add([Entry("/a", 0, "")], np.zeros((1, 3), np.float32))
+    gallery.remove([f"/g/{n}.jpg" for n in range(30)])
+    with pytest.raises(DataError, match="the gallery is empty"):
+        gallery.search(vectors(1))
+    assert len(filled(3).search(vectors(1), top=10)[0]) == 3
+    assert gallery.kind is IndexKind.FLAT
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no gallery; make one"):
+        Gallery.load(tmp_path / "none")
+    for damage in ("json", "vectors", "rows"):
+        folder = tmp_path / damage
+        filled().save(folder)
+        if damage == "json":
+            (folder / "gallery.json").write_text('{"width": 16')
+        elif damage == "vectors":
+            (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-50])
+        else:
+            note = json.loads((folder / "gallery.json").read_text())
+            note["entries"].pop(), note["numbers"].pop()
+            (folder / "gallery.json").write_text(json.dumps(note))
+        with pytest.raises(DataError, match=r"is damaged.*index the images anew"):
+            Gallery.load(folder)
+
+
+def test_which_files_are_images(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/2.JPG", "a/b/1.png", "a/notes.txt"):
+        (tmp_path / name).touch()
+    assert [file.name for file in image_files(tmp_path)] == ["2.JPG", "1.png"]
+    assert image_files(tmp_path / "a" / "2.JPG") == [tmp_path / "a" / "2.JPG"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"'.*empty' holds no image; images end in \.jpg"):
+        image_files(tmp_path / "empty")
+    with pytest.raises(DataError, match="does not exist"):
+        image_files(tmp_path / "nowhere")
