@@ -1,5 +1,6 @@
 """What docs and README promise: links that resolve, command lines that build."""
 
+import inspect
 import re
 import shlex
 from collections import Counter
@@ -7,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from fastreid.engine import default_argument_parser
 from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT, batch, small_cfg, views_of
+
+from vireid_plugins.config import get_cfg
+from vireid_plugins.config.paths import resolve_config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 # Of every method's page: the config of its ablations, and their overrides.
@@ -46,3 +51,40 @@ def test_every_ablation_is_one_command_line(config: str, overrides: str) -> None
     sum(losses.values()).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines of a page that call a script of this repository, continuation lines joined, without comments."""
+    text = re.sub(r"\s*\\\n\s*", " ", page.read_text())
+    lines = re.findall(r"^ {4}((?:[A-Z_]+=\S+ )*(?:torchrun|(?:\.venv/bin/)?python) .*)$", text, re.MULTILINE)
+    return [re.sub(r"\s+#.*$", "", line) for line in lines if re.search(r"(tools|examples)/[\w/]+\.py", line)]
+
+
+COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 50
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda value: getattr(value, "name", None))
+def test_every_command_line_names_what_exists(page: Path, command: str) -> None:
+    """Scripts, their flags, configurations, keys and the types of their values."""
+    words = shlex.split(command.replace("$", ""))
+    script = next(word for word in words if word.endswith(".py"))
+    source = (ROOT / script).read_text() + (ROOT / "tools" / "_run.py").read_text()
+    known = source + inspect.getsource(default_argument_parser)
+    rest = words[words.index(script) + 1 :]
+    for flag in [word.split("=")[0] for word in rest if word.startswith("--")]:
+        # Figures build some of their flags, and layouts take theirs from the fields of a size.
+        built = flag.removeprefix("--") in known
+        assert f'"{flag}"' in known or built or script == "tools/make_synthetic.py", flag
+    if "--config-file" not in rest or "TASK" in command:
+        return
+    config = rest[rest.index("--config-file") + 1]
+    if not config.endswith(".yml") or "stranger" in config or "market1501" in config:
+        return
+    cfg = get_cfg()
+    cfg.merge_from_file(resolve_config(config))
+    keys = [n for n, word in enumerate(rest) if re.fullmatch(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) and "/" not in word]
+    cfg.merge_from_list([word for n in keys if n + 1 < len(rest) for word in (rest[n], rest[n + 1])])
