@@ -10,11 +10,30 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = {page: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES}
 # Needs a checkpoint and images of the reader's: its calls are those of tests/retrieval/test_search.py.
 READERS_OWN = {"search.md"}
+# What a page takes for granted, by name.
+BEFORE = {
+    "scoring.md": """
+import numpy as np
+import torch
+from vireid_plugins.data.datasets import RegDB
+from vireid_plugins.data.synthetic import RegdbSize, write_regdb
+from pathlib import Path
+
+data_root = Path("data")
+write_regdb(data_root / "RegDB", RegdbSize(identities=12, images=2, height=32, width=16))
+dataset = RegDB(root=str(data_root), split=3)
+paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
+features = torch.randn(len(paths), 8)
+distance = np.random.default_rng(0).random((4, 6))
+query_ids, gallery_ids = np.arange(4), np.arange(6) % 4
+query_cams, gallery_cams = np.full(4, 3), np.ones(6)
+""",
+}
 
 
 @pytest.mark.parametrize("page", [page for page, found in BLOCKS.items() if found], ids=lambda page: page.name)
 def test_the_code_of_a_page(page: Path, tmp_path: Path) -> None:
-    code = "\n".join(BLOCKS[page])
+    code = "\n".join([BEFORE.get(page.name, ""), *BLOCKS[page]])
     if page.name in READERS_OWN:
         compile(code, page.name, "exec")
         return

@@ -19,7 +19,7 @@ def built(kind: IndexKind, vectors: np.ndarray):
 
 
 def test_kinds_by_size() -> None:
-    assert [choose_kind(n) for n in (0, 20_000, 20_001, 2_000_000, 2_000_001)] == [
+    assert [choose_kind(n) for n in (0, 200_000, 200_001, 2_000_000, 2_000_001)] == [
         IndexKind.FLAT, IndexKind.FLAT, IndexKind.HNSW, IndexKind.HNSW, IndexKind.IVFPQ
     ]  # fmt: skip
 
@@ -33,16 +33,19 @@ def test_a_flat_index_is_the_sorted_products() -> None:
     np.testing.assert_allclose(similarities, np.take_along_axis(products, order, 1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.HNSW, 0.95), (IndexKind.IVFPQ, 0.5)])
+@pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.HNSW, 0.95), (IndexKind.IVFPQ, 0.9)])
 def test_the_measured_recall_is_the_recall(kind: IndexKind, least: float) -> None:
-    """Beside queries of our own, other images of the same people; what IVF-PQ's codes lose cannot be searched back."""
+    """Beside queries of our own, other images of the same people."""
     vectors, queries = clustered(4000), clustered(200, seed=3)
     numbers = 1000 + np.arange(len(vectors))
     index = built(kind, vectors)
     effort, recall = indexes.tuned_effort(index, vectors, numbers)
     assert recall >= least
     exact = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
-    found = indexes.search(index, queries, 10)[1]
+    similarities, found = indexes.search(index, queries, 10, (vectors, numbers))
+    np.testing.assert_allclose(
+        similarities, np.einsum("qd,qtd->qt", queries, vectors[found - 1000]), rtol=1e-4, atol=1e-5
+    )
     ours = np.mean([len(set(numbers[e]) & set(f)) / 10 for e, f in zip(exact, found, strict=True)])
     assert ours > recall - 0.1
     assert effort >= 16

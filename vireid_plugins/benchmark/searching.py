@@ -58,12 +58,12 @@ def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
         effort, recall = tuned_effort(index, vectors, np.arange(COUNT))
         set_effort(index, effort)
         recall = measured_recall(index, vectors, np.arange(COUNT), queries=200)
-    del vectors
+    numbers = np.arange(COUNT)
     queries = clustered(QUERIES, seed=1)
     size = _file(folder, kind).stat().st_size / 2**30
 
     def run() -> dict[str, float]:
-        search(index, queries, TOP)
+        search(index, queries, TOP, (vectors, numbers))
         return {"recall@10": recall, "effort": effort, "index GiB": size}
 
     return run

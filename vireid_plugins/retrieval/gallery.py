@@ -169,7 +169,7 @@ class Gallery:
         if queries.ndim != 2 or queries.shape[1] != self.width:
             raise DataError(f"queries must be (Q, {self.width}) for this gallery; got {queries.shape}")
         wanted = min(top + self._gone, len(self) + self._gone)
-        similarities, numbers = search(self.index, queries, wanted)
+        similarities, numbers = search(self.index, queries, wanted, (self.vectors, self.numbers))
         found = []
         for row, scores in zip(numbers.tolist(), similarities.tolist(), strict=True):
             known = [(n, s) for n, s in zip(row, scores, strict=True) if n in self.entries][:top]

@@ -1,7 +1,8 @@
 """Which faiss index a gallery of some size gets, how it is built, and what its recall is.
 
-Flat is exact and fine up to some ten thousand images; HNSW (Malkov and Yashunin, TPAMI 2018) is fast and keeps the
-vectors; IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes, where the vectors no longer fit in memory.
+Flat is exact and fine up to some hundred thousand images; HNSW (Malkov and Yashunin, TPAMI 2018) is fast and keeps the
+vectors; IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes, where the vectors no longer fit in memory, and
+finds candidates whose order the vectors decide.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,11 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 # Sizes up to which an index is flat, and up to which it is HNSW.
-FLAT_LIMIT, HNSW_LIMIT = 20_000, 2_000_000
-# Recall@10 that the search effort is raised for, and the most effort.
-WANTED_RECALL, MOST_EFFORT = 0.95, 1024
+FLAT_LIMIT, HNSW_LIMIT = 200_000, 2_000_000
+# Recall@10 that the effort of a search is raised for, what a doubling must add to be worth it, least and most effort.
+WANTED_RECALL, WORTH, LEAST_EFFORT, MOST_EFFORT = 0.95, 0.005, 16, 1024
+# Candidates of an index of codes for each image that is wanted.
+REFINED = 10
 NEIGHBOURS = 32
 # Vectors that IVF-PQ is trained on, a list.
 TRAINING_PER_LIST = 64
@@ -66,10 +69,30 @@ def set_effort(index: Any, effort: int) -> None:
         inner.nprobe = min(effort, inner.nlist)
 
 
-def search(index: Any, queries: Vectors, top: int) -> tuple[Vectors, Numbers]:
-    """Return similarities (Q, top) and numbers (Q, top), best first; -1 where there are no more."""
-    similarities, numbers = index.search(np.ascontiguousarray(queries, np.float32), top)
-    return similarities, numbers
+def search(
+    index: Any, queries: Vectors, top: int, exact: tuple[Vectors, Numbers] | None = None
+) -> tuple[Vectors, Numbers]:
+    """Return similarities (Q, top) and numbers (Q, top), best first; -1 where there are no more.
+
+    Args:
+        index: of `new_index`.
+        queries: (Q, D), L2-normalised.
+        top: how many.
+        exact: the vectors (n, D) in the index and their numbers (n,), ascending. An index of codes then finds REFINED
+            times as many, and the best of them by their vectors are returned.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    if exact is None or not isinstance(index, faiss.IndexIVF):
+        similarities, numbers = index.search(queries, top)
+        return similarities, numbers
+    _, candidates = index.search(queries, REFINED * top)
+    vectors, known = exact
+    similarities = np.full(candidates.shape, -np.inf, np.float32)
+    for row, (query, some) in enumerate(zip(queries, candidates, strict=True)):
+        found = some >= 0
+        similarities[row, found] = vectors[np.searchsorted(known, some[found])] @ query
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :top]
+    return np.take_along_axis(similarities, order, 1), np.take_along_axis(candidates, order, 1)
 
 
 def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int = 100, top: int = 10) -> float:
@@ -81,7 +104,7 @@ def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int
     Args:
         index: holds the vectors.
         vectors: (n, D) that are in it.
-        numbers: (n,) theirs.
+        numbers: (n,) theirs, ascending.
         queries: how many are tried.
         top: how many nearest.
     """
@@ -90,20 +113,24 @@ def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int
     moved = vectors[chosen] + rng.standard_normal((len(chosen), vectors.shape[1])) / sqrt(vectors.shape[1])
     moved = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
     top = min(top, len(vectors))
-    exact = np.argpartition(-(moved @ vectors.T), top - 1, axis=1)[:, :top]
-    found = search(index, moved, top)[1]
-    hits = [len(set(numbers[row].tolist()) & set(one.tolist())) for row, one in zip(exact, found, strict=True)]
+    nearest = np.argpartition(-(moved @ vectors.T), top - 1, axis=1)[:, :top]
+    found = search(index, moved, top, (vectors, numbers))[1]
+    hits = [len(set(numbers[row].tolist()) & set(one.tolist())) for row, one in zip(nearest, found, strict=True)]
     return sum(hits) / (top * len(hits))
 
 
 def tuned_effort(index: Any, vectors: Vectors, numbers: Numbers) -> tuple[int, float]:
-    """Raise the effort until recall@10 is what is wanted, and return it with the recall."""
-    effort, recall = 16, 0.0
+    """Return the least effort with which recall@10 is what is wanted, or no longer grows, and that recall."""
+    effort, best = LEAST_EFFORT, (LEAST_EFFORT, -1.0)
     while True:
         set_effort(index, effort)
         recall = measured_recall(index, vectors, numbers)
+        if recall < best[1] + WORTH:
+            set_effort(index, best[0])
+            return best
+        best = (effort, recall)
         if recall >= WANTED_RECALL or effort >= MOST_EFFORT:
-            return effort, recall
+            return best
         effort *= 2
 
 
