@@ -51,7 +51,7 @@ def training(args: argparse.Namespace) -> Any:
     from vireid_plugins import analysis, engine
 
     folder = Path(engine.read_config(args).OUTPUT_DIR)
-    return analysis.draw_training(analysis.read_metrics(folder / "metrics.json"), str(folder)), "from metrics.json"
+    return analysis.draw_training(analysis.read_run(folder), str(folder)), "from metrics.json"
 
 
 # What is drawn, and how many of what, if that can be said.

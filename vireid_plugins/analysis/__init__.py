@@ -6,7 +6,7 @@ from vireid_plugins.analysis.embedding_map import draw_embedding_map, embedding_
 from vireid_plugins.analysis.grad_cam import draw_pairs, pair_maps, pairs_of
 from vireid_plugins.analysis.rank_lists import RankList, rank_lists
 from vireid_plugins.analysis.retrieve import Extraction, extract, nearest, rank_lists_of
-from vireid_plugins.analysis.training_curves import draw_training, read_metrics
+from vireid_plugins.analysis.training_curves import draw_training, read_metrics, read_run
 
 __all__ = [
     "Extraction",
@@ -25,5 +25,6 @@ __all__ = [
     "rank_lists",
     "rank_lists_of",
     "read_metrics",
+    "read_run",
     "separation",
 ]

@@ -1,8 +1,10 @@
 """Where a match comes from: Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine between two images' features.
 
 The target is the similarity of a visible and an infrared image of one identity, so that the map shows what the two have
-in common for the network. Packages for Grad-CAM expect a network of one tensor and a class; a method here takes a batch
-with modalities and answers with a feature, and the map itself is four lines.
+in common for the network. The gradient of a cosine is orthogonal to the feature, so that about half of a map is negative
+by construction: maps are scaled from their least to their largest value, and not cut off at 0. Packages for Grad-CAM
+expect a network of one tensor and a class; a method here takes a batch with modalities and answers with a feature, and
+the map itself is four lines.
 """
 
 from collections.abc import Sequence
@@ -54,11 +56,12 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
         features = F.normalize(model.embed({**maps, name: last}))
         cosine = (features[0] * features[1]).sum()
         (gradient,) = torch.autograd.grad(cosine, last)
-    heat = (gradient.mean((2, 3), keepdim=True) * last).sum(1).relu().detach()
+    heat = (gradient.mean((2, 3), keepdim=True) * last).sum(1).detach()
     # A method that expands its embeddings (DEEN) has several rows an image.
     heat = heat.view(-1, 2, *heat.shape[1:]).sum(0)
     whole = F.interpolate(heat[:, None], visible.shape[:2], mode="bilinear")[:, 0]
-    scaled = whole / whole.amax((1, 2), keepdim=True).clamp_min(1e-12)
+    least, most = whole.amin((1, 2), keepdim=True), whole.amax((1, 2), keepdim=True)
+    scaled = (whole - least) / (most - least).clamp_min(1e-12)
     first, second = scaled.float().cpu().numpy()
     return PairMaps(visible, infrared, first, second, cosine.item())
 

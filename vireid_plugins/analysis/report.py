@@ -19,7 +19,7 @@ from vireid_plugins.analysis.distances import Separation, separation
 from vireid_plugins.analysis.embedding_map import embedding_map
 from vireid_plugins.analysis.rank_lists import RankList
 from vireid_plugins.analysis.retrieve import Extraction, extract, first_protocol, nearest
-from vireid_plugins.analysis.training_curves import panels, read_metrics
+from vireid_plugins.analysis.training_curves import panels, read_run
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.evaluation.evaluate import score
@@ -67,7 +67,7 @@ def build_report(
         "lists": {"protocol": protocol.name, "queries": [_list(found, one) for one in lists]},
         "distances": [_distances(name, one) for name, one in rows],
         "tsne": [point._asdict() for point in points],
-        "training": panels(read_metrics(metrics)) if metrics.is_file() else [],
+        "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
         "images": {_key(found, path): thumbnail(path) for path in dict.fromkeys(shown)},
         "config": cfg.dump(),
         "environment": described(),

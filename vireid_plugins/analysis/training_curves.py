@@ -40,6 +40,25 @@ def read_metrics(file: Path) -> Curves:
     return curves
 
 
+def read_run(folder: Path) -> Curves:
+    """Return the scalars of a run, with the scores of its last evaluation, which fast-reid's writer leaves out.
+
+    Args:
+        folder: the output folder.
+
+    Raises:
+        DataError: there are no metrics.
+    """
+    curves = read_metrics(folder / "metrics.json")
+    report = folder / "evaluation.json"
+    if report.is_file():
+        last = max(step for points in curves.values() for step, _ in points)
+        for name, value in json.loads(report.read_text(encoding="utf-8"))["results"][0]["mean"].items():
+            if not curves.get(name) or abs(curves[name][-1][1] - value) > 1e-3:
+                curves.setdefault(name, []).append((last, value))
+    return curves
+
+
 PANELS = {
     "losses": r".*loss.*",
     "learning rate": r"lr",
