@@ -40,4 +40,5 @@ def test_the_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) 
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
     shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
     assert shipped == modules
-    assert (installed / "vireid_plugins" / "py.typed").exists()
+    for name in ("py.typed", "analysis/report.html"):
+        assert (installed / "vireid_plugins" / name).exists()

@@ -1,10 +1,10 @@
 """Where a match comes from: Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine between two images' features.
 
-The target is the similarity of a visible and an infrared image of one identity, so that the map shows what the two have
-in common for the network. The gradient of a cosine is orthogonal to the feature, so that about half of a map is negative
-by construction: maps are scaled from their least to their largest value, and not cut off at 0. Packages for Grad-CAM
-expect a network of one tensor and a class; a method here takes a batch with modalities and answers with a feature, and
-the map itself is four lines.
+The target is the similarity of a visible and an infrared image of one identity, so that the map shows what the two
+have in common for the network. The gradient of a cosine is orthogonal to the feature, so that about half of a map is
+negative by construction: maps are scaled from their least to their largest value, and not cut off at 0. Packages for
+Grad-CAM expect a network of one tensor and a class; a method here takes a batch with modalities and answers with a
+feature, and the map itself is four lines.
 """
 
 from collections.abc import Sequence
