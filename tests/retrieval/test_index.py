@@ -19,9 +19,8 @@ def built(kind: IndexKind, vectors: np.ndarray):
 
 
 def test_kinds_by_size() -> None:
-    assert [choose_kind(n) for n in (0, 200_000, 200_001, 2_000_000, 2_000_001)] == [
-        IndexKind.FLAT, IndexKind.FLAT, IndexKind.HNSW, IndexKind.HNSW, IndexKind.IVFPQ
-    ]  # fmt: skip
+    kinds = [choose_kind(count) for count in (0, 200_000, 200_001)]
+    assert kinds == [IndexKind.FLAT, IndexKind.FLAT, IndexKind.IVFPQ]
 
 
 def test_a_flat_index_is_the_sorted_products() -> None:
@@ -33,7 +32,7 @@ def test_a_flat_index_is_the_sorted_products() -> None:
     np.testing.assert_allclose(similarities, np.take_along_axis(products, order, 1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.HNSW, 0.95), (IndexKind.IVFPQ, 0.9)])
+@pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.IVFPQ, 0.9)])
 def test_the_measured_recall_is_the_recall(kind: IndexKind, least: float) -> None:
     """Beside queries of our own, other images of the same people."""
     vectors, queries = clustered(4000), clustered(200, seed=3)

@@ -69,7 +69,7 @@ def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
-_NAMES = {IndexKind.FLAT: "flat", IndexKind.HNSW: "HNSW", IndexKind.IVFPQ: "IVF-PQ"}
+_NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
 SUBJECTS = [
     *(
         Subject(f"building over {COUNT:,} vectors of {WIDTH}", name, partial(_build, kind), slow=True, items=COUNT)

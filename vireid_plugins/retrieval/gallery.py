@@ -32,8 +32,6 @@ from vireid_plugins.retrieval.index import (
 
 logger = logging.getLogger("fastreid." + __name__)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-# Share of an approximate index that may be removed images before it is built anew.
-MOST_REMOVED = 0.2
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,6 @@ class Gallery:
         self.kind = IndexKind.FLAT
         self.effort, self.recall = 0, 1.0
         self._index: Any = None
-        self._gone = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -145,13 +142,8 @@ class Gallery:
             del self.entries[number]
         keep = ~np.isin(self.numbers, numbers)
         self.vectors, self.numbers = self.vectors[keep], self.numbers[keep]
-        self._gone += len(numbers)
-        if self._index is not None and self.kind is not IndexKind.HNSW:
+        if self._index is not None:
             self._index.remove_ids(np.asarray(numbers, np.int64))
-            self._gone = 0
-        elif self._gone > MOST_REMOVED * max(1, len(self)):
-            # HNSW cannot forget: what is removed is passed over until the index is built anew.
-            self._index = None
         return len(numbers)
 
     def search(self, queries: Vectors, top: int = 10) -> list[list[Hit]]:
@@ -168,11 +160,11 @@ class Gallery:
             raise DataError("the gallery is empty: add images first")
         if queries.ndim != 2 or queries.shape[1] != self.width:
             raise DataError(f"queries must be (Q, {self.width}) for this gallery; got {queries.shape}")
-        wanted = min(top + self._gone, len(self) + self._gone)
+        wanted = min(top, len(self))
         similarities, numbers = search(self.index, queries, wanted, (self.vectors, self.numbers))
         found = []
         for row, scores in zip(numbers.tolist(), similarities.tolist(), strict=True):
-            known = [(n, s) for n, s in zip(row, scores, strict=True) if n in self.entries][:top]
+            known = [(n, s) for n, s in zip(row, scores, strict=True) if n >= 0]
             found.append(
                 [Hit(rank, self.entries[n].path, self.entries[n].modality, s) for rank, (n, s) in enumerate(known, 1)]
             )
@@ -180,7 +172,7 @@ class Gallery:
 
     def _build(self) -> None:
         """Build the index anew, of the kind for its size, and measure its recall."""
-        self.kind, self._gone = choose_kind(len(self)), 0
+        self.kind = choose_kind(len(self))
         self._index = new_index(self.kind, self.vectors)
         add(self._index, self.vectors, self.numbers)
         self.effort, self.recall = 0, 1.0
@@ -204,7 +196,6 @@ class Gallery:
             "effort": self.effort,
             "recall@10": self.recall,
             "next_number": self.next_number,
-            "removed": self._gone,
             "numbers": self.numbers.tolist(),
             "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
         }
@@ -235,7 +226,7 @@ class Gallery:
             entries = [Entry(**entry) for entry in note["entries"]]
             found.entries = dict(zip(note["numbers"], entries, strict=True))
             found.kind, found.effort = IndexKind(note["kind"]), note["effort"]
-            found.recall, found.next_number, found._gone = note["recall@10"], note["next_number"], note["removed"]
+            found.recall, found.next_number = note["recall@10"], note["next_number"]
             if found.kind is not IndexKind.FLAT:
                 found._index = faiss.read_index(str(folder / "gallery.faiss"))
                 set_effort(found._index, found.effort)

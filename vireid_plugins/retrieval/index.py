@@ -1,8 +1,8 @@
 """Which faiss index a gallery of some size gets, how it is built, and what its recall is.
 
-Flat is exact and fine up to some hundred thousand images; HNSW (Malkov and Yashunin, TPAMI 2018) is fast and keeps the
-vectors; IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes, where the vectors no longer fit in memory, and
-finds candidates whose order the vectors decide.
+Flat is exact and fine up to some hundred thousand images. IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes
+and finds candidates, whose order the vectors decide. HNSW was measured beside them and left out: at a million vectors
+it is slower to build and to search than IVF-PQ at equal recall, and cannot forget (docs/search.md).
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
-# Sizes up to which an index is flat, and up to which it is HNSW.
-FLAT_LIMIT, HNSW_LIMIT = 200_000, 2_000_000
+# Size up to which an index is flat.
+FLAT_LIMIT = 200_000
 # Recall@10 that the effort of a search is raised for, what a doubling must add to be worth it, least and most effort.
 WANTED_RECALL, WORTH, LEAST_EFFORT, MOST_EFFORT = 0.95, 0.005, 16, 1024
 # Candidates of an index of codes for each image that is wanted.
 REFINED = 10
-NEIGHBOURS = 32
 # Vectors that IVF-PQ is trained on, a list.
 TRAINING_PER_LIST = 64
 
@@ -31,13 +30,12 @@ class IndexKind(str, Enum):
     """How a gallery is indexed."""
 
     FLAT = "flat"
-    HNSW = "hnsw"
     IVFPQ = "ivfpq"
 
 
 def choose_kind(count: int) -> IndexKind:
     """Return the kind for so many images."""
-    return IndexKind.FLAT if count <= FLAT_LIMIT else IndexKind.HNSW if count <= HNSW_LIMIT else IndexKind.IVFPQ
+    return IndexKind.FLAT if count <= FLAT_LIMIT else IndexKind.IVFPQ
 
 
 def new_index(kind: IndexKind, vectors: Vectors) -> Any:
@@ -47,26 +45,20 @@ def new_index(kind: IndexKind, vectors: Vectors) -> Any:
     """
     width = vectors.shape[1]
     if kind is IndexKind.FLAT:
-        inner: Any = faiss.IndexFlatIP(width)
-    elif kind is IndexKind.HNSW:
-        inner = faiss.IndexHNSWFlat(width, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-    else:
-        lists = max(1, round(4 * sqrt(len(vectors))))
-        parts = next(parts for parts in (width // 4, width // 8, width // 16, 1) if parts and width % parts == 0)
-        inner = faiss.IndexIVFPQ(faiss.IndexFlatIP(width), width, lists, parts, 8, faiss.METRIC_INNER_PRODUCT)
-        sample = np.random.default_rng(0).permutation(len(vectors))[: TRAINING_PER_LIST * lists]
-        inner.train(vectors[np.sort(sample)])
-        return inner
-    return faiss.IndexIDMap2(inner)
+        return faiss.IndexIDMap2(faiss.IndexFlatIP(width))
+    lists = max(1, round(4 * sqrt(len(vectors))))
+    parts = next(parts for parts in (width // 4, width // 8, width // 16, 1) if parts and width % parts == 0)
+    coarse = faiss.IndexFlatIP(width)
+    index = faiss.IndexIVFPQ(coarse, width, lists, parts, 8, faiss.METRIC_INNER_PRODUCT)
+    sample = np.random.default_rng(0).permutation(len(vectors))[: TRAINING_PER_LIST * lists]
+    index.train(vectors[np.sort(sample)])
+    return index
 
 
 def set_effort(index: Any, effort: int) -> None:
-    """Set how much an approximate index looks at: candidates of HNSW, lists of IVF; nothing for a flat one."""
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
-    if isinstance(inner, faiss.IndexHNSW):
-        inner.hnsw.efSearch = effort
-    elif isinstance(inner, faiss.IndexIVF):
-        inner.nprobe = min(effort, inner.nlist)
+    """Set how many lists IVF looks at; nothing for a flat index."""
+    if isinstance(index, faiss.IndexIVF):
+        index.nprobe = min(effort, index.nlist)
 
 
 def search(
