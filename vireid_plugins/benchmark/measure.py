@@ -91,7 +91,14 @@ class Measured:
 
 
 def measure(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
-    """Time a subject in a fresh process."""
+    """Time a subject in a fresh process.
+
+    Args:
+        subject: what.
+        folder: a scratch folder, which subjects of a run share.
+        device: cpu or cuda.
+        repeats: runs that count, unless the subject is slow.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_run, subject, folder, device, repeats).result()
 

@@ -207,6 +207,11 @@ def convert(layout: str, weights: Mapping[str, Tensor]) -> Conversion:
 def convert_file(layout: str, source: Path, target: Path) -> Conversion:
     """Convert a checkpoint file to one that `MODEL.WEIGHTS` takes.
 
+    Args:
+        layout: a key of `LAYOUTS`: whose code wrote it.
+        source: the checkpoint.
+        target: what is written.
+
     Raises:
         ConfigError: no layout has that name.
         DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled.

@@ -58,9 +58,10 @@ class SingleModality(nn.Module):
 
     def __init__(self, model: nn.Module, modality: int, flip: bool = False) -> None:
         super().__init__()
-        self.model: Any = _without_routing(copy.deepcopy(model), modality).eval()
-        self.model.heads = _Heads(self.model.heads)
-        for parameter in self.model.parameters():
+        single: Any = _without_routing(copy.deepcopy(model), modality).eval()
+        single.heads = _Heads(single.heads)
+        self.model = single
+        for parameter in single.parameters():
             parameter.requires_grad_(False)
         self.flip = flip
 

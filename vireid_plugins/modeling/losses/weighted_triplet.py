@@ -40,7 +40,13 @@ def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = 
 
 
 def weighted_triplet(features: Tensor, targets: Tensor, released_eps: bool = False) -> Tensor:
-    """Return WRT, the mean over the anchors that have a negative; see `weighted_difference`."""
+    """Return WRT, the mean over the anchors that have a negative.
+
+    Args:
+        features: (B, D).
+        targets: (B,).
+        released_eps: weights as the released code computes them.
+    """
     difference, counted = weighted_difference(features, targets, released_eps)
     return (F.softplus(difference) * counted).sum() / counted.sum().clamp_min(1)
 
