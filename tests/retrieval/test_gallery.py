@@ -109,6 +109,10 @@ def test_an_interrupted_save_leaves_the_old_gallery(tmp_path: Path, monkeypatch:
         bigger.save(tmp_path / "index")
     monkeypatch.undo()
     assert len(Gallery.load(tmp_path / "index")) == 8
+    # Also between the two renames.
+    (tmp_path / "index").rename(tmp_path / "index.former")
+    assert len(Gallery.load(tmp_path / "index")) == 8
+    assert not (tmp_path / "index.former").exists()
 
 
 def test_wrong_vectors_and_empty_galleries() -> None:

@@ -1,7 +1,10 @@
 """Methods as ONNX files and as programs of `torch.export`, one a modality, checked against the method itself."""
 
 import json
-from collections.abc import Iterable
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,18 +65,19 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
         file = folder / f"{name}.onnx"
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
-        torch.onnx.export(
-            single,
-            (example,),
-            str(file),
-            input_names=["images"],
-            output_names=["features"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        with _quiet():
+            torch.onnx.export(
+                single,
+                (example,),
+                str(file),
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
         run = onnx_runner(file)
         difference = largest_difference(single, run, cfg.INPUT.SIZE_TEST)
         written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
@@ -107,12 +111,26 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
         single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
         batch = torch.export.Dim("batch", min=1, max=4096)
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
-        program = torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}})
         file = folder / f"{name}.pt2"
-        torch.export.save(program, file)
+        with _quiet():
+            torch.export.save(torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}}), file)
         difference = largest_difference(single, program_runner(file), cfg.INPUT.SIZE_TEST)
         written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
     return written
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the screen what torch's exporter tells its own developers, inside a `with` block."""
+    log = logging.getLogger("onnxscript")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def program_runner(file: Path) -> Any:

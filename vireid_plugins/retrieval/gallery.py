@@ -200,7 +200,7 @@ class Gallery:
             "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
         }
         (fresh / "gallery.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
-        former = folder.with_name(folder.name + ".former")
+        former = former_folder(folder)
         shutil.rmtree(former, ignore_errors=True)
         if folder.exists():
             folder.rename(former)
@@ -214,6 +214,9 @@ class Gallery:
         Raises:
             DataError: it does not exist, or a file of it is missing, damaged or does not fit the others.
         """
+        if not folder.exists() and former_folder(folder).is_dir():
+            # A save was interrupted between its two renames.
+            former_folder(folder).rename(folder)
         if not (folder / "gallery.json").is_file():
             raise DataError(
                 f"'{folder}' holds no gallery; make one: python tools/search.py index IMAGES --index {folder}"
@@ -240,6 +243,11 @@ class Gallery:
                 "delete it and index the images anew"
             )
         return found
+
+
+def former_folder(folder: Path) -> Path:
+    """Return where the old gallery is while a new one takes its place."""
+    return folder.with_name(folder.name + ".former")
 
 
 def update(

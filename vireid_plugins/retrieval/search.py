@@ -9,7 +9,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.retrieval.extractor import NAMES, Extractor
-from vireid_plugins.retrieval.gallery import Gallery, Hit, digest_of, image_files, update
+from vireid_plugins.retrieval.gallery import Gallery, Hit, digest_of, former_folder, image_files, update
 
 # Words in a folder's name that say what is in it.
 FOLDERS = {
@@ -123,7 +123,7 @@ def index_images(
         return modality
 
     maker = made_by(extractor)
-    if (target / "gallery.json").is_file():
+    if target.exists() or former_folder(target).is_dir():
         gallery = Gallery.load(target)
         if gallery.made_by["sha256"] != maker["sha256"]:
             raise DataError(f"the gallery '{target}' was made with other weights; name another folder with --index")

@@ -52,7 +52,7 @@ class Loss(nn.Module, ABC):
         return True
 
     def forward(self, bundle: Bundle) -> dict[str, Tensor]:
-        """Return the scaled values by their printed names, without the "loss_" in front."""
+        """Return the scaled values by their printed names, without the `loss_` in front."""
         with without_autocast(bundle.targets.device):
             value = self.compute(bundle)
         values = value if isinstance(value, dict) else {self.label: value}
