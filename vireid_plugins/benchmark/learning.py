@@ -229,7 +229,9 @@ def table(rows: Sequence[dict[str, Any]], tree: str, epochs: int = 0) -> str:
             and row["epochs"] == (epochs or TREES[tree].epochs)
         ]  # fmt: skip
         cells = [_cell([row[score] for row in found]) for score in SCORES]
-        body.append([name, *cells, len(found) or "", f"{mean(row['seconds'] for row in found):.0f}" if found else ""])
+        # Without a number where the machine did other things meanwhile.
+        seconds = [row["seconds"] for row in found if row["seconds"] is not None]
+        body.append([name, *cells, len(found) or "", f"{mean(seconds):.0f}" if seconds else ""])
     return tabulate(body, ["variant", *SCORES, "seeds", "seconds"], tablefmt="github", disable_numparse=True)
 
 
