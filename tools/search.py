@@ -32,11 +32,14 @@ def query(args: argparse.Namespace) -> None:
     """Print the nearest images of an image, or of every image of a folder."""
     from tabulate import tabulate
 
+    from vireid_plugins.analysis.canvas import require_format
     from vireid_plugins.analysis.rank_lists import picture_of_hits
     from vireid_plugins.data.datasets.base import MODALITIES
     from vireid_plugins.retrieval import Gallery
     from vireid_plugins.retrieval.search import extractor_of, query_images
 
+    if args.picture:
+        require_format("--picture", args.picture)
     gallery = Gallery.load(args.index)
     found = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
     for one in found:

@@ -72,7 +72,7 @@ def main() -> None:
         figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
         figure.set_defaults(draw=draw)
         figure.add_argument("--config-file", required=True, help="the configuration the model was trained with")
-        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg, .pdf, .svg")
+        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg, .pdf")
         if things:
             figure.add_argument(
                 f"--{things}", dest="number", type=positive, default=number, help="how many (default %(default)s)"
@@ -81,8 +81,9 @@ def main() -> None:
             figure.add_argument("--beside", help="configuration of a baseline that is drawn beside it")
         figure.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
-    from vireid_plugins.analysis.canvas import save
+    from vireid_plugins.analysis.canvas import require_format, save
 
+    require_format("--output", args.output)
     picture, meaning = args.draw(args)
     save(picture, args.output)
     print(f"wrote {args.output}: {meaning}")

@@ -13,11 +13,11 @@ from PIL import Image
 
 from vireid_plugins import analysis
 from vireid_plugins.analysis import Extraction
-from vireid_plugins.analysis.canvas import matplotlib, new_figure, save
+from vireid_plugins.analysis.canvas import matplotlib, new_figure, require_format, save
 from vireid_plugins.analysis.embedding_map import project
 from vireid_plugins.analysis.grad_cam import overlay
 from vireid_plugins.data.datasets import SYSUMM01
-from vireid_plugins.errors import DataError, InstallError
+from vireid_plugins.errors import ConfigError, DataError, InstallError
 
 METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
 
@@ -134,6 +134,13 @@ def test_curves_of_a_run(trained: Path, tmp_path: Path) -> None:
     torn.write_text("")
     with pytest.raises(DataError, match="holds no metrics yet"):
         analysis.read_metrics(torn)
+
+
+def test_a_name_that_no_picture_can_have_costs_seconds() -> None:
+    for name in ("a.png", "a.JPG", "a.pdf"):
+        require_format("--output", Path(name))
+    with pytest.raises(ConfigError, match=r"--output: 'a\.svgz' must end in \.png, \.jpg, \.jpeg, \.pdf"):
+        require_format("--output", Path("a.svgz"))
 
 
 def test_without_matplotlib_one_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,21 @@ def test_an_interrupted_save_leaves_the_old_gallery(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "index.former").exists()
 
 
+def test_other_things_are_never_replaced(tmp_path: Path) -> None:
+    photos, file, empty = tmp_path / "photos", tmp_path / "file", tmp_path / "empty"
+    photos.mkdir()
+    (photos / "1.jpg").write_bytes(b"a picture")
+    file.write_text("text")
+    empty.mkdir()
+    for place in (photos, file):
+        with pytest.raises(DataError, match="is there and is no gallery: writing one would replace it"):
+            filled(8).save(place)
+    assert (photos / "1.jpg").read_bytes() == b"a picture"
+    assert file.read_text() == "text"
+    filled(8).save(empty)
+    assert len(Gallery.load(empty)) == 8
+
+
 def test_wrong_vectors_and_empty_galleries() -> None:
     gallery = filled()
     with pytest.raises(DataError, match=r"queries must be \(Q, 16\)"):

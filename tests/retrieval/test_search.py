@@ -127,6 +127,11 @@ def test_index_query_add_and_remove(tree: Path, trained: Path, tmp_path: Path) -
     assert one["hits"][0]["path"] == str(gallery / "new.jpg")
     assert str(removed) not in [hit["path"] for hit in one["hits"]]
 
+    refused = search("index", gallery, "--index", str(gallery), *model)
+    assert refused.returncode == 1
+    assert "is there and is no gallery" in refused.stderr
+    assert changed.is_file()
+
     gone = search("remove", gallery / "new.jpg", *index)
     assert "removed 1; 39 images" in gone.stdout, gone.stderr
     again = search("remove", gallery / "new.jpg", *index)

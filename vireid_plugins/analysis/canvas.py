@@ -4,7 +4,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.errors import InstallError
+from vireid_plugins.errors import ConfigError, InstallError
+
+# What matplotlib and Pillow both write.
+FORMATS = (".png", ".jpg", ".jpeg", ".pdf")
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -30,6 +33,12 @@ def matplotlib(module: str) -> Any:
         return importlib.import_module(f"matplotlib.{module}")
     except ImportError as error:
         raise InstallError(f"figures need matplotlib ({error}):\n    pip install matplotlib") from None
+
+
+def require_format(key: str, file: Path) -> None:
+    """Raise a `ConfigError` unless a picture can be written under that name; asked before anything is computed."""
+    if file.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{key}: '{file}' must end in {', '.join(FORMATS)}")
 
 
 def save(figure: Any, file: Path) -> None:

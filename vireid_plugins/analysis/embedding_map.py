@@ -48,10 +48,15 @@ def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed
         identities: how many, spread evenly over those of both modalities.
         images: of an identity and modality, at most.
         seed: of the choice of images and of t-SNE.
+
+    Raises:
+        DataError: no identity has both modalities, or there are fewer than four images.
     """
     rng = np.random.default_rng(seed)
     labels = found.catalogue.labels
     shared = np.intersect1d(labels[0].ids, labels[1].ids)
+    if not len(shared):
+        raise DataError(f"no test identity of {found.dataset.title} has images of both modalities to place")
     chosen = shared[np.linspace(0, len(shared) - 1, min(identities, len(shared))).astype(int)]
     rows: list[tuple[int, int, int]] = []
     for identity in chosen:

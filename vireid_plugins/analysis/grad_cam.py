@@ -23,6 +23,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.engine.train import load_model
+from vireid_plugins.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 GAP = 4
@@ -83,6 +84,8 @@ def pairs_of(cfg: CfgNode, count: int) -> list[PairMaps]:
     for item in (*dataset.query, *dataset.gallery):
         images.setdefault(item[1], {}).setdefault(dataset.modality(item), item[0])
     both = [identity for identity in sorted(images) if len(images[identity]) == 2]
+    if not both:
+        raise DataError(f"no test identity of {dataset.title} has images of both modalities to compare")
     chosen = [both[n] for n in np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)]
     size, interpolation = cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION
     return [

@@ -181,7 +181,12 @@ class Gallery:
         logger.info("%s index of %d images, recall@10 %.3f", self.kind.value, len(self), self.recall)
 
     def save(self, folder: Path) -> None:
-        """Write the gallery; an older one there is replaced as a whole."""
+        """Write the gallery; an older one there is replaced as a whole.
+
+        Raises:
+            DataError: there is something else, which would be lost.
+        """
+        require_room(folder)
         index = self.index
         fresh = folder.with_name(folder.name + ".partial")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -243,6 +248,12 @@ class Gallery:
                 "delete it and index the images anew"
             )
         return found
+
+
+def require_room(folder: Path) -> None:
+    """Raise a `DataError` unless a gallery may be written there: to a gallery, an empty folder, or nothing."""
+    if folder.exists() and not (folder.is_dir() and ((folder / "gallery.json").is_file() or not any(folder.iterdir()))):
+        raise DataError(f"'{folder}' is there and is no gallery: writing one would replace it. Name another folder")
 
 
 def former_folder(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.retrieval.extractor import NAMES, Extractor
-from vireid_plugins.retrieval.gallery import Gallery, Hit, digest_of, former_folder, image_files, update
+from vireid_plugins.retrieval.gallery import Gallery, Hit, digest_of, former_folder, image_files, require_room, update
 
 # Words in a folder's name that say what is in it.
 FOLDERS = {
@@ -110,7 +110,8 @@ def index_images(
         the gallery, counts by what was done, and the images whose modality was guessed and is not sure.
 
     Raises:
-        DataError: there is no image, one cannot be read, or the gallery there was made by another model.
+        DataError: there is no image, one cannot be read, the gallery there was made by another model, or something else
+            is there.
     """
     files = image_files(folder)
     tell = modality_teller(way, folder, extractor)
@@ -123,7 +124,8 @@ def index_images(
         return modality
 
     maker = made_by(extractor)
-    if target.exists() or former_folder(target).is_dir():
+    require_room(target)
+    if (target / "gallery.json").is_file() or former_folder(target).is_dir():
         gallery = Gallery.load(target)
         if gallery.made_by["sha256"] != maker["sha256"]:
             raise DataError(f"the gallery '{target}' was made with other weights; name another folder with --index")
