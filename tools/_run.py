@@ -23,7 +23,8 @@ def run(main: Callable[[], object]) -> NoReturn:
 
         if not isinstance(error, UserError):
             raise
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     sys.exit(0)
 
 

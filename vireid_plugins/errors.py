@@ -6,7 +6,13 @@ traceback; everything else that is raised is a defect of this package.
 
 
 class UserError(Exception):
-    """Something the user can put right: the message says what and how."""
+    """Something the user can put right: the message says what and how.
+
+    Attributes:
+        exit_code: what a command line ends with.
+    """
+
+    exit_code = 1
 
 
 class InstallError(UserError, ImportError):
@@ -27,6 +33,23 @@ class FeatureError(UserError, ValueError):
 
 class LaunchError(UserError, RuntimeError):
     """A process of the run was killed; the message says which and by what."""
+
+
+class LoaderError(UserError, RuntimeError):
+    """A process that reads images has died or does not answer."""
+
+
+class LossError(UserError, FloatingPointError):
+    """A loss became infinite or NaN; the message names it and the images of the batch."""
+
+
+class StoppedError(UserError):
+    """A signal ended a run, which was saved and can go on.
+
+    The exit code is the one that sysexits.h gives to "try again later".
+    """
+
+    exit_code = 75
 
 
 class ExpectationError(UserError, AssertionError):

@@ -42,7 +42,7 @@ def test_batches_do_not_depend_on_the_workers_and_an_epoch_can_be_entered(data_r
     run = list(islice(alone, steps + 2))
     for expected, found in zip(run, islice(two, steps + 2), strict=True):
         assert torch.equal(expected["images"], found["images"])
-    resumed = next(alone.starting_at(1))
+    resumed = next(alone.starting_at(steps))
     assert torch.equal(resumed["images"], run[steps]["images"])
     assert not torch.equal(resumed["images"], run[0]["images"])
 

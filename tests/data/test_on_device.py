@@ -81,7 +81,7 @@ DEVICE = ["INPUT.AUGMENT", "device"]
 
 def batches(number: int, epoch: int = 0, *overrides: str) -> tuple[int, list[dict[str, Any]]]:
     loader = build_train_loader(small_cfg("SYSU/caj.yml", *DEVICE, *overrides))
-    found = loader.starting_at(epoch)
+    found = loader.starting_at(epoch * loader.sampler.steps)
     return loader.sampler.steps, [dict(next(found)) for _ in range(number)]
 
 

@@ -64,7 +64,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(kind: type[CrossModalitySampl
     np.random.seed(0)
     before = np.random.get_state()[1].tolist()
     run = batches(sampler, 3 * sampler.steps)
-    resumed.first_epoch = 2
+    resumed.first_step = 2 * resumed.steps
     assert batches(resumed, sampler.steps) == run[2 * sampler.steps :]
     assert batches(other, sampler.steps) != run[: sampler.steps]
     assert run[: sampler.steps] != run[sampler.steps : 2 * sampler.steps]

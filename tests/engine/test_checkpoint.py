@@ -19,7 +19,9 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        DataError, match=r"model\.pth' cannot be written: No space left on device; the last good checkp"
+    ):
         checkpointer.save("model", epoch=2)
     assert load_checkpoint(tmp_path / "model.pth")["epoch"] == 1
     assert (tmp_path / "last_checkpoint").read_text() == "model.pth"

@@ -22,6 +22,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones.multi_stream import stages_of
 
 CASE: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
+NAMES = {"img_paths": [f"{number}.jpg" for number in range(9)]}
 NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
@@ -54,7 +55,7 @@ def test_accumulated_gradients_are_the_mean_of_the_parts() -> None:
     written: list[dict[str, torch.Tensor]] = []
     take_step(
         trainer, "cpu", None, NO_SCALER,
-        split=lambda one: split_identities(one, 2), write=lambda losses, waited: written.append(losses),
+        split=lambda one: split_identities(one, 2), write=lambda losses, waited, batch: written.append(losses),
     )  # fmt: skip
     halves = split_identities(whole, 2)  # type: ignore[arg-type]
     expected = state_after_a_step(network(CASE, frozen=True), halves)  # type: ignore[arg-type]
@@ -76,7 +77,7 @@ def test_parts_that_do_not_divide_are_one_error(tmp_path: Path) -> None:
 def add(metrics: StepMetrics, storage: EventStorage, values: list[float]) -> None:
     for number, value in enumerate(values):
         storage.iter = metrics.trainer.iter = number
-        metrics.add({"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}, 0.1 * number)
+        metrics.add({"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}, 0.1 * number, NAMES)
 
 
 def test_metrics_are_means_over_the_period() -> None:
@@ -96,7 +97,12 @@ def test_metrics_are_means_over_the_period() -> None:
 def test_a_nan_in_between_is_not_lost() -> None:
     metrics = StepMetrics(4)
     metrics.trainer = Namespace(iter=0)
-    with EventStorage(0) as storage, pytest.raises(FloatingPointError, match="4 steps up to iteration 4: loss_a nan"):
+    with (
+        EventStorage(0) as storage,
+        pytest.raises(
+            FloatingPointError, match=r"iteration 2: loss_a is nan, on a batch of 0\.jpg, .*7\.jpg and 1 more"
+        ),
+    ):
         add(metrics, storage, [1.0, 1.0, float("nan"), 1.0, 1.0])
 
 

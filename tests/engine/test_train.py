@@ -19,4 +19,4 @@ def test_a_seed_repeats_a_run_and_minus_one_draws_one_that_is_kept(tmp_path: Pat
     assert (drawn[0] == drawn[1]) is repeats, ran[0].stderr
     for name, (_, number, _) in zip("ab", drawn, strict=True):
         assert int(number) >= 0
-        assert f"SEED: {number}\n" in (tmp_path / name / "config.yaml").read_text()
+        assert f"SEED: {number}\n" in (tmp_path / name / "log.txt").read_text()

@@ -17,7 +17,8 @@ def take_step(
     scaler: torch.amp.GradScaler,
     *,
     split: Callable[[Any], Sequence[Any]] | None = None,
-    write: Callable[[dict[str, Tensor], float], None] | None = None,
+    write: Callable[[dict[str, Tensor], float, Any], None] | None = None,
+    unless: Callable[[dict[str, Tensor], Any], bool] | None = None,
 ) -> None:
     """Take one step of a fast-reid `SimpleTrainer` or `AMPTrainer`.
 
@@ -29,13 +30,17 @@ def take_step(
         dtype: of autocast; None is none.
         scaler: of the loss; a disabled one does nothing.
         split: makes the parts of a batch whose gradients are averaged; by default one.
-        write: is given the losses and the seconds waited for the batch; by default fast-reid's.
+        write: is given the losses, the seconds waited for the batch, and the batch; by default fast-reid's.
+        unless: is given the losses and the batch, and says whether the step is left out: then weights, buffers and
+            optimiser stay as they were.
     """
     start = time.perf_counter()
     batch = next(trainer._data_loader_iter)
     waited = time.perf_counter() - start
     parts = split(batch) if split else [batch]
     trainer.optimizer.zero_grad(set_to_none=True)
+    # Batch statistics are updated by the forward pass.
+    before = [buffer.clone() for buffer in trainer.model.buffers()] if unless else []
     means: dict[str, Tensor] = {}
     for number, part in enumerate(parts, start=1):
         alone = number < len(parts) and isinstance(trainer.model, DistributedDataParallel)
@@ -46,7 +51,15 @@ def take_step(
         for name, value in losses.items():
             share = value.detach() / len(parts)
             means[name] = means[name] + share if name in means else share
+    if unless and unless(means, batch):
+        trainer.optimizer.zero_grad(set_to_none=True)
+        for buffer, former in zip(trainer.model.buffers(), before, strict=True):
+            buffer.copy_(former)
+        return
     scaler.unscale_(trainer.optimizer)
-    (write or trainer._write_metrics)(means, waited)
+    if write:
+        write(means, waited, batch)
+    else:
+        trainer._write_metrics(means, waited)
     scaler.step(trainer.optimizer)
     scaler.update()

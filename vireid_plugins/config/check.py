@@ -62,12 +62,15 @@ def check_config(cfg: CfgNode) -> None:
         ("IMS_PER_BATCH", 2),
         ("ACCUMULATE", 1),
         ("METRICS_PERIOD", 1),
+        ("CHECKPOINT_KEEP", 0),
+        ("SKIP_NONFINITE", 0),
     ):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
     _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
-    _at_least("DATALOADER.NUM_INSTANCE", cfg.DATALOADER.NUM_INSTANCE, 1)
+    for key, least in (("NUM_INSTANCE", 1), ("NUM_WORKERS", 0), ("TIMEOUT", 0)):
+        _at_least(f"DATALOADER.{key}", cfg.DATALOADER[key], least)
 
 
 def _refuse_unused(cfg: CfgNode) -> None:

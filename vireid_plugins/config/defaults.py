@@ -58,6 +58,8 @@ def _add_data(cfg: CfgNode) -> None:
     # Folder for decoded and resized images, kept as one memory-mapped array a list of files (images x H x W x 3
     # bytes); empty is none. Stale and torn arrays are made again; several runs may share it.
     cfg.DATALOADER.CACHE = ""
+    # Seconds after which a loader's worker that gives no batch is reported; 0 waits for ever.
+    cfg.DATALOADER.TIMEOUT = 60
     cfg.DATASETS.REGDB = CN()
     # Which of RegDB's ten splits is trained and tested, 1 to 10; a number in print is the mean over all ten.
     cfg.DATASETS.REGDB.SPLIT = 1
@@ -305,6 +307,11 @@ def _add_solver(cfg: CfgNode) -> None:
     # A batch is worked off in this many parts, each with a share of the identities, and their gradients averaged: less
     # memory, the same images a step. A loss sees its part alone.
     cfg.SOLVER.ACCUMULATE = 1
+    # How many periodic checkpoints stay; the best and the final one always do. 0: all.
+    cfg.SOLVER.CHECKPOINT_KEEP = 3
+    # How many batches whose loss is infinite or NaN may be left out; one more ends the run, as the first one does at 0.
+    # Above 0 the losses are read from the device at every step.
+    cfg.SOLVER.SKIP_NONFINITE = 0
     # Losses are read from the device, checked and written every so many steps, and at the end of an epoch.
     cfg.SOLVER.METRICS_PERIOD = 10
     # d of the moving average of the weights, which is then evaluated and saved beside them; 0 keeps none.

@@ -2,7 +2,7 @@
 
 import copy
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,23 @@ class CfgNode(FastReidNode):
             self.merge_from_other_cfg(type(self)(tree))
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
+
+
+def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
+    """Return `KEY: before -> after` of every key that differs between two dumped configurations.
+
+    Args:
+        then: the one, as `dump` writes it.
+        now: the other.
+        free: beginnings of keys that may differ.
+    """
+    before, after = (_flat(_parsed(text, "a saved configuration")) for text in (then, now))
+    missing = "not there"
+    return [
+        f"{key}: {before.get(key, missing)} -> {after.get(key, missing)}"
+        for key in sorted({**before, **after})
+        if before.get(key, missing) != after.get(key, missing) and not key.startswith(tuple(free))
+    ]
 
 
 def get_cfg() -> CfgNode:

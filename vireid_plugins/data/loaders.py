@@ -1,7 +1,8 @@
-"""Loaders that fast-reid's trainer drives. Errors in a worker end the run with the worker's message."""
+"""Loaders that fast-reid's trainer drives."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.images import TestImages, TrainImages
+from vireid_plugins.data.reporting import ReportingLoader
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
 from vireid_plugins.errors import ConfigError
@@ -40,7 +42,7 @@ class TrainLoader:
     """Endless training batches.
 
     Args:
-        loader: a `DataLoader` over `sampler`.
+        loader: a `DataLoader` over `sampler` and the training images.
         sampler: its batch sampler.
         dataset: length of an epoch and number of identities.
         augment: applied to whole batches, where the loader's are not augmented.
@@ -55,20 +57,28 @@ class TrainLoader:
     ) -> None:
         self.loader, self.sampler, self.dataset, self.augment = loader, sampler, dataset, augment
 
+    @property
+    def images(self) -> TrainImages:
+        """The training images."""
+        images: Any = self.loader.dataset
+        assert isinstance(images, TrainImages)
+        return images
+
     def __iter__(self) -> Iterator[Batch]:
         """Start from the first batch of epoch 0."""
         return self.starting_at(0)
 
-    def starting_at(self, epoch: int) -> Iterator[Batch]:
-        """Start from the first batch of `epoch`, as a resumed run does."""
-        self.sampler.first_epoch = epoch
-        batches: Iterator[Any] = iter(self.loader)
-        return batches if self.augment is None else self._augmented(batches, epoch * self.sampler.steps)
+    def starting_at(self, iteration: int) -> Generator[Batch, None, None]:
+        """Start from the batch of `iteration`, as a resumed run does."""
+        self.sampler.first_step = iteration
+        batches: Any = iter(self.loader)
+        return batches if self.augment is None else self._augmented(batches, iteration)
 
-    def _augmented(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
+    def _augmented(self, batches: Generator[Batch, None, None], first: int) -> Generator[Batch, None, None]:
         assert self.augment is not None
-        for step, batch in enumerate(batches, start=first):
-            yield self.augment(batch, step)
+        with closing(batches):
+            for step, batch in enumerate(batches, start=first):
+                yield self.augment(batch, step)
 
 
 def build_train_loader(cfg: CfgNode) -> TrainLoader:
@@ -110,10 +120,11 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         world=comm.get_world_size(),
     )
     logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
-    loader: DataLoader[Item] = DataLoader(
-        train,
+    loader = ReportingLoader(
+        dataset=train,
         batch_sampler=sampler,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        timeout=cfg.DATALOADER.TIMEOUT,
+        workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=collate_training,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
@@ -132,10 +143,11 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
         dataset.show_test()
     test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
-    loader: DataLoader[Item] = DataLoader(
-        test,
+    loader = ReportingLoader(
+        dataset=test,
         batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        timeout=cfg.DATALOADER.TIMEOUT,
+        workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
     )

@@ -1,22 +1,26 @@
-"""Checkpoints that are written whole or not at all, load without running code, and know what they were trained on."""
+"""Checkpoints that are written whole or not at all, load without running code, and know what they were trained on.
+
+A file is written beside its place, flushed to the disk and renamed. What can be resumed is looked for from the newest
+on, so that a torn or foreign file costs the steps since the one before it and not the run.
+"""
 
 import logging
-import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from fastreid.config import CfgNode
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 
 from vireid_plugins.compat.weight_file import read_weight_file
-from vireid_plugins.config.validation import VALIDATION
-from vireid_plugins.data.datasets import build_options
+from vireid_plugins.engine.facts import check_resumed
 from vireid_plugins.errors import DataError
+from vireid_plugins.files import refusal, written_whole
 
 logger = logging.getLogger("fastreid." + __name__)
+# Written when a signal ends a run between two epochs' checkpoints.
+STOPPED = "model_stopped"
 
 
 class VireidCheckpointer(Checkpointer):
@@ -29,6 +33,9 @@ class VireidCheckpointer(Checkpointer):
         splits: the splits that are trained or tested now; a checkpoint of another one is refused.
         average: fill the model with the moving average of the weights, where the checkpoint has one.
         **others: as in fast-reid's `Checkpointer`.
+
+    Attributes:
+        resumed: the checkpoint that the run goes on from; None is none.
     """
 
     def __init__(
@@ -44,23 +51,79 @@ class VireidCheckpointer(Checkpointer):
         super().__init__(model, save_dir, **others)
         self.average = average
         self.facts, self.splits = facts or {}, splits or {}
+        self.resumed: Path | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write `<name>.pth` and point `last_checkpoint` at it."""
+        """Write `<name>.pth` and point `last_checkpoint` at it.
+
+        Raises:
+            DataError: it cannot be written; the message names the last one that was.
+        """
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict(), "vireid": self.facts, **kwargs}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         file = Path(self.save_dir) / f"{name}.pth"
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            torch.save(data, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        try:
+            with written_whole(file) as stream:
+                torch.save(data, stream)
+            self.tag_last_checkpoint(file.name)
+        except (OSError, RuntimeError) as error:
+            if not refusal(error):
+                raise
+            last = next(iter(self.candidates()), None)
+            good = f"the last good checkpoint is '{last}'; make room and go on with --resume" if last else "none exists"
+            raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {good}") from None
         chosen = self.facts.get("chosen_on", "the test set")
         logger.info("Saved checkpoint %s%s", file, f" (chosen on {chosen})" if name == "model_best" else "")
-        self.tag_last_checkpoint(file.name)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Say which checkpoint is the last."""
+        with written_whole(Path(self.save_dir) / "last_checkpoint") as stream:
+            stream.write(last_filename_basename.encode())
+
+    def candidates(self) -> list[Path]:
+        """Return the checkpoints of the output folder, the last one first."""
+        folder = Path(self.save_dir)
+        found = sorted(folder.glob("*.pth"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        tag = folder / "last_checkpoint"
+        last = folder / tag.read_text(encoding="utf-8", errors="replace").strip() if tag.is_file() else None
+        return sorted(found, key=lambda file: file != last)
+
+    def has_checkpoint(self) -> bool:
+        """Tell whether the output folder has a checkpoint."""
+        return bool(self.candidates())
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> Any:
+        """Go on from the newest whole checkpoint of the output folder, or fill the model from `path`.
+
+        Raises:
+            DataError: there are checkpoints and none can be resumed, or the training was another one.
+        """
+        files = self.candidates() if resume else []
+        broken: list[str] = []
+        for file in files:
+            try:
+                checkpoint = load_checkpoint(file)
+                if not {"optimizer", "vireid"} <= set(checkpoint):
+                    raise DataError(f"'{file}' has weights and no training that could go on")
+            except DataError as error:
+                broken.append(str(error))
+                logger.warning("%s; the checkpoint before it is tried", error)
+                continue
+            self._check_splits(file, checkpoint)
+            check_resumed(str(file), checkpoint["vireid"], self.facts)
+            del checkpoint
+            self.resumed = file
+            return self.load(str(file))
+        if broken:
+            raise DataError(
+                f"nothing in '{self.save_dir}' can be resumed: {'; '.join(broken)}. Put a whole checkpoint there, or "
+                "start anew with another OUTPUT_DIR"
+            )
+        if resume:
+            logger.info("There is no checkpoint in %s; the run begins", self.save_dir)
+        return self.load(path, checkpointables=[])
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> Any:
         """Fill the model, and the named or all other parts, from a checkpoint; an empty path is none.
@@ -74,19 +137,22 @@ class VireidCheckpointer(Checkpointer):
 
     def _load_file(self, f: str) -> Any:
         checkpoint = load_checkpoint(Path(f))
+        self._check_splits(Path(f), checkpoint)
+        if self.average and "average" in checkpoint:
+            checkpoint["model"] = checkpoint["average"]["model"]
+        return checkpoint
+
+    def _check_splits(self, file: Path, checkpoint: dict[str, Any]) -> None:
         trained = checkpoint.get("vireid", {}).get("splits", {})
         for name, split in self.splits.items():
             if trained.get(name, split) != split:
                 raise DataError(
-                    f"checkpoint '{f}' was trained on split {trained[name]} of {name}, but split {split} is asked for. "
-                    "The splits share identities: it would be tested on people it was trained on. Set "
+                    f"checkpoint '{file}' was trained on split {trained[name]} of {name}, but split {split} is asked "
+                    "for. The splits share identities: it would be tested on people it was trained on. Set "
                     f"DATASETS.REGDB.SPLIT to {trained[name]}, or name a checkpoint of split {split}"
                 )
             if name not in trained:
-                logger.warning("%s does not say which split of %s it was trained on, if any", f, name)
-        if self.average and "average" in checkpoint:
-            checkpoint["model"] = checkpoint["average"]["model"]
-        return checkpoint
+                logger.warning("%s does not say which split of %s it was trained on, if any", file, name)
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
@@ -96,33 +162,25 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
         DataError: the file is missing, torn or not a checkpoint.
     """
     checkpoint = read_weight_file(file)
-    if "model" not in checkpoint:
+    if not isinstance(checkpoint.get("model"), Mapping):
         raise DataError(f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid")
     return checkpoint
 
 
-def training_facts(cfg: CfgNode) -> dict[str, Any]:
-    """Return what a checkpoint says of its training."""
-    return {
-        "datasets": list(cfg.DATASETS.NAMES),
-        "splits": splits_of(cfg, cfg.DATASETS.NAMES),
-        "chosen_on": "the validation identities" if cfg.DATASETS.TESTS[:1] == (VALIDATION,) else "the test set",
-        "num_classes": int(cfg.MODEL.HEADS.NUM_CLASSES),
-        "meta_architecture": cfg.MODEL.META_ARCHITECTURE,
-        "protocols": list(cfg.TEST.PROTOCOLS),
-    }
-
-
-def splits_of(cfg: CfgNode, names: Iterable[str]) -> dict[str, int]:
-    """Return the split that the configuration says for those of the data sets `names` that have splits."""
-    options = ((name, build_options(cfg, name)) for name in names)
-    return {name: int(found["split"]) for name, found in options if "split" in found}
-
-
 class Checkpoints(PeriodicCheckpointer):
-    """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included."""
+    """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included.
+
+    Args:
+        checkpointer: writes.
+        period: epochs between two checkpoints.
+        keep: how many of them stay, beside the best and the final one; 0 is all.
+    """
 
     best_metric: float
+
+    def __init__(self, checkpointer: VireidCheckpointer, period: int, keep: int = 0) -> None:
+        super().__init__(checkpointer, period)
+        self.keep = keep
 
     def step(self, epoch: int, **kwargs: Any) -> None:
         """Save what is due after `epoch`, zero-based: `model_best` first, so that `last_checkpoint` is the last epoch.
@@ -134,10 +192,20 @@ class Checkpoints(PeriodicCheckpointer):
         last = epoch >= self.max_epoch - 1
         if not last and (epoch + 1) % self.period:
             return
+        steps = self.trainer.iters_per_epoch
+        position = {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
         if kwargs["metric"] > self.best_metric:
             self.best_metric = kwargs["metric"]
-            self.checkpointer.save("model_best", epoch=epoch, **kwargs)
-        self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", epoch=epoch, **kwargs)
+            self.checkpointer.save("model_best", **position, **kwargs)
+        self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
+        self._forget_older()
+
+    def _forget_older(self) -> None:
+        folder = Path(self.checkpointer.save_dir)
+        (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
+        older = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
+        for file in older[: -self.keep] if self.keep else []:
+            file.unlink()
 
     def state_dict(self) -> dict[str, float]:
         """Return what is saved with every checkpoint."""

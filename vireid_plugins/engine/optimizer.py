@@ -27,7 +27,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     arguments: dict[str, Any] = {}
     if cfg.SOLVER.OPT == "SGD":
         arguments = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
-    if "fused" in inspect.signature(optimizer).parameters:
+    # torch's fused SGD needs momentum buffers for all parameters of a group or for none; frozen ones have none yet.
+    late = cfg.SOLVER.OPT == "SGD" and cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
+    if "fused" in inspect.signature(optimizer).parameters and not late:
         arguments["fused"] = True
     groups = merged_groups(
         get_default_optimizer_params(

@@ -61,11 +61,12 @@ class LearningRate(HookBase):
     """Steps the schedule after every iteration and logs the rate of the largest group."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, scheduler: LambdaLR) -> None:
-        self.scheduler = scheduler
+        self.optimizer, self.scheduler = optimizer, scheduler
         sizes = [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
-        self.group = optimizer.param_groups[sizes.index(max(sizes))]
+        # Its number: a resume puts other groups in their place.
+        self.group = sizes.index(max(sizes))
 
     def after_step(self) -> None:
         """Log the rate just used, then step."""
-        self.trainer.storage.put_scalar("lr", self.group["lr"], smoothing_hint=False)
+        self.trainer.storage.put_scalar("lr", self.optimizer.param_groups[self.group]["lr"], smoothing_hint=False)
         self.scheduler.step()

@@ -1,5 +1,7 @@
 """Writes losses every few steps, so that a device is not asked for them, nor the other processes, at each."""
 
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +10,12 @@ from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
 from torch import Tensor
+
+from vireid_plugins.errors import LossError
+
+logger = logging.getLogger("fastreid." + __name__)
+# Images of a batch that a message names.
+SHOWN = 8
 
 
 class StepMetrics(HookBase):
@@ -18,29 +26,35 @@ class StepMetrics(HookBase):
 
     Args:
         period: steps between two writings (`SOLVER.METRICS_PERIOD`).
+        skips: how many steps whose loss is infinite or NaN may be left out (`SOLVER.SKIP_NONFINITE`).
+        last_good: names the last checkpoint for messages.
     """
 
     trainer: Any
 
-    def __init__(self, period: int) -> None:
-        self.period = period
+    def __init__(self, period: int, skips: int = 0, last_good: Callable[[], str] = str) -> None:
+        self.period, self.skips, self.last_good = period, skips, last_good
         self.first = True
+        self.skipped = 0
         self._forget()
 
     def _forget(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
         self.waited = 0.0
+        # Of every step since the last writing: the losses where they are, and the images.
+        self.recent: list[tuple[int, Tensor, list[str]]] = []
 
-    def add(self, losses: dict[str, Tensor], waited: float) -> None:
-        """Take the losses of a step and the seconds it waited for its batch.
+    def add(self, losses: dict[str, Tensor], waited: float, batch: Mapping[str, Any]) -> None:
+        """Take the losses of a step, the seconds it waited for its batch, and the batch.
 
         Raises:
-            FloatingPointError: a loss since the last writing was infinite or NaN; all processes raise it.
+            LossError: a loss since the last writing was infinite or NaN; all processes raise it.
         """
         for name, value in losses.items():
             here = value.detach().double() if value.device.type == "cpu" else value.detach().float()
-            self.sums[name] = self.sums[name] + here if name in self.sums else here
+            self.sums[name] = self.sums[name].to(here.device) + here if name in self.sums else here
+        self.recent.append((self.trainer.iter, torch.stack([v.detach() for v in losses.values()]), batch["img_paths"]))
         self.steps += 1
         self.waited = max(self.waited, waited)
         if self.first or self.steps == self.period:
@@ -58,18 +72,68 @@ class StepMetrics(HookBase):
             means /= comm.get_world_size()
             dist.all_reduce(waited, dist.ReduceOp.MAX)
         *values, longest = torch.cat([means, waited[None]]).tolist()
-        named, steps = dict(zip(self.sums, values, strict=True)), self.steps
-        self._forget()
         if not torch.isfinite(means).all():
-            raise FloatingPointError(
-                f"a loss became infinite or NaN in the {steps} steps up to iteration {self.trainer.iter}: "
-                + ", ".join(f"{name} {value:.4g}" for name, value in named.items())
-            )
+            raise LossError(self._found())
+        named = dict(zip(self.sums, values, strict=True))
+        self._forget()
         storage = get_event_storage()
         storage.put_scalars(data_time=longest, total_loss=sum(values))
         if len(named) > 1:
             storage.put_scalars(**named)
 
+    def left_out(self, losses: dict[str, Tensor], batch: Mapping[str, Any]) -> bool:
+        """Tell whether a step is left out since a loss of it, in any process, is infinite or NaN.
+
+        Raises:
+            LossError: so many have been left out already that this is one too many.
+        """
+        values = torch.stack([value.detach() for value in losses.values()])
+        finite = torch.isfinite(values).all().float()
+        if comm.get_world_size() > 1:
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
+        if bool(finite):
+            return False
+        self.recent.append((self.trainer.iter, values, batch["img_paths"]))
+        self.sums = self.sums or dict.fromkeys(losses, values.new_zeros(()))
+        said = self._found()
+        if self.skipped == self.skips:
+            raise LossError(f"{said} {self.skipped} steps were left out before it (SOLVER.SKIP_NONFINITE)")
+        self.skipped += 1
+        logger.warning("%s The step is left out, %d of %d (SOLVER.SKIP_NONFINITE)", said, self.skipped, self.skips)
+        self.recent.pop()
+        return True
+
+    def _found(self) -> str:
+        """Say which loss broke first, at which step and on which images."""
+        for iteration, values, paths in self.recent:
+            broken = ~torch.isfinite(values)
+            if bool(broken.any()):
+                losses = zip(self.sums, values.tolist(), broken.tolist(), strict=True)
+                named = ", ".join(f"{name} is {value}" for name, value, bad in losses if bad)
+                images = ", ".join(dict.fromkeys(paths[:SHOWN]))
+                more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+                return (
+                    f"iteration {iteration}: {named}, on a batch of {images}{more}. Lower SOLVER.BASE_LR or look at "
+                    f"the images; {self._good()}."
+                )
+        return f"a loss of another process is infinite or NaN at iteration {self.trainer.iter}; {self._good()}."
+
+    def _good(self) -> str:
+        last = self.last_good()
+        return f"the last good checkpoint is '{last}'" if last else "there is no checkpoint yet"
+
     def after_epoch(self) -> None:
         """Write the rest of the epoch."""
         self.write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is saved with every checkpoint; it is not empty where a run is stopped between two writings."""
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        return {"first": self.first, "skipped": self.skipped, "sums": sums, "steps": self.steps, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the sums of the run that is resumed."""
+        self.first, self.skipped, self.steps, self.waited = (
+            state[key] for key in ("first", "skipped", "steps", "waited")
+        )
+        self.sums = dict(state["sums"])

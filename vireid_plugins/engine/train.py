@@ -5,23 +5,27 @@ import logging
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from fastreid.config import CfgNode
-from fastreid.engine import default_setup
 from fastreid.utils import comm
+from fastreid.utils.collect_env import collect_env_info
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import check_config, get_cfg
 from vireid_plugins.config.paths import resolve_config
 from vireid_plugins.config.validation import choose_on_validation
-from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint, splits_of
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.expected import check_expected, verify_results
+from vireid_plugins.engine.facts import splits_of
+from vireid_plugins.engine.output_folder import claimed, make_folder
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.files import written_whole
 
 
 def read_config(args: argparse.Namespace) -> CfgNode:
@@ -50,15 +54,30 @@ def setup(args: argparse.Namespace) -> CfgNode:
     cfg = read_config(args)
     if cfg.SEED < 0:
         # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
-        cfg.SEED = comm.all_gather(secrets.randbelow(2**31))[0]
-    Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+        cfg.SEED = comm.all_gather(_drawn_seed(cfg, getattr(args, "resume", False)))[0]
+    make_folder(Path(cfg.OUTPUT_DIR))
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
-        default_setup(cfg, args)
+        log.info("Environment:\n%s", collect_env_info())
+        log.info("Command line: %s", " ".join(sys.argv))
+        log.info("Full configuration:\n%s", cfg)
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     seed_all_rng(cfg.SEED + comm.get_rank())
+    if not getattr(args, "eval_only", False):
+        torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     return cfg
+
+
+def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
+    """Return the seed that the run to be resumed has drawn, or draw one."""
+    before = Path(cfg.OUTPUT_DIR) / "config.yaml"
+    if resume and before.is_file():
+        former = get_cfg()
+        former.merge_from_file(before)
+        if former.SEED >= 0:
+            return int(former.SEED)
+    return secrets.randbelow(2**31)
 
 
 @contextmanager
@@ -82,14 +101,30 @@ def main(args: argparse.Namespace) -> Any:
         ExpectationError: they are not those of `TEST.EXPECTED_RESULTS`.
     """
     cfg = setup(args)
-    if args.eval_only:
-        scores = evaluate(cfg)
-    else:
-        trainer = Trainer(cfg)
-        trainer.resume_or_load(resume=args.resume)
-        scores = trainer.train()
+    scores = evaluate(cfg) if args.eval_only else train(cfg, args.resume)
     verify_results(cfg, scores)
     return scores
+
+
+def train(cfg: CfgNode, resume: bool) -> Any:
+    """Train and return the scores of the last epoch.
+
+    Args:
+        cfg: the configuration.
+        resume: go on from the last checkpoint of the output folder, if there is one.
+
+    Raises:
+        ConfigError: the output folder is in use, or holds a run that would be overwritten.
+        StoppedError: a signal came; the run is saved.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    with claimed(folder, resume) if comm.is_main_process() else nullcontext():
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=resume)
+        if comm.is_main_process():
+            with written_whole(folder / "config.yaml") as stream:
+                stream.write(cfg.dump().encode())
+        return trainer.train()
 
 
 def evaluate(cfg: CfgNode) -> Any:

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections import OrderedDict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
+from fastreid.utils.events import EventStorage
 from torch import nn
 
 from vireid_plugins.compat import patch
@@ -20,12 +22,16 @@ from vireid_plugins.data import TrainLoader, build_test_loader, build_train_load
 from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.engine.average import WeightAverage
-from vireid_plugins.engine.checkpoint import Checkpoints, VireidCheckpointer, splits_of, training_facts
+from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
+from vireid_plugins.engine.facts import splits_of, training_facts
 from vireid_plugins.engine.hooks import ProgressBar
 from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.random_state import RandomState
 from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.engine.step_metrics import StepMetrics
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.engine.stop import StopOnSignal
+from vireid_plugins.engine.writers import Writers
+from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -63,6 +69,7 @@ class Trainer(DefaultTrainer):
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         self._trainer.grad_scaler = None
+        self.first_iter = 0
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
             raise ConfigError(
@@ -111,34 +118,42 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[Any]:
         """Return fast-reid's hooks, with our metrics, schedule, evaluation and checkpoints, and a progress bar."""
         solver = self.cfg.SOLVER
-        self.metrics = StepMetrics(solver.METRICS_PERIOD)
+        self.metrics = StepMetrics(solver.METRICS_PERIOD, solver.SKIP_NONFINITE, self._last_good)
+        self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         fast: Any = self.checkpointer
         self.checkpointer: Any = VireidCheckpointer(
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
-            facts=training_facts(self.cfg),
+            facts=training_facts(self.cfg, self.data_loader.images),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             grad_scaler=self.scaler,
+            metrics=self.metrics,
+            random_state=self.random_state,
             **fast.checkpointables,
         )
         replaced: list[Any] = [self.metrics]
         if self.average:
             self.checkpointer.checkpointables["average"] = self.average
             replaced.append(self.average)
+        checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
+        writers: list[Any] = []
         for hook in super().build_hooks():
             if isinstance(hook, hooks.EvalHook):
                 replaced.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
             elif isinstance(hook, hooks.LRScheduler):
                 replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
-            elif isinstance(hook, hooks.PeriodicCheckpointer):
-                checkpoints = Checkpoints(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
-                self.checkpointer.checkpointables["checkpoints"] = checkpoints
-                replaced.append(checkpoints)
-            else:
+            elif isinstance(hook, hooks.PeriodicWriter):
+                writers = [Writers(hook._writers, Path(self.cfg.OUTPUT_DIR))]
+            elif not isinstance(hook, hooks.PeriodicCheckpointer):
                 replaced.append(hook)
-        return [*replaced, ProgressBar()] if comm.is_main_process() else replaced
+        replaced.append(self.random_state)
+        if comm.is_main_process():
+            self.checkpointer.checkpointables |= {"checkpoints": checkpoints, "writers": writers[0]}
+            # What is written comes before what is saved: a run that dies in between loses no line.
+            replaced += [*writers, checkpoints, ProgressBar()]
+        return [*replaced, StopOnSignal(solver.METRICS_PERIOD, self._save_stopped)]
 
     def train(self) -> "OrderedDict[str, Any] | None":
         """Train from where the run stands and return the last scores."""
@@ -146,10 +161,77 @@ class Trainer(DefaultTrainer):
             logger.info("The run has finished its %d epochs; it is only scored", self.max_epoch)
             results: OrderedDict[str, Any] = self.test(self.cfg, self.model)
             return results
-        if self.start_epoch:
-            self._trainer._data_loader_iter = self.data_loader.starting_at(self.start_epoch)
-        scores: OrderedDict[str, Any] | None = super().train()
-        return scores
+        self._loop()
+        return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the last whole checkpoint of the output folder, if `resume` and there is one; else fill the model
+        from `MODEL.WEIGHTS`, if set.
+
+        Raises:
+            DataError: no checkpoint there can be read, or the run it is of had other data, another method or, in the
+                middle of an epoch, batches of another size.
+        """
+        checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if self.checkpointer.resumed is None:
+            return
+        # Checkpoints of fast-reid know epochs only.
+        self.start_epoch = checkpoint["epoch"] + 1
+        self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
+        steps = checkpoint.get("iters_per_epoch", self.iters_per_epoch)
+        if steps == self.iters_per_epoch:
+            return
+        if self.first_iter % steps:
+            raise DataError(
+                f"checkpoint '{self.checkpointer.resumed}' is of step {self.first_iter % steps} of an epoch of {steps} "
+                f"steps, and an epoch now has {self.iters_per_epoch}: resume it with the SOLVER.IMS_PER_BATCH and "
+                "sampler it had"
+            )
+        self.first_iter = self.start_epoch * self.iters_per_epoch
+
+    def _loop(self) -> None:
+        """Run what is left of the epochs; fast-reid's loop begins at an epoch's start, and scores after an error."""
+        first, steps = self.first_iter, self.iters_per_epoch
+        logger.info(
+            "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)
+        )
+        self.iter = self.start_iter = first
+        self._trainer._data_loader_iter = self.data_loader.starting_at(first)
+        with EventStorage(first) as self.storage:
+            try:
+                self.before_train()
+                self.random_state.restore()
+                for epoch in range(first // steps, self.max_epoch):
+                    self.epoch = epoch
+                    self.before_epoch()
+                    while self.iter < (epoch + 1) * steps:
+                        self.before_step()
+                        self.run_step()
+                        self.after_step()
+                        self.iter += 1
+                    self.after_epoch()
+            except BaseException as error:
+                if not isinstance(error, UserError | KeyboardInterrupt):
+                    logger.exception("Exception during training:")
+                # fast-reid's hooks take a last epoch that failed for one that ended.
+                self.epoch = -1
+                raise
+            finally:
+                self.after_train()
+                # The processes that read images end now, and not when the interpreter gets round to it.
+                self._trainer._data_loader_iter.close()
+
+    def _save_stopped(self) -> str:
+        """Save the run in the middle of an epoch and say where."""
+        self.random_state.capture()
+        done = self.iter + 1
+        self.checkpointer.save(
+            STOPPED, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
+        )
+        return f"it is saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
+
+    def _last_good(self) -> str:
+        return str(next(iter(self.checkpointer.candidates()), ""))
 
     def run_step(self) -> None:
         """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
@@ -162,6 +244,7 @@ class Trainer(DefaultTrainer):
             self.scaler,
             split=partial(split_identities, parts=parts) if parts > 1 else None,
             write=self.metrics.add,
+            unless=self.metrics.left_out if self.cfg.SOLVER.SKIP_NONFINITE else None,
         )
 
     def _evaluate(self) -> Any:

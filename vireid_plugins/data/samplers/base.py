@@ -59,7 +59,7 @@ class CrossModalitySampler(ABC):
     ) -> None:
         self.P, self.K, self.views = identities_per_batch, instances, views
         self.seed, self.rank, self.world = seed, rank, world
-        self.first_epoch = 0
+        self.first_step = 0
         self.pools = _pools(targets, modalities)
         if self.P % world:
             raise ConfigError(f"SOLVER.IMS_PER_BATCH: {self.P} identities a batch do not divide over {world} processes")
@@ -84,11 +84,15 @@ class CrossModalitySampler(ABC):
         """Yield at least `steps` batches, each P pairs of (K,) visible and (K,) infrared image indices."""
 
     def __iter__(self) -> Iterator[list[Sample]]:
-        """Yield this rank's part of every batch, from `first_epoch` on without end."""
-        for epoch in itertools.count(self.first_epoch):
+        """Yield this rank's part of every batch, from `first_step` of the whole run on without end."""
+        first_epoch, passed = divmod(self.first_step, self.steps)
+        for epoch in itertools.count(first_epoch):
             rng = np.random.default_rng([self.seed, epoch])
-            for pairs in itertools.islice(self.plan(rng), self.steps):
-                yield self._batch(pairs, rng)
+            for step, pairs in enumerate(itertools.islice(self.plan(rng), self.steps)):
+                # Also for steps that are passed over, since it draws from the same generator as the plan.
+                batch = self._batch(pairs, rng)
+                if epoch > first_epoch or step >= passed:
+                    yield batch
 
     def _batch(self, pairs: list[tuple[Indices, Indices]], rng: np.random.Generator) -> list[Sample]:
         """Lay a batch out in blocks `[V1, V2, ..., I1, ...]`, each image with the seed of its augmentation."""

@@ -1,0 +1,65 @@
+"""Trains as tools/train_net.py does and dies at a given point: python dying.py POINT ARGUMENTS...
+
+`step:14` before iteration 14, `half` with half of a checkpoint written, `renamed` with a checkpoint in place that
+nothing points at, `line` with half of a line of metrics.json written, `best` between the best checkpoint and that of
+the epoch, `SIGTERM:14` and `SIGINT:14` send themselves that signal before iteration 14, `never`.
+"""
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import torch
+import train_net
+from _run import run
+from fastreid.utils.events import JSONWriter
+
+from vireid_plugins.engine import Trainer, VireidCheckpointer
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_step(number: int, name: str) -> None:
+    whole = Trainer.run_step
+
+    def run_step(self: Any) -> None:
+        if self.iter == number:
+            os.kill(os.getpid(), getattr(signal, name))
+        whole(self)
+
+    Trainer.run_step = run_step
+
+
+def half_a_file(content: object, stream: Any) -> None:
+    buffer = io.BytesIO()
+    save(content, buffer)
+    stream.write(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    stream.flush()
+    die()
+
+
+def half_a_line(self: Any) -> None:
+    self._file_handle.write('{"iteration": 11, "total_lo')
+    self._file_handle.flush()
+    die()
+
+
+save = torch.save
+point, _, number = sys.argv.pop(1).partition(":")
+if point in ("step", "SIGTERM", "SIGINT"):
+    at_step(int(number), "SIGKILL" if point == "step" else point)
+elif point == "half":
+    torch.save = half_a_file
+elif point == "renamed":
+    VireidCheckpointer.tag_last_checkpoint = lambda self, name: die()
+elif point == "line":
+    JSONWriter.write = half_a_line
+elif point == "best":
+    VireidCheckpointer.tag_last_checkpoint = lambda self, name: die() if "best" not in name else None
+run(train_net.main)

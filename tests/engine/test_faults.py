@@ -1,0 +1,249 @@
+"""Runs that die, are stopped, or find their checkpoints torn, and what is left of them."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ROOT, SMALL, python, small_cfg
+
+from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.engine import Trainer
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.train import train
+from vireid_plugins.errors import ConfigError, DataError, LossError, StoppedError
+
+DYING = str(ROOT / "tests" / "engine" / "dying.py")
+# DEEN draws from torch's generator (dropout); bf16 has a scaler beside it, the average its own weights.
+KEYS = [
+    *SMALL, "SOLVER.MAX_EPOCH", "4", "SOLVER.IMS_PER_BATCH", "16", "SOLVER.STEPS", "[2]", "SOLVER.METRICS_PERIOD", "4",
+    "SOLVER.EMA_DECAY", "0.9", "MODEL.FREEZE_LAYERS", "['backbone.stem']", "SOLVER.FREEZE_ITERS", "8",
+    "SOLVER.WARMUP_EPOCHS", "2", "TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "MODEL.DEEN.DROPOUT", "0.3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root whose epochs have few steps."""
+    root = tmp_path_factory.mktemp("few")
+    write_sysu(root / "SYSU-MM01", SysuSize(train=8, val=2, test=5, images=2, height=48, width=24), seed=1, workers=1)
+    return root
+
+
+def run(root: Path, out: Path, point: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return python(
+        DYING, point, "--config-file", "configs/SYSU/deen.yml", *more, *KEYS, "OUTPUT_DIR", str(out),
+        FASTREID_DATASETS=str(root),
+    )  # fmt: skip
+
+
+def lines_of(out: Path) -> list[dict[str, float]]:
+    """The lines of metrics.json without what depends on the clock."""
+    clock = ("time", "data_time", "eta_seconds")
+    lines = [json.loads(line) for line in (out / "metrics.json").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in clock} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a run that nothing happened to."""
+    out = tmp_path_factory.mktemp("whole")
+    ran = run(few, out, "never")
+    assert ran.returncode == 0, ran.stderr
+    return out
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        ["step:2", "half", "renamed", "line", "best"],
+        ["SIGTERM:9", "SIGINT:14"],
+    ],
+    ids=["killed", "stopped"],
+)
+def test_a_run_that_dies_and_goes_on_is_the_run_that_did_not(
+    few: Path, whole: Path, tmp_path: Path, points: list[str]
+) -> None:
+    for number, point in enumerate(points):
+        ran = run(few, tmp_path, point, *["--resume"] * (number > 0))
+        if point.startswith("SIG"):
+            assert ran.returncode == StoppedError.exit_code, ran.stderr
+            assert f"{point.split(':')[0]} ended the run after iteration {point.split(':')[1]}" in ran.stderr
+        else:
+            assert ran.returncode == -signal.SIGKILL, ran.stderr
+    ran = run(few, tmp_path, "never", "--resume")
+    assert ran.returncode == 0, ran.stderr
+    expected, found = (load_checkpoint(out / "model_final.pth") for out in (whole, tmp_path))
+    for part in ("model", "average"):
+        a, b = (x[part] if part == "model" else x[part]["model"] for x in (expected, found))
+        for name, value in a.items():
+            assert torch.equal(value, b[name]), (part, name)
+    torch.testing.assert_close(found["optimizer"]["state"], expected["optimizer"]["state"], rtol=0, atol=0)
+    for part in ("lr_sched", "checkpoints"):
+        assert found[part] == expected[part]
+    assert lines_of(tmp_path) == lines_of(whole)
+    assert not list(tmp_path.glob("*.partial"))
+    assert not (tmp_path / "model_stopped.pth").exists()
+
+
+def test_ctrl_c_reaches_every_process_and_the_run_is_saved(few: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml", *KEYS[:-2],
+        "DATALOADER.NUM_WORKERS", "2", "SOLVER.MAX_EPOCH", "500", "TEST.EVAL_PERIOD", "500",
+        "SOLVER.CHECKPOINT_PERIOD", "500", "MODEL.FREEZE_LAYERS", "['backbone.stem']", "OUTPUT_DIR", str(tmp_path),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={"FASTREID_DATASETS": str(few), "PATH": "", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (tmp_path / "metrics.json").is_file():
+        time.sleep(0.2)
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == StoppedError.exit_code, said
+    assert "SIGINT ended the run" in said
+    assert "Traceback" not in said
+    assert load_checkpoint(tmp_path / "model_stopped.pth")["iteration"] > 0
+
+
+def cfg_of(out: Path, *overrides: str) -> object:
+    out.mkdir(exist_ok=True)
+    return small_cfg("SYSU/one_stream.yml", "OUTPUT_DIR", str(out), *overrides)
+
+
+@pytest.fixture
+def finished(trained_baseline: Path, tmp_path: Path, data_root: Path) -> Path:
+    """A copy of the output folder of a baseline of two epochs."""
+    return Path(shutil.copytree(trained_baseline, tmp_path / "finished"))
+
+
+@pytest.fixture(scope="module")
+def trained_baseline(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("baseline")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTREID_DATASETS", str(tree))
+        train(cfg_of(out, "SOLVER.MAX_EPOCH", "2", "SOLVER.IMS_PER_BATCH", "48"), resume=False)
+    return out
+
+
+LONGER = ["SOLVER.MAX_EPOCH", "3", "SOLVER.IMS_PER_BATCH", "48"]
+
+
+def test_torn_and_foreign_checkpoints_are_named_and_the_one_before_is_used(
+    finished: Path, log: pytest.LogCaptureFixture
+) -> None:
+    final = finished / "model_final.pth"
+    final.write_bytes(final.read_bytes()[:-1000])
+    torch.save({"model": {"weight": torch.zeros(1)}}, finished / "foreign.pth")
+    trainer = Trainer(cfg_of(finished, *LONGER))
+    trainer.resume_or_load(resume=True)
+    assert trainer.checkpointer.resumed.name in ("model_0000.pth", "model_best.pth")
+    assert "model_final.pth' cannot be loaded as weights" in log.text
+    assert "foreign.pth' has weights and no training that could go on" in log.text
+
+
+def test_a_folder_of_nothing_but_torn_checkpoints_is_one_error(finished: Path) -> None:
+    for file in finished.glob("*.pth"):
+        file.write_bytes(b"torn")
+    (finished / "last_checkpoint").write_text("")
+    with pytest.raises(DataError, match=r"nothing in '.*finished' can be resumed: '.*\.pth' cannot be loaded"):
+        Trainer(cfg_of(finished, *LONGER)).resume_or_load(resume=True)
+
+
+def test_other_data_and_other_keys_are_told(finished: Path, log: pytest.LogCaptureFixture) -> None:
+    Trainer(cfg_of(finished, *LONGER, "SOLVER.BASE_LR", "0.01")).resume_or_load(resume=True)
+    assert "goes on with other keys than it began with: SOLVER.BASE_LR: 0.00035 -> 0.01, SOLVER.MAX_EPOCH: 2 -> 3" in (
+        log.text
+    )
+    with pytest.raises(DataError, match=r"training images is .*, was .*; keys that differ: DATASETS.SYSU.TRAIN"):
+        Trainer(cfg_of(finished, *LONGER, "DATASETS.SYSU.TRAIN", "train")).resume_or_load(resume=True)
+    with pytest.raises(DataError, match="META_ARCHITECTURE is WRIMNet, was CrossModalityBaseline"):
+        Trainer(small_cfg("SYSU/wrim.yml", *LONGER, "OUTPUT_DIR", str(finished))).resume_or_load(resume=True)
+
+
+def test_the_last_checkpoints_are_kept(finished: Path) -> None:
+    cfg = cfg_of(finished, "SOLVER.MAX_EPOCH", "5", "SOLVER.IMS_PER_BATCH", "48", "SOLVER.CHECKPOINT_KEEP", "2")
+    train(cfg, resume=True)
+    kept = {file.name for file in finished.glob("*.pth")}
+    assert kept == {"model_best.pth", "model_final.pth", "model_0002.pth", "model_0003.pth"}
+    assert (finished / "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_a_run_is_not_trained_over(finished: Path) -> None:
+    before = {file: file.read_bytes() for file in finished.iterdir() if file.name != "log.txt"}
+    with pytest.raises(ConfigError, match=r"holds a run already .*, which would be overwritten: go on with --resume"):
+        train(cfg_of(finished), resume=False)
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    script = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print(1, flush=True); input()"
+    command = [sys.executable, "-c", script, str(tmp_path / ".lock")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(ConfigError, match="is in use by another run"):
+        train(cfg_of(tmp_path), resume=True)
+    holder.kill()
+    holder.wait()
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_good_checkpoint(finished: Path, data_root: Path) -> None:
+    """A limit on the size of files is what a process may set itself; it fails as a full disk does, in the write."""
+    good = (finished / "model_final.pth").read_bytes()
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22)); sys.path.insert(0, 'tools');"
+        "import train_net; from _run import run; run(train_net.main)"
+    )
+    ran = python(
+        "-c", script, "--config-file", "configs/SYSU/one_stream.yml", "--resume", *SMALL, *LONGER,
+        "OUTPUT_DIR", str(finished), FASTREID_DATASETS=str(data_root),
+    )  # fmt: skip
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 2**22
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "cannot be written: File too large; the last good checkpoint is" in ran.stderr
+    assert (finished / "model_final.pth").read_bytes() == good
+    assert (finished / "last_checkpoint").read_text() == "model_final.pth"
+    assert not list(finished.glob("*.partial"))
+
+
+def broken_at(trainer: Trainer, *iterations: int) -> None:
+    forward = trainer.model.forward
+
+    def broken(batch: dict) -> dict:
+        losses = forward(batch)
+        if trainer.model.training and trainer.iter in iterations:
+            losses = {name: value * float("nan") for name, value in losses.items()}
+        return losses
+
+    trainer.model.forward = broken
+
+
+def test_a_broken_loss_names_itself_and_its_images_and_skips_are_counted(
+    data_root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    trainer = Trainer(cfg_of(tmp_path / "a", "SOLVER.IMS_PER_BATCH", "48"))
+    broken_at(trainer, 3)
+    with pytest.raises(LossError, match=r"iteration 3: loss_ce is nan, .*cam\d/\d+/\d+\.jpg and 40 more.*no checkp"):
+        trainer.train()
+    assert not list((tmp_path / "a").glob("*.pth"))
+    keys = ["SOLVER.IMS_PER_BATCH", "48", "SOLVER.SKIP_NONFINITE", "1"]
+    trainer = Trainer(cfg_of(tmp_path / "b", *keys))
+    broken_at(trainer, 3)
+    trainer.train()
+    assert "The step is left out, 1 of 1" in log.text
+    assert all(torch.isfinite(value).all() for value in trainer.model.state_dict().values())
+    trainer = Trainer(cfg_of(tmp_path / "c", *keys))
+    broken_at(trainer, 3, 5)
+    with pytest.raises(LossError, match=r"iteration 5: .* 1 steps were left out before it"):
+        trainer.train()

@@ -1,0 +1,74 @@
+"""What a signal does to a run: it finishes its step, saves and ends; the next one ends it at once."""
+
+import logging
+import signal
+import threading
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from fastreid.engine.train_loop import HookBase
+from fastreid.utils import comm
+
+from vireid_plugins.errors import StoppedError
+
+logger = logging.getLogger("fastreid." + __name__)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopOnSignal(HookBase):
+    """Ends a run on SIGTERM or SIGINT after the step it is at.
+
+    Several processes agree on the step: they ask each other every `period` steps.
+
+    Args:
+        period: steps between two questions among processes.
+        save: called by all processes before the run ends; returns what the message says of it.
+    """
+
+    trainer: Any
+
+    def __init__(self, period: int, save: Any) -> None:
+        self.period, self.save = period, save
+        self.asked = 0
+        self.former: dict[int, Any] = {}
+
+    def before_train(self) -> None:
+        """Listen, where Python lets this thread."""
+        if threading.current_thread() is threading.main_thread():
+            self.former = {number: signal.signal(number, self._ask) for number in SIGNALS}
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = number
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let signals do again what they did before."""
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+        self.former = {}
+
+    def after_step(self) -> None:
+        """End the run if a signal came.
+
+        Raises:
+            StoppedError: it did; everything is saved.
+        """
+        if comm.get_world_size() > 1:
+            if (self.trainer.iter + 1) % self.period:
+                return
+            device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+            asked = torch.tensor(self.asked, device=device)
+            dist.all_reduce(asked, dist.ReduceOp.MAX)
+            self.asked = int(asked)
+        if not self.asked:
+            return
+        name = signal.Signals(self.asked).name
+        logger.info("%s: the run is saved and ends", name)
+        saved = self.save()
+        comm.synchronize()
+        raise StoppedError(f"{name} ended the run after iteration {self.trainer.iter}; {saved}. Go on with --resume")
+
+    def after_train(self) -> None:
+        """Listen no more."""
+        self._forget()

@@ -1,0 +1,37 @@
+"""Files that are written whole or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+# What the operating system says when a place cannot be written, and no defect of ours.
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG}
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[BinaryIO]:
+    """Give a stream to a file beside `file`, which takes its name when all is on the disk, and goes when it is not."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def refusal(error: BaseException) -> str:
+    """Return what the system says if an error, or its cause, is that a file cannot be written; else nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _REFUSALS:
+            return cause.strerror or str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return ""
