@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers import ROOT, SMALL, python, small_cfg
 
-from vireid_plugins.data.synthetic import SysuSize, write_sysu
+from vireid_plugins.data.synthetic import RegdbSize, SysuSize, write_regdb, write_sysu
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.train import train
@@ -34,6 +34,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root whose epochs have few steps."""
     root = tmp_path_factory.mktemp("few")
     write_sysu(root / "SYSU-MM01", SysuSize(train=8, val=2, test=5, images=2, height=48, width=24), seed=1, workers=1)
+    write_regdb(root / "RegDB", RegdbSize(identities=16, images=2, height=48, width=24), seed=1, workers=1)
     return root
 
 
@@ -93,26 +94,46 @@ def test_a_run_that_dies_and_goes_on_is_the_run_that_did_not(
     assert not (tmp_path / "model_stopped.pth").exists()
 
 
-def test_ctrl_c_reaches_every_process_and_the_run_is_saved(few: Path, tmp_path: Path) -> None:
+REGDB = ["tools/train_regdb_splits.py", "--config-file", "configs/RegDB/one_stream.yml"]
+SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "group"),
+    [
+        ([*SYSU, "DATALOADER.NUM_WORKERS", "2"], signal.SIGINT, True),
+        ([*SYSU, "--num-gpus", "2"], signal.SIGINT, True),
+        ([*SYSU, "--num-gpus", "2"], signal.SIGTERM, False),
+        (REGDB, signal.SIGTERM, False),
+    ],
+    ids=["ctrl-c", "ctrl-c-two-processes", "term-two-processes", "term-splits"],
+)
+def test_a_signal_reaches_every_process_and_the_run_is_saved(
+    few: Path, tmp_path: Path, words: list[str], number: signal.Signals, group: bool
+) -> None:
+    """Ctrl-C goes to all processes of the terminal, also those that read images; others to the first alone."""
+    script, flag, config, *more = words
+    keys = ["SOLVER.MAX_EPOCH", "500", "TEST.EVAL_PERIOD", "500", "SOLVER.CHECKPOINT_PERIOD", "500"]
+    options = [more, []] if more and more[0].startswith("--") else [[], more]
     command = [
-        sys.executable, "tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml", *KEYS[:-2],
-        "DATALOADER.NUM_WORKERS", "2", "SOLVER.MAX_EPOCH", "500", "TEST.EVAL_PERIOD", "500",
-        "SOLVER.CHECKPOINT_PERIOD", "500", "MODEL.FREEZE_LAYERS", "['backbone.stem']", "OUTPUT_DIR", str(tmp_path),
+        sys.executable, script, flag, config, *options[0], *SMALL, *keys, *options[1], "OUTPUT_DIR", str(tmp_path),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={"FASTREID_DATASETS": str(few), "PATH": "", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (tmp_path / "metrics.json").is_file():
+    while time.monotonic() < deadline and not list(tmp_path.rglob("metrics.json")):
         time.sleep(0.2)
     time.sleep(3)
-    os.killpg(process.pid, signal.SIGINT)
+    (os.killpg if group else os.kill)(process.pid, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == StoppedError.exit_code, said
-    assert "SIGINT ended the run" in said
+    assert f"{number.name} ended the run" in said
     assert "Traceback" not in said
-    assert load_checkpoint(tmp_path / "model_stopped.pth")["iteration"] > 0
+    (saved,) = tmp_path.rglob("*.pth")
+    assert saved.name == "model_stopped.pth"
+    assert load_checkpoint(saved)["iteration"] > 0
 
 
 def cfg_of(out: Path, *overrides: str) -> object:

@@ -17,6 +17,7 @@ from torch import multiprocessing
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
+from vireid_plugins.engine.stop import forwarded_signals
 from vireid_plugins.errors import ConfigError, LaunchError, UserError
 
 # The main process scores alone, which on the largest galleries takes longer than NCCL's ten minutes of patience.
@@ -96,8 +97,9 @@ def _start(main: Callable[[Any], Any], args: Any, device: str) -> None:
     port = meeting.port if meeting else None
     context: Any = start_processes(_worker, (main, args, device, port, errors), nprocs=args.num_gpus, join=False)
     try:
-        while not context.join(grace_period=GRACE):
-            pass
+        with forwarded_signals():
+            while not context.join(grace_period=GRACE):
+                pass
     except (ProcessExitedException, ProcessRaisedException):
         if not errors.empty():
             raise pickle.loads(errors.get()) from None

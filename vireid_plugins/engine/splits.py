@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.stop import forwarded_signals
 from vireid_plugins.engine.train import main, read_config
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.merge import merge_splits
@@ -48,7 +49,7 @@ def train_splits(args: argparse.Namespace, splits: Sequence[int]) -> dict[str, A
         own = copy.deepcopy(args)
         own.resume = (home / "last_checkpoint").is_file()
         own.opts = [*args.opts, "DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(home)]
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool, forwarded_signals():
             pool.submit(_train, own).result()
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
     (folder / "splits.json").write_text(json.dumps(merged, indent=1), encoding="utf-8")

@@ -1,8 +1,13 @@
 """What a signal does to a run: it finishes its step, saves and ends; the next one ends it at once."""
 
 import logging
+import multiprocessing
+import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +19,26 @@ from vireid_plugins.errors import StoppedError
 
 logger = logging.getLogger("fastreid." + __name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Seconds within which a signal is taken for the same one, sent by the terminal and by a parent.
+TWICE = 1.0
+
+
+@contextmanager
+def forwarded_signals() -> Iterator[None]:
+    """Pass signals on to the processes started here, inside a `with` block in which this one waits for them."""
+
+    def forward(number: int, frame: object) -> None:
+        for process in multiprocessing.active_children():
+            if process.pid is not None:
+                os.kill(process.pid, number)
+
+    listening = threading.current_thread() is threading.main_thread()
+    former = {number: signal.signal(number, forward) for number in SIGNALS} if listening else {}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 class StopOnSignal(HookBase):
@@ -30,7 +55,7 @@ class StopOnSignal(HookBase):
 
     def __init__(self, period: int, save: Any) -> None:
         self.period, self.save = period, save
-        self.asked = 0
+        self.asked, self.since = 0, 0.0
         self.former: dict[int, Any] = {}
 
     def before_train(self) -> None:
@@ -39,8 +64,12 @@ class StopOnSignal(HookBase):
             self.former = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def _ask(self, number: int, frame: object) -> None:
-        self.asked = number
-        self._forget()
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self.since = number, now
+        elif now - self.since > TWICE:
+            self._forget()
+            os.kill(os.getpid(), number)
 
     def _forget(self) -> None:
         """Let signals do again what they did before."""
