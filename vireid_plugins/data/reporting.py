@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data._utils import signal_handling
 
 from vireid_plugins.data.batch import Item
 from vireid_plugins.errors import LoaderError, UserError
@@ -47,9 +48,15 @@ class ReportingLoader(DataLoader[Item]):
             message = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
             raise type(error)(message) from None
         except RuntimeError as error:
-            if "DataLoader" not in str(error):
+            # What a worker raised itself begins with "Caught RuntimeError".
+            if not str(error).startswith("DataLoader"):
                 raise
             raise LoaderError(self._said(str(error), batches)) from None
+        finally:
+            # Left to the garbage collector, after an error it waits five seconds for each process: the queues that tell
+            # them to end are collected before them.
+            if hasattr(batches, "_shutdown_workers"):
+                batches._shutdown_workers()
 
     def _said(self, reason: str, batches: Any) -> str:
         workers = getattr(batches, "_workers", [])
@@ -60,6 +67,9 @@ class ReportingLoader(DataLoader[Item]):
         elif "timed out" in reason:
             what = f"the {len(workers)} processes that read images gave no batch for {self.timeout:g} s"
             advice = "is the disk of the data set still there? DATALOADER.TIMEOUT sets how long they are waited for"
+            # torch must not take their end for another failure.
+            signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
+            batches._worker_pids_set = False
             for worker in workers:
                 worker.kill()
         else:

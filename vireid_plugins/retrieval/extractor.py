@@ -90,7 +90,10 @@ class Extractor:
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                 raise DataError(f"an array must be (H, W, 3) of uint8; got {picture.shape} of {picture.dtype}")
             picture = Image.fromarray(picture)
-        return resized(picture, size, interpolation)
+        try:
+            return resized(picture, size, interpolation)
+        except ValueError as error:
+            raise DataError(f"an image cannot be read: {error}") from None
 
     def guess(self, picture: Picture) -> Guess:
         """Guess the modality of an image; see `guess_modality`."""

@@ -1,0 +1,114 @@
+"""Images of every kind that a folder may hold: read as a person would see them, or refused by name."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vireid_plugins.data.decode import MOST_PIXELS, read_image
+from vireid_plugins.errors import DataError
+
+# Left half red, right half blue, 8 x 4.
+TWO = np.zeros((8, 4, 3), np.uint8)
+TWO[:, :2, 0] = TWO[:, 2:, 2] = 255
+
+
+def saved(folder: Path, image: Image.Image, name: str, **options: object) -> str:
+    image.save(folder / name, **options)
+    return str(folder / name)
+
+
+def test_palette_and_transparency_keep_their_colours(tmp_path: Path) -> None:
+    whole = Image.fromarray(TWO)
+    alpha = whole.copy()
+    alpha.putalpha(0)
+    for image in (whole, whole.quantize(8), alpha):
+        np.testing.assert_array_equal(read_image(saved(tmp_path, image, "x.png"), (8, 4)), TWO)
+
+
+@pytest.mark.parametrize("adobe", [False, True])
+def test_cmyk_is_read_in_its_colours(tmp_path: Path, adobe: bool) -> None:
+    inks = Image.fromarray(TWO).convert("CMYK")
+    file = saved(tmp_path, inks, "x.tif") if adobe else saved(tmp_path, inks, "x.jpg", quality=100)
+    found = read_image(file, (8, 4)).astype(int)
+    assert np.abs(found - TWO).max() <= 40
+    assert found[:, 0].mean(0).argmax() == 0
+    assert found[:, 3].mean(0).argmax() == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path, suffix: str) -> None:
+    grey = np.array([[0, 256, 32768, 65535]] * 4, np.uint16)
+    found = read_image(saved(tmp_path, Image.fromarray(grey), f"x.{suffix}"), (4, 4))
+    np.testing.assert_array_equal(found[0, :, 0], [0, 1, 128, 255])
+    assert (found == found[..., :1]).all()
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(3, np.rot90(TWO, 2)), (6, np.rot90(TWO, -1)), (8, np.rot90(TWO))])
+def test_the_way_a_camera_was_held_is_followed(tmp_path: Path, orientation: int, turned: np.ndarray) -> None:
+    image = Image.fromarray(TWO)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = saved(tmp_path, image, "x.png", exif=exif)
+    np.testing.assert_array_equal(read_image(file, turned.shape[:2]), turned)
+
+
+def bomb(file: Path, side: int) -> str:
+    """A PNG of a few bytes that says it has side * side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize("side", [8_001, 12_000, 100_000])
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    assert side**2 > MOST_PIXELS
+    with pytest.raises(DataError, match=r"image '.*bomb\.png' cannot be read: .*pixels"):
+        read_image(bomb(tmp_path / "bomb.png", side), (8, 4))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_several_frames_are_refused(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 90, 200)]
+    file = saved(tmp_path, frames[0], f"x.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=rf"x\.{suffix}' cannot be read: it has 3 frames"):
+        read_image(file, (8, 4))
+
+
+def test_a_photograph_with_a_preview_is_one_image(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (120, 10)]
+    file = saved(tmp_path, frames[0], "x.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    assert abs(int(read_image(file, (8, 8)).mean()) - 120) < 3
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_values_without_a_scale_are_refused(tmp_path: Path, mode: str) -> None:
+    file = saved(tmp_path, Image.new(mode, (8, 8), 70_000), "x.tif")
+    with pytest.raises(DataError, match=f"pixels have mode {mode}, whose scale is not known"):
+        read_image(file, (8, 4))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.9])
+def test_torn_and_empty_files_are_named(tmp_path: Path, suffix: str, part: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    file = Path(saved(tmp_path, Image.fromarray(noise), f"x.{suffix}"))
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * part)])
+    with pytest.raises(DataError, match=rf"image '.*x\.{suffix}' cannot be read"):
+        read_image(str(file), (8, 4))
+
+
+def test_a_text_with_the_name_of_an_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_text("not an image")
+    with pytest.raises(DataError, match=r"x\.jpg' cannot be read: cannot identify image file"):
+        read_image(str(tmp_path / "x.jpg"), (8, 4))
