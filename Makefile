@@ -21,7 +21,7 @@ demo: install
 	@echo "== synthetic people in the layout of SYSU-MM01"
 	$(BIN)/python tools/make_synthetic.py SYSUMM01 --root $(DEMO)/datasets --train 160 --val 16 --test 48 --images 6
 	@echo "== WRIM-Net learns to match them (a few minutes)"
-	$(BIN)/python tools/train_net.py --config-file configs/demo/wrim.yml OUTPUT_DIR $(DEMO)/wrim
+	$(BIN)/python tools/train_net.py --config-file configs/demo/wrim.yml --resume OUTPUT_DIR $(DEMO)/wrim
 	@echo "== rank lists"
 	$(BIN)/python tools/visualize.py rank --config-file configs/demo/wrim.yml --output $(DEMO)/rank_lists.png OUTPUT_DIR $(DEMO)/wrim
 

@@ -4,7 +4,6 @@ On the desk the shipped configurations stand under their own names with small ne
 holds small synthetic trees. What a page takes for granted (images of the reader's, `make demo`) is laid there first.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CONFIGS, ROOT, python, small_cfg
+from commands import Commands
+from helpers import CONFIGS, ROOT, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
@@ -65,7 +65,6 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     shutil.copytree(trained, tmp_path / "demo" / "wrim")
     cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", "demo/wrim")
     (tmp_path / "demo" / "wrim" / "config.yaml").write_text(cfg.dump())
-    shutil.copytree(trained, tmp_path / "logs" / "SYSU" / "wrim")
     for folder, camera in (("gallery/2019", 1), ("night", 3)):
         (tmp_path / folder).mkdir(parents=True)
         for number, image in enumerate(sorted((tree / "SYSU-MM01" / f"cam{camera}").rglob("*.jpg"))[:12], start=1):
@@ -81,14 +80,16 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page, ROOT)], ids=lambda page: page.stem)
-def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path) -> None:
+def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Path, commands: Commands) -> None:
     steps = steps_of(page, tree)
+    if not any("train_net.py" in words[0] for _, words in steps):
+        shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
     if page.name in READERS_OWN:
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
         steps.append(({}, ["page.py"]))
-    (desk / "steps.json").write_text(json.dumps(steps))
-    ran = python(str(ROOT / "tests" / "follow.py"), "steps.json", "log.txt", cwd=desk, HOME=str(desk))
-    assert ran.returncode == 0, ran.stderr
+    for environment, words in steps:
+        ran = commands.run(words, desk, {**environment, "HOME": str(desk)})
+        assert ran.code == 0, f"{' '.join(words)}\n{ran.said[-3000:]}"
 
 
 def test_what_is_left_out_is_there() -> None:

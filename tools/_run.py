@@ -4,6 +4,7 @@ A message for what the user can mend, a traceback for our own defects.
 """
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -21,6 +22,8 @@ def run(main: Callable[[], object]) -> NoReturn:
     except Exception as error:
         from vireid_plugins.errors import UserError
 
+        if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            sys.exit(f"error: '{error.filename}' cannot be written: {error.strerror}")
         if not isinstance(error, UserError):
             raise
         print(f"error: {error}", file=sys.stderr)
@@ -38,5 +41,7 @@ def positive(word: str) -> int:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write a report; its folders are made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    from vireid_plugins.files import for_writing
+
+    with for_writing(file):
+        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

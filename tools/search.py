@@ -32,7 +32,7 @@ def query(args: argparse.Namespace) -> None:
     """Print the nearest images of an image, or of every image of a folder."""
     from tabulate import tabulate
 
-    from vireid_plugins.analysis.canvas import require_format
+    from vireid_plugins.analysis.canvas import require_format, save
     from vireid_plugins.analysis.rank_lists import picture_of_hits
     from vireid_plugins.data.datasets.base import MODALITIES
     from vireid_plugins.retrieval import Gallery
@@ -50,8 +50,7 @@ def query(args: argparse.Namespace) -> None:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in found]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
-        args.picture.parent.mkdir(parents=True, exist_ok=True)
-        picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in found]).save(args.picture)
+        save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in found]), args.picture)
         print(f"\nwrote {args.picture}")
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that can be written."""
 
 import errno
 import os
@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from vireid_plugins.errors import ConfigError
+
 # What the operating system says when a place cannot be written, and no defect of ours.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-_REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG}
+_REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
 
 
 @contextmanager
@@ -35,3 +37,40 @@ def refusal(error: BaseException) -> str:
             return cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def make_folder(folder: Path, key: str) -> None:
+    """Make a folder and try to write to it.
+
+    Args:
+        folder: the folder.
+        key: what set it, for the message.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+    """
+    probe = folder / f".writable_{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: '{folder}' cannot be written: {refusal(error) or error}; name a folder that can"
+        ) from None
+
+
+@contextmanager
+def for_writing(file: Path) -> Iterator[None]:
+    """Make the folder of a file that is written inside a `with` block.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if not refusal(error):
+            raise
+        raise ConfigError(f"'{file}' cannot be written: {refusal(error)}") from None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import ConfigError, InstallError
+from vireid_plugins.files import for_writing
 
 # What matplotlib and Pillow both write.
 FORMATS = (".png", ".jpg", ".jpeg", ".pdf")
@@ -43,5 +44,5 @@ def require_format(key: str, file: Path) -> None:
 
 def save(figure: Any, file: Path) -> None:
     """Write a figure, or a picture of Pillow, in the format of the file's name."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file) if hasattr(figure, "savefig") else figure.save(file)
+    with for_writing(file):
+        figure.savefig(file) if hasattr(figure, "savefig") else figure.save(file)

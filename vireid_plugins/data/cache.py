@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
+from vireid_plugins.files import make_folder
 
 logger = logging.getLogger("fastreid." + __name__)
 # Images that a process decodes before it says so.
@@ -47,7 +48,7 @@ class ImageCache:
         names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "DATALOADER.CACHE")
         with FileLock(self.file.with_suffix(".lock")):
             made_of = _fingerprint(decoder)
             if not self._holds(made_of):

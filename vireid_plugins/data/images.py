@@ -1,5 +1,6 @@
 """torch data sets over lists of images."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from vireid_plugins.data.cache import ImageCache
 from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.data.transforms import View
+from vireid_plugins.errors import DataError
 
 
 class Sample(NamedTuple):
@@ -61,7 +63,7 @@ class TrainImages(Dataset[Item]):
         self.targets = [labels[key] for key in keys]
         self.num_classes = len(labels)
         self.views = views
-        self.pixels = _pixels(self.items, size, interpolation, cache)
+        self.pixels = _pixels("training", self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,7 +85,13 @@ class TrainImages(Dataset[Item]):
         )
 
 
-def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str) -> Decoder | ImageCache:
+def _pixels(
+    kind: str, items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str
+) -> Decoder | ImageCache:
+    # Of lists; a file that is missing would be found when it is drawn, maybe after hours.
+    missing = [path for path, _, _ in items if not os.path.exists(path)]  # noqa: PTH110  much faster for many
+    if missing:
+        raise DataError(f"{len(missing)} of {len(items)} {kind} images do not exist, the first: '{missing[0]}'")
     decoder = Decoder([path for path, _, _ in items], size, interpolation)
     return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
 
@@ -96,7 +104,7 @@ class TestImages(Dataset[Item]):
     def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str, cache: str = "") -> None:
         self.dataset = dataset
         self.items: list[DatasetItem] = [*dataset.query, *dataset.gallery]
-        self.pixels = _pixels(self.items, size, interpolation, cache)
+        self.pixels = _pixels("test", self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -220,7 +220,10 @@ def convert_file(layout: str, source: Path, target: Path) -> Conversion:
     for key in ("net", "state_dict", "model"):
         content = content.get(key, content)
     weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
-    found = convert(layout, weights)
+    try:
+        found = convert(layout, weights)
+    except DataError as error:
+        raise DataError(f"'{source}': {error}") from None
     if found.missing:
         raise DataError(f"'{source}' lacks {len(found.missing)} weights of the network, the first: {found.missing[0]}")
     classes = len(weights[LAYOUTS[layout].classifier])

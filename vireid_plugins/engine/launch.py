@@ -144,9 +144,18 @@ def _joined(
     if device == "cuda":
         torch.cuda.set_device(place.local_rank)
     where = {"store": store} if store is not None else {"init_method": url}
-    dist.init_process_group(
-        "nccl" if device == "cuda" else "gloo", rank=place.rank, world_size=place.world, timeout=TIMEOUT, **where
-    )
+    try:
+        dist.init_process_group(
+            "nccl" if device == "cuda" else "gloo", rank=place.rank, world_size=place.world, timeout=TIMEOUT, **where
+        )
+    except (RuntimeError, ValueError) as error:
+        if store is not None:
+            raise
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--dist-url: {url}: the processes cannot meet there: {reason}. It must be "
+            "tcp://<first machine>:<free port>, the same for all"
+        ) from None
     machine = place.rank // place.local_world
     for number in range(place.world // place.local_world):
         ranks = list(range(number * place.local_world, (number + 1) * place.local_world))

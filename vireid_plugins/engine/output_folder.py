@@ -7,26 +7,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.files import refusal
 
 LOCK = ".lock"
-
-
-def make_folder(folder: Path) -> None:
-    """Make the output folder.
-
-    Raises:
-        ConfigError: it cannot be made or written.
-    """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"OUTPUT_DIR: '{folder}' cannot be written: {refusal(error) or error}; name a folder that can"
-        ) from None
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from vireid_plugins.config.validation import choose_on_validation
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.expected import check_expected, verify_results
 from vireid_plugins.engine.facts import splits_of
-from vireid_plugins.engine.output_folder import claimed, make_folder
+from vireid_plugins.engine.output_folder import claimed
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.files import written_whole
+from vireid_plugins.files import make_folder, written_whole
 
 
 def read_config(args: argparse.Namespace) -> CfgNode:
@@ -55,7 +55,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     if cfg.SEED < 0:
         # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
         cfg.SEED = comm.all_gather(_drawn_seed(cfg, getattr(args, "resume", False)))[0]
-    make_folder(Path(cfg.OUTPUT_DIR))
+    make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
         log.info("Environment:\n%s", collect_env_info())
@@ -123,7 +123,7 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         trainer.resume_or_load(resume=resume)
         if comm.is_main_process():
             with written_whole(folder / "config.yaml") as stream:
-                stream.write(cfg.dump().encode())
+                stream.write(trainer.cfg.dump().encode())
         return trainer.train()
 
 

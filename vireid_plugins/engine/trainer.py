@@ -89,6 +89,21 @@ class Trainer(DefaultTrainer):
             compile_stages(model)
         return model
 
+    @staticmethod
+    def auto_scale_hyperparams(cfg: CfgNode, num_classes: int) -> CfgNode:
+        """Return the configuration with the number of identities, where it is not set.
+
+        fast-reid's also writes `config.yaml`, before anything has been checked.
+        """
+        scaled: CfgNode = cfg.clone()
+        scaled.defrost()
+        if not scaled.MODEL.HEADS.NUM_CLASSES:
+            scaled.MODEL.HEADS.NUM_CLASSES = num_classes
+            logger.info("%d training identities", num_classes)
+        if cfg.is_frozen():
+            scaled.freeze()
+        return scaled
+
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
         """Build the loader of `DATASETS.NAMES`."""

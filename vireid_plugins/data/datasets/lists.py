@@ -31,7 +31,7 @@ def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
         path, _, label = line.strip().rpartition(" ")
         if not path or not label.isdecimal():
             raise DataError(f"'{file}' line {number} must be '<path> <label>', got '{line[:80]}'")
-        if path.startswith("/") or ".." in path.replace("\\", "/").split("/"):
+        if path.startswith(("/", "\\")) or path[1:2] == ":" or ".." in path.replace("\\", "/").split("/"):
             raise DataError(f"'{file}' line {number} leads out of the data set's folder: '{path}'")
         rows.append((path, int(label)))
     if not rows:
