@@ -65,6 +65,7 @@ setup(
             "ipykernel>=6.29",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
             "build>=1.2",

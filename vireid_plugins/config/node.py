@@ -73,13 +73,20 @@ class CfgNode(FastReidNode):
             raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
         for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
             _check_keys(self, {key: None}, "command line")
+            before = _value(self, key)
             try:
                 super().merge_from_list([key, value])
             except ValueError as error:
                 raise ConfigError(f"command line: {error}") from None
+            if _value(self, key) is None:
+                _refuse_nothing(key, before, "command line")
 
     def _merge_checked(self, tree: dict[str, Any], where: str) -> None:
-        _check_keys(self, _flat(tree), where)
+        flat = _flat(tree)
+        _check_keys(self, flat, where)
+        for key, value in flat.items():
+            if value is None:
+                _refuse_nothing(key, _value(self, key), where)
         try:
             self.merge_from_other_cfg(type(self)(tree))
         except ValueError as error:
@@ -184,6 +191,18 @@ def _check_keys(cfg: FastReidNode, keys: Iterable[str], where: str) -> None:
             if not isinstance(node, dict) or part not in node:
                 raise ConfigError(f"{where}: {_unknown(walked, part, node)}")
             node, walked = node[part], f"{walked}{part}."
+
+
+def _value(cfg: FastReidNode, dotted: str) -> Any:
+    for part in dotted.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def _refuse_nothing(key: str, before: Any, where: str) -> None:
+    """Raise a `ConfigError` unless a key may be None, as yacs would let all of them be."""
+    if before is not None:
+        raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
 
 
 def _unknown(walked: str, part: str, node: Any) -> str:
