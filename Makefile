@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test docs lint install clean
+.PHONY: demo test test-matrix docs lint install clean
 
 install: $(VENV)/installed
 
@@ -29,6 +29,22 @@ test: install
 	@echo "== the test suite"
 	$(BIN)/python -m pytest
 
+# The whole suite on the oldest and the newest torch that are supported, each in an environment of its own.
+MATRIX ?= 2.6.0/0.21.0 2.14.1/0.29.1
+test-matrix:
+	@set -e; for pair in $(MATRIX); do \
+	    torch=$${pair%/*}; env=.venv-$$torch; \
+	    echo "== torch $$torch, torchvision $${pair#*/}"; \
+	    test -f $$env/installed || { \
+	        $(PYTHON) -m venv $$env; \
+	        grep -vE '^torch(vision)?==' constraints.txt > $$env/constraints.txt; \
+	        $$env/bin/python -m pip install --quiet torch==$$torch torchvision==$${pair#*/}; \
+	        $$env/bin/python -m pip install --quiet --constraint $$env/constraints.txt --editable ".[dev]"; \
+	        $$env/bin/python -m pip install --quiet --no-deps fastreid==1.4.0; \
+	        touch $$env/installed; }; \
+	    $$env/bin/python -m pytest; \
+	done
+
 docs: install
 	@echo "== the documentation, warnings are errors"
 	$(BIN)/sphinx-build -q -W docs docs/_build
@@ -39,4 +55,4 @@ lint: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(DEMO) docs/_build build dist *.egg-info
+	rm -rf $(VENV) .venv-* $(DEMO) docs/_build build dist *.egg-info
