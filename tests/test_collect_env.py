@@ -13,3 +13,9 @@ def test_it_says_what_a_result_depends_on() -> None:
     assert set(lines) == set(found)
     assert lines["FASTREID_DATASETS"] == "/data"
     assert lines["torch"] == found["torch"]
+
+
+def test_what_is_installed_fits_but_for_fastreid_s_pins() -> None:
+    ran = python("-m", "pip", "check")
+    others = [line for line in ran.stdout.splitlines() if not line.startswith("fastreid 1.4.0 ")]
+    assert others in ([], ["No broken requirements found."]), ran.stdout

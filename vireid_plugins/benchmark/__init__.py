@@ -1,6 +1,6 @@
 """Measurements that back every claim of speed and memory. Run by `tools/benchmark.py`, never by a test's clock."""
 
-from vireid_plugins.benchmark import extraction, loading, losses, scaling, scoring, searching, training
+from vireid_plugins.benchmark import endurance, extraction, loading, losses, scaling, scoring, searching, training
 from vireid_plugins.benchmark.measure import Measured, Subject, environment, measure, table
 
 # By what is measured.
@@ -12,5 +12,6 @@ SUBJECTS: dict[str, list[Subject]] = {
     "extraction": extraction.SUBJECTS,
     "scaling": scaling.SUBJECTS,
     "searching": searching.SUBJECTS,
+    "endurance": endurance.SUBJECTS,
 }
 __all__ = ["SUBJECTS", "Measured", "Subject", "environment", "measure", "table"]

@@ -63,7 +63,7 @@ class TrainImages(Dataset[Item]):
         self.targets = [labels[key] for key in keys]
         self.num_classes = len(labels)
         self.views = views
-        self.pixels = _pixels("training", self.items, size, interpolation, cache)
+        self.pixels = _pixels(self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,13 +85,19 @@ class TrainImages(Dataset[Item]):
         )
 
 
-def _pixels(
-    kind: str, items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str
-) -> Decoder | ImageCache:
-    # Of lists; a file that is missing would be found when it is drawn, maybe after hours.
+def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
+    """Raise a `DataError` unless the images of a list exist: a missing one would be found when drawn, after hours.
+
+    Args:
+        kind: what the message calls them.
+        items: the images.
+    """
     missing = [path for path, _, _ in items if not os.path.exists(path)]  # noqa: PTH110  much faster for many
     if missing:
         raise DataError(f"{len(missing)} of {len(items)} {kind} images do not exist, the first: '{missing[0]}'")
+
+
+def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str) -> Decoder | ImageCache:
     decoder = Decoder([path for path, _, _ in items], size, interpolation)
     return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
 
@@ -104,7 +110,7 @@ class TestImages(Dataset[Item]):
     def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str, cache: str = "") -> None:
         self.dataset = dataset
         self.items: list[DatasetItem] = [*dataset.query, *dataset.gallery]
-        self.pixels = _pixels("test", self.items, size, interpolation, cache)
+        self.pixels = _pixels(self.items, size, interpolation, cache)
 
     def __len__(self) -> int:
         return len(self.items)

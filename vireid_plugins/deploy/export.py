@@ -24,6 +24,7 @@ OPSET = 18
 # Largest difference of a feature, whose length is 1, between the file and the method.
 TOLERANCE = 1e-4
 BATCHES = (1, 3)
+TESTED = "torch 2.13"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off the screen what torch's exporter tells its own developers, inside a `with` block."""
+    """Keep off the screen what torch's exporter tells its own developers, inside a `with` block.
+
+    Raises:
+        ExportError: this torch cannot export the method. Releases differ, and fail in many ways.
+    """
     log = logging.getLogger("onnxscript")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -129,6 +134,11 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); {TESTED} can"
+        ) from error
     finally:
         log.setLevel(level)
 
