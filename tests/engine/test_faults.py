@@ -65,7 +65,7 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "points",
     [
         ["step:2", "half", "renamed", "line", "best"],
-        ["SIGTERM:9", "SIGINT:14"],
+        ["SIGTERM:7", "SIGINT:14"],
     ],
     ids=["killed", "stopped"],
 )

@@ -48,7 +48,7 @@ class StopOnSignal(HookBase):
 
     Args:
         period: steps between two questions among processes.
-        save: called by all processes before the run ends; returns what the message says of it.
+        save: called by all processes with the number of steps that are done; returns what the message says of it.
     """
 
     trainer: Any
@@ -78,14 +78,26 @@ class StopOnSignal(HookBase):
         self.former = {}
 
     def after_step(self) -> None:
-        """End the run if a signal came.
+        """End the run if a signal came; after the last step of an epoch what belongs to the epoch comes first.
 
         Raises:
             StoppedError: it did; everything is saved.
         """
+        done = self.trainer.iter + 1
+        if done % self.trainer.iters_per_epoch and (comm.get_world_size() == 1 or done % self.period == 0):
+            self._end_if_asked(done)
+
+    def after_epoch(self) -> None:
+        """End the run if a signal came and there is more of it.
+
+        Raises:
+            StoppedError: it did; everything is saved.
+        """
+        if self.trainer.iter < self.trainer.max_iter:
+            self._end_if_asked(self.trainer.iter)
+
+    def _end_if_asked(self, done: int) -> None:
         if comm.get_world_size() > 1:
-            if (self.trainer.iter + 1) % self.period:
-                return
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
             asked = torch.tensor(self.asked, device=device)
             dist.all_reduce(asked, dist.ReduceOp.MAX)
@@ -94,9 +106,9 @@ class StopOnSignal(HookBase):
             return
         name = signal.Signals(self.asked).name
         logger.info("%s: the run is saved and ends", name)
-        saved = self.save()
+        saved = self.save(done)
         comm.synchronize()
-        raise StoppedError(f"{name} ended the run after iteration {self.trainer.iter}; {saved}. Go on with --resume")
+        raise StoppedError(f"{name} ended the run after iteration {done - 1}; {saved}. Go on with --resume")
 
     def after_train(self) -> None:
         """Listen no more."""

@@ -236,10 +236,9 @@ class Trainer(DefaultTrainer):
                 # The processes that read images end now, and not when the interpreter gets round to it.
                 self._trainer._data_loader_iter.close()
 
-    def _save_stopped(self) -> str:
-        """Save the run in the middle of an epoch and say where."""
+    def _save_stopped(self, done: int) -> str:
+        """Save the run after `done` steps and say where."""
         self.random_state.capture()
-        done = self.iter + 1
         self.checkpointer.save(
             STOPPED, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
         )

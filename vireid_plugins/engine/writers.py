@@ -13,6 +13,8 @@ from vireid_plugins.files import written_whole
 logger = logging.getLogger("fastreid." + __name__)
 # Values of a scalar that fast-reid's writers smooth over.
 WINDOW = 200
+# Measured anew by a resumed run.
+CLOCK = ("time", "eta_seconds")
 # Steps between two lines of the log, as in fast-reid.
 PERIOD = 200
 
@@ -68,6 +70,7 @@ class Writers(PeriodicWriter):
                     "smooth": bool(storage.smoothing_hints()[name]),
                 }
                 for name, history in storage.histories().items()
+                if name not in CLOCK
             },
             "written": {name: last for name, last in written.items() if isinstance(last, int)},
         }
