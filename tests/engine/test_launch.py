@@ -54,8 +54,9 @@ def cases_of_all_losses() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_with_gather_the_gradient_is_one_process_s(processes: int, tmp_path: Path) -> None:
-    """Every method and every loss, batch norms frozen."""
-    compare(cases_of_all_losses(), processes, tmp_path, frozen=True)
+    """Every method and every loss over three processes, every third over two; batch norms frozen."""
+    cases = cases_of_all_losses()
+    compare(cases if processes == 3 else cases[::3], processes, tmp_path, frozen=True)
 
 
 def test_synchronised_batch_norms_are_one_process_s(tmp_path: Path) -> None:
