@@ -1,4 +1,4 @@
-"""Runs command lines as a user would, each in a process of its own that is forked from one where all is imported.
+"""Runs scripts as a user would, each in a process of its own that is forked from one where all is imported.
 
 As a script it is that process: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
 """
@@ -17,11 +17,17 @@ from typing import NamedTuple
 
 
 class Ran(NamedTuple):
-    """How a command ended: its exit code (-9 if it was too slow), both of its streams, and how long it took."""
+    """How a command ended: its exit code (-9 if it was too slow), its streams, and how long it took."""
 
     code: int
-    said: str
+    out: str
+    err: str
     seconds: float
+
+    @property
+    def said(self) -> str:
+        """Both streams."""
+        return self.out + "\n" + self.err
 
 
 class Commands:
@@ -33,11 +39,12 @@ class Commands:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def run(self, words: list[str], cwd: Path, env: dict[str, str], limit: float = 300) -> Ran:
-        """Run a script with arguments in a folder."""
+    def run(self, words: list[str], cwd: Path, env: dict[str, str], limit: float = 600) -> Ran:
+        """Run a script with arguments in a folder, with this environment and `env` over it."""
         assert self.server.stdin is not None
         assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps({"words": words, "env": env, "cwd": str(cwd), "limit": limit}) + "\n")
+        whole = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+        self.server.stdin.write(json.dumps({"words": words, "env": whole, "cwd": str(cwd), "limit": limit}) + "\n")
         self.server.stdin.flush()
         return Ran(*json.loads(self.server.stdout.readline()))
 
@@ -46,14 +53,15 @@ class Commands:
         self.server.communicate()
 
 
-def become(words: list[str], env: dict[str, str], cwd: str, output: int) -> None:
+def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, int]) -> None:
     """Turn this process into the command; does not return."""
     code = 1
     try:
         os.setsid()
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(streams[0], 1)
+        os.dup2(streams[1], 2)
         os.chdir(cwd)
+        os.environ.clear()
         os.environ.update(env)
         sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
         runpy.run_path(words[0], run_name="__main__")
@@ -72,30 +80,34 @@ def become(words: list[str], env: dict[str, str], cwd: str, output: int) -> None
 
 def forked(words: list[str], env: dict[str, str], cwd: str, limit: float) -> Ran:
     """Fork a command and wait for it."""
-    reading, writing = os.pipe()
+    pipes = [os.pipe(), os.pipe()]
     start = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        os.close(reading)
-        become(words, env, cwd, writing)
-    os.close(writing)
-    said = b""
-    while (left := start + limit - time.monotonic()) > 0:
-        if select.select([reading], [], [], left)[0]:
+        become(words, env, cwd, (pipes[0][1], pipes[1][1]))
+    said: dict[int, bytes] = {}
+    for reading, writing in pipes:
+        os.close(writing)
+        said[reading] = b""
+    open_ = list(said)
+    while open_ and (left := start + limit - time.monotonic()) > 0:
+        for reading in select.select(open_, [], [], left)[0]:
             part = os.read(reading, 65536)
+            said[reading] += part
             if not part:
-                break
-            said += part
-    else:
+                open_.remove(reading)
+    if open_:
         os.killpg(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    os.close(reading)
-    return Ran(os.waitstatus_to_exitcode(status), said.decode(errors="replace"), time.monotonic() - start)
+    for reading in said:
+        os.close(reading)
+    out, err = (text.decode(errors="replace") for text in said.values())
+    return Ran(os.waitstatus_to_exitcode(status), out, err, time.monotonic() - start)
 
 
 def serve() -> None:
     """Answer requests until there are no more."""
-    import matplotlib.pyplot  # noqa: F401  what commands import, once for all of them
+    import matplotlib.figure  # noqa: F401  what commands import, once for all of them
     import torch
 
     import vireid_plugins.analysis

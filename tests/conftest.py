@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Commands
 from helpers import small_cfg
 
 from vireid_plugins.compat import PATCHES, patch, unpatch
@@ -56,14 +55,6 @@ def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         Trainer(cfg).train()
     (folder / "config.yaml").write_text(cfg.dump())
     return folder
-
-
-@pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    """Runs command lines."""
-    started = Commands()
-    yield started
-    started.close()
 
 
 @pytest.fixture(autouse=True)

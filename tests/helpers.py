@@ -1,5 +1,7 @@
 """What tests share: a small configuration, a hand-made batch, naive references live beside their tests."""
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from commands import Commands
 
 import vireid_plugins  # noqa: F401  makes fastreid importable
 from vireid_plugins.config import CfgNode, config_path, get_cfg
@@ -82,8 +85,24 @@ def batch(
     }  # fmt: skip
 
 
+# What a forked process cannot do as a fresh one does: find other packages, spawn processes of its own, use threads.
+FRESH = ("--num-gpus", "--num-machines", "tools/train_regdb_splits.py", "tools/benchmark.py", "tools/learning.py")
+
+
+@functools.cache
+def commands() -> Commands:
+    """What forks scripts for this process of the suite."""
+    started = Commands()
+    atexit.register(started.close)
+    return started
+
+
 def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run this interpreter in a process of its own."""
+    """Run this interpreter in a process of its own; scripts in one that has imported the package already."""
+    fresh = not args[0].endswith(".py") or {"PYTHONPATH", "OMP_NUM_THREADS"} & set(env) or set(FRESH) & set(args)
+    if not fresh:
+        ran = commands().run(list(args), cwd, env)
+        return subprocess.CompletedProcess([*args], ran.code, ran.out, ran.err)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run(
         [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from commands import Commands
-from helpers import ROOT, small_cfg
+from helpers import ROOT, commands, small_cfg
 
 from vireid_plugins.data.datasets import RegDB
 
@@ -249,7 +248,7 @@ def linked(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def whole_desk(tree: Path, trained: Path, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_desk(tree: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = tmp_path_factory.mktemp("whole_desk")
     linked(tree, desk / "data")
     linked(trained, desk / "trained")
@@ -264,7 +263,7 @@ def whole_desk(tree: Path, trained: Path, commands: Commands, tmp_path_factory: 
     for number, image in enumerate(sorted((tree / "SYSU-MM01" / "cam3").rglob("*.jpg"))[:3]):
         shutil.copy(image, desk / "night" / f"{number}.jpg")
     words = "tools/search.py index night --index people.index --config-file sysu.yml --weights trained/model_final.pth"
-    made = commands.run(words.split(), desk, {})
+    made = commands().run(words.split(), desk, {})
     assert made.code == 0, made.said
     note = json.loads((desk / "people.index" / "gallery.json").read_text())
     assert len(note["entries"]) == 3
@@ -287,7 +286,7 @@ def contents(desk: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_is_one_message_in_seconds(case: Case, desk: Path, commands: Commands) -> None:
+def test_it_is_one_message_in_seconds(case: Case, desk: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -295,7 +294,7 @@ def test_it_is_one_message_in_seconds(case: Case, desk: Path, commands: Commands
         case.break_(desk)
         before = contents(desk)
         words = case.words.replace("{port}", port).replace("\\ ", "\0").split()
-        ran = commands.run(
+        ran = commands().run(
             [word.replace("\0", " ") for word in words],
             desk,
             {"FASTREID_DATASETS": "data", "CUDA_VISIBLE_DEVICES": ""},

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Commands
-from helpers import CONFIGS, ROOT, small_cfg
+from helpers import CONFIGS, ROOT, commands, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
@@ -81,7 +80,7 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page, ROOT)], ids=lambda page: page.stem)
-def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Path, commands: Commands) -> None:
+def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Path) -> None:
     steps = steps_of(page, tree)
     if not any("train_net.py" in words[0] for _, words in steps):
         shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
@@ -89,7 +88,7 @@ def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Pat
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
         steps.append(({}, ["page.py"]))
     for environment, words in steps:
-        ran = commands.run(words, desk, {**environment, "HOME": str(desk)})
+        ran = commands().run(words, desk, {**environment, "HOME": str(desk)})
         assert ran.code == 0, f"{' '.join(words)}\n{ran.said[-3000:]}"
 
 
