@@ -51,3 +51,12 @@ def test_it_trains_and_is_scored_also_by_the_stock_trainer(data_root: Path, inst
         assert {name.split(".")[1] for name in weights if name.startswith("heads")} == {"stripe0", "stripe1"}
         assert any(".attention.0.gate." in name for name in weights)
         assert "loss_modality_mean" in (out / "metrics.json").read_text()
+
+
+def test_more_stripes_than_rows_are_one_message(data_root: Path, installed: Path, tmp_path: Path) -> None:
+    ran = python(
+        "tools/train_net.py", "--config-file", CONFIG, *SMALL, "OUTPUT_DIR", str(tmp_path), PYTHONPATH=str(installed)
+    )
+    assert ran.returncode == 1
+    assert "error: MODEL.STRIPES.COUNT: the last map has 4 rows, which do not make 6 stripes" in ran.stderr
+    assert "Traceback" not in ran.stderr

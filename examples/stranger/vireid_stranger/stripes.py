@@ -5,6 +5,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
@@ -35,4 +36,10 @@ class Stripes(CrossModalityBaseline):
         return torch.cat([self.heads[name](stripe) for name, stripe in self._stripes(maps["stage4"]).items()], dim=1)
 
     def _stripes(self, x: Tensor) -> dict[str, Tensor]:
+        if x.shape[2] < len(self.heads):
+            # The mean of an empty stripe would be NaN.
+            raise ConfigError(
+                f"MODEL.STRIPES.COUNT: the last map has {x.shape[2]} rows, which do not make {len(self.heads)} "
+                "stripes; lower it or raise INPUT.SIZE_TRAIN"
+            )
         return dict(zip(self.heads, x.tensor_split(len(self.heads), dim=2), strict=True))
