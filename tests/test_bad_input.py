@@ -174,6 +174,7 @@ DATA = {
     "absolute path": Case(REGDB, "leads out of the data set's folder: '/etc/passwd'", line(SPLIT, "/etc/passwd 0")),
     "drive of Windows": Case(REGDB, "leads out of the data set's folder: 'C:\\x.bmp'", line(SPLIT, "C:\\x.bmp 0")),
     "wrong modality": Case(REGDB, "'Thermal/1/x.bmp' must be Visible/<identity>/<image>", line(SPLIT, "Thermal/1/x.bmp 0")),
+    "test image that is not there": Case(REGDB, "1 of 81 test images do not exist, the first: 'data/RegDB/Visible/1/gone.bmp'", line("data/RegDB/idx/test_visible_1.txt", "Visible/1/gone.bmp 0")),
     "image that is not there": Case(REGDB, "1 of 81 training images do not exist, the first: 'data/RegDB/Visible/1/gone.bmp'", line(SPLIT, "Visible/1/gone.bmp 0")),
     "no list of a split": Case(REGDB, "train_visible_1.txt' cannot be read: No such file", drop(SPLIT)),
     "empty list of a split": Case(REGDB, "train_visible_1.txt' is empty; it must hold lines '<path> <label>'", write(SPLIT, "\n\n")),
@@ -232,6 +233,9 @@ ENVIRONMENT = {
     "read-only file system": Case(TRAIN + "OUTPUT_DIR /proc/out", "OUTPUT_DIR: '/proc/out' cannot be written: "),
     "scores below a file": Case(SCORE + "--protocol regdb/v2i --split 1 --json sysu.yml/x.json", "cannot be written"),
     "picture below a file": Case("tools/visualize.py training --config-file sysu.yml --output sysu.yml/x.png OUTPUT_DIR trained", "cannot be written"),
+    "report below a file": Case("tools/report.py --config-file sysu.yml --output sysu.yml/x.html OUTPUT_DIR trained", "'sysu.yml/x.html' cannot be written: "),
+    "export below a file": Case("tools/export_onnx.py --config-file sysu.yml --output sysu.yml/x OUTPUT_DIR trained", "the export: 'sysu.yml/x' cannot be written: Not a directory"),
+    "index below a file": Case("tools/search.py index night --index sysu.yml/x --config-file sysu.yml --weights trained/model_final.pth", "the gallery: 'sysu.yml' cannot be written: "),
     "port taken": Case(TRAIN + "--num-machines 2 --machine-rank 0 --dist-url tcp://127.0.0.1:{port}", "--dist-url: tcp://127.0.0.1:{port}"),
     "address of nobody": Case(TRAIN + "--num-machines 2 --machine-rank 0 --dist-url 127.0.0.1", "--dist-url: "),
 }  # fmt: skip

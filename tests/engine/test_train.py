@@ -1,7 +1,10 @@
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from helpers import python
+from helpers import python, small_cfg
+
+from vireid_plugins.engine import setup
 
 SCRIPT = """
 import sys, argparse, torch
@@ -20,3 +23,15 @@ def test_a_seed_repeats_a_run_and_minus_one_draws_one_that_is_kept(tmp_path: Pat
     for name, (_, number, _) in zip("ab", drawn, strict=True):
         assert int(number) >= 0
         assert f"SEED: {number}\n" in (tmp_path / name / "log.txt").read_text()
+
+
+def test_a_resumed_run_keeps_the_seed_it_drew(tmp_path: Path) -> None:
+    cfg = small_cfg("SYSU/wrim.yml", "SEED", "4711")
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    opts = ["OUTPUT_DIR", str(tmp_path), "MODEL.DEVICE", "cpu", "SEED", "-1"]
+    seeds = [
+        setup(Namespace(config_file="SYSU/wrim.yml", eval_only=False, resume=resume, opts=opts)).SEED
+        for resume in (True, False)
+    ]
+    assert seeds[0] == 4711
+    assert seeds[1] != 4711

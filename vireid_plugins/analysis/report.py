@@ -25,6 +25,7 @@ from vireid_plugins.data.decode import read_image
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.report import ProtocolResult, result_cells
+from vireid_plugins.files import for_writing
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 THUMBNAIL = (128, 64)
@@ -78,8 +79,8 @@ def write_report(report: dict[str, Any], file: Path) -> None:
     """Write the page. What the data says stays data: no text of it can end the script it stands in."""
     value = json.dumps(report).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page, encoding="utf-8")
+    with for_writing(file):
+        file.write_text(page, encoding="utf-8")
 
 
 def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL) -> str:

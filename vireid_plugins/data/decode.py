@@ -1,7 +1,6 @@
 """Reads image files into arrays."""
 
 import struct
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,11 +38,8 @@ def read_image(path: str, size: Sequence[int], interpolation: str = "bilinear") 
             values without a scale; the message names it.
     """
     try:
-        # Above its limit Pillow warns, above twice that it raises; the size is checked here before a pixel is decoded.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path)
-        with file:
+        with Image.open(path) as file:
+            # Before a pixel is decoded.
             _require_crop(file)
             return resized(ImageOps.exif_transpose(file), size, interpolation)
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:

@@ -15,7 +15,7 @@ from vireid_plugins.config.check import registered, require_name
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
-from vireid_plugins.data.images import TestImages, TrainImages, require_files
+from vireid_plugins.data.images import TestImages, TrainImages
 from vireid_plugins.data.reporting import ReportingLoader
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
@@ -108,8 +108,6 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
     each = None if augment else views
-    for dataset in datasets:
-        require_files("training", dataset.train)
     train = TrainImages(datasets, each, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
         train.targets,
@@ -143,7 +141,6 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
     dataset = build_dataset(cfg, dataset_name)
     if comm.is_main_process():
         dataset.show_test()
-    require_files("test", [*dataset.query, *dataset.gallery])
     test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     loader = ReportingLoader(

@@ -18,6 +18,7 @@ from vireid_plugins.compat.weight_file import read_weight_file
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.config.check import require_name
 from vireid_plugins.errors import DataError
+from vireid_plugins.files import for_writing, written_whole
 
 Rule = tuple[str, str | None]
 
@@ -227,7 +228,8 @@ def convert_file(layout: str, source: Path, target: Path) -> Conversion:
     if found.missing:
         raise DataError(f"'{source}' lacks {len(found.missing)} weights of the network, the first: {found.missing[0]}")
     classes = len(weights[LAYOUTS[layout].classifier])
-    torch.save({"model": found.weights, "vireid": {"num_classes": classes, "converted_from": layout}}, target)
+    with for_writing(target), written_whole(target) as stream:
+        torch.save({"model": found.weights, "vireid": {"num_classes": classes, "converted_from": layout}}, stream)
     return found
 
 

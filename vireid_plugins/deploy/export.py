@@ -19,6 +19,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.deploy.optional import optional
 from vireid_plugins.deploy.single_modality import SingleModality
 from vireid_plugins.errors import ExportError
+from vireid_plugins.files import make_folder
 
 OPSET = 18
 # Largest difference of a feature, whose length is 1, between the file and the method.
@@ -60,13 +61,13 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         ExportError: a file's features differ from the method's by more than TOLERANCE.
     """
     optional("onnx"), optional("onnxscript")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "the export")
     written = []
     for modality, name in MODALITIES.items():
         single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
         file = folder / f"{name}.onnx"
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
-        with _quiet():
+        with _exporting():
             torch.onnx.export(
                 single,
                 (example,),
@@ -106,14 +107,14 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
     Raises:
         ExportError: a program's features differ from the method's by more than TOLERANCE.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "the export")
     written = []
     for modality, name in MODALITIES.items():
         single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
         batch = torch.export.Dim("batch", min=1, max=4096)
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
         file = folder / f"{name}.pt2"
-        with _quiet():
+        with _exporting():
             torch.export.save(torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}}), file)
         difference = largest_difference(single, program_runner(file), cfg.INPUT.SIZE_TEST)
         written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
@@ -121,8 +122,8 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep off the screen what torch's exporter tells its own developers, inside a `with` block.
+def _exporting() -> Iterator[None]:
+    """Keep off the screen what torch's exporter tells its own developers, and say in one line where it fails.
 
     Raises:
         ExportError: this torch cannot export the method. Releases differ, and fail in many ways.
@@ -134,10 +135,14 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
+    except OSError:
+        # The disk's business.
+        raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(
-            f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); {TESTED} can"
+            f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); "
+            f"tested is {TESTED}"
         ) from error
     finally:
         log.setLevel(level)

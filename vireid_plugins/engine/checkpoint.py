@@ -52,6 +52,8 @@ class VireidCheckpointer(Checkpointer):
         self.average = average
         self.facts, self.splits = facts or {}, splits or {}
         self.resumed: Path | None = None
+        # What was read to find out whether it can be resumed, so that it is not read twice.
+        self._read: dict[str, Any] | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write `<name>.pth` and point `last_checkpoint` at it.
@@ -113,8 +115,7 @@ class VireidCheckpointer(Checkpointer):
                 continue
             self._check_splits(file, checkpoint)
             check_resumed(str(file), checkpoint["vireid"], self.facts)
-            del checkpoint
-            self.resumed = file
+            self.resumed, self._read = file, checkpoint
             return self.load(str(file))
         if broken:
             raise DataError(
@@ -136,6 +137,9 @@ class VireidCheckpointer(Checkpointer):
         return super().load(path, checkpointables)
 
     def _load_file(self, f: str) -> Any:
+        if self._read is not None:
+            checkpoint, self._read = self._read, None
+            return checkpoint
         checkpoint = load_checkpoint(Path(f))
         self._check_splits(Path(f), checkpoint)
         if self.average and "average" in checkpoint:

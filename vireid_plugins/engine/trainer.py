@@ -21,6 +21,7 @@ from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
 from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.images import require_files
 from vireid_plugins.engine.average import WeightAverage
 from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
 from vireid_plugins.engine.facts import splits_of, training_facts
@@ -52,13 +53,15 @@ class Trainer(DefaultTrainer):
 
     Raises:
         ConfigError: a name or number is wrong, before anything is built.
-        DataError: a data set or its gallery draws are missing or malformed.
+        DataError: a data set, an image of its lists or its gallery draws are missing or malformed.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
         for name in cfg.DATASETS.TESTS:
-            check_draws(build_dataset(cfg, name), protocols_of(name, cfg.TEST.PROTOCOLS))
+            dataset = build_dataset(cfg, name)
+            check_draws(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
+            require_files("test", [*dataset.query, *dataset.gallery])
         patch(only=["ddp", "buffers", "freeze"])
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
@@ -68,6 +71,7 @@ class Trainer(DefaultTrainer):
             # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `run_step` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
+        require_files("training", self.data_loader.images.items)
         self._trainer.grad_scaler = None
         self.first_iter = 0
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
@@ -160,7 +164,7 @@ class Trainer(DefaultTrainer):
             elif isinstance(hook, hooks.LRScheduler):
                 replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
             elif isinstance(hook, hooks.PeriodicWriter):
-                writers = [Writers(hook._writers, Path(self.cfg.OUTPUT_DIR))]
+                writers = [Writers(hook, Path(self.cfg.OUTPUT_DIR))]
             elif not isinstance(hook, hooks.PeriodicCheckpointer):
                 replaced.append(hook)
         replaced.append(self.random_state)

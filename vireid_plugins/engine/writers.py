@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicWriter
-from fastreid.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
+from fastreid.utils.events import JSONWriter, TensorboardXWriter, get_event_storage
 
 from vireid_plugins.files import written_whole
 
@@ -15,22 +15,20 @@ logger = logging.getLogger("fastreid." + __name__)
 WINDOW = 200
 # Measured anew by a resumed run.
 CLOCK = ("time", "eta_seconds")
-# Steps between two lines of the log, as in fast-reid.
-PERIOD = 200
 
 
 class Writers(PeriodicWriter):
     """Writes scalars to the log, `metrics.json` and tensorboard; remembers what a resumed run has to know of them.
 
     Args:
-        writers: fast-reid's.
+        fast: fast-reid's hook, whose writers and period it takes.
         folder: the output folder.
     """
 
     trainer: Any
 
-    def __init__(self, writers: list[EventWriter], folder: Path) -> None:
-        super().__init__(writers, PERIOD)
+    def __init__(self, fast: PeriodicWriter, folder: Path) -> None:
+        super().__init__(fast._writers, fast._period)
         self.folder = folder
         self.resumed: dict[str, Any] = {}
         self.storage: Any = None

@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.files import make_folder
 from vireid_plugins.retrieval.index import (
     IndexKind,
     Numbers,
@@ -251,9 +252,15 @@ class Gallery:
 
 
 def require_room(folder: Path) -> None:
-    """Raise a `DataError` unless a gallery may be written there: to a gallery, an empty folder, or nothing."""
+    """Raise an error unless a gallery may be written there: to a gallery, an empty folder, or nothing.
+
+    Raises:
+        DataError: there is something else, which would be lost.
+        ConfigError: the folder around it cannot be written.
+    """
     if folder.exists() and not (folder.is_dir() and ((folder / "gallery.json").is_file() or not any(folder.iterdir()))):
         raise DataError(f"'{folder}' is there and is no gallery: writing one would replace it. Name another folder")
+    make_folder(folder.parent, "the gallery")
 
 
 def former_folder(folder: Path) -> Path:
