@@ -29,16 +29,34 @@ def test_the_mean_of_ten_splits(tmp_path: Path) -> None:
     assert "3 of 10" in merged_table(merge_splits(files[:3]))
 
 
+def test_the_table_of_one_split_and_a_refinement(tmp_path: Path) -> None:
+    mean = {"Rank-1": 10.0, "mAP": 5.0}
+    results = [{"protocol": "regdb/v2i", "refinement": name, "split": 3, "mean": mean} for name in ("", "re-ranked")]
+    (tmp_path / "3.json").write_text(json.dumps({"results": results}))
+    lines = merged_table(merge_splits([tmp_path / "3.json"])).splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])] == [
+        ["protocol", "Rank-1", "mAP", "splits"],
+        ["regdb/v2i", "10.00 ± 0.00", "5.00 ± 0.00", "1 of 10"],
+        ["regdb/v2i + re-ranked", "10.00 ± 0.00", "5.00 ± 0.00", "1 of 10"],
+    ]
+
+
 def test_what_is_wrong_is_one_error(tmp_path: Path) -> None:
     first = write(tmp_path / "1.json", 1, 10)
     with pytest.raises(DataError, match=r"again\.json' scores regdb/v2i of split 1, and so does .*1\.json"):
         merge_splits([first, write(tmp_path / "again.json", 1, 20)])
-    with pytest.raises(DataError, match="not scored on the same splits"):
+    with pytest.raises(DataError, match=r"not scored on the same splits: regdb/v2i: \[1, 2\]; regdb/i2v: \[1\]$"):
         merge_splits([first, write(tmp_path / "2.json", 2, 20, ("regdb/v2i",))])
     with pytest.raises(DataError, match="has no splits"):
         merge_splits([write(tmp_path / "none.json", None, 20)])
     with pytest.raises(DataError, match=r"gone\.json' cannot be read"):
         merge_splits([tmp_path / "gone.json"])
-    (tmp_path / "x.json").write_text("[1, 2]")
-    with pytest.raises(DataError, match=r"x\.json' holds no results"):
-        merge_splits([tmp_path / "x.json"])
+    row = {"protocol": "regdb/v2i", "refinement": "", "split": 2}
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps({"results": [row | {"mean": {"Rank-1": 1.0}}]}))
+    with pytest.raises(DataError, match=r"fewer\.json' has Rank-1 of regdb/v2i, but .*1\.json' has Rank-1, mAP"):
+        merge_splits([first, fewer])
+    for wrong in ([1, 2], {"results": []}, {"results": [row]}, {"results": [row | {"mean": [1.0]}]}):
+        (tmp_path / "x.json").write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=r"x\.json' holds no results"):
+            merge_splits([tmp_path / "x.json"])

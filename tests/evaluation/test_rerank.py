@@ -55,7 +55,7 @@ def naive(distance: np.ndarray, queries: int, k1: int, k2: int, lambda_: float, 
 
 
 @pytest.mark.parametrize("form", ["ordinary", "query_only"])
-@pytest.mark.parametrize(("k1", "k2", "lambda_"), [(20, 6, 0.3), (7, 1, 0.0), (5, 9, 0.5)])
+@pytest.mark.parametrize(("k1", "k2", "lambda_"), [(20, 6, 0.3), (7, 1, 0.0), (5, 9, 0.5), (1, 2, 0.1)])
 def test_the_definition(form: str, k1: int, k2: int, lambda_: float) -> None:
     for seed in range(4):
         query, gallery = features(31, 24, seed)
@@ -73,6 +73,10 @@ def test_the_ordinary_form_is_fast_reids() -> None:
     distance = np.sqrt(squared(query, gallery))
     expected = re_ranking(distance[:60, 60:], distance[:60, :60], distance[60:, 60:])
     np.testing.assert_allclose(Refinement(rerank="ordinary").distance(query, gallery), expected, atol=2e-6)
+    # The paper's k1, k2 and lambda unless others are given; as exact as what it is given.
+    ours = rerank(squared(query, gallery), 60)
+    np.testing.assert_array_equal(ours, rerank(squared(query, gallery), 60, 20, 6, 0.3))
+    assert rerank(squared(query, gallery).astype(np.float32), 60).dtype == np.float32
 
 
 def test_the_limits() -> None:
@@ -113,6 +117,9 @@ def test_what_is_wrong_is_one_error() -> None:
     query, gallery = features(4, 3)
     with pytest.raises(FeatureError, match="ordinary, query_only"):
         Refinement(rerank="reciprocal").distance(query, gallery)
+    for keys in ({"k1": 0}, {"k2": 0}, {"lambda_": 1.1}, {"lambda_": -0.1}, {"k1": 0, "lambda_": 2.0}):
+        with pytest.raises(FeatureError, match="k1 and k2 must be at least 1 and lambda in"):
+            rerank(squared(query, gallery), 4, **keys)
     with pytest.raises(FeatureError, match="k1 and k2 must be at least 1"):
         Refinement(rerank="ordinary", k1=0).distance(query, gallery)
     with pytest.raises(FeatureError, match="7 neighbours of 7 images"):

@@ -31,6 +31,11 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
             others = found.setdefault(key, {})
             if split in others:
                 raise DataError(f"'{file}' scores {key[0]} of split {split}, and so does '{others[split][0]}'")
+            for other, means in others.values():
+                if means.keys() != result["mean"].keys():
+                    raise DataError(
+                        f"'{file}' has {', '.join(result['mean'])} of {key[0]}, but '{other}' has {', '.join(means)}"
+                    )
             others[split] = (file, result["mean"])
     if len({frozenset(splits) for splits in found.values()}) > 1:
         listed = "; ".join(f"{name}: {sorted(splits)}" for (name, _), splits in found.items())
@@ -69,11 +74,13 @@ def _results(file: Path) -> list[dict[str, Any]]:
     try:
         results: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
         for result in results:
-            _ = result["protocol"], result["refinement"], result["split"], result["mean"]
+            _ = result["protocol"] + result["refinement"], result["split"], sum(result["mean"].values())
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
+        results = []
+    if not results:
         raise DataError(
             f"'{file}' holds no results; it must be written by evaluate_features.py --json or be an evaluation.json"
-        ) from None
+        )
     return results

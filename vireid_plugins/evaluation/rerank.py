@@ -53,7 +53,7 @@ def rerank(
 
 
 def _nearest(distance: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Return the `count` nearest columns of every row, nearest first, ties in the order of the columns."""
+    """Return the `count` nearest columns of every row, nearest first, ties among them in the order of the columns."""
     count = min(count, distance.shape[1])
     found = np.empty((len(distance), count), np.int64)
 

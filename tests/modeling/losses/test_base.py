@@ -3,9 +3,13 @@ import torch
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
 from helpers import small_cfg
 
+from vireid_plugins.benchmark.losses import random_bundle
+from vireid_plugins.benchmark.naive_losses import NAIVE
+from vireid_plugins.config import get_cfg
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling import Branch, Bundle
 from vireid_plugins.modeling.losses import LOSS_REGISTRY, LabelSmoothCE, build_losses
+from vireid_plugins.modeling.losses.base import BranchLoss
 
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -70,3 +74,27 @@ def test_every_loss_reads_a_node_that_exists(name: str) -> None:
     cfg = small_cfg()
     assert loss.node in cfg.MODEL.LOSSES
     assert loss.from_config(cfg).scale == cfg.MODEL.LOSSES[loss.node].SCALE
+
+
+@pytest.mark.parametrize("name", sorted(NAIVE))
+def test_a_loss_is_multiplied_by_its_scale_and_put_on_the_branches_chosen(name: str) -> None:
+    loss, found = LOSS_REGISTRY.get(name), random_bundle(3, 2, (2, 2), width=6, classes=5)[0]
+    once, thrice = loss(scale=1.0)(found), loss(scale=3.0)(found)
+    assert thrice.keys() == once.keys()
+    for key, value in once.items():
+        torch.testing.assert_close(thrice[key], 3 * value)
+    assert loss().applies(found)
+    if issubclass(loss, BranchLoss):
+        assert loss(on=["sh"]).applies(found)
+        assert not loss(on=["missing"]).applies(found)
+
+
+@pytest.mark.parametrize("name", sorted(NAIVE))
+def test_the_constructors_defaults_are_the_configurations(name: str) -> None:
+    """All but the scale, which belongs to a recipe."""
+    loss = LOSS_REGISTRY.get(name)
+
+    def settings(module: torch.nn.Module) -> dict[str, object]:
+        return {key: value for key, value in vars(module).items() if not key.startswith("_") and key != "scale"}
+
+    assert settings(loss()) == settings(loss.from_config(get_cfg()))

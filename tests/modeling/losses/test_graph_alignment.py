@@ -134,5 +134,9 @@ def test_keys_and_what_does_not_fit() -> None:
         CSA(kl="both")
     with pytest.raises(ConfigError, match=r"18 is 9 images a modality.*multiple of 4"):
         MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18"))
+    # Only the mixture of graphs halves: nothing else is refused.
+    for keys in (["MODEL.LOSSES.MDR.FORM", "cross"], ["MODEL.LOSSES.MDR.GRAPH", "False"]):
+        MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18", *keys))
+    MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "16"))
     with pytest.raises(ValueError, match="must be even"):
         mixture_alignment(torch.randn(5, 2), torch.randn(5, 2))

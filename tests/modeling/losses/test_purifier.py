@@ -43,6 +43,8 @@ def bundle(**extra: Tensor) -> Bundle:
 def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
     """The released code's order I,R,I,R and labels 1,0,0,1,1,0,0,1: even pairs are true, odd ones the other way."""
     assert pseudo_labels(MODALITIES, 3).tolist() == [0, 1, 0, 1, 0, 1]
+    five = torch.tensor([0] * 5 + [1] * 5)
+    assert pseudo_labels(five, 5).tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
 
 
 def test_the_modality_heads_by_cross_entropy() -> None:
