@@ -19,6 +19,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("WeightedTriplet", {"released_eps": True}),
     ("SquaredDifferenceTriplet", {"gamma": 0.5, "released_eps": True}),
     ("QCT", {"quad_weight": 0.4, "margin": 9.0}),
+    ("QCT", {"quad_weight": 1.0}),
     ("TGSA", {"form": "mixture", "kl": "symmetric"}),
     ("TGSA", {"kl": "reversed", "reduction": "sum"}),
     ("TGSA", {"form": "mixture", "reduction": "sum"}),

@@ -15,6 +15,7 @@ from vireid_plugins.modeling.losses import (
     quadruple_centre_triplet,
 )
 from vireid_plugins.modeling.losses.centres import centres, identity_weights
+from vireid_plugins.modeling.losses.quadruple_centre import negative_margin
 
 # Blocks [V1, V2, I1, I2] of three identities with two instances.
 Y = torch.tensor([5, 5, 2, 2, 9, 9]).repeat(4)
@@ -51,6 +52,12 @@ def test_by_hand() -> None:
     assert identity_weights(torch.tensor([1, 1, 4]), torch.float).tolist() == [0.5, 0.5, 1]
     found = centres(visible, torch.tensor([1, 2]), torch.tensor([2, 3]))
     assert found.tolist() == [[4.0], [0.0]]
+
+
+def test_the_margin_of_two_identities_by_hand() -> None:
+    """Points 0 and 2 of one identity, 4 and 4 of the other: hinges 5 - 4, 5 - 2, and twice 5 - 3."""
+    x = torch.tensor([[0.0], [2.0], [4.0], [4.0]])
+    assert negative_margin(x, torch.tensor([0, 0, 1, 1]), 5.0).item() == pytest.approx((1 + 3 + 2 + 2) / 4)
 
 
 def test_an_identity_without_infrared_images_does_not_count() -> None:

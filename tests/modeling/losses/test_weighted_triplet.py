@@ -74,4 +74,7 @@ def test_registered_in_float32() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         wrt, esd = WeightedTriplet(scale=2.0)(bundle)["wrt"], SquaredDifferenceTriplet(gamma=2.0)(bundle)["esd"]
     torch.testing.assert_close(wrt, 2 * weighted_triplet(x.float(), Y))
+    released = WeightedTriplet(released_eps=True)(bundle)["wrt"]
+    torch.testing.assert_close(released, weighted_triplet(x.float(), Y, released_eps=True))
+    assert not torch.equal(released, wrt / 2)
     torch.testing.assert_close(esd, squared_difference_triplet(x.float(), Y, 2.0))
