@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation import evaluate_ranking
 from vireid_plugins.evaluation.catalogue import check_features
 
 
@@ -35,10 +34,3 @@ def test_what_is_wrong_is_named() -> None:
     for shape in ((2,), (3, 2), (2, 0)):
         with pytest.raises(FeatureError, match=r"\(n, D\) for n paths"):
             check_features(np.ones(shape), ["a", "b"])
-
-
-def test_a_ranking_drops_nothing_and_counts_ordinarily_unless_told() -> None:
-    rng = np.random.default_rng(0)
-    distance, ids, cams = rng.random((6, 9)), (rng.integers(0, 3, 6), np.arange(9) % 3), (np.arange(6) % 2, np.ones(9))
-    plain = evaluate_ranking(distance, *ids, *cams)
-    assert np.array_equal(plain.cmc, evaluate_ranking(distance, *ids, *cams, drop="none", cmc="ordinary").cmc)

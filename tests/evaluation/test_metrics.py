@@ -183,3 +183,10 @@ def test_what_is_wrong_is_one_error(change: dict, message: str) -> None:
     } | change
     with pytest.raises(FeatureError, match=message):
         evaluate_ranking(**arguments)
+
+
+def test_a_ranking_drops_nothing_and_counts_ordinarily_unless_told() -> None:
+    rng = np.random.default_rng(0)
+    distance, ids, cams = rng.random((6, 9)), (rng.integers(0, 3, 6), np.arange(9) % 3), (np.arange(6) % 2, np.ones(9))
+    plain = evaluate_ranking(distance, *ids, *cams)
+    assert np.array_equal(plain.cmc, evaluate_ranking(distance, *ids, *cams, drop="none", cmc="ordinary").cmc)
