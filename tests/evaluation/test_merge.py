@@ -7,7 +7,9 @@ from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation.merge import merge_splits, merged_table
 
 
-def write(file: Path, split: int | None, rank: float, names: tuple[str, ...] = ("regdb/v2i", "regdb/i2v")) -> Path:
+def write(
+    file: Path, split: int | str | None, rank: float, names: tuple[str, ...] = ("regdb/v2i", "regdb/i2v")
+) -> Path:
     results = [
         {"protocol": n, "refinement": "", "split": split, "mean": {"Rank-1": rank, "mAP": rank / 2}} for n in names
     ]
@@ -49,6 +51,9 @@ def test_what_is_wrong_is_one_error(tmp_path: Path) -> None:
         merge_splits([first, write(tmp_path / "2.json", 2, 20, ("regdb/v2i",))])
     with pytest.raises(DataError, match="has no splits"):
         merge_splits([write(tmp_path / "none.json", None, 20)])
+    for split in (11, "2"):
+        with pytest.raises(DataError, match=rf"odd\.json' scores regdb/v2i of split {split!r}; RegDB's are 1 to 10$"):
+            merge_splits([first, write(tmp_path / "odd.json", split, 20)])
     with pytest.raises(DataError, match=r"gone\.json' cannot be read"):
         merge_splits([tmp_path / "gone.json"])
     row = {"protocol": "regdb/v2i", "refinement": "", "split": 2}

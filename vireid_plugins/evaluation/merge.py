@@ -28,6 +28,8 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
             key, split = (result["protocol"], result["refinement"]), result["split"]
             if split is None:
                 raise DataError(f"'{file}': {result['protocol']} has no splits to average over")
+            if split not in SPLITS:
+                raise DataError(f"'{file}' scores {key[0]} of split {split!r}; RegDB's are {SPLITS[0]} to {SPLITS[-1]}")
             others = found.setdefault(key, {})
             if split in others:
                 raise DataError(f"'{file}' scores {key[0]} of split {split}, and so does '{others[split][0]}'")
