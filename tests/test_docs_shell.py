@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CONFIGS, ROOT, commands, small_cfg
+from helpers import CONFIGS, ROOT, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
@@ -79,7 +79,14 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if steps_of(page, ROOT)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[needs_exporter] if page.stem == "export" else [])
+        for page in PAGES
+        if steps_of(page, ROOT)
+    ],
+)
 def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Path) -> None:
     steps = steps_of(page, tree)
     if not any("train_net.py" in words[0] for _, words in steps):

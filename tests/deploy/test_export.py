@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
-from helpers import ROOT, SMALL, batch, python, small_cfg
+from helpers import ROOT, SMALL, batch, needs_exporter, python, small_cfg
 
 from vireid_plugins import deploy
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.deploy import export
 from vireid_plugins.errors import ExportError
 
-# Of older releases' exporters some fail, with one message; see the last test.
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="the export is promised from torch 2.13 on"
-)
 METHODS = ("one_stream", "agw", "deen", "wrim", "idkl", "mscm", "icre")
 
 
@@ -35,6 +31,7 @@ def trained_like(config: str) -> tuple[torch.nn.Module, object]:
     return model.eval(), cfg
 
 
+@needs_exporter
 @pytest.mark.parametrize("config", METHODS)
 def test_onnx_and_torch_export(config: str, tmp_path: Path) -> None:
     model, cfg = trained_like(config)
@@ -57,6 +54,7 @@ def test_onnx_and_torch_export(config: str, tmp_path: Path) -> None:
     assert (note["height"], note["width"], len(note["files"])) == (64, 32, 2)
 
 
+@needs_exporter
 def test_the_modalities_are_different_files(tmp_path: Path) -> None:
     model, cfg = trained_like("agw")
     deploy.export_onnx(model, cfg, tmp_path)
@@ -65,6 +63,7 @@ def test_the_modalities_are_different_files(tmp_path: Path) -> None:
     assert np.abs(first - second).max() > 1e-3
 
 
+@needs_exporter
 def test_a_file_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, cfg = trained_like("one_stream")
     real = export.onnx_runner
@@ -73,6 +72,7 @@ def test_a_file_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         deploy.export_onnx(model, cfg, tmp_path)
 
 
+@needs_exporter
 def test_the_command_line_compares_and_the_example_searches_without_torch(
     tree: Path, trained: Path, tmp_path: Path
 ) -> None:
@@ -107,7 +107,7 @@ def test_the_command_line_compares_and_the_example_searches_without_torch(
 
 def test_an_exporter_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no such operator\nand a long story")
+        raise RuntimeError("\x1b[96mno such operator\x1b[0m\nand a long story")
 
     model, cfg = trained_like("one_stream")
     monkeypatch.setattr(torch.onnx, "export", fails)

@@ -14,10 +14,14 @@ def model_of(*overrides: str) -> tuple[torch.nn.Module, object]:
     return build_model(cfg).train(), cfg
 
 
-def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def backward(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     losses = sum(model(batch(6, 2)).values())
     optimizer.zero_grad()
     losses.backward()
+
+
+def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    backward(model, optimizer)
     optimizer.step()
 
 
@@ -50,10 +54,14 @@ def test_few_groups_and_one_fused_step_do_what_a_group_a_parameter_does(override
     assert len(optimizer.param_groups) <= 5 < len(reference.param_groups)
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(reference.param_groups)
     for _ in range(2):
-        step(ours, optimizer)
-        step(plain, reference)
+        backward(ours, optimizer)
+        # The same gradients: where one is nearly 0, Adam makes a whole step of the noise of a second backward pass.
+        for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+            b.grad = None if a.grad is None else a.grad.clone()
+        optimizer.step()
+        reference.step()
     for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-4)
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_heads_have_a_rate_of_their_own() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -139,7 +140,8 @@ def _exporting() -> Iterator[None]:
         # The disk's business.
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        # The first line, without the colours that torch gives it.
+        reason = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().partition("\n")[0]
         raise ExportError(
             f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); "
             f"tested is {TESTED}"
