@@ -53,6 +53,21 @@ class Writers(PeriodicWriter):
                     writer._last_write = self.resumed["written"][type(writer).__name__]
             self.resumed = {}
 
+    def after_step(self) -> None:
+        """Write where the period is reached, but for the last step of an epoch.
+
+        That one is written with the epoch's evaluation: fast-reid's writers leave out what comes later to an iteration
+        they have written.
+        """
+        if (self.trainer.iter + 1) % self.trainer.iters_per_epoch:
+            super().after_step()
+
+    def after_train(self) -> None:
+        """Write the evaluation of a last epoch that `TEST.EVAL_PERIOD` does not reach, and close."""
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_epoch()
+        super().after_train()
+
     def state_dict(self) -> dict[str, Any]:
         """Return what is saved with every checkpoint."""
         if self.storage is None:
