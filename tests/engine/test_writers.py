@@ -24,5 +24,6 @@ def test_every_evaluation_is_written_once(data_root: Path, tmp_path: Path, perio
     evaluated = [line for line in lines if "metric" in line]
     assert [round(line["iteration"] / steps) for line in evaluated] == at
     assert evaluated[-1]["metric"] == pytest.approx(scores["metric"])
+    assert all(set(line) - {"eta_seconds", "iteration"} for line in lines)
     # Losses of both epochs, once.
     assert [line["iteration"] for line in lines if "total_loss" in line] == [steps - 1, 2 * steps - 1]

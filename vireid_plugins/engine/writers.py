@@ -64,7 +64,8 @@ class Writers(PeriodicWriter):
 
     def after_train(self) -> None:
         """Write the evaluation of a last epoch that `TEST.EVAL_PERIOD` does not reach, and close."""
-        if self.trainer.iter >= self.trainer.max_iter:
+        last = self.trainer.iter
+        if last >= self.trainer.max_iter and any(at == last for _, at in self.storage.latest().values()):
             super().after_epoch()
         super().after_train()
 
