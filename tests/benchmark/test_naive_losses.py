@@ -32,6 +32,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("ICG", {"rho1": 9.0}),
     ("Purifier", {"form": "released"}),
     ("ModalityHeads", {"confuser_labels": "pseudo"}),
+    ("ModalityHeads", {"reduction": "mean"}),
 ]
 
 

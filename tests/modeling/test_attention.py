@@ -1,5 +1,7 @@
 """Attention modules against their definitions; MIIM has a file of its own."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -41,6 +43,15 @@ def test_non_local_sums_over_positions_and_starts_as_the_identity() -> None:
     assert NonLocal(8).theta.out_channels == 4
 
 
+def gem_by_position(x: Tensor) -> Tensor:
+    """The cubic mean over positions, values below 1e-6 taken as 1e-6: (B, C, H, W) to (B, C, 1, 1)."""
+    pooled = torch.zeros(*x.shape[:2], 1, 1)
+    for image, channel in itertools.product(*map(range, x.shape[:2])):
+        values = [max(value, 1e-6) ** 3 for value in x[image, channel].flatten().tolist()]
+        pooled[image, channel] = (sum(values) / len(values)) ** (1 / 3)
+    return pooled
+
+
 @pytest.mark.parametrize(("mask", "affine"), [("channel", False), ("full", True)])
 def test_the_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> None:
     """F~ = m_e m_r (F + IN F), and parts are what they are called."""
@@ -48,7 +59,7 @@ def test_the_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> N
     x = torch.randn(2, 16, 6, 3)
     parts = module.parts(x)
     normalised = module.norm(x)
-    pool = (lambda m: F.adaptive_avg_pool2d(m, 1)) if mask == "channel" else (lambda m: m)
+    pool = gem_by_position if mask == "channel" else (lambda m: m)
     m_e, m_r = module.mask_e(pool(x)), module.mask_r(pool(normalised))
     assert m_e.shape == ((2, 16, 1, 1) if mask == "channel" else x.shape)
     torch.testing.assert_close(parts.purified, m_e * m_r * (x + normalised))
@@ -57,6 +68,43 @@ def test_the_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> N
     torch.testing.assert_close(module(x), parts.purified)
     if not affine:
         torch.testing.assert_close(normalised.mean((2, 3)), torch.zeros(2, 16), atol=1e-5, rtol=0)
+
+
+def test_purifier_channel_mask_r_varies_over_channels_and_images_and_learns() -> None:
+    """The average of IN(F) is 0: pooled so, m_r would be 0.5 everywhere and W3, W4 would get no gradient."""
+    torch.manual_seed(0)
+    module = Purifier(16, reduction=4)
+    x = torch.randn(3, 16, 6, 4).relu()
+    parts = module.parts(x)
+    m_r = module.mask_r(gem_by_position(parts.normalised))
+    torch.testing.assert_close(parts.kept, m_r * parts.normalised)
+    over_images, over_channels = m_r.std(0), m_r.std(1)
+    assert over_images.min() > 1e-5
+    assert over_images.mean() > 1e-3
+    assert over_channels.min() > 1e-2
+    parts.purified.square().mean().backward()
+    w3, w4 = (module.mask_r[layer].weight.grad for layer in (0, 2))
+    # W3 is read through a ReLU, so that single rows may rest.
+    assert w3.abs().sum() > 1e-4
+    assert (w4.abs().sum((1, 2, 3)) > 1e-8).all()
+
+
+def test_purifier_channel_masks_inside_autocast_pool_in_float32() -> None:
+    """In bfloat16 the cubes of 384 positions would lose their last five bits of eight."""
+    torch.manual_seed(0)
+    module = Purifier(16, reduction=4)
+    x = torch.randn(2, 16, 24, 16).relu().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        pooled = module._pool(x)
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(pooled, gem_by_position(x.float()), rtol=1e-5, atol=1e-6)
+
+
+def test_purifier_channel_mask_of_a_dead_channel_has_finite_gradients() -> None:
+    module = Purifier(8, reduction=2)
+    x = torch.zeros(2, 8, 4, 2, requires_grad=True)
+    module(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
 
 
 def test_an_alb_by_its_formula() -> None:
@@ -104,7 +152,7 @@ def test_mfa_is_cnl_then_pnl_and_starts_as_the_identity() -> None:
 
 @pytest.mark.parametrize("fold", [False, True])
 def test_pnl_over_positions_and_over_folded_pairs(fold: bool) -> None:
-    module: PNL = filled(PNL(8, 4, 2, 1, fold))
+    module: PNL = filled(PNL(8, 4, 2, fold))
     x, low = torch.randn(2, 8, 4, 2), torch.randn(2, 4, 4, 2)
     theta, phi, g = (part.flatten(2) for part in (module.theta(x), module.phi(low), module.g(low)))
     if fold:

@@ -310,7 +310,8 @@ def _modality_heads(loss: Any, bundle: Bundle) -> Tensor:
     for group, labels in (("confuser", confused), ("discriminator", true)):
         heads = [logits for name, logits in bundle.extra.items() if name.startswith(group)]
         if heads:
-            total = total + mean(smoothed_cross_entropy(head, labels, 0.0) for head in heads)
+            terms = [smoothed_cross_entropy(head, labels, 0.0) for head in heads]
+            total = total + (sum(terms) if loss.reduction == "sum" else mean(terms))
     return total
 
 

@@ -41,6 +41,9 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.REA.AREA = [0.02, 0.4]
     # Erasing: smallest and largest height / width of the rectangle.
     cfg.INPUT.REA.ASPECT = [0.3, 3.33]
+    # Erasing: height / width is drawn evenly in the logarithm ("log", as torchvision and IDKL do) or evenly ("even",
+    # as the code of AGW, CAJ, DEEN and MSCMNet does, whose rectangles are taller).
+    cfg.INPUT.REA.ASPECT_DRAW = "log"
     # PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop.
     cfg.INPUT.PADDING.VALUE = 0
     cfg.INPUT.ADAPTIVE_GRAY = CN()
@@ -98,17 +101,19 @@ def _add_attention(cfg: CfgNode) -> None:
     cfg.MODEL.ATTENTION.MIIM = CN()
     # r, one a stage: channels are compressed C -> C / r.
     cfg.MODEL.ATTENTION.MIIM.REDUCTION = [2, 2, 4, 4]
-    # s, one a stage: kernel and stride of the compression; empty: map size / last map size, so that all attend over
-    # one grid.
+    # s, one a stage, a number or a pair [height, width]: kernel and stride of the compression; empty: map size / last
+    # map size per axis, so that all attend over one grid.
     cfg.MODEL.ATTENTION.MIIM.STRIDE = []
     # One a stage: own weights for each modality.
     cfg.MODEL.ATTENTION.MIIM.SEPARATE = [True, True, False, False]
     # Heads of the attention.
     cfg.MODEL.ATTENTION.MIIM.HEADS = 8
-    # Average pooling of keys and values; 1 is none.
+    # Average pooling of keys and values; 1 is none. At least two keys must be left.
     cfg.MODEL.ATTENTION.MIIM.KV_POOL = 2
-    # False: F * G; True: F * (1 + G).
+    # False: X * G; True: X * (1 + G).
     cfg.MODEL.ATTENTION.MIIM.RESIDUAL = False
+    # X of the product: the "raw" map, the "normalized" one (MIIM's batch norm without weights), or "relu" of it.
+    cfg.MODEL.ATTENTION.MIIM.OPERAND = "raw"
     # Non-local block of AGW and MSCMNet.
     cfg.MODEL.ATTENTION.NONLOCAL = CN()
     # Width of theta, phi and g: 1 in AGW; 0 is half of the map's channels, as in MSCMNet.
@@ -117,7 +122,7 @@ def _add_attention(cfg: CfgNode) -> None:
     cfg.MODEL.ATTENTION.PURIFIER = CN()
     # Channels are divided by this inside a mask.
     cfg.MODEL.ATTENTION.PURIFIER.REDUCTION = 16
-    # Masks m_e, m_r: "channel" from pooled maps (paper) or "full" (released code).
+    # Masks m_e, m_r: "channel" from feature maps pooled by GeM (paper) or "full" (released code).
     cfg.MODEL.ATTENTION.PURIFIER.MASK = "channel"
     # IN: with weights and running statistics (released code) or plain (paper).
     cfg.MODEL.ATTENTION.PURIFIER.AFFINE = False
@@ -245,6 +250,8 @@ def _add_idkl_losses(losses: CfgNode) -> None:
     losses.MODALITY_HEADS.SCALE = 1.0
     # Labels of the confusers: "true", behind a gradient reversal (paper), or "pseudo" (released code).
     losses.MODALITY_HEADS.CONFUSER_LABELS = "true"
+    # Over the heads of L_C, and over those of L_D: "sum" (paper, eq. 2-4) or "mean".
+    losses.MODALITY_HEADS.REDUCTION = "sum"
 
 
 def _add_methods(cfg: CfgNode) -> None:

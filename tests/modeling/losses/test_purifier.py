@@ -52,13 +52,43 @@ def test_the_modality_heads_by_cross_entropy() -> None:
     logits = {name: torch.randn(6, 2) for name in ("confuser0", "confuser1", "discriminator0")}
     found = ModalityHeads(scale=2.0)(bundle(**logits))
     expected = sum(F.cross_entropy(logits[name], MODALITIES) for name in ("confuser0", "confuser1"))
-    torch.testing.assert_close(found["confuser"], expected)
+    torch.testing.assert_close(found["confuser"], 2 * expected)
     torch.testing.assert_close(found["discriminator"], 2 * F.cross_entropy(logits["discriminator0"], MODALITIES))
     pseudo = ModalityHeads(confuser_labels="pseudo")(bundle(confuser0=logits["confuser0"]))
     expected = F.cross_entropy(logits["confuser0"], torch.tensor([0, 1, 0, 1, 0, 1]))
     assert pseudo.keys() == {"confuser"}
     torch.testing.assert_close(pseudo["confuser"], expected)
     assert not ModalityHeads().applies(bundle(other=logits["confuser0"]))
+
+
+def by_row(logits: Tensor) -> float:
+    """The mean over rows of -log softmax of the row's modality."""
+    terms = [
+        math.log(sum(math.exp(value) for value in row)) - row[label]
+        for row, label in zip(logits.tolist(), MODALITIES.tolist(), strict=True)
+    ]
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_modality_heads_several_heads_are_summed_or_averaged(reduction: str) -> None:
+    """Eq. 2-4: three confusers and two discriminators count one by one; the mean divides each group by its own size."""
+    torch.manual_seed(0)
+    names = ("confuser0", "confuser1", "confuser2", "discriminator0", "discriminator1")
+    logits = {name: torch.randn(6, 2, dtype=torch.double, requires_grad=True) for name in names}
+    found = ModalityHeads(reduction=reduction)(bundle(**logits))
+    for group, heads in (("confuser", 3), ("discriminator", 2)):
+        expected = 0.0
+        for number in range(heads):
+            expected += by_row(logits[f"{group}{number}"]) / (heads if reduction == "mean" else 1)
+        assert found[group].item() == pytest.approx(expected, rel=1e-12)
+    one_head = {name: logits[name] for name in ("confuser0", "discriminator0")}
+    assert ModalityHeads(reduction=reduction)(bundle(**one_head)) == ModalityHeads()(bundle(**one_head))
+
+
+def test_modality_heads_unknown_reduction_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.MODALITY_HEADS\.REDUCTION: 'max' .*mean, sum"):
+        ModalityHeads(reduction="max")
 
 
 def test_the_reversal_turns_the_gradient_around_and_nothing_else() -> None:

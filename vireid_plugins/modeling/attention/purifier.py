@@ -2,21 +2,24 @@
 
 On the specific map F with its instance-normalised form IN(F):
 
-    m_e = sigma(W2 relu(W1 F)),  m_r = sigma(W4 relu(W3 IN F)),  reduction 16
+    m_e = sigma(W2 relu(W1 g(F))),  m_r = sigma(W4 relu(W3 g(IN F))),  reduction 16
     F_d+ = m_e * F,  F_m- = m_r * IN(F),  purified F~ = m_e * F_m- + m_r * F_d+ = m_e * m_r * (F + IN F)
 
-Paper: masks channel-wise, from the pooled maps, and a plain instance norm. Released code: masks of full size without
-pooling, and an instance norm with weights and running statistics.
+Paper: masks channel-wise, from pooled feature maps, and a plain instance norm. Released code: masks of full size
+without pooling (g is the identity), and an instance norm with weights and running statistics. Ours: g is GeM, as the
+paper replaces average pooling by GeM; the average of an instance-normalized feature map is 0, which would make m_r the
+constant 0.5.
 """
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from fastreid.config import CfgNode
+from fastreid.layers.pooling import GeneralizedMeanPooling
 from torch import Tensor, nn
 
 from vireid_plugins.config.check import require_name
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
+from vireid_plugins.modeling.precision import full_precision, without_autocast
 
 MASKS = ("channel", "full")
 
@@ -44,7 +47,8 @@ class Purifier(nn.Module):
     def __init__(self, channels: int, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
         super().__init__()
         require_name("MODEL.ATTENTION.PURIFIER.MASK", mask, MASKS)
-        self.pooled = mask == "channel"
+        # p = 3, clamped at 1e-6.
+        self.gem = GeneralizedMeanPooling() if mask == "channel" else None
         self.norm = nn.InstanceNorm2d(channels, affine=affine, track_running_stats=affine)
         self.mask_e, self.mask_r = (self._mask(channels, reduction) for _ in range(2))
 
@@ -66,7 +70,12 @@ class Purifier(nn.Module):
         return Purified(discriminative, kept, normalised, m_e * kept + m_r * discriminative)
 
     def _pool(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, 1) if self.pooled else x
+        """Return g(x): (B, C, 1, 1) in float32 for channel masks, x itself for full ones."""
+        if self.gem is None:
+            return x
+        with without_autocast(x.device):
+            pooled: Tensor = self.gem(full_precision(x))
+        return pooled
 
     @staticmethod
     def _mask(channels: int, reduction: int) -> nn.Module:

@@ -3,12 +3,13 @@
 h is the entropy of a softmax row, d(a_V, a_I) the distance of an identity's two modality centroids (the paper leaves d
 open; the released code's, norm of the difference + 1e-6, is taken).
 
-    L_e (eq. 10)   paper: Softplus(h(C(f_d+)) - h(C(f_sp)))          released: mean exp(relu(h(C(f_d+)) - h(C(f_sp)))) -
-    1 L_r (eq. 11)   paper: Softplus(d(f_m-) - d(IN f))                 released: mean relu(d(f_m-) - d(IN f))
+            paper                                       released code
+    L_e     eq. 10: Softplus(h(C(f_d+)) - h(C(f_sp)))   mean exp(relu(h(C(f_d+)) - h(C(f_sp)))) - 1
+    L_r     eq. 11: Softplus(d(f_m-) - d(IN f))         mean relu(d(f_m-) - d(IN f))
 
-The modality heads (eq. 2-4) are cross-entropies with the modality as label. In the paper the confusers stand behind a
-gradient reversal layer; the released code trains its confuser on fixed pseudo labels instead: row j of either modality
-has its true label if j is even, the other one if j is odd.
+The modality heads (eq. 2-4) are cross-entropies with the modality as label, summed over the heads. In the paper the
+confusers stand behind a gradient reversal layer; the released code trains its confuser on fixed pseudo labels instead:
+row j of either modality has its true label if j is even, the other one if j is odd.
 """
 
 import torch
@@ -23,6 +24,7 @@ from vireid_plugins.modeling.precision import full_precision
 
 FORMS = ("paper", "released")
 LABELS = ("true", "pseudo")
+REDUCTIONS = ("sum", "mean")
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -108,21 +110,23 @@ class Purifier(Loss):
 class ModalityHeads(Loss):
     """Cross-entropies of the modality: confusers on the shared branch, discriminators on the specific one.
 
-    `bundle.extra` has the logits (B, 2) under names that begin with `confuser` or `discriminator`; each group counts
-    with its mean.
+    `bundle.extra` has the logits (B, 2) under names that begin with `confuser` or `discriminator`.
 
     Args:
         confuser_labels: `true`, where the network reverses the gradient, or `pseudo`, the released code's.
+        reduction: over the heads of a group, `sum` (the paper's eq. 2-4) or `mean` (ours). The released code has one
+            head a group, where both are the same.
         scale: weight of the loss.
     """
 
     label = "modality"
     node = "MODALITY_HEADS"
 
-    def __init__(self, *, confuser_labels: str = "true", scale: float = 1.0) -> None:
+    def __init__(self, *, confuser_labels: str = "true", reduction: str = "sum", scale: float = 1.0) -> None:
         super().__init__(scale=scale)
         require_name("MODEL.LOSSES.MODALITY_HEADS.CONFUSER_LABELS", confuser_labels, LABELS)
-        self.confuser_labels = confuser_labels
+        require_name("MODEL.LOSSES.MODALITY_HEADS.REDUCTION", reduction, REDUCTIONS)
+        self.confuser_labels, self.reduction = confuser_labels, reduction
 
     def applies(self, bundle: Bundle) -> bool:
         """Say whether the method has modality heads."""
@@ -138,5 +142,6 @@ class ModalityHeads(Loss):
             logits = [full_precision(value) for name, value in bundle.extra.items() if name.startswith(group)]
             if logits:
                 here = labels.to(device, non_blocking=True)
-                values[group] = torch.stack([F.cross_entropy(each, here) for each in logits]).mean()
+                terms = torch.stack([F.cross_entropy(each, here) for each in logits])
+                values[group] = terms.sum() if self.reduction == "sum" else terms.mean()
         return values
