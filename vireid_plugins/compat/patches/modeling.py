@@ -39,7 +39,8 @@ def flip() -> list[Replacement]:
 def _in_float32(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     def computed(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return distance(x.float(), y.float())
+            # float32 at least: float64 stays float64.
+            return distance(*(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (x, y)))
 
     return computed
 

@@ -10,6 +10,17 @@ from torch import Tensor, nn
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
 
 
+def averaged_product(a: Tensor, b: Tensor, count: int) -> Tensor:
+    """Return a b^T / count of (B, R, N) and (B, S, N), (B, R, S), divided before it grows.
+
+    The sum over N positions, and what it is multiplied by next, leaves the range of float16 (65,504) at three times
+    unit activations if it is divided afterwards. Each factor takes a share of 1 / sqrt(count): the whole of it on one
+    factor would push small activations below float16's smallest normal number (6e-5).
+    """
+    share = count**-0.5
+    return (share * a) @ (share * b).transpose(1, 2)
+
+
 @ATTENTION_REGISTRY.register()
 class NonLocal(nn.Module):
     """x + BN(W(theta(x) phi(x)^T g(x) / positions)).
@@ -38,6 +49,6 @@ class NonLocal(nn.Module):
         """Map (B, C, H, W) to (B, C, H, W)."""
         theta, phi, g = (part(x).flatten(2) for part in (self.theta, self.phi, self.g))
         # Without a softmax the products may be taken in this order, which needs no positions x positions matrix.
-        mixed = (g @ phi.transpose(1, 2)) @ theta / phi.shape[2]
+        mixed = averaged_product(g, phi, phi.shape[2]) @ theta
         out: Tensor = self.norm(self.W(mixed.unflatten(2, x.shape[2:])))
         return x + out

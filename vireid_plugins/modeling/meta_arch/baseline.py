@@ -126,7 +126,9 @@ class CrossModalityBaseline(nn.Module):
         fast-reid's `Baseline` writes into its input, so that its flip test normalises twice.
         """
         images = images.to(self.device, non_blocking=True)
-        return (images.float() - self.pixel_mean) / self.pixel_std
+        # float32 at least: a network in float64 (`model.double()`) gets float64.
+        images = images.to(torch.promote_types(self.pixel_mean.dtype, torch.float32))
+        return (images - self.pixel_mean) / self.pixel_std
 
     def bundles(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
