@@ -14,6 +14,7 @@ def main() -> None:
 
     from vireid_plugins import evaluation
     from vireid_plugins.config.check import require_device
+    from vireid_plugins.evaluation.distances import METRICS
     from vireid_plugins.evaluation.evaluate import dataset_of, score
     from vireid_plugins.evaluation.features import require_split
     from vireid_plugins.evaluation.merge import merge_splits, merged_table
@@ -27,6 +28,7 @@ def main() -> None:
     chosen.add_argument("--dataset", choices=names, help="every protocol of this data set")
     parser.add_argument("--data-root", type=Path, help="the folder that holds the data set's, or that folder itself")
     parser.add_argument("--split", type=int, help="RegDB: 1 to 10, the split the features' model was trained on")
+    parser.add_argument("--metric", choices=METRICS, default="cosine", help="distance of features (default cosine)")
     parser.add_argument("--rerank", choices=FORMS, default="", help="k-reciprocal re-ranking; printed with the scores")
     parser.add_argument("--expand", type=int, default=0, metavar="TIMES", help="query expansion; printed likewise")
     parser.add_argument("--device", default="cpu", help="where distances are computed: cpu or cuda")
@@ -49,8 +51,8 @@ def main() -> None:
     require_split(file, args.split, args.features)
     refinement = evaluation.Refinement(rerank=args.rerank, expansions=args.expand)
     dataset = dataset_of(protocols[0].dataset, args.data_root, args.split)
-    results = score(file.features, file.paths, protocols, dataset, refinement, args.device)
-    print(f"{dataset.title}, cosine distance, {refinement if refinement else 'no re-ranking'}; in percent:")
+    results = score(file.features, file.paths, protocols, dataset, refinement, args.device, args.metric)
+    print(f"{dataset.title}, {METRICS[args.metric]}, {refinement if refinement else 'no re-ranking'}; in percent:")
     print(evaluation.result_table(results))
     if args.json:
         write_json(args.json, {"results": [result.as_json() for result in results]})

@@ -25,7 +25,7 @@ class RankList:
         gallery: images from rank 1 on.
         right: for each whether it shows the same identity.
         hidden: for each whether the protocol does not let the query see it; empty is never.
-        distances: cosine distances; empty where they do not matter.
+        distances: by `TEST.METRIC`; empty where they do not matter.
         first: rank of the first right image, from 1 on, as the protocol counts it.
         precision: average precision of the query, 0..1.
     """

@@ -22,6 +22,7 @@ from vireid_plugins.analysis.retrieve import Extraction, extract, first_protocol
 from vireid_plugins.analysis.training_curves import panels, read_run
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.evaluation.distances import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.report import ProtocolResult, result_cells
@@ -49,7 +50,7 @@ def build_report(
     """
     found = extract(cfg)
     protocols = protocols_of(type(found.dataset).__name__, cfg.TEST.PROTOCOLS)
-    results = score(found.features, found.paths, protocols, found.dataset, device=cfg.MODEL.DEVICE)
+    results = score(found.features, found.paths, protocols, found.dataset, device=cfg.MODEL.DEVICE, metric=found.metric)
     protocol = first_protocol(cfg, found)
     lists = nearest(found, protocol, queries, top)
     points = embedding_map(found)
@@ -63,7 +64,7 @@ def build_report(
     return {
         "title": f"{method} on {found.dataset.title}",
         "subtitle": f"{cfg.OUTPUT_DIR}, {len(found.paths)} test images, features of {found.features.shape[1]} numbers",
-        "scores": _scores(results, bool(cfg.TEST.FLIP.ENABLED)),
+        "scores": _scores(results, found.metric, bool(cfg.TEST.FLIP.ENABLED)),
         "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
         "lists": {"protocol": protocol.name, "queries": [_list(found, one) for one in lists]},
         "distances": [_distances(name, one) for name, one in rows],
@@ -94,9 +95,10 @@ def _key(found: Extraction, path: Path) -> str:
     return path.relative_to(found.dataset.folder).as_posix()
 
 
-def _scores(results: Sequence[ProtocolResult], flip: bool) -> dict[str, Any]:
+def _scores(results: Sequence[ProtocolResult], metric: str, flip: bool) -> dict[str, Any]:
     headers, rows = result_cells(results)
-    note = f"Cosine distance, no re-ranking, flip {'on' if flip else 'off'}; percent, mean ± deviation over trials."
+    how = f"{METRICS[metric]}, no re-ranking, flip {'on' if flip else 'off'}"
+    note = f"{how[0].upper()}{how[1:]}; percent, mean ± deviation over trials."
     return {"headers": headers, "rows": [[str(cell) for cell in row] for row in rows], "note": note}
 
 

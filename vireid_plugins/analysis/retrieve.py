@@ -14,6 +14,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
+from vireid_plugins.evaluation.distances import cross_distances
 from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.evaluate import sides
 from vireid_plugins.evaluation.evaluator import FeatureCollector
@@ -30,11 +31,13 @@ class Extraction:
         dataset: the test set.
         features: (n, D).
         paths: n paths relative to the set's folder.
+        metric: what ranks the gallery, a key of `distances.METRICS`.
     """
 
     dataset: CrossModalityDataset
     features: Floats
     paths: list[str]
+    metric: str = "cosine"
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -69,7 +72,7 @@ def extract(cfg: CfgNode, model: Any = None) -> Extraction:
     inference_on_dataset(model, loader, collector, flip_test=cfg.TEST.FLIP.ENABLED)
     gathered = collector.gathered()
     assert gathered is not None
-    return Extraction(collector.dataset, *gathered)
+    return Extraction(collector.dataset, *gathered, cfg.TEST.METRIC)
 
 
 def first_protocol(cfg: CfgNode, found: Extraction) -> Protocol:
@@ -96,7 +99,9 @@ def nearest(found: Extraction, protocol: Protocol, queries: int = 8, top: int = 
     query_labels, gallery_labels = catalogue.labels_at(query, rows), catalogue.labels_at(gallery, columns)
     hidden = dropped(query_labels, gallery_labels, protocol.drop)
     same = query_labels.ids[:, None] == gallery_labels.ids
-    distance = -found.matrices[query][rows] @ found.matrices[gallery][columns].T
+    cosine = found.metric == "cosine"
+    left, right = found.table.of(query, cosine)[rows], found.table.of(gallery, cosine)[columns]
+    distance = np.asarray(cross_distances(left, right, found.metric))
     places = find_places(
         distance,
         np.arange(len(rows)),
@@ -117,7 +122,8 @@ def nearest(found: Extraction, protocol: Protocol, queries: int = 8, top: int = 
                 [found.dataset.folder / catalogue.paths[gallery][columns[g]] for g in order],
                 [bool(same[row, g]) for g in order],
                 [bool(hidden[row, g]) for g in order],
-                [1 + float(distance[row, g]) for g in order],
+                # From 0 on for the cosine, as it is read.
+                [float(distance[row, g]) + cosine for g in order],
                 int(places.first[row]) + 1,
                 float(places.precision[row]),
             )

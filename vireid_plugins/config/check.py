@@ -53,6 +53,7 @@ def check_config(cfg: CfgNode) -> None:
         raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
     require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
     require_name("TEST.RERANK.FORM", cfg.TEST.RERANK.FORM, ("ordinary", "query_only"))
+    _check_metric(cfg)
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
     require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
@@ -73,6 +74,18 @@ def check_config(cfg: CfgNode) -> None:
         _at_least(f"DATALOADER.{key}", cfg.DATALOADER[key], least)
 
 
+def _check_metric(cfg: CfgNode) -> None:
+    metric = cfg.TEST.METRIC
+    require_name("TEST.METRIC", metric, ("cosine", "euclidean", "inner_product"))
+    if cfg.TEST.AQE.ENABLED and metric != "cosine":
+        raise ConfigError(f"TEST.AQE.ENABLED: query expansion ranks by the cosine, but TEST.METRIC is {metric}")
+    if cfg.TEST.RERANK.ENABLED and metric == "inner_product":
+        raise ConfigError(
+            "TEST.RERANK.ENABLED: re-ranking needs a distance, but TEST.METRIC is inner_product; set it to cosine or "
+            "euclidean"
+        )
+
+
 def _refuse_unused(cfg: CfgNode) -> None:
     """Refuse switches of fast-reid that this trainer would silently ignore."""
     for name, node in cfg.INPUT.items():
@@ -80,8 +93,6 @@ def _refuse_unused(cfg: CfgNode) -> None:
             raise ConfigError(f"INPUT.{name}.ENABLED: has no effect here; list the transforms in INPUT.VIEWS instead")
     if cfg.TEST.ROC.ENABLED:
         raise ConfigError("TEST.ROC.ENABLED: is not supported; no VI-ReID paper prints it")
-    if cfg.TEST.METRIC != "cosine":
-        raise ConfigError(f"TEST.METRIC: '{cfg.TEST.METRIC}' is not supported yet; use cosine")
     if cfg.DATASETS.COMBINEALL:
         raise ConfigError("DATASETS.COMBINEALL: training on test identities is not supported; set it to False")
 

@@ -129,6 +129,10 @@ def _add_attention(cfg: CfgNode) -> None:
 
 
 def _add_losses(cfg: CfgNode) -> None:
+    # Standard deviation of the classifier's initial weights; 0 initializes it as torch's nn.Linear.
+    cfg.MODEL.HEADS.CLASSIFIER_STD = 0.01
+    # Standard deviation of the BNNeck's initial weights around 1.
+    cfg.MODEL.HEADS.NECK_STD = 0.0
     # Output width of the MLP on the pooled feature, `bundle.projection`; 0 is no MLP.
     cfg.MODEL.HEADS.PROJECTION_DIM = 0
     losses = cfg.MODEL.LOSSES
@@ -328,6 +332,14 @@ def _add_solver(cfg: CfgNode) -> None:
 def _add_test(cfg: CfgNode) -> None:
     # Names in PROTOCOLS; all are scored from one extraction, the first gives the metric that picks `model_best`.
     cfg.TEST.PROTOCOLS = []
+    cfg.TEST.FEATURE = CN()
+    # Weights of the cosines of pooled and BNNeck features in the similarity of two images: with 0 and 1 BNNeck
+    # features alone are compared. DEEN has 0.1 and 0.9, MSCMNet on LLCM 1 and 1.
+    cfg.TEST.FEATURE.POOLED_WEIGHT = 0.0
+    # See POOLED_WEIGHT.
+    cfg.TEST.FEATURE.NECK_WEIGHT = 1.0
+    # L2-normalize a feature before a flip test adds the mirror image's, as CAJ does. With two weights it always is.
+    cfg.TEST.FEATURE.NORMALIZE = False
     # k-reciprocal re-ranking, when TEST.RERANK.ENABLED (K1, K2, LAMBDA beside it): "ordinary" takes neighbours from all
     # images, "query_only" from the queries alone.
     cfg.TEST.RERANK.FORM = "ordinary"

@@ -50,7 +50,7 @@ class Catalogue:
 
 
 class FeatureTable:
-    """L2-normalised features of a catalogue's images.
+    """Features of a catalogue's images.
 
     Args:
         catalogue: the images.
@@ -88,14 +88,18 @@ class FeatureTable:
                 "this one"
             )
 
-    def of(self, modality: int) -> Floats:
-        """Return the features of all images of a modality; those of images that have none are zero."""
+    def of(self, modality: int, normalize: bool = True) -> Floats:
+        """Return the features of all images of a modality, L2-normalized or as they are.
+
+        Those of images that have none are zero.
+        """
         rows = self._row[modality]
-        found = self._matrix[rows] * (rows >= 0)[:, None]
+        found: Floats = self._matrix[rows] * (rows >= 0)[:, None]
+        if not normalize:
+            return found
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         found /= np.maximum(norms, np.finfo(found.dtype).tiny)
-        normalised: Floats = found
-        return normalised
+        return found
 
     def _key(self, path: str) -> str:
         dataset = self.catalogue.dataset

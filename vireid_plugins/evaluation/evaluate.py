@@ -13,6 +13,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset, RegDB
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
+from vireid_plugins.evaluation.distances import cross_distances, require_metric
 from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.metrics import rank
 from vireid_plugins.evaluation.places import Floats, Ints
@@ -29,11 +30,12 @@ def evaluate_protocol(
     split: int | None = None,
     refinement: Refinement = NONE,
     device: str = "cpu",
+    metric: str = "cosine",
 ) -> ProtocolResult:
-    """Score features under a protocol, by cosine similarity.
+    """Score features under a protocol.
 
     Args:
-        features: (n, D); normalised here, and kept in float32 or float64.
+        features: (n, D); normalized here where the metric is the cosine, and kept in float32 or float64.
         paths: n image paths relative to the data set's folder (LLCM: file names do); more images than the protocol uses
             do no harm.
         protocol: a name in `PROTOCOLS`, or a protocol.
@@ -41,16 +43,17 @@ def evaluate_protocol(
         split: 1 to 10 for RegDB, nothing for the others.
         refinement: query expansion and re-ranking.
         device: where distances are computed and places counted.
+        metric: `cosine`, `euclidean` (squared) or `inner_product`, the latter two of features as they are.
 
     Raises:
-        ConfigError: no protocol has that name, or the split is missing or not for this data set.
+        ConfigError: no protocol or metric has that name, or the split is missing or not for this data set.
         DataError: the data set's files are missing or do not fit.
         FeatureError: the features are no finite (n, D) array, or an image is missing or doubled; the message names it.
     """
     if isinstance(protocol, str):
         protocol = require_protocols([protocol])[0]
     dataset = dataset_of(protocol.dataset, data_root, split)
-    return score(features, paths, [protocol], dataset, refinement, device)[0]
+    return score(features, paths, [protocol], dataset, refinement, device, metric)[0]
 
 
 def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> CrossModalityDataset:
@@ -80,11 +83,14 @@ def score(
     dataset: CrossModalityDataset,
     refinement: Refinement = NONE,
     device: str = "cpu",
+    metric: str = "cosine",
 ) -> list[ProtocolResult]:
     """Score features under protocols of a data set that is already read; see `evaluate_protocol`.
 
-    Cosines between the modalities are computed once; protocols, trials, modes and shots index them.
+    Distances between the modalities are computed once; protocols, trials, modes and shots index them.
     """
+    require_metric(metric)
+    refinement.check(metric)
     catalogue = Catalogue(dataset)
     table = FeatureTable(catalogue, features, paths)
     plans: dict[str, list[tuple[Ints, Ints]]] = {}
@@ -93,8 +99,8 @@ def score(
         query, gallery = sides(protocol)
         table.require(protocol, query, (rows for rows, _ in plan))
         table.require(protocol, gallery, (columns for _, columns in plan))
-    matrices = {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
-    distances = _Distances(matrices, device)
+    matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
+    distances = _Distances(matrices, device, metric)
     results: dict[str, ProtocolResult] = {}
     # One direction after the other, so that the matrix is turned around once.
     for protocol in sorted(protocols, key=lambda p: p.direction):
@@ -103,12 +109,14 @@ def score(
         for rows, columns in plans[protocol.name]:
             labels = (catalogue.labels_at(query, rows), catalogue.labels_at(gallery, columns))
             if refinement:
-                distance: Floats | Tensor = refinement.distance(matrices[query][rows], matrices[gallery][columns])
+                distance: Floats | Tensor = refinement.distance(
+                    matrices[query][rows], matrices[gallery][columns], metric
+                )
                 rows, columns = np.arange(len(rows)), np.arange(len(columns))
             else:
                 distance = distances.of_queries(query)
             rankings.append(rank(distance, rows, columns, *labels, protocol.drop, protocol.cmc))
-        results[protocol.name] = ProtocolResult(protocol, rankings, dataset.split, str(refinement))
+        results[protocol.name] = ProtocolResult(protocol, rankings, dataset.split, str(refinement), metric)
     return [results[protocol.name] for protocol in protocols]
 
 
@@ -128,15 +136,16 @@ def check_draws(dataset: CrossModalityDataset, protocols: Sequence[Protocol]) ->
 
 
 class _Distances:
-    """Negative cosines between the modalities, computed when first asked for.
+    """Distances between the modalities, computed when first asked for.
 
     Args:
-        matrices: L2-normalised features of both modalities.
+        matrices: features of both modalities, L2-normalized for the cosine.
         device: where.
+        metric: see `cross_distances`.
     """
 
-    def __init__(self, matrices: dict[int, Floats], device: str) -> None:
-        self.matrices, self.device = matrices, device
+    def __init__(self, matrices: dict[int, Floats], device: str, metric: str) -> None:
+        self.matrices, self.device, self.metric = matrices, device, metric
         self.query: int | None = None
         self.matrix: Any = None
 
@@ -144,10 +153,7 @@ class _Distances:
         """Return the matrix whose rows are the images of the modality `query`."""
         if self.query is None:
             left, right = self.matrices[query], self.matrices[VISIBLE + INFRARED - query]
-            if self.device == "cpu":
-                self.matrix = -left @ right.T
-            else:
-                self.matrix = -torch.from_numpy(left).to(self.device) @ torch.from_numpy(right).to(self.device).T
+            self.matrix = cross_distances(left, right, self.metric, self.device)
         elif self.query != query:
             # torch turns a matrix around by blocks and in all threads.
             turned = torch.as_tensor(self.matrix).T.contiguous()

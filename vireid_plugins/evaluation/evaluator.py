@@ -14,6 +14,7 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.evaluation.distances import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -71,6 +72,7 @@ class CrossModalityEvaluator(FeatureCollector):
         super().__init__(dataset)
         self.protocols = protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS)
         self.refinement = Refinement.from_config(cfg)
+        self.metric = cfg.TEST.METRIC
         self.device = cfg.MODEL.DEVICE
         self.flip = bool(cfg.TEST.FLIP.ENABLED)
         self.compare_random = bool(cfg.TEST.COMPARE_RANDOM)
@@ -85,12 +87,13 @@ class CrossModalityEvaluator(FeatureCollector):
         if gathered is None:
             return OrderedDict()
         features, paths = gathered
-        results = score(features, paths, self.protocols, self.dataset, self.refinement, self.device)
+        results = score(features, paths, self.protocols, self.dataset, self.refinement, self.device, self.metric)
         chance = self._random(paths) if self.compare_random else []
         notes = ["model"] * len(results) + ["random"] * len(chance) if chance else []
         logger.info(
-            "%s, cosine distance, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
+            "%s, %s, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
             self.dataset.title,
+            METRICS[self.metric],
             self.refinement if self.refinement else "no re-ranking",
             "on" if self.flip else "off",
             result_table([*results, *chance], notes),
@@ -113,7 +116,7 @@ class CrossModalityEvaluator(FeatureCollector):
         return score(features, paths, self.protocols, self.dataset, device=self.device)
 
     def _write(self, results: list[ProtocolResult], chance: list[ProtocolResult]) -> None:
-        settings = {"distance": "cosine", "refinement": str(self.refinement), "flip": self.flip}
+        settings = {"distance": self.metric, "refinement": str(self.refinement), "flip": self.flip}
         report = {"settings": settings, "results": [result.as_json() for result in results]}
         if chance:
             report["random_features"] = [result.as_json() for result in chance]

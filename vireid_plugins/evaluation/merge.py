@@ -22,10 +22,10 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
     Raises:
         DataError: a file is missing, is something else, or holds a split twice, or splits were not all scored alike.
     """
-    found: dict[tuple[str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
+    found: dict[tuple[str, str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
     for file in files:
         for result in _results(file):
-            key, split = (result["protocol"], result["refinement"]), result["split"]
+            key, split = (result["protocol"], result["refinement"], result.get("metric", "cosine")), result["split"]
             if split is None:
                 raise DataError(f"'{file}': {result['protocol']} has no splits to average over")
             if split not in SPLITS:
@@ -40,15 +40,16 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
                     )
             others[split] = (file, result["mean"])
     if len({frozenset(splits) for splits in found.values()}) > 1:
-        listed = "; ".join(f"{name}: {sorted(splits)}" for (name, _), splits in found.items())
+        listed = "; ".join(f"{name} by {metric}: {sorted(splits)}" for (name, _, metric), splits in found.items())
         raise DataError(f"the protocols were not scored on the same splits: {listed}")
     merged = []
-    for (protocol, refinement), splits in found.items():
+    for (protocol, refinement, metric), splits in found.items():
         scores = [means for _, means in splits.values()]
         merged.append(
             {
                 "protocol": protocol,
                 "refinement": refinement,
+                "metric": metric,
                 "splits": sorted(splits),
                 "mean": {name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
                 "std": {name: float(np.std([score[name] for score in scores])) for name in scores[0]},

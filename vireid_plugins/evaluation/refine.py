@@ -7,7 +7,8 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.evaluation.query_expansion import aqe
 
-from vireid_plugins.errors import FeatureError
+from vireid_plugins.errors import ConfigError, FeatureError
+from vireid_plugins.evaluation.distances import cross_distances, squared_distances
 from vireid_plugins.evaluation.places import Floats
 from vireid_plugins.evaluation.rerank import rerank
 
@@ -59,10 +60,25 @@ class Refinement:
             parts.append(f"{self.rerank} re-ranking (k1 {self.k1}, k2 {self.k2}, lambda {self.lambda_:g})")
         return " + ".join(parts)
 
-    def distance(self, query: Floats, gallery: Floats) -> Floats:
-        """Return the refined distances (Q, G) of L2-normalised features (Q, D) and (G, D).
+    def check(self, metric: str) -> None:
+        """Raise a `ConfigError` unless the metric is one that these steps work on."""
+        if self.expansions and metric != "cosine":
+            raise ConfigError(f"query expansion (TEST.AQE) ranks by the cosine; TEST.METRIC is {metric}")
+        if self.rerank and metric == "inner_product":
+            raise ConfigError(
+                "re-ranking (TEST.RERANK) needs a distance, and TEST.METRIC is inner_product: set it to cosine or "
+                "euclidean"
+            )
 
-        Re-ranking takes squared Euclidean distances, 2 - 2 cos.
+    def distance(self, query: Floats, gallery: Floats, metric: str = "cosine") -> Floats:
+        """Return the refined distances (Q, G).
+
+        Re-ranking takes squared Euclidean distances, which are 2 - 2 cos where features are normalized.
+
+        Args:
+            query: (Q, D); L2-normalized for the cosine.
+            gallery: (G, D); likewise.
+            metric: a key of `distances.METRICS`; see `check`.
 
         Raises:
             FeatureError: there are fewer images than neighbours asked for.
@@ -78,14 +94,8 @@ class Refinement:
             )
             query, gallery = (part.numpy() / np.linalg.norm(part.numpy(), axis=1, keepdims=True) for part in expanded)
         if not self.rerank:
-            cosine: Floats = -(query @ gallery.T)
-            return cosine
-        every = np.concatenate([query, gallery])
-        squared = every @ every.T
-        squared *= -2
-        squared += 2
-        np.maximum(squared, 0, out=squared)
-        np.fill_diagonal(squared, 0)
+            return np.asarray(cross_distances(query, gallery, metric))
+        squared = squared_distances(np.concatenate([query, gallery]))
         return rerank(squared, len(query), self.k1, self.k2, self.lambda_, self.rerank)
 
 

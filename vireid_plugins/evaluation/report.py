@@ -22,12 +22,14 @@ class ProtocolResult:
         rankings: one a trial.
         split: of a data set with splits.
         refinement: query expansion and re-ranking, as they are printed; empty is none.
+        metric: a key of `distances.METRICS`.
     """
 
     protocol: Protocol
     rankings: list[Ranking]
     split: int | None = None
     refinement: str = ""
+    metric: str = "cosine"
 
     @property
     def label(self) -> str:
@@ -67,6 +69,7 @@ class ProtocolResult:
             "cmc": p.cmc,
             "drop": p.drop,
             "refinement": self.refinement,
+            "metric": self.metric,
             "queries_counted": self.counted,
             "queries_skipped": self.rankings[0].skipped,
             "mean": self.means,

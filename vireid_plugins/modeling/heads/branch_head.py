@@ -1,5 +1,6 @@
 """fast-reid's `EmbeddingHead`, giving the losses everything it computes."""
 
+import math
 from typing import Any
 
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
 from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.bundle import Branch
 from vireid_plugins.modeling.heads.pooling import POOLINGS
 
@@ -32,8 +34,7 @@ class BranchHead(EmbeddingHead):
 
     def forward(self, features: Tensor, targets: Tensor | None = None) -> Branch | Tensor:
         """Embed a map (B, C, H, W); `targets` (B,) are needed in training by classifiers with a margin."""
-        pooled = self.pool_layer(features)
-        neck: Tensor = self.bottleneck(pooled)[..., 0, 0]
+        pooled, neck = self.pooled_and_neck(features)
         if not self.training:
             return neck
         if type(self.cls_layer).__name__ == "Linear":
@@ -41,14 +42,19 @@ class BranchHead(EmbeddingHead):
         else:
             logits = F.linear(F.normalize(neck), F.normalize(self.weight))
         # The classifiers of fast-reid write into their input.
-        return Branch(pooled=pooled[..., 0, 0], neck=neck, logits=self.cls_layer(logits.clone(), targets))
+        return Branch(pooled=pooled, neck=neck, logits=self.cls_layer(logits.clone(), targets))
+
+    def pooled_and_neck(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pooled and the BNNeck feature (B, D) of a feature map (B, C, H, W)."""
+        pooled = self.pool_layer(features)
+        return pooled[..., 0, 0], self.bottleneck(pooled)[..., 0, 0]
 
 
 def build_head(cfg: CfgNode, channels: int) -> nn.Module:
     """Build `MODEL.HEADS.NAME` on a map of `channels` channels.
 
     Raises:
-        ConfigError: a pooling, a classifier or a place of the neck does not exist.
+        ConfigError: a pooling, a classifier or a place of the neck does not exist, or a spread is negative.
     """
     node = cfg.MODEL.HEADS
     own = POOLINGS if issubclass(REID_HEADS_REGISTRY.get(node.NAME), BranchHead) else ()
@@ -59,7 +65,25 @@ def build_head(cfg: CfgNode, channels: int) -> nn.Module:
     cfg.defrost()
     cfg.MODEL.BACKBONE.FEAT_DIM = channels
     head: nn.Module = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)(cfg)
+    _initialize(head, node.CLASSIFIER_STD, node.NECK_STD)
     return head
+
+
+def _initialize(head: nn.Module, classifier_std: float, neck_std: float) -> None:
+    """Draw the initial weights of a head's classifier and BNNeck, where it has them."""
+    for key, spread in (("CLASSIFIER_STD", classifier_std), ("NECK_STD", neck_std)):
+        if spread < 0:
+            raise ConfigError(f"MODEL.HEADS.{key}: must be 0 or more, got {spread}")
+    classifier = getattr(head, "weight", None)
+    if isinstance(classifier, nn.Parameter):
+        if classifier_std:
+            nn.init.normal_(classifier, std=classifier_std)
+        else:
+            # What `nn.Linear` does with its weight.
+            nn.init.kaiming_uniform_(classifier, a=math.sqrt(5))
+    for module in head.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and neck_std:
+            nn.init.normal_(module.weight, 1.0, neck_std)
 
 
 def as_branch(output: Any) -> Branch:

@@ -18,7 +18,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.collective import gathered
-from vireid_plugins.modeling.heads import Projection, build_head
+from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.losses import Loss, build_losses
 
@@ -54,10 +54,11 @@ class CrossModalityBaseline(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         gather: int = 0,
+        test_feature: TestFeature = TestFeature(),  # noqa: B008  frozen
     ) -> None:
         super().__init__()
         # K, where the losses see the images of all processes.
-        self.gather = gather
+        self.gather, self.test_feature = gather, test_feature
         self.backbone = backbone
         # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
         self.heads = heads
@@ -83,6 +84,7 @@ class CrossModalityBaseline(nn.Module):
             "losses": build_losses(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
+            "test_feature": TestFeature.from_config(cfg),
             "gather": cfg.DATALOADER.NUM_INSTANCE if cfg.MODEL.LOSSES.GATHER else 0,
         }
 
@@ -143,8 +145,7 @@ class CrossModalityBaseline(nn.Module):
 
     def embed(self, maps: dict[str, Tensor]) -> Tensor:
         """Return the test feature (B, D)."""
-        feature: Tensor = self.heads["global"](maps["stage4"])
-        return feature
+        return self.test_feature.of(self.heads["global"], maps["stage4"])
 
     def loss_dict(self, bundles: dict[str, tuple[float, Bundle]]) -> dict[str, Tensor]:
         """Apply every loss to every bundle that has what it looks at.

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
@@ -85,9 +84,6 @@ class DEEN(CrossModalityBaseline):
         return {"": (1.0, Bundle({"global": ordered}, *rows)), "expansion": (1.0, expansion)}
 
     def embed(self, maps: dict[str, Tensor]) -> Tensor:
-        """Return the test feature (B, 6D), whose inner product is 0.1 x the pooled and 0.9 x the neck cosines' sum."""
-        head: Any = self.heads["global"]
-        pooled = head.pool_layer(maps["expanded"])
-        neck = head.bottleneck(pooled)[..., 0, 0]
-        parts = [0.1**0.5 * F.normalize(pooled[..., 0, 0]), 0.9**0.5 * F.normalize(neck)]
+        """Return the test feature (B, 6D), whose inner product sums the weighted cosines of the three embeddings."""
+        parts = self.test_feature.parts(self.heads["global"], maps["expanded"])
         return torch.cat([rows for part in parts for rows in part.view(3, -1, part.shape[1]).unbind()], dim=1)

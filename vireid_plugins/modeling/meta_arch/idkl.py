@@ -124,8 +124,7 @@ class IDKL(CrossModalityBaseline):
 
     def embed(self, maps: dict[str, Tensor]) -> Tensor:
         """Return the neck feature of the shared branch (B, D)."""
-        feature: Tensor = self.heads["sh"](maps["stage4"])
-        return feature
+        return self.test_feature.of(self.heads["sh"], maps["stage4"])
 
     def _purifier_terms(self, raw_map: Tensor, purified: Purified) -> dict[str, Tensor]:
         """Return what L_e and L_r look at."""

@@ -69,7 +69,8 @@ class WRIMNet(CrossModalityBaseline):
 
     def embed(self, maps: dict[str, Tensor]) -> Tensor:
         """Return the L2-normalised concatenation of the neck features of R_g, R_1, ..., R_N."""
-        necks = [self.heads[name](part) for name, part in self._parts("R", maps["stage4"]).items()]
+        parts = self._parts("R", maps["stage4"])
+        necks = [self.test_feature.of(self.heads[name], part) for name, part in parts.items()]
         return F.normalize(torch.cat(necks, dim=1))
 
     def _branches(self, letter: str, map_: Tensor, targets: Tensor) -> dict[str, Branch]:

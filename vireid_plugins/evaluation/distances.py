@@ -1,0 +1,59 @@
+"""The distances between features by which a gallery is ranked.
+
+Papers rank by the cosine. IDKL's released code ranks RegDB and LLCM by the squared Euclidean distance of features that
+are not normalized, and DEEN's by an inner product of parts that are normalized one by one.
+
+Shapes: `Q` queries, `G` gallery images, `A` all images, `D` embedding.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_plugins.config.check import require_name
+from vireid_plugins.evaluation.places import Floats
+
+# What `TEST.METRIC` takes, and how tables call it.
+METRICS = {
+    "cosine": "cosine distance",
+    "euclidean": "squared Euclidean distance, features not normalized",
+    "inner_product": "inner product, features not normalized",
+}
+
+
+def require_metric(metric: str) -> None:
+    """Raise a `ConfigError` that lists the metrics unless this is one."""
+    require_name("TEST.METRIC", metric, METRICS)
+
+
+def cross_distances(left: Floats, right: Floats, metric: str, device: str = "cpu") -> Floats | Tensor:
+    """Return distances (Q, G), smaller is nearer, computed in the features' own precision.
+
+    Args:
+        left: (Q, D); L2-normalized for the cosine.
+        right: (G, D); likewise.
+        metric: a key of `METRICS`.
+        device: where; on another one than the CPU a tensor is returned.
+    """
+    if device == "cpu":
+        distance: Floats = -left @ right.T
+        if metric == "euclidean":
+            distance *= 2
+            distance += np.square(left).sum(1)[:, None]
+            distance += np.square(right).sum(1)
+        return distance
+    x, y = (torch.from_numpy(part).to(device) for part in (left, right))
+    product = -x @ y.T
+    return 2 * product + x.square().sum(1)[:, None] + y.square().sum(1) if metric == "euclidean" else product
+
+
+def squared_distances(features: Floats) -> Floats:
+    """Return the squared Euclidean distances (A, A) between all features (A, D), 0 on the diagonal."""
+    squared: Floats = features @ features.T
+    norms = np.diagonal(squared).copy()
+    squared *= -2
+    squared += norms[:, None]
+    squared += norms
+    np.maximum(squared, 0, out=squared)
+    np.fill_diagonal(squared, 0)
+    return squared
