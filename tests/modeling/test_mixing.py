@@ -20,8 +20,12 @@ STREAMS: list[Choice] = [
     {"MODEL.STREAMS.COUNT": count, "MODEL.STREAMS.SEPARATE_STAGES": separate}
     for count, separate in ((1, 0), (2, 0), (2, 1), (4, 0))
 ]
-# The smallest networks have 4 and 12 channels.
-MIIM = {"MODEL.ATTENTION.MIIM.REDUCTION": [1, 1, 1, 1], "MODEL.ATTENTION.MIIM.HEADS": 4}
+# The smallest networks have 4 and 12 channels, and the last maps of some are 2 x 1.
+MIIM = {
+    "MODEL.ATTENTION.MIIM.REDUCTION": [1, 1, 1, 1],
+    "MODEL.ATTENTION.MIIM.HEADS": 4,
+    "MODEL.ATTENTION.MIIM.KV_POOL": 1,
+}
 ATTENTION: list[Choice] = [
     {},
     {"MODEL.ATTENTION.STAGE2": ["NonLocal"]},

@@ -1,8 +1,8 @@
 """The registry of attention modules and its reading from `MODEL.ATTENTION.STAGE1` .. `STAGE4`."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
@@ -25,11 +25,19 @@ Relation modules: `forward(x, maps)` with `maps` a list of earlier maps. Meta-ar
 
 @dataclass(frozen=True)
 class MapShape:
-    """Where a map module stands: `stage` 1..4, its `channels` C, and `to_last`, map height / height of the last map."""
+    """Where a map module stands.
+
+    Attributes:
+        stage: 1..4.
+        channels: C of the map.
+        to_last: stride from this map to the size of the last one, for both axes or height and width.
+        sizes: height and width of the map by the key of the image's size, `INPUT.SIZE_TRAIN` and `INPUT.SIZE_TEST`.
+    """
 
     stage: int
     channels: int
-    to_last: int
+    to_last: int | tuple[int, int]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def build_map_modules(cfg: CfgNode, places: Sequence[MapShape]) -> list[tuple[int, nn.Module]]:

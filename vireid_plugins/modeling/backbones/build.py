@@ -61,23 +61,45 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
         ) from None
     weights = read_pretrained(cfg) if cfg.MODEL.BACKBONE.PRETRAIN else None
     if weights:
-        load_pretrained(backbone, weights)
+        load_pretrained(backbone, weights, cfg)
     pieces = cut(backbone, cfg)
     maps = _probe(pieces, cfg.INPUT.SIZE_TRAIN)
-    height = maps["stage4"][-1][2]
-    stages = []
-    for number, blocks in enumerate(pieces.stages, start=1):
-        # Some backbones change width and size inside a stage.
-        places = [MapShape(number, c, max(1, round(h / height))) for _, c, h, _ in maps[f"stage{number}"]]
-        stages.append(Stage(blocks, build_map_modules(cfg, places)))
+    stages = [
+        Stage(blocks, build_map_modules(cfg, places))
+        for blocks, places in zip(pieces.stages, _places(cfg, pieces, maps), strict=True)
+    ]
     channels = {name: shapes[-1][1] for name, shapes in maps.items()}
     sizes = {name: (shapes[-1][2], shapes[-1][3]) for name, shapes in maps.items()}
     built = MultiStreamBackbone(Stage(pieces.stem), stages, channels, sizes, count=count, separate_stages=separate)
     if weights:
-        load_infrared_stems(built.stem.copies, weights)
+        load_infrared_stems(built.stem.copies, weights, cfg)
     for stage in stages_of(built):
         stage.keeps_input_only = cfg.MODEL.CHECKPOINT_STAGES
     return built
+
+
+def _places(cfg: CfgNode, pieces: Cut, trained: dict[str, list[torch.Size]]) -> list[list[MapShape]]:
+    """Return the shapes after each block of each stage, of which some backbones have several a stage."""
+    plugged = any(cfg.MODEL.ATTENTION[f"STAGE{number}"] for number in range(1, 5))
+    other = plugged and list(cfg.INPUT.SIZE_TEST) != list(cfg.INPUT.SIZE_TRAIN)
+    tested = _probe(pieces, cfg.INPUT.SIZE_TEST) if other else trained
+    _, _, last_h, last_w = trained["stage4"][-1]
+    places = []
+    for number in range(1, 5):
+        pairs = zip(trained[f"stage{number}"], tested[f"stage{number}"], strict=True)
+        # Rounded up, as the grid is: 9 rows at the stride 9 / 2 -> 5 are the 2 rows of the last map.
+        places.append(
+            [
+                MapShape(
+                    number,
+                    c,
+                    (max(1, -(-h // last_h)), max(1, -(-w // last_w))),
+                    {"INPUT.SIZE_TRAIN": (h, w), "INPUT.SIZE_TEST": (at_test[2], at_test[3])},
+                )
+                for (_, c, h, w), at_test in pairs
+            ]
+        )
+    return places
 
 
 def _probe(pieces: Cut, size: list[int]) -> dict[str, list[torch.Size]]:
