@@ -1,5 +1,8 @@
 """Where a backbone's first weights come from, and the max-pool that follows."""
 
+import logging
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -9,8 +12,9 @@ import torch
 from fastreid.modeling.backbones import build_backbone
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from helpers import small_cfg
-from torch import Tensor
+from torch import Tensor, nn
 
+from vireid_plugins.compat import patch
 from vireid_plugins.config import CfgNode
 from vireid_plugins.errors import ConfigError
 
@@ -87,10 +91,177 @@ def test_a_file_that_is_gone_does_not_change_the_max_pool_silently() -> None:
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(2)}, tmp_path / "other.pth")
-    with pytest.raises(ConfigError, match=r"no weight of '.*other\.pth' fits ResNet"):
-        build_backbone(
-            cfg_of("MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "other.pth"))
-        )
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "other.pth")]
+    for partial in ("False", "True"):
+        with pytest.raises(ConfigError, match=r"no weight of '.*other\.pth' for build_resnet_backbone .*conv\.weight"):
+            build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN_PARTIAL", partial))
+
+
+def without(*starts: str) -> dict[str, Tensor]:
+    """ResNet-18's weights but for those whose names begin so."""
+    return {name: value for name, value in resnet(seed=6).items() if not name.startswith(starts)}
+
+
+def of(builder: str, *overrides: str) -> dict[str, Tensor]:
+    """The state dict of another backbone of fast-reid's."""
+    weights: dict[str, Tensor] = BACKBONE_REGISTRY.get(builder)(cfg_of(*overrides)).state_dict()
+    return weights
+
+
+# What a file holds, the overrides it is read with, and what its error says besides the way out.
+PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
+    "a statistic is missing": (
+        lambda: without("layer2.0.bn1.running_var"),
+        [],
+        r"119 of 120 tensors fit; 1 are missing: layer2\.0\.bn1\.running_var\.",
+    ),
+    "a shape differs": (
+        lambda: resnet(seed=6) | {"conv1.weight": torch.ones(64, 1, 7, 7)},
+        [],
+        r"119 of 120 tensors fit; 1 have another shape, the first: conv1\.weight, \(64, 1, 7, 7\) in the file and "
+        r"\(64, 3, 7, 7\) here",
+    ),
+    "deeper": (
+        lambda: of("build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "34x"),
+        [],
+        r"18x \(MODEL\.BACKBONE\.DEPTH\): 120 of 120 tensors fit; 96 of the file have no place: layer1\.2\.conv1\.",
+    ),
+    "shallower": (
+        lambda: resnet(seed=6),
+        ["MODEL.BACKBONE.DEPTH", "34x"],
+        r"120 of 216 tensors fit; 80 are missing: layer1\.2\.conv1\.weight",
+    ),
+    "with bottlenecks": (
+        lambda: of("build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "50x"),
+        [],
+        r"97 of 120 tensors fit; 23 have another shape, the first: layer1\.0\.conv1\.weight, \(64, 64, 1, 1\)",
+    ),
+    "with IBN": (
+        lambda: of("build_resnet_backbone", "MODEL.BACKBONE.WITH_IBN", "True"),
+        [],
+        r"missing: layer1\.0\.bn1\.weight.*no place: layer1\.0\.bn1\.IN\.weight.*with MODEL\.BACKBONE\.WITH_IBN True",
+    ),
+    "without IBN": (
+        lambda: resnet(seed=6),
+        ["MODEL.BACKBONE.WITH_IBN", "True"],
+        r"missing: layer1\.0\.bn1\.IN\.weight.*with MODEL\.BACKBONE\.WITH_IBN False",
+    ),
+    "AGW's visible stem": (
+        lambda: agw(without("bn1."), resnet(seed=2)),
+        ["MODEL.STREAMS.COUNT", "2"],
+        r"115 of 120 tensors fit; 4 are missing: bn1\.weight",
+    ),
+    "AGW's infrared stem": (
+        lambda: agw(resnet(seed=1), without("bn1.")),
+        ["MODEL.STREAMS.COUNT", "2"],
+        r"the infrared stem in '.*' \(thermal_module\.thermal\.\): 1 of 6 tensors fit; 4 are missing: bn1\.weight",
+    ),
+    "MobileNetV2 without its last layer": (
+        lambda: {n: t for n, t in mobilenet("1.0x").items() if not n.startswith("features.18")},
+        ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
+        r"306 of 312 tensors fit; 5 are missing: conv\.0\.weight",
+    ),
+    "a wider MobileNetV2, by the file's names": (
+        lambda: {**mobilenet("1.0x"), "features.18.0.bias": torch.ones(1280)},
+        ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
+        r"312 of 312 tensors fit; 1 of the file have no place: features\.18\.0\.bias\.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTIAL)
+def test_weights_that_do_not_fill_the_backbone_are_refused_unless_that_is_asked_for(
+    tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content, overrides, message = PARTIAL[case]
+    torch.save(content(), tmp_path / "weights.pth")
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")]
+    with pytest.raises(ConfigError, match=rf"MODEL\.BACKBONE\.PRETRAIN_PATH: .*{message}") as raised:
+        build_backbone(cfg_of(*given, *overrides))
+    assert "accept a partial fill with MODEL.BACKBONE.PRETRAIN_PARTIAL True" in str(raised.value)
+    assert "weights.pth" in str(raised.value)
+    # fast-reid's loggers do not propagate once they are set up.
+    logging.getLogger("fastreid").addHandler(caplog.handler)
+    build_backbone(cfg_of(*given, *overrides, "MODEL.BACKBONE.PRETRAIN_PARTIAL", "True"))
+    logging.getLogger("fastreid").removeHandler(caplog.handler)
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any(re.search(message.removesuffix(r"\."), text) for text in warned)
+
+
+def test_a_partial_fill_keeps_what_fits(tmp_path: Path) -> None:
+    weights = without("layer4.")
+    torch.save(weights, tmp_path / "weights.pth")
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")]
+    built = build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN_PARTIAL", "True"))
+    torch.testing.assert_close(built.stages["stage3"].blocks[1].conv2.weight, weights["layer3.1.conv2.weight"])
+    drawn = built.stages["stage4"].blocks[1].conv2.weight
+    assert drawn.std() > 0
+    assert not torch.equal(drawn, resnet(seed=6)["layer4.1.conv2.weight"])
+
+
+def test_counters_of_batch_norms_classifiers_and_non_local_blocks_may_be_missing(tmp_path: Path) -> None:
+    weights = of("build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "50x")
+    older = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    torch.save({**older, "fc.weight": torch.ones(1000, 2048)}, tmp_path / "weights.pth")
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")]
+    built = build_backbone(cfg_of(*given, "MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.WITH_NL", "True"))
+    torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])
+
+
+def mobilenet(depth: str) -> dict[str, Tensor]:
+    """torchvision's MobileNetV2 with drawn weights and statistics."""
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(7)
+    network = mobilenet_v2(width_mult=float(depth.rstrip("x")))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_var, module.weight.data):
+                tensor.uniform_(0.5, 1.5)
+            for tensor in (module.running_mean, module.bias.data):
+                tensor.normal_(std=0.1)
+    weights: dict[str, Tensor] = network.state_dict()
+    return weights
+
+
+def unnested(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights by the names of the code that fast-reid's network is from: layers are counted through."""
+    numbers = {"1": ["0", "1", "3", "4"]}
+    found: dict[str, Tensor] = {}
+    seen: dict[str, list[str]] = {}
+    for name, value in weights.items():
+        parts = name.split(".")
+        if parts[2] == "conv" and parts[0] == "features":
+            layers = seen.setdefault(parts[1], [])
+            layer = ".".join(parts[3:-1])
+            layers += [layer] if layer not in layers else []
+            place = numbers.get(parts[1], ["0", "1", "3", "4", "6", "7"])[layers.index(layer)]
+            name = ".".join([*parts[:3], place, parts[-1]])
+        found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("depth", ["1.0x", "0.25x"])
+@pytest.mark.parametrize("names", ["torchvision", "original"])
+def test_mobilenetv2_of_torchvisions_or_the_original_names_is_filled_and_computes_the_same(
+    tmp_path: Path, depth: str, names: str
+) -> None:
+    from torchvision.models import mobilenet_v2
+
+    weights = mobilenet(depth)
+    torch.save(weights if names == "torchvision" else unnested(weights), tmp_path / "weights.pth")
+    cfg = cfg_of(
+        *("MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", depth),
+        *("MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")),
+    )
+    theirs = mobilenet_v2(width_mult=float(depth.rstrip("x")))
+    theirs.load_state_dict(weights)
+    images = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        expected = theirs.features.eval()(images)
+        found = build_backbone(cfg).eval()(images)["stage4"]
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_torchvisions_weights_come_from_torchvisions_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +290,27 @@ def test_fast_reids_addresses_serve_the_other_backbones(
     monkeypatch.setitem(module.model_urls, "ibn_18x", (tmp_path / "served.pth").as_uri())
     built = build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN", "True"))
     torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])
+
+
+def test_fast_reids_addresses_that_serve_another_network_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpatched: None
+) -> None:
+    """Its address of RegNetX-800MF is that of RegNetX-200MF."""
+    from fastreid.modeling.backbones.regnet import regnet as module
+
+    patch(only=["package_files"])
+    given = ["MODEL.STREAMS.BACKBONE", "build_regnet_backbone", "MODEL.BACKBONE.DEPTH"]
+    weights = of("build_regnet_backbone", "MODEL.BACKBONE.DEPTH", "200x")
+    torch.save({"model_state": {**weights, "head.fc.weight": torch.ones(2)}}, tmp_path / "served.pyth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(module.model_urls, "800x", (tmp_path / "served.pyth").as_uri())
+    monkeypatch.setitem(module.model_urls, "200x", (tmp_path / "served.pyth").as_uri())
+    load = torch.load
+    with pytest.raises(ConfigError, match=r"MODEL\.BACKBONE\.PRETRAIN: .*build_regnet_backbone .*800x .* tensors fit"):
+        build_backbone(cfg_of(*given, "800x", "MODEL.BACKBONE.PRETRAIN", "True"))
+    built = build_backbone(cfg_of(*given, "200x", "MODEL.BACKBONE.PRETRAIN", "True"))
+    torch.testing.assert_close(built.stem.copies[0].blocks[0].conv.weight, weights["stem.conv.weight"])
+    assert torch.load is load
 
 
 def _offline(*_: object, **__: object) -> None:

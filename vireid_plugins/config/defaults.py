@@ -85,6 +85,11 @@ def _add_streams(cfg: CfgNode) -> None:
     # ResNet's max-pool: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The same weights give other
     # features with each; "auto" takes what the pretrained weights were trained with.
     cfg.MODEL.STREAMS.MAX_POOL = "auto"
+    # Accept pretrained weights that leave parts of the backbone as they are initialized; False: they fill it wholly, or
+    # it is an error that says what is missing.
+    cfg.MODEL.BACKBONE.PRETRAIN_PARTIAL = False
+    # The same for MODEL.WEIGHTS and the whole network; classifiers of other identities never have to fit.
+    cfg.MODEL.WEIGHTS_PARTIAL = False
 
 
 def _add_attention(cfg: CfgNode) -> None:

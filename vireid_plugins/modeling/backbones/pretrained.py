@@ -1,8 +1,13 @@
-"""Weights a backbone starts from: torchvision's, fast-reid's, or a local file."""
+"""Weights a backbone starts from: torchvision's, fast-reid's, or a local file.
+
+They fill every parameter and running statistic of the backbone, or it is an error that says what is missing, unless
+`MODEL.BACKBONE.PRETRAIN_PARTIAL` accepts that.
+"""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import URLError
@@ -15,11 +20,20 @@ from torch import Tensor, nn
 from vireid_plugins.compat import patch
 from vireid_plugins.compat.weight_file import read_weight_file
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling.backbones.names import renamed
+from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
 # AGW-style code keeps a whole ResNet for each stem, of which the first layers are used, and one for what is shared.
 AGW_PREFIXES = ("visible_module.visible.", "thermal_module.thermal.", "base_resnet.base.")
 STEM = ("conv1.", "bn1.")
+# Layers behind a backbone, which classify ImageNet.
+CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.fc.")
+# fast-reid's own non-local blocks (MODEL.BACKBONE.WITH_NL) stand behind a backbone's blocks; weights of ImageNet have
+# none.
+NON_LOCAL = "NL_"
+# What parts of a name tell about the network that it is of.
+OPTIONS = {".IN.": "MODEL.BACKBONE.WITH_IBN", ".se.fc.": "MODEL.BACKBONE.WITH_SE"}
 ADVICE = "set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with MODEL.BACKBONE.PRETRAIN False"
 
 
@@ -71,13 +85,14 @@ def sorted_out(content: Mapping[str, object], source: str) -> Weights:
     tensors = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
     visible, thermal, shared = ({n[len(p) :]: t for n, t in tensors.items() if n.startswith(p)} for p in AGW_PREFIXES)
     if shared:
-        stem = {name: value for name, value in visible.items() if name.startswith(STEM)}
-        infrared = {name: value for name, value in thermal.items() if name.startswith(STEM)}
-        return Weights({**shared, **stem}, source, infrared_stem=infrared)
+        stem, infrared = ({n: t for n, t in part.items() if n.startswith(STEM)} for part in (visible, thermal))
+        # The stem of the shared ResNet is a copy that nothing trains.
+        stages = {name: value for name, value in shared.items() if not (visible and name.startswith(STEM))}
+        return Weights({**stages, **stem}, source, infrared_stem=infrared)
     own = {name.removeprefix("backbone."): value for name, value in tensors.items() if name.startswith("backbone.")}
     if own:
         return Weights(own, source, max_pool="fastreid")
-    return Weights({name: value for name, value in tensors.items() if not name.startswith("fc.")}, source)
+    return Weights(tensors, source)
 
 
 def max_pool_of(cfg: CfgNode) -> str:
@@ -104,39 +119,84 @@ def max_pool_of(cfg: CfgNode) -> str:
     return sorted_out(read_weight_file(Path(path)), path).max_pool
 
 
-def load_pretrained(backbone: nn.Module, weights: Weights) -> None:
-    """Fill `backbone` with what fits.
+def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None:
+    """Fill `backbone`, which `MODEL.STREAMS.BACKBONE` has built and which is not cut yet.
 
     Raises:
-        ConfigError: nothing fits.
+        ConfigError: nothing fits, or something is left over on either side and `MODEL.BACKBONE.PRETRAIN_PARTIAL` is
+            False.
     """
-    own = backbone.state_dict()
-    fitting = {n: value for n, value in weights.tensors.items() if n in own and own[n].shape == value.shape}
-    if not fitting:
-        raise ConfigError(
-            f"MODEL.BACKBONE.PRETRAIN_PATH: no weight of '{weights.source}' fits {type(backbone).__name__}"
-        )
-    backbone.load_state_dict(fitting, strict=False)
-    missing = [name for name in own if name not in fitting and not name.endswith("num_batches_tracked")]
-    logger.info(
-        "pretrained weights from %s: %d tensors loaded, %d of the backbone not in it%s",
-        weights.source,
-        len(fitting),
-        len(missing),
-        f" ({', '.join(missing[:5])} ...)" if missing else "",
-    )
+    name = cfg.MODEL.STREAMS.BACKBONE
+    names = renamed(name, weights.tensors)
+    found = fit(backbone.state_dict(), {names[given]: value for given, value in weights.tensors.items()})
+    key = "MODEL.BACKBONE.PRETRAIN_PATH" if cfg.MODEL.BACKBONE.PRETRAIN_PATH else "MODEL.BACKBONE.PRETRAIN"
+    what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
+    if not found.fitting:
+        more = "".join(_hints(found, weights.tensors))
+        raise ConfigError(f"{key}: no weight of {what} fits; the file has {listed(list(weights.tensors))}{more}")
+    found = _concerning(found, backbone, {new: given for given, new in names.items()})
+    _require_whole(found, f"{key}: {what}", cfg, _hints(found, weights.tensors))
+    backbone.load_state_dict(found.fitting, strict=False)
+    rest = f"; not used: {listed(found.unused)}" if found.unused else ""
+    logger.info("pretrained weights from %s: %d of %d tensors%s", weights.source, len(found.fitting), found.total, rest)
 
 
-def load_infrared_stems(copies: nn.ModuleList, weights: Weights) -> None:
-    """Fill the infrared copies of a ResNet's stem, where the file has a stem of their own."""
+def load_infrared_stems(copies: nn.ModuleList, weights: Weights, cfg: CfgNode) -> None:
+    """Fill the infrared copies of a ResNet's stem, where the file has a stem of their own.
+
+    Raises:
+        ConfigError: it does not fill them and `MODEL.BACKBONE.PRETRAIN_PARTIAL` is False.
+    """
     if weights.infrared_stem and len(copies) == 1:
         logger.info("the infrared stem of %s is not used: MODEL.STREAMS.COUNT is 1", weights.source)
         return
     stages = cast(list[Any], list(copies)[len(copies) // 2 :] if weights.infrared_stem else [])
     for stage in stages:
-        for prefix, module in zip(STEM, stage.blocks[:2], strict=True):
-            state = {n[len(prefix) :]: t for n, t in weights.infrared_stem.items() if n.startswith(prefix)}
-            module.load_state_dict(state)
+        stem = nn.ModuleDict({prefix.rstrip("."): part for prefix, part in zip(STEM, stage.blocks[:2], strict=True)})
+        found = fit(stem.state_dict(), weights.infrared_stem)
+        what = f"MODEL.BACKBONE.PRETRAIN_PATH: the infrared stem in '{weights.source}' ({AGW_PREFIXES[1]})"
+        _require_whole(found, what, cfg)
+        stem.load_state_dict(found.fitting, strict=False)
+
+
+def _require_whole(found: Fit, what: str, cfg: CfgNode, hints: Sequence[str] = ()) -> None:
+    """Raise unless nothing is left over, or a partial fill is accepted; then it is a warning."""
+    left = found.unfilled or found.unused
+    if not left:
+        return
+    more = "".join(hints)
+    if not cfg.MODEL.BACKBONE.PRETRAIN_PARTIAL:
+        raise ConfigError(
+            f"{what}: {found}{more}. Set the keys of the network that the weights are of, name other weights, or "
+            "accept a partial fill with MODEL.BACKBONE.PRETRAIN_PARTIAL True"
+        )
+    logger.warning("%s: %s%s; what is not filled starts at random", what, found, more)
+
+
+def _concerning(found: Fit, backbone: nn.Module, called: Mapping[str, str]) -> Fit:
+    """Return what has to fit, unused tensors as the file calls them (`called`).
+
+    That is neither a classifier, nor other modules of a whole network, nor non-local blocks where the file has none.
+    What the file has inside a part that the backbone has too, as `layer3.7`, is of another network.
+    """
+    parts = {name.partition(".")[0] for name, _ in backbone.named_children()}
+    strange = [n for n in found.unused if n.partition(".")[0] in parts and not n.startswith(CLASSIFIERS)]
+    known = any(name.startswith(NON_LOCAL) for name in (*found.fitting, *found.shapes))
+    missing = [name for name in found.missing if known or not name.startswith(NON_LOCAL)]
+    return replace(found, missing=tuple(missing), unused=tuple(called[name] for name in strange))
+
+
+def _hints(found: Fit, given: Mapping[str, Tensor]) -> list[str]:
+    """Return what names tell about a network that the file does not fit."""
+    hints = []
+    for part, key in OPTIONS.items():
+        if any(part in name for name in found.unused):
+            hints.append(f"; the file's network was built with {key} True")
+        elif any(part in name for name in found.missing):
+            hints.append(f"; the file's network was built with {key} False")
+    if any(name.startswith(("stem.copies.", "stages.stage")) for name in given):
+        hints.append("; it is a checkpoint of this package: name it in MODEL.WEIGHTS")
+    return hints
 
 
 def _from_torchvision(cfg: CfgNode) -> Weights:
@@ -159,11 +219,34 @@ def _from_fastreid(cfg: CfgNode) -> Weights:
     asked = cfg.clone()
     asked.defrost()
     asked.MODEL.BACKBONE.PRETRAIN = True
+    with _loads_recorded() as read:
+        try:
+            BACKBONE_REGISTRY.get(name)(asked)
+        except (URLError, OSError, KeyError, RuntimeError) as error:
+            # Once the weights are there, it can only be that they do not fit, which is said with more words below.
+            if not read:
+                raise ConfigError(
+                    f"MODEL.BACKBONE.PRETRAIN: fast-reid has no weights for {name} {cfg.MODEL.BACKBONE.DEPTH} that can "
+                    f"be fetched ({error}); {ADVICE}"
+                ) from None
+    if not read:
+        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: {name} has no weights of its own; {ADVICE}")
+    # fast-reid loads what fits, and goes on with the rest at random.
+    return sorted_out(read[-1], f"fast-reid's address for {name}")
+
+
+@contextmanager
+def _loads_recorded() -> Iterator[list[Any]]:
+    """Keep what `torch.load` returns inside a `with` block."""
+    read: list[Any] = []
+    load = torch.load
+
+    def recorded(*args: Any, **keywords: Any) -> Any:
+        read.append(load(*args, **keywords))
+        return read[-1]
+
+    torch.load = recorded
     try:
-        backbone: nn.Module = BACKBONE_REGISTRY.get(name)(asked)
-    except (URLError, OSError, KeyError) as error:
-        raise ConfigError(
-            f"MODEL.BACKBONE.PRETRAIN: fast-reid has no weights for {name} {cfg.MODEL.BACKBONE.DEPTH} that can be "
-            f"fetched ({error}); {ADVICE}"
-        ) from None
-    return Weights(backbone.state_dict(), f"fast-reid's address for {name}")
+        yield read
+    finally:
+        torch.load = load
