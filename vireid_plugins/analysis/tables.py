@@ -135,8 +135,8 @@ def _measured(subject: str, docs: Path) -> str:
     return benchmarked(docs / "benchmarks" / f"{subject}-cpu.json")
 
 
-def _learned(tree: str, docs: Path) -> str:
-    return learning.table(learning.read_rows(docs / "benchmarks" / "learning.jsonl"), tree)
+def _learned(what: Callable[..., str], start: str, tree: str, docs: Path) -> str:
+    return what(learning.read_rows(docs / "benchmarks" / "learning.jsonl"), start, tree)
 
 
 # Each takes the docs folder.
@@ -149,7 +149,12 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "patches": lambda docs: patches(),
     "configuration keys": lambda docs: configuration_keys(),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
-    **{f"learning on {tree}": partial(_learned, tree) for tree in learning.TREES},
+    **{
+        f"{name} from {start} weights on {tree}": partial(_learned, what, start, tree)
+        for name, what in (("learning", learning.table), ("activity", learning.activity_table))
+        for start in learning.STARTS
+        for tree in learning.TREES
+    },
 }
 
 

