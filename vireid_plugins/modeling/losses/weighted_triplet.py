@@ -33,6 +33,9 @@ def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = 
         released_eps: weights as the released code computes them.
     """
     distance = euclidean(features, features)
+    if released_eps:
+        # Its distances are 1e-6 at least, those of rows to themselves too.
+        distance = distance.clamp_min(1e-6)
     same = targets[:, None] == targets
     positive = (distance * _weights(distance, same, released_eps)).sum(1)
     negative = (distance * _weights(-distance, ~same, released_eps)).sum(1)
