@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT, commands, small_cfg
+from torchvision.models import resnet34
 
 from vireid_plugins.data.datasets import RegDB
 
@@ -77,6 +78,17 @@ def line(name: str, text: str) -> Callable[[Path], object]:
 
 def saved(name: str, content: Any) -> Callable[[Path], object]:
     return lambda desk: torch.save(content, desk / name)
+
+
+def thinned(desk: Path) -> None:
+    """Write a checkpoint that has every fourth weight of the trained network."""
+    checkpoint = torch.load(desk / "trained" / "model_final.pth", map_location="cpu", weights_only=True)
+    torch.save(checkpoint | {"model": dict(list(checkpoint["model"].items())[::4])}, desk / "thin.pth")
+
+
+def deeper(desk: Path) -> None:
+    """Write weights to start from, of a deeper network."""
+    torch.save(resnet34().state_dict(), desk / "r34.pth")
 
 
 def arrays(**given: Any) -> Callable[[Path], object]:
@@ -139,7 +151,13 @@ CONFIG = {
     "expected results": Case(TRAIN + "TEST.EXPECTED_RESULTS [['SYSUMM01','mAP']]", "TEST.EXPECTED_RESULTS: ['SYSUMM01', 'mAP'] is not a row"),
     "parts of a batch": Case(TRAIN + "SOLVER.ACCUMULATE 3", "SOLVER.ACCUMULATE: 4 identities a batch and process do not divide into 3 parts"),
     "fast-reid's switches": Case(TRAIN + "INPUT.REA.ENABLED True", "INPUT.REA.ENABLED: has no effect here; list the transforms in INPUT.VIEWS instead"),
-    "metric": Case(TRAIN + "TEST.METRIC euclidean", "TEST.METRIC: 'euclidean' is not supported yet; use cosine"),
+    "metric": Case(TRAIN + "TEST.METRIC l1", "TEST.METRIC: 'l1' does not exist; there are cosine, euclidean, inner_product"),
+    "metric and re-ranking": Case(TRAIN + "TEST.METRIC inner_product TEST.RERANK.ENABLED True", "TEST.RERANK.ENABLED: re-ranking needs a distance, but TEST.METRIC is inner_product; set it to cosine or euclidean"),
+    "metric and expansion": Case(TRAIN + "TEST.METRIC euclidean TEST.AQE.ENABLED True", "TEST.AQE.ENABLED: query expansion ranks by the cosine, but TEST.METRIC is euclidean"),
+    "aspect draw": Case(TRAIN + "INPUT.REA.ASPECT_DRAW evenly", "INPUT.REA.ASPECT_DRAW: 'evenly' does not exist; there are even, log"),
+    "erased area": Case(TRAIN + "INPUT.REA.AREA [0.4,0.02]", "INPUT.REA.AREA: must be the smallest and the largest value, both above 0, got [0.4, 0.02]"),
+    "spread of the classifier": Case(TRAIN + "MODEL.HEADS.CLASSIFIER_STD -0.1", "MODEL.HEADS.CLASSIFIER_STD: must be 0 or more, got -0.1"),
+    "no weight of a feature": Case(TRAIN + "TEST.FEATURE.NECK_WEIGHT 0.0", "TEST.FEATURE: POOLED_WEIGHT and NECK_WEIGHT must be 0 or more, and one of them above 0; got 0.0 and 0.0"),
     "augmentation": Case(TRAIN + "INPUT.AUGMENT gpu", "INPUT.AUGMENT: 'gpu' does not exist; there are device, host"),
     "workers": Case(TRAIN + "DATALOADER.NUM_WORKERS -1", "DATALOADER.NUM_WORKERS: must be at least 0, got -1"),
     "kept checkpoints": Case(TRAIN + "SOLVER.CHECKPOINT_KEEP -2", "SOLVER.CHECKPOINT_KEEP: must be at least 0, got -2"),
@@ -210,6 +228,15 @@ CHECKPOINTS = {
     "public one of another layout": Case("tools/convert_checkpoint.py agw trained/model_final.pth out.pth", "'trained/model_final.pth'"),
     "foreign": Case(TRAIN + "--eval-only MODEL.WEIGHTS foreign.pth", "checkpoint 'foreign.pth' has no entry 'model'", saved("foreign.pth", {"weights": 1})),
     "another split": Case(REGDB + "--eval-only MODEL.WEIGHTS other.pth", "was trained on split 2 of RegDB, but split 1 is asked for", saved("other.pth", {"model": {}, "vireid": {"splits": {"RegDB": 2}}})),
+    "a quarter, scored": Case(TRAIN + "--eval-only MODEL.WEIGHTS thin.pth", "checkpoint 'thin.pth' does not fill the network: ", thinned),
+    "a quarter, trained on": Case(TRAIN + "MODEL.WEIGHTS thin.pth", "checkpoint 'thin.pth' does not fill the network: ", thinned),
+    "a quarter, indexed": Case("tools/search.py index night --index new.index --config-file sysu.yml --weights thin.pth", "checkpoint 'thin.pth' does not fill the network: ", thinned),
+    "a quarter, drawn": Case("tools/visualize.py rank --config-file sysu.yml --output x.png MODEL.WEIGHTS thin.pth", "checkpoint 'thin.pth' does not fill the network: ", thinned),
+    "a quarter, exported": Case("tools/export_onnx.py --config-file sysu.yml --output x MODEL.WEIGHTS thin.pth", "checkpoint 'thin.pth' does not fill the network: ", thinned),
+    "of another network": Case(TRAIN + "--eval-only MODEL.WEIGHTS trained/model_final.pth MODEL.STREAMS.COUNT 2", "as it was trained -> as it is now: MODEL.STREAMS.COUNT: 1 -> 2. Set the keys"),
+    "of nothing": Case(TRAIN + "--eval-only MODEL.WEIGHTS empty.pth", "checkpoint 'empty.pth' holds no weights of this network", saved("empty.pth", {"model": {}})),
+    "of plain values": Case(TRAIN + "--eval-only MODEL.WEIGHTS epoch.pth", "'epoch.pth': 'model' must be a state dict; its 'epoch' is no tensor but int", saved("epoch.pth", {"model": {"epoch": 3}})),
+    "weights to start from of another depth": Case(TRAIN + "MODEL.BACKBONE.PRETRAIN True MODEL.BACKBONE.PRETRAIN_PATH r34.pth", "'r34.pth' for build_resnet_backbone (MODEL.STREAMS.BACKBONE) 18x (MODEL.BACKBONE.DEPTH): 120 of 120 tensors fit; 96 of the file have no place", deeper),
     "all torn": Case(TRAIN + "--resume OUTPUT_DIR trained", "nothing in 'trained' can be resumed", lambda desk: [cut(f"trained/{name}.pth")(desk) for name in ("model_best", "model_final")]),
     "other data": Case("tools/train_net.py --config-file llcm.yml --resume OUTPUT_DIR trained", "cannot be resumed: "),
     "a run over a run": Case(TRAIN + "OUTPUT_DIR trained", "OUTPUT_DIR: 'trained' holds a run already (model_best.pth, model_final.pth), which would be overwritten"),

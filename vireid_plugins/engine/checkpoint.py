@@ -2,25 +2,36 @@
 
 A file is written beside its place, flushed to the disk and renamed. What can be resumed is looked for from the newest
 on, so that a torn or foreign file costs the steps since the one before it and not the run.
+
+A checkpoint fills the whole network and has nothing else, or it is an error, unless `MODEL.WEIGHTS_PARTIAL` accepts
+that. Only classifiers need not fit, where a run begins or is scored: their rows are the identities of other data.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
+from torch import Tensor
 
 from vireid_plugins.compat.weight_file import read_weight_file
-from vireid_plugins.engine.facts import check_resumed
+from vireid_plugins.engine.facts import check_resumed, other_network
 from vireid_plugins.errors import DataError
 from vireid_plugins.files import refusal, written_whole
+from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
 # Written when a signal ends a run between two epochs' checkpoints.
 STOPPED = "model_stopped"
+# Weights with a row for every identity.
+CLASSIFIER = re.compile(r"heads\.\w+\.weight")
+# Checkpoints of older fast-reids have what the configuration says.
+CONFIGURED = ("pixel_mean", "pixel_std")
 
 
 class VireidCheckpointer(Checkpointer):
@@ -32,6 +43,7 @@ class VireidCheckpointer(Checkpointer):
         facts: stored beside the weights under `vireid`, see `training_facts`.
         splits: the splits that are trained or tested now; a checkpoint of another one is refused.
         average: fill the model with the moving average of the weights, where the checkpoint has one.
+        partial: accept checkpoints that do not fill the model (`MODEL.WEIGHTS_PARTIAL`); a run goes on from none such.
         **others: as in fast-reid's `Checkpointer`.
 
     Attributes:
@@ -46,12 +58,15 @@ class VireidCheckpointer(Checkpointer):
         facts: dict[str, Any] | None = None,
         splits: dict[str, int] | None = None,
         average: bool = False,
+        partial: bool = False,
         **others: Any,
     ) -> None:
         super().__init__(model, save_dir, **others)
-        self.average = average
+        self.average, self.partial = average, partial
         self.facts, self.splits = facts or {}, splits or {}
         self.resumed: Path | None = None
+        # What messages call the file that is loaded.
+        self._file = ""
         # What was read to find out whether it can be resumed, so that it is not read twice.
         self._read: dict[str, Any] | None = None
 
@@ -130,13 +145,45 @@ class VireidCheckpointer(Checkpointer):
         """Fill the model, and the named or all other parts, from a checkpoint; an empty path is none.
 
         Raises:
-            DataError: the file is missing, torn or not a checkpoint, or of another split.
+            DataError: the file is missing, torn or not a checkpoint, of another split, or does not fill the model.
         """
         if path and not Path(path).is_file():
             raise DataError(f"checkpoint '{path}' does not exist (MODEL.WEIGHTS or {self.save_dir}/last_checkpoint)")
         return super().load(path, checkpointables)
 
+    def _load_model(self, checkpoint: dict[str, Any]) -> None:
+        """Fill the model, or raise a `DataError` and leave it as it is."""
+        given = checkpoint.pop("model")
+        # Of a model that was wrapped for several devices.
+        wrapped = all(name.startswith("module.") for name in given)
+        tensors = {name.removeprefix("module.") if wrapped else name: torch.as_tensor(t) for name, t in given.items()}
+        for name in CONFIGURED:
+            tensors.pop(name, None)
+        found = fit(self.model.state_dict(), tensors)
+        if not found.fitting:
+            raise DataError(f"checkpoint '{self._file}' holds no weights of this network: {found}")
+        others = [] if self.resumed else classifiers_of_others(found)
+        if set(found.unfilled) - set(others) or found.unused:
+            self._require_partial(found, checkpoint.get("vireid", {}))
+        elif others:
+            rows = [f"{name} has {found.shapes[name][0][0] if name in found.shapes else 'no'}" for name in others]
+            logger.info("Classifiers of other identities are not taken from %s: %s", self._file, listed(rows))
+        self.model.load_state_dict(found.fitting, strict=False)
+
+    def _require_partial(self, found: Fit, facts: Mapping[str, Any]) -> None:
+        """Raise unless a partial fill is accepted; then it is a warning."""
+        text = f"checkpoint '{self._file}' does not fill the network: {found}{other_network(facts, self.facts)}"
+        if self.resumed:
+            raise DataError(f"{text}. A run goes on with the network that it began with")
+        if not self.partial:
+            raise DataError(
+                f"{text}. Set the keys of the network that it is of, or accept a partial fill with "
+                "MODEL.WEIGHTS_PARTIAL True"
+            )
+        logger.warning("%s; what is not filled starts at random", text)
+
     def _load_file(self, f: str) -> Any:
+        self._file = f
         if self._read is not None:
             checkpoint, self._read = self._read, None
             return checkpoint
@@ -159,6 +206,12 @@ class VireidCheckpointer(Checkpointer):
                 logger.warning("%s does not say which split of %s it was trained on, if any", file, name)
 
 
+def classifiers_of_others(found: Fit) -> list[str]:
+    """Return the classifiers that a checkpoint lacks, or has with another number of identities."""
+    resized = [name for name, (there, here) in found.shapes.items() if there[1:] == here[1:]]
+    return [name for name in (*found.missing, *resized) if CLASSIFIER.fullmatch(name)]
+
+
 def load_checkpoint(file: Path) -> dict[str, Any]:
     """Read a checkpoint to the host without running anything in it.
 
@@ -166,8 +219,13 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
         DataError: the file is missing, torn or not a checkpoint.
     """
     checkpoint = read_weight_file(file)
-    if not isinstance(checkpoint.get("model"), Mapping):
+    weights = checkpoint.get("model")
+    if not isinstance(weights, Mapping):
         raise DataError(f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid")
+    for name, value in weights.items():
+        if not isinstance(value, Tensor | np.ndarray):
+            kind = type(value).__name__
+            raise DataError(f"checkpoint '{file}': 'model' must be a state dict; its '{name}' is no tensor but {kind}")
     return checkpoint
 
 

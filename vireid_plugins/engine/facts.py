@@ -12,6 +12,7 @@ from vireid_plugins.config.validation import VALIDATION
 from vireid_plugins.data.datasets import build_options
 from vireid_plugins.data.images import TrainImages
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.fit import listed
 
 logger = logging.getLogger("fastreid." + __name__)
 # What may change in a run without a word: where and how fast it goes, what is scored and written.
@@ -19,6 +20,12 @@ FREE: tuple[str, ...] = (
     *("OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN", "MODEL.COMPILE", "CUDNN", "TEST."),
     *("DATALOADER.NUM_WORKERS", "DATALOADER.CACHE", "DATALOADER.TIMEOUT"),
     *("SOLVER.CHECKPOINT_", "SOLVER.METRICS_PERIOD", "SOLVER.SKIP_NONFINITE"),
+)
+# What decides which weights a network has.
+NETWORK = (
+    *("MODEL.META_ARCHITECTURE", "MODEL.STREAMS", "MODEL.BACKBONE", "MODEL.ATTENTION", "MODEL.HEADS.NAME"),
+    *("MODEL.HEADS.WITH_BNNECK", "MODEL.HEADS.EMBEDDING_DIM", "MODEL.HEADS.PROJECTION", "MODEL.WRIM", "MODEL.IDKL"),
+    *("MODEL.MSCM", "MODEL.ICRE", "MODEL.DEEN", "INPUT.SIZE_TRAIN"),
 )
 # What a checkpoint cannot be taken up without.
 BINDING = {
@@ -79,6 +86,22 @@ def check_resumed(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) ->
         )
     if changed:
         logger.warning("the run goes on with other keys than it began with: %s", ", ".join(changed))
+
+
+def other_network(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the words for the keys of the network that differ, or nothing where it is not known.
+
+    Args:
+        then: the facts of a checkpoint.
+        now: those of the network it is meant for; of both, `config` and `meta_architecture` are read.
+    """
+    changed = differences(then["config"], now["config"], FREE) if "config" in then and "config" in now else []
+    # The method first; losses have no weights.
+    keys = [line for line in changed if line.startswith(NETWORK)]
+    keys.sort(key=lambda line: not line.startswith(BINDING["meta_architecture"]))
+    if not keys and then.get("meta_architecture") != now.get("meta_architecture") and then.get("meta_architecture"):
+        keys = [f"{BINDING['meta_architecture']}: {then['meta_architecture']} -> {now.get('meta_architecture')}"]
+    return f"; as it was trained -> as it is now: {listed(keys)}" if keys else ""
 
 
 def _digest(train: TrainImages) -> str:

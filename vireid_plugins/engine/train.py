@@ -137,7 +137,7 @@ def load_model(cfg: CfgNode) -> Any:
 
     Raises:
         ConfigError: there is no checkpoint.
-        DataError: the checkpoint cannot be read, or was trained on another split.
+        DataError: the checkpoint cannot be read, was trained on another split, or does not fill the model.
     """
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
@@ -152,5 +152,7 @@ def load_model(cfg: CfgNode) -> Any:
     cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
     model = Trainer.build_model(cfg)
     splits = splits_of(cfg, cfg.DATASETS.TESTS)
-    VireidCheckpointer(model, splits=splits, average=cfg.SOLVER.EMA_DECAY > 0).load(cfg.MODEL.WEIGHTS)
+    now = {"config": cfg.dump(), "meta_architecture": cfg.MODEL.META_ARCHITECTURE}
+    choices = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
+    VireidCheckpointer(model, facts=now, splits=splits, **choices).load(cfg.MODEL.WEIGHTS)
     return model

@@ -147,6 +147,7 @@ class Trainer(DefaultTrainer):
             save_to_disk=fast.save_to_disk,
             facts=training_facts(self.cfg, self.data_loader.images),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
+            partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
             grad_scaler=self.scaler,
             metrics=self.metrics,
             random_state=self.random_state,
