@@ -85,7 +85,7 @@ def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], messag
         ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
         ("INPUT.FLIP.ENABLED", "True", "INPUT.VIEWS"),
         ("TEST.ROC.ENABLED", "True", "no VI-ReID paper prints it"),
-        ("TEST.METRIC", "euclidean", "use cosine"),
+        ("TEST.METRIC", "manhattan", "there are cosine, euclidean, inner_product"),
         ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],
 )

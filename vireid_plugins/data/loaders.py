@@ -1,7 +1,7 @@
 """Loaders that fast-reid's trainer drives."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -88,14 +88,8 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         ConfigError: a name does not exist, or the batch size does not fit the sampler.
         DataError: files are missing or there are too few identities.
     """
-    require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
-    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
-    if images % (2 * instances):
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} is not P x 2 x K images; with DATALOADER.NUM_INSTANCE {instances} it must "
-            f"be a multiple of {2 * instances}"
-        )
+    _identities_per_batch(cfg)
     datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
     if comm.is_main_process():
         for dataset in datasets:
@@ -109,16 +103,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
     each = None if augment else views
     train = TrainImages(datasets, each, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
-    sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
-        train.targets,
-        train.modalities,
-        identities_per_batch=images // (2 * instances),
-        instances=instances,
-        views=(len(views[0]), len(views[1])),
-        seed=seed,
-        rank=rank,
-        world=comm.get_world_size(),
-    )
+    sampler = build_sampler(cfg, train.targets, train.modalities)
     logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader = ReportingLoader(
         dataset=train,
@@ -129,7 +114,40 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
-    return TrainLoader(loader, sampler, Epoch(sampler.steps, images, train.num_classes), augment)
+    return TrainLoader(loader, sampler, Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes), augment)
+
+
+def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int]) -> CrossModalitySampler:
+    """Build `DATALOADER.SAMPLER_TRAIN` over training images of these identities and modalities.
+
+    Raises:
+        ConfigError: the name does not exist, or the batch size does not fit.
+        DataError: there are too few identities.
+    """
+    require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
+    sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
+        targets,
+        modalities,
+        identities_per_batch=_identities_per_batch(cfg),
+        instances=cfg.DATALOADER.NUM_INSTANCE,
+        views=(len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED)),
+        seed=max(cfg.SEED, 0),
+        rank=comm.get_rank(),
+        world=comm.get_world_size(),
+    )
+    return sampler
+
+
+def _identities_per_batch(cfg: CfgNode) -> int:
+    """Return P of `SOLVER.IMS_PER_BATCH` = P x 2 x K."""
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    if images % (2 * instances):
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: {images} is not P x 2 x K images; with DATALOADER.NUM_INSTANCE {instances} it must "
+            f"be a multiple of {2 * instances}"
+        )
+    identities: int = images // (2 * instances)
+    return identities
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item], int]:

@@ -40,7 +40,7 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
                     )
             others[split] = (file, result["mean"])
     if len({frozenset(splits) for splits in found.values()}) > 1:
-        listed = "; ".join(f"{name} by {metric}: {sorted(splits)}" for (name, _, metric), splits in found.items())
+        listed = "; ".join(f"{_named(name, metric)}: {sorted(splits)}" for (name, _, metric), splits in found.items())
         raise DataError(f"the protocols were not scored on the same splits: {listed}")
     merged = []
     for (protocol, refinement, metric), splits in found.items():
@@ -58,12 +58,16 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
     return {"merged": merged, "complete": all(result["splits"] == list(SPLITS) for result in merged)}
 
 
+def _named(protocol: str, metric: str) -> str:
+    return protocol if metric == "cosine" else f"{protocol} by {metric}"
+
+
 def merged_table(merged: dict[str, Any]) -> str:
     """Return one row a protocol, and say how many of the ten splits it is the mean of."""
     results = merged["merged"]
     rows = [
         [
-            result["protocol"] + (f" + {result['refinement']}" if result["refinement"] else ""),
+            _named(result["protocol"], result["metric"]) + (f" + {result['refinement']}" if result["refinement"] else ""),
             *(f"{result['mean'][name]:.2f} ± {result['std'][name]:.2f}" for name in result["mean"]),
             f"{len(result['splits'])} of {len(SPLITS)}",
         ]

@@ -42,7 +42,7 @@ class CrossModalitySampler(ABC):
 
     Raises:
         ConfigError: P does not divide over the ranks.
-        DataError: fewer than P identities have both modalities, or an epoch would have no step.
+        DataError: fewer than P identities have both modalities.
     """
 
     def __init__(
@@ -67,11 +67,6 @@ class CrossModalitySampler(ABC):
             raise DataError(
                 f"the training set has {len(self.pools)} identities with both modalities, but a batch needs {self.P}: "
                 "lower SOLVER.IMS_PER_BATCH or raise DATALOADER.NUM_INSTANCE"
-            )
-        if self.steps < 1:
-            raise DataError(
-                f"{len(targets)} training images do not fill one batch of {self.P} identities x 2 x {self.K} images: "
-                "lower SOLVER.IMS_PER_BATCH"
             )
 
     @property

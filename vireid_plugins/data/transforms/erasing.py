@@ -2,7 +2,7 @@
 
 Two ways to draw the rectangle's height / width are in use. torchvision, and IDKL with it, draws it evenly in the
 logarithm. The code of AGW, CAJ, DEEN and MSCMNet draws it evenly, so that their rectangles are taller: between 0.3 and
-1 / 0.3, 78 % are taller than wide instead of 50 %.
+1 / 0.3, 77 % are drawn taller than wide instead of 50 %.
 """
 
 from collections.abc import Sequence
@@ -66,18 +66,25 @@ class Erasing:
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the image with one rectangle filled; unchanged if no drawn rectangle fits."""
         height, width, _ = image.shape
+        rectangle = self.rectangle(height, width, rng)
+        if rectangle is None:
+            return image
+        top, left, h, w = rectangle
+        erased: Pixels = image.copy()
+        bytes_ = image.dtype == np.uint8
+        erased[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
+        return erased
+
+    def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+        """Draw a rectangle inside an image: top, left, height and width in pixels; None if none fits."""
         for _ in range(self.attempts):
             area = rng.uniform(self.area[0], self.area[1]) * height * width
             drawn = rng.uniform(*self.aspect)
             aspect = np.exp(drawn) if self.logarithm else drawn
             h, w = round(float(np.sqrt(area * aspect))), round(float(np.sqrt(area / aspect)))
             if h < height and w < width:
-                top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-                erased: Pixels = image.copy()
-                bytes_ = image.dtype == np.uint8
-                erased[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
-                return erased
-        return image
+                return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
+        return None
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the images with one rectangle filled; unchanged where no drawn rectangle fits."""

@@ -1,0 +1,89 @@
+"""IDKL's released recipe (1KK077/IDKL), and the paper's where it states one."""
+
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from recipes import DRAWS, Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
+from torchvision.transforms import RandomErasing
+
+VIEW = [("Flip", 0.5), ("PadCrop", 1.0), ("Erasing", 0.5)]
+BLACK = (0, 0, 0)
+RELEASED = Recipe(
+    size=(384, 144),
+    resize=Image.Resampling.BILINEAR,
+    views={"visible": [VIEW], "infrared": [VIEW]},
+    erased=None,  # torchvision's own, drawn below
+    batch=(12, 5),
+    steps=198,
+    rates=in_steps(160, lambda epoch: 1.0, (55, 95)),
+    lr=(3.5e-4, 3.5e-4),
+    decay=5e-3,
+    # nn.Linear draws evenly from +-1 / sqrt(2048).
+    classifier=1 / sqrt(3 * 2048),
+    neck=0.0,
+    flip=False,
+    galleries=(
+        "sysu/official/all/1shot",
+        "sysu/official/all/10shot",
+        "sysu/official/indoor/1shot",
+        "sysu/official/indoor/10shot",
+    ),
+    evaluated=10,
+)
+PAPER = replace(
+    RELEASED,
+    size=(384, 128),
+    rates=in_steps(160, lambda epoch: 1.0, (60, 100)),
+    lr=(3e-5, 3e-5),
+    decay=5e-4,
+)
+REGDB = ("regdb/i2v/distinct_id", "regdb/v2i/distinct_id")
+RECIPES = {
+    "SYSU/idkl_released": RELEASED,
+    "RegDB/idkl_released": replace(
+        RELEASED,
+        size=(256, 128),
+        batch=(6, 5),
+        steps=68,
+        metric="euclidean",
+        galleries=REGDB,
+        evaluated=5,
+    ),
+    "LLCM/idkl_released": replace(
+        RELEASED, steps=232, metric="euclidean", galleries=("llcm/full/i2v", "llcm/full/v2i")
+    ),
+    "SYSU/idkl": PAPER,
+    # The paper's size and batch are for every set.
+    "RegDB/idkl": replace(PAPER, steps=34, galleries=REGDB),
+    "LLCM/idkl": replace(PAPER, steps=232, galleries=("llcm/v2i", "llcm/i2v")),
+}
+
+
+def torchvision_rectangles(size: tuple[int, int]) -> tuple[Any, Any]:
+    """Heights and widths that torchvision's transform draws at its defaults, which the released code takes."""
+    image = torch.zeros(3, *size)
+    theirs = RandomErasing()
+    drawn = [theirs.get_params(image, theirs.scale, theirs.ratio, [0.0])[2:4] for _ in range(DRAWS)]
+    # Where nothing fits, torchvision gives the whole image back.
+    sides = np.array([side for side in drawn if side != size])
+    return sides[:, 0], sides[:, 1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_idkl_equals_released_recipe(name: str) -> None:
+    recipe = RECIPES[name]
+    height, width = torchvision_rectangles(recipe.size)
+    area = (height * width).mean() / (recipe.size[0] * recipe.size[1])
+    check_recipe(f"{name}.yml", replace(recipe, erased=Erased(BLACK, np.median(height / width), area)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_idkl_equals_released_images_and_scoring(name: str, data_root: Path) -> None:
+    check_images(f"{name}.yml", RECIPES[name])
+    check_evaluator(f"{name}.yml", RECIPES[name])
