@@ -27,8 +27,9 @@ COLUMNS = {
     "RegDB i2v": r"regdb/i2v",
     "LLCM v2i": r"llcm/(\w+/)?v2i",
     "LLCM i2v": r"llcm/(\w+/)?i2v",
+    "LLCM v2i transposed": r"llcm/v2i_transposed",
 }
-SINGLE_SHOT = [name for name in COLUMNS if "multi" not in name]
+SINGLE_SHOT = [name for name in COLUMNS if "multi" not in name and "transposed" not in name]
 # The methods that this package has or will have.
 OWN = ("AGW", "CAJ", "DEEN", "WRIM-Net", "IDKL", "MSCMNet", "ICRE")
 
@@ -136,7 +137,11 @@ def _measured(subject: str, docs: Path) -> str:
 
 
 def _learned(what: Callable[..., str], start: str, tree: str, docs: Path) -> str:
-    return what(learning.read_rows(docs / "benchmarks" / "learning.jsonl"), start, tree)
+    return what(_learning_rows(docs), start, tree)
+
+
+def _learning_rows(docs: Path) -> list[dict[str, Any]]:
+    return learning.read_rows(docs / "benchmarks" / "learning.jsonl")
 
 
 # Each takes the docs folder.
@@ -148,6 +153,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
     "configuration keys": lambda docs: configuration_keys(),
+    "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
     **{
         f"{name} from {start} weights on {tree}": partial(_learned, what, start, tree)
