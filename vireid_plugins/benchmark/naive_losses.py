@@ -88,7 +88,9 @@ def weighted_differences(x: Tensor, targets: Tensor, released_eps: bool) -> list
     return found
 
 
-def key_instance_contrast(anchors: Tensor, others: Tensor, y_a: Tensor, y_o: Tensor, tau: float, k: int) -> Tensor:
+def key_instance_contrast(
+    anchors: Tensor, others: Tensor, y_a: Tensor, y_o: Tensor, tau: float, k: int, other_positives: bool = False
+) -> Tensor:
     """Return one direction of CMKIC."""
     terms = []
     for anchor, target in zip(anchors, y_a, strict=True):
@@ -99,15 +101,17 @@ def key_instance_contrast(anchors: Tensor, others: Tensor, y_a: Tensor, y_o: Ten
             continue
         used = positives[: min(k or max(1, len(positives) // 2), len(positives))]
         crowd = len(negatives) * mean(score.exp() for score in negatives) if negatives else anchor.new_zeros(())
-        terms.append(mean(-(p.exp() / (p.exp() + crowd)).log() for p in used))
+        friends = len(positives) * mean(score.exp() for score in positives)
+        terms.append(mean(-(p.exp() / ((friends if other_positives else p.exp()) + crowd)).log() for p in used))
     return mean(terms)
 
 
-def cmkic(z_v: Tensor, z_i: Tensor, y_v: Tensor, y_i: Tensor, tau: float = 0.1, k_hard: int = 0) -> Tensor:
+def cmkic(
+    z_v: Tensor, z_i: Tensor, y_v: Tensor, y_i: Tensor, tau: float = 0.1, k_hard: int = 0, other_positives: bool = False
+) -> Tensor:
     """Return L_VI + L_IV."""
-    return key_instance_contrast(z_v, z_i, y_v, y_i, tau, k_hard) + key_instance_contrast(
-        z_i, z_v, y_i, y_v, tau, k_hard
-    )
+    form = tau, k_hard, other_positives
+    return key_instance_contrast(z_v, z_i, y_v, y_i, *form) + key_instance_contrast(z_i, z_v, y_i, y_v, *form)
 
 
 def hetero_centre(x: Tensor, targets: Tensor, visible: int) -> Tensor:
@@ -141,7 +145,7 @@ def quadruple_centre_triplet(
 
 
 def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float) -> Tensor:
-    """Return L_ICG."""
+    """Return L_ICG in the hinge form."""
     halves = range(visible), range(visible, len(x))
     of = {(k, m): centre(x, rows_of(targets, k, halves[m])) for k in identities(targets) for m in (0, 1)}
     terms = []
@@ -151,6 +155,18 @@ def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float) -> Tens
         negative = torch.stack([distance(x[i], c) for (k, _), c in of.items() if k != y]).min()
         terms.append(positive + F.relu(rho1 + positive - negative))
     return mean(terms)
+
+
+def centre_tolerance(x: Tensor, targets: Tensor, visible: int, rho1: float, rho2: float) -> Tensor:
+    """Return L_ICG in the tolerance form."""
+    halves = range(visible), range(visible, len(x))
+    pulls = []
+    for i in range(len(x)):
+        across = halves[0] if i >= visible else halves[1]
+        pulls.append(F.relu(distance(x[i], centre(x, rows_of(targets, int(targets[i]), across))) - rho1))
+    whole = [centre(x, rows_of(targets, k)) for k in identities(targets)]
+    pushes = [F.relu(rho2 - distance(a, b)) for a in whole for b in whole if a is not b]
+    return mean(pulls) + (mean(pushes) if pushes else 0.0)
 
 
 def expansion(original: Tensor, branch: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:
@@ -266,6 +282,14 @@ def _squared(x: Tensor, targets: Tensor, gamma: float, released: bool) -> Tensor
     return mean(F.softplus(d.sign() * (gamma * d.square()).clamp_max(88)) for d in deltas)
 
 
+def _icg(x: Tensor, bundle: Bundle, loss: Any) -> Tensor:
+    if loss.normalize:
+        x = torch.stack([row / row.norm() for row in x])
+    if loss.form == "hinge":
+        return centre_guided(x, bundle.targets, bundle.visible_rows, loss.rho1)
+    return centre_tolerance(x, bundle.targets, bundle.visible_rows, loss.rho1, loss.rho2)
+
+
 def _expanded(bundle: Bundle, margin: float) -> Tensor:
     original, first, second = expanded_parts(bundle)
     of = (bundle.targets, bundle.visible_rows, margin)
@@ -332,6 +356,7 @@ NAIVE: dict[str, Callable[[Any, Bundle], Tensor]] = {
         *bundle.by_modality(bundle.targets),
         loss.temperature,
         loss.k_hard,
+        loss.other_positives,
     ),
     "HeteroCentre": _on_pooled(lambda x, bundle, loss: hetero_centre(x, bundle.targets, bundle.visible_rows)),
     "QCT": _on_pooled(
@@ -339,7 +364,7 @@ NAIVE: dict[str, Callable[[Any, Bundle], Tensor]] = {
             x, bundle.targets, bundle.stream_rows(), bundle.visible_rows, loss.margin, loss.quad_weight
         )
     ),
-    "ICG": _on_pooled(lambda x, bundle, loss: centre_guided(x, bundle.targets, bundle.visible_rows, loss.rho1)),
+    "ICG": _on_pooled(_icg),
     "CPM": lambda loss, bundle: _expanded(bundle, loss.margin),
     "Orthogonality": lambda loss, bundle: orthogonality(*expanded_parts(bundle)[1:]),
     "TGSA": _tgsa,

@@ -163,10 +163,14 @@ def _add_losses(cfg: CfgNode) -> None:
     losses.CMKIC = CN()
     # lambda1, weight.
     losses.CMKIC.SCALE = 1.0
+    # Iterations over which the weight rises linearly from 0 to SCALE; 0: none.
+    losses.CMKIC.RAMP_ITERS = 0
     # tau.
     losses.CMKIC.TEMPERATURE = 0.1
     # K, the number of hardest positives of an anchor; 0: half of them.
     losses.CMKIC.K_HARD = 0
+    # The denominator holds all positives of the anchor, not the one in the numerator alone.
+    losses.CMKIC.OTHER_POSITIVES = False
 
     _add_baseline_losses(losses)
     _add_idkl_losses(losses)
@@ -179,7 +183,8 @@ def _add_baseline_losses(losses: CfgNode) -> None:
     losses.WRT.ON = []
     # Weight.
     losses.WRT.SCALE = 1.0
-    # Weights as the released code computes them: its negative term vanishes at distances above about 14.
+    # Weights as the released code computes them: its negative term vanishes at large distances (half of it is gone at
+    # about 14 with one negative, at 17.8 with 56 equal ones).
     losses.WRT.RELEASED_EPS = False
     # Enhanced squared-difference triplet of CAJ.
     losses.ESD = CN()
@@ -213,8 +218,14 @@ def _add_baseline_losses(losses: CfgNode) -> None:
     losses.ICG.ON = []
     # lambda, weight.
     losses.ICG.SCALE = 0.5
-    # rho1, margin.
-    losses.ICG.RHO1 = 0.3
+    # "tolerance": pull beyond rho1, centres apart up to rho2; "hinge": pull, and a hinge to the nearest other centre.
+    losses.ICG.FORM = "tolerance"
+    # On L2-normalized features.
+    losses.ICG.NORMALIZE = True
+    # rho1, tolerance of the pull or margin of the hinge; None is the form's own: 0.01 (tolerance), 0.3 (hinge).
+    losses.ICG.RHO1 = None
+    # rho2, separation of two identities' centres in the tolerance form.
+    losses.ICG.RHO2 = 0.7
     # CPM of DEEN.
     losses.CPM = CN()
     # Weight.
@@ -293,7 +304,7 @@ def _add_methods(cfg: CfgNode) -> None:
     # Dropout of the expanded maps.
     cfg.MODEL.DEEN.DROPOUT = 0.01
     cfg.MODEL.ICRE = CN()
-    # The shallow maps E that MPFR aggregates.
+    # The maps E that MPFR aggregates, among stem and stage1 .. stage4.
     cfg.MODEL.ICRE.STAGES = ["stage1", "stage2", "stage3"]
     # d, width of F_id and of SDCE.
     cfg.MODEL.ICRE.DIM = 512
@@ -313,6 +324,10 @@ def _add_wrim(cfg: CfgNode) -> None:
     cfg.MODEL.WRIM.AUX_PARTS = 0
     # lambda2: weight of the losses of the auxiliary branch; 0 leaves the branch out.
     cfg.MODEL.WRIM.AUX_WEIGHT = 0.5
+    # What the MLP of Z takes of R_g: its "pooled" feature, before the BNNeck, or its "neck" feature, after it.
+    cfg.MODEL.WRIM.PROJECTION_FROM = "pooled"
+    # The test feature includes the auxiliary branch (Q_g; 7,168-d in ResNet-50 instead of 6,144-d).
+    cfg.MODEL.WRIM.TEST_AUX = False
 
 
 def _add_solver(cfg: CfgNode) -> None:

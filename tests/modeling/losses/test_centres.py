@@ -1,16 +1,22 @@
 """Losses on identity centres: hetero-centre, QCT, ICG."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT
 
+from vireid_plugins.benchmark import naive_losses
+from vireid_plugins.config import get_cfg
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling import Branch, Bundle
 from vireid_plugins.modeling.losses import (
     ICG,
     QCT,
     HeteroCentre,
     centre_guided,
+    centre_tolerance,
     hetero_centre,
     quadruple_centre_triplet,
 )
@@ -49,6 +55,8 @@ def test_by_hand() -> None:
     assert hetero_centre(visible, infrared, *y).item() == 9
     # ICG without another identity is the mean distance to the other modality's centre: 5, 1 and 3.
     assert centre_guided(torch.cat([visible, infrared]), torch.zeros(3), 2).item() == pytest.approx(3)
+    # In the tolerance form each distance beyond rho1 = 2: 3, 0 and 1.
+    assert centre_tolerance(torch.cat([visible, infrared]), torch.zeros(3), 2, 2.0, 9.0).item() == pytest.approx(4 / 3)
     assert identity_weights(torch.tensor([1, 1, 4]), torch.float).tolist() == [0.5, 0.5, 1]
     found = centres(visible, torch.tensor([1, 2]), torch.tensor([2, 3]))
     assert found.tolist() == [[4.0], [0.0]]
@@ -65,16 +73,89 @@ def test_an_identity_without_infrared_images_does_not_count() -> None:
     assert hetero_centre(visible, infrared, torch.tensor([1, 2]), torch.tensor([1])).item() == 4
 
 
+def test_icg_separates_the_centres_of_two_identities_by_hand() -> None:
+    """Both modalities of one identity at 0 (three rows) and of the other at 0.5 (two): one distance of 0.5."""
+    x = torch.tensor([[0.0], [0.0], [0.5], [0.0], [0.5]])
+    y = torch.tensor([3, 3, 7, 3, 7])
+    assert centre_tolerance(x, y, 3, 0.01, 0.7).item() == pytest.approx(0.2)
+    assert centre_tolerance(x, y, 3, 0.01, 0.5).item() == 0
+
+
+def test_icg_without_tolerance_and_separation_is_the_plain_pull() -> None:
+    x = torch.randn(24, 5, dtype=torch.double)
+    other = torch.cat([centres(x[12:], Y[12:], Y[:12]), centres(x[:12], Y[:12], Y[12:])])
+    pull = (x - other).norm(dim=1).mean()
+    assert centre_tolerance(x, Y, 12, 0.0, 0.0).item() == pytest.approx(pull.item(), rel=1e-12)
+    # A margin that no distance reaches leaves the pull of the hinge form.
+    far = x + 1e3 * Y[:, None]
+    assert centre_guided(far, Y, 12, 0.3).item() == pytest.approx(pull.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("form", ["tolerance", "hinge"])
+def test_icg_of_uneven_identities_equals_the_naive_loops(form: str, normalize: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.tensor([1, 1, 1, 4, 4, 8, 1, 4, 4, 4, 8, 8])
+    x = torch.randn(12, 3, dtype=torch.double, generator=generator)
+    bundle = Bundle({"global": Branch(x, x, x)}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12))
+    loss = ICG(form=form, normalize=normalize, rho1=0.4, rho2=1.2, scale=1.0)
+    assert loss(bundle)["icg"].item() == pytest.approx(naive_losses.NAIVE["ICG"](loss, bundle).item(), rel=1e-9)
+
+
+def test_icg_on_normalized_features_does_not_see_their_length() -> None:
+    x = torch.randn(24, 5)
+    modalities = torch.tensor([s // 2 for s in STREAM])
+    values = {}
+    for factor in (1, 40):
+        scaled = factor * x
+        bundle = Bundle({"global": Branch(scaled, scaled, scaled)}, Y, modalities, torch.zeros(24))
+        values[factor] = {n: ICG(normalize=n)(bundle)["icg"].item() for n in (True, False)}
+    assert values[40][True] == pytest.approx(values[1][True], rel=1e-5)
+    assert values[40][False] > 10 * values[1][False]
+
+
+@pytest.mark.parametrize(
+    ("keys", "rho1"),
+    [({}, 0.01), ({"form": "hinge"}, 0.3), ({"rho1": 0.2}, 0.2), ({"form": "hinge", "rho1": 0.0}, 0.0)],
+)
+def test_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: float) -> None:
+    cfg = get_cfg()
+    for key, value in keys.items():
+        cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key.upper()}", str(value)])
+    assert ICG.from_config(cfg).rho1 == ICG(**keys).rho1 == rho1
+    assert ICG(**keys).rho2 == 0.7
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FORM", "margin", "ICG.FORM: 'margin' does not exist; there are hinge, tolerance"),
+        ("RHO1", "-0.1", "ICG.RHO1: must be a number of at least 0, got -0.1"),
+        ("RHO1", "little", "ICG.RHO1: must be a number of at least 0, got 'little'"),
+        ("RHO2", "-1.0", "ICG.RHO2: must be a number of at least 0, got -1.0"),
+    ],
+)
+def test_what_icg_cannot_read_is_one_error(key: str, value: str, message: str) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key}", value])
+    with pytest.raises(ConfigError, match=message):
+        ICG.from_config(cfg)
+
+
 def test_gradients_and_collapse() -> None:
     x = torch.randn(24, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: centre_tolerance(x, Y, 12, 0.5, 1.5), x)
     assert torch.autograd.gradcheck(lambda x: quadruple_centre_triplet(x, Y, [6] * 4, 12, 3.0, 0.4), x)
     assert torch.autograd.gradcheck(lambda x: hetero_centre(x[:12], x[12:], Y[:12], Y[12:]), x)
     assert torch.autograd.gradcheck(lambda x: centre_guided(x, Y, 12), x)
     collapsed = torch.ones(24, 3, requires_grad=True)
-    value = centre_guided(collapsed, Y, 12)
-    value.backward()
-    assert value.item() == pytest.approx(0.3, abs=1e-5)
-    assert torch.isfinite(collapsed.grad).all()
+    for form, at_collapse in ((centre_guided, 0.3), (centre_tolerance, 0.7)):
+        collapsed.grad = None
+        value = form(collapsed, Y, 12)
+        value.backward()
+        assert value.item() == pytest.approx(at_collapse, abs=1e-5)
+        assert torch.isfinite(collapsed.grad).all()
 
 
 def test_registered_in_float32() -> None:
@@ -88,5 +169,5 @@ def test_registered_in_float32() -> None:
     wide = x.float()
     torch.testing.assert_close(found["qct"], quadruple_centre_triplet(wide, Y, [6] * 4, 12, 0.7, 0.5))
     torch.testing.assert_close(found["hc"], 2 * hetero_centre(wide[:12], wide[12:], Y[:12], Y[12:]))
-    torch.testing.assert_close(found["icg"], centre_guided(wide, Y, 12))
+    torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12))
     assert not QCT(on=["sh"]).applies(bundle)

@@ -73,6 +73,56 @@ def test_only_the_shallow_miims_have_weights_for_each_modality() -> None:
     assert len(model.backbone.stem.copies) == 1
 
 
+@pytest.mark.parametrize("parts", [0, 2])
+def test_the_test_feature_includes_the_auxiliary_branch_where_asked(parts: int) -> None:
+    model = wrim("MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_PARTS", str(parts)).eval()
+    plain = wrim("MODEL.WRIM.AUX_PARTS", str(parts)).eval()
+    plain.load_state_dict(model.state_dict())
+    whole = batch(2, 1)
+    with torch.no_grad():
+        found, without = model(whole), plain(whole)
+        p4 = model.backbone(model.normalise(whole["images"]), whole["modalities"], whole["views"], ("stage3",))[
+            "stage3"
+        ]
+        maps = {"Q_g": p4} | dict(zip(("Q_1", "Q_2"), p4.chunk(2, dim=2) if parts else (), strict=False))
+        necks = [model.heads[n].bottleneck(m.mean((2, 3), keepdim=True))[..., 0, 0] for n, m in maps.items()]
+    assert found.shape == (4, 3 * 512 + (1 + parts) * 256)
+    torch.testing.assert_close(F.normalize(found[:, : 3 * 512]), without)
+    auxiliary = found[:, 3 * 512 :]
+    torch.testing.assert_close(F.normalize(auxiliary), F.normalize(torch.cat(necks, 1)))
+
+
+@pytest.mark.parametrize("taken", ["pooled", "neck"])
+def test_z_is_of_the_pooled_or_the_neck_feature(taken: str) -> None:
+    model = wrim("MODEL.WRIM.PROJECTION_FROM", taken).train()
+    seen = []
+    model.heads["projection"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.heads["R_g"].register_forward_hook(lambda _, __, branch: seen.append(getattr(branch, taken)))
+    model(batch())
+    assert torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["MODEL.WRIM.PROJECTION_FROM", "logits"], "PROJECTION_FROM: 'logits' does not exist; there are neck, pooled"),
+        (["MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_WEIGHT", "0.0"], "TEST_AUX: True needs the auxiliary branch"),
+    ],
+)
+def test_what_does_not_fit_is_one_error(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        wrim(*overrides)
+
+
+def test_open_guesses_do_not_change_the_parameters_of_a_checkpoint() -> None:
+    shapes = {key: value.shape for key, value in wrim().state_dict().items()}
+    other = wrim(
+        "MODEL.ATTENTION.MIIM.OPERAND", "relu", "MODEL.ATTENTION.MIIM.KV_POOL", "1", "MODEL.WRIM.TEST_AUX", "True",
+        "MODEL.WRIM.PROJECTION_FROM", "neck", "MODEL.LOSSES.CMKIC.OTHER_POSITIVES", "True",
+    )  # fmt: skip
+    assert {key: value.shape for key, value in other.state_dict().items()} == shapes
+
+
 @pytest.mark.parametrize(
     ("overrides", "branches"),
     [

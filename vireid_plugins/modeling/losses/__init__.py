@@ -1,7 +1,7 @@
 """Losses. Importing this package registers them."""
 
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, Loss, build_losses
-from vireid_plugins.modeling.losses.centre_guided import ICG, centre_guided
+from vireid_plugins.modeling.losses.centre_guided import ICG, centre_guided, centre_tolerance
 from vireid_plugins.modeling.losses.cmkic import CMKIC, cmkic, key_instance_contrast
 from vireid_plugins.modeling.losses.embedding_expansion import (
     CPM,
@@ -48,6 +48,7 @@ __all__ = [
     "WeightedTriplet",
     "build_losses",
     "centre_guided",
+    "centre_tolerance",
     "cmkic",
     "cross_modality_expansion",
     "hard_triplet",

@@ -26,11 +26,11 @@ class ICRE(CrossModalityBaseline):
     Args:
         mpfr: aggregates the shallow maps.
         sdce: guides the deep map by them.
-        shallow: names of the shallow maps.
+        shallow: names of the maps that it takes, usually shallow ones.
         parts: see `CrossModalityBaseline` for the other arguments.
     """
 
-    names: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3")
+    names: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3", "stage4")
 
     @configurable
     def __init__(self, *, mpfr: MPFR, sdce: SDCE, shallow: tuple[str, ...], **parts: Any) -> None:
@@ -52,6 +52,6 @@ class ICRE(CrossModalityBaseline):
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return F_e in the place of the last map."""
-        maps = self.backbone(images, modalities, views, (*self.shallow, "stage4"))
+        maps = self.backbone(images, modalities, views, tuple(dict.fromkeys((*self.shallow, "stage4"))))
         guide = self.mpfr(maps["stage4"], [maps[name] for name in self.shallow])
         return {"stage4": self.sdce(maps["stage4"], [guide])}
