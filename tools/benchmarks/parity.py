@@ -1,0 +1,167 @@
+"""Runs a method's public code and this package side by side: python tools/benchmarks/parity.py agw --official PATH.
+
+PATH is your own clone of the public repository. Both networks are filled by formula and take the same float64 steps on
+the same noise, the public one through its own script, losses, optimizer and schedule. Printed are both columns and the
+first difference; the exit code is 1 if there is one. docs/parity.md has the results and says what had to be supplied.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Also in the processes that this one spawns.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from _run import positive, run, write_json
+
+
+def main() -> None:
+    """Parse, run, print and write."""
+    from parity_parts.repositories import ALL, REPOSITORIES, commit_of, expected_clones, find_folder
+
+    from vireid_plugins.benchmark import environment
+    from vireid_plugins.errors import ConfigError
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method", metavar="METHOD", help=expected_clones())
+    parser.add_argument("--official", type=Path, required=True, metavar="PATH", help="your clone of the repository")
+    parser.add_argument("--steps", type=_count, default=4, help="float64 steps; 0 is none (default %(default)s)")
+    parser.add_argument(
+        "--datasets", nargs="+", default=["sysu"], choices=ALL, help="whose form of network and losses (default sysu)"
+    )
+    parser.add_argument("--tolerance", type=float, help="largest relative difference (default: the method's)")
+    parser.add_argument("--salt", type=int, default=0, help="another network and other images (default %(default)s)")
+    parser.add_argument("--evaluation", action="store_true", help="score the same features with both evaluations")
+    parser.add_argument("--speed", action="store_true", help="time float32 steps at the recipe's size in alternation")
+    parser.add_argument("--repeats", type=positive, default=5, help="timed steps of each side (default %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write everything here; what is not measured again is kept")
+    args = parser.parse_args()
+    if args.method not in REPOSITORIES:
+        raise ConfigError(f"METHOD: there is no '{args.method}'; there are " + expected_clones())
+    folder = find_folder(args.method, args.official)
+    repository = REPOSITORIES[args.method]
+    lacking = [name for name in args.datasets if name not in repository.configs]
+    if lacking:
+        raise ConfigError(f"--datasets: the public code of {args.method} has no {', '.join(lacking)}")
+    report: dict[str, Any] = {
+        "method": args.method,
+        "repository": repository.name,
+        "folder": repository.folder,
+        "commit": commit_of(folder),
+    }
+    print(f"{args.method}: {repository.name}, commit {report['commit']}")
+    if report["commit"] != repository.commit:
+        print(f"note: the results of docs/parity.md are of commit {repository.commit}")
+    facts = environment("cpu")
+    differs = False
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.steps:
+            report["steps"] = []
+            for dataset in args.datasets:
+                found = _steps(args, dataset, folder, Path(scratch) / dataset)
+                report["steps"].append({**found, "environment": facts})
+                differs |= found["first_difference"] is not None
+        if args.evaluation:
+            report["evaluation"] = _evaluation(args.method, folder, Path(scratch) / "evaluation")
+        if args.speed:
+            from parity_parts import speed
+
+            measured = speed.measure(args.method, folder, Path(scratch), args.repeats, _say)
+            print(f"float32 step at {measured['size']}, P {measured['P']}, K {measured['K']}, one thread")
+            print(speed.table(measured))
+            report["speed"] = {**measured, "environment": facts}
+    if args.json:
+        kept = json.loads(args.json.read_text(encoding="utf-8")) if args.json.is_file() else {}
+        write_json(args.json, {**(kept if kept.get("commit") == report["commit"] else {}), **report})
+    if differs:
+        sys.exit("error: the two sides differ by more than the tolerance")
+
+
+def _steps(args: argparse.Namespace, dataset: str, folder: Path, scratch: Path) -> dict[str, Any]:
+    """Take the steps of a data set, print the columns and return them."""
+    from parity_parts import ours, released
+    from parity_parts.columns import Row, compare, first_difference, table
+    from parity_parts.exchange import Job, Side
+    from parity_parts.repositories import REPOSITORIES
+
+    from vireid_plugins.deploy.convert import renamed
+
+    repository = REPOSITORIES[args.method]
+    scale, layout = repository.small_scale(dataset), repository.layout[dataset]
+    job = Job(args.method, dataset, repository.configs[dataset], layout, scale, salt=args.salt)
+    tolerance = repository.tolerance if args.tolerance is None else args.tolerance
+    print(
+        f"{dataset}: {args.steps} float64 steps, P {scale.identities}, K {scale.instances}, "
+        f"{scale.size[0]} x {scale.size[1]}, {job.config}"
+    )
+    rows: list[Row] = []
+    with Side(released.take_steps, (job, str(folder)), scratch / "released", "the public code") as there:
+        shapes, epoch = there.ask()
+        with Side(ours.take_steps, (job, shapes), scratch / "ours", "this package") as here:
+            rows.append(Row(0, "steps of an epoch", epoch, here.ask()))
+            for number in range(args.steps):
+                theirs = there.ask(False)
+                own = here.ask(False, theirs.epoch_steps, theirs.batch)
+                rows += compare(args.method, number, theirs, own, lambda key: renamed(key, layout))
+    print(table(rows))
+    first = first_difference(rows, tolerance)
+    largest = max(rows, key=lambda row: row.difference)
+    print("supplied, so that the public code starts:", *theirs.supplied, sep="\n  - ")
+    print(f"largest relative difference {largest.difference:.1e}: step {largest.step}, {largest.name}")
+    if first is None:
+        print(f"no difference above {tolerance:g}")
+    else:
+        print(f"first difference above {tolerance:g}: step {first.step}, {first.name}, {first.difference:.1e}")
+    return {
+        "dataset": dataset,
+        "config": job.config,
+        "P": scale.identities,
+        "K": scale.instances,
+        "size": list(scale.size),
+        "dtype": "float64",
+        "steps": args.steps,
+        "salt": args.salt,
+        "tolerance": tolerance,
+        "largest_difference": largest.difference,
+        "first_difference": None if first is None else first.as_json(),
+        "supplied": theirs.supplied,
+        "rows": [row.as_json() for row in rows],
+    }
+
+
+def _evaluation(method: str, folder: Path, scratch: Path) -> dict[str, Any]:
+    """Score the cases of a method on both sides, print the columns and return them."""
+    from parity_parts import scoring
+    from parity_parts.exchange import Side
+    from tabulate import tabulate
+
+    with Side(scoring.score_released, (method, str(folder)), scratch, "the public code") as there:
+        released, supplied = there.ask()
+    cases = []
+    for case, theirs in zip(scoring.CASES[method], released, strict=True):
+        own = scoring.ours(case)
+        cases.append({"case": scoring.title(case), "released": theirs, "ours": own})
+    lines = [
+        [one["case"], side, *(f"{one[side][name]:.4f}" if name in one[side] else "" for name in own)]
+        for one in cases
+        for side in ("released", "ours")
+    ]
+    print("the same features scored, in percent")
+    print(tabulate(lines, ["protocol", "", *own], disable_numparse=True))
+    print("supplied:", *supplied or ["nothing"], sep="\n  - ")
+    return {"supplied": supplied, "cases": cases}
+
+
+def _count(word: str) -> int:
+    return 0 if word == "0" else positive(word)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run(main)

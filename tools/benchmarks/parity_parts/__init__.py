@@ -1,0 +1,1 @@
+"""Parts of `tools/benchmarks/parity.py`: public code and this package side by side, each in a process of its own."""

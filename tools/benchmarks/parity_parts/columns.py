@@ -1,0 +1,149 @@
+"""Two columns, the public code's and ours, and the first difference between them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from parity_parts.exchange import Step
+
+# Numbers smaller than this are compared absolutely: a gradient that is nothing but rounding has no relative error.
+FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a step.
+
+    Attributes:
+        step: which, from 0.
+        name: what is compared.
+        released: the public code's.
+        ours: this package's.
+    """
+
+    step: int
+    name: str
+    released: float
+    ours: float
+
+    @property
+    def difference(self) -> float:
+        """Difference relative to the larger one; infinite where one of them is no number."""
+        if not (math.isfinite(self.released) and math.isfinite(self.ours)):
+            return 0.0 if self.released == self.ours else math.inf
+        return abs(self.released - self.ours) / max(abs(self.released), abs(self.ours), FLOOR)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields and the difference."""
+        return {**asdict(self), "difference": self.difference}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A term of the total as both sides call it.
+
+    Attributes:
+        name: printed.
+        released: names there -> factor with which it enters the total.
+        ours: names here, whose sum it is.
+    """
+
+    name: str
+    released: Mapping[str, float]
+    ours: Sequence[str]
+
+
+_CE = Pair("cross-entropy", {"id_loss": 1}, ["loss_ce"])
+PAIRS: dict[str, list[Pair]] = {
+    "agw": [_CE, Pair("weighted triplet", {"tri_loss": 1}, ["loss_wrt"])],
+    "caj": [_CE, Pair("squared-difference triplet", {"tri_loss": 1}, ["loss_esd"])],
+    "deen": [
+        _CE,
+        Pair("hard triplet", {"tri_loss": 1}, ["loss_triplet"]),
+        Pair("CPM", {"cpm_loss": 1}, ["loss_expansion_cpm"]),
+        Pair("orthogonality", {"ort_loss": 1}, ["loss_expansion_orthogonality"]),
+    ],
+    "mscm": [_CE, Pair("quadruple centers", {"tri_loss": 1}, ["loss_qct"])],
+    "idkl": [
+        Pair("cross-entropy, shared", {"ce": 1}, ["loss_ce"]),
+        Pair("cross-entropy, purified", {"id_pl": 1}, ["loss_sp_ce"]),
+        Pair("hard triplets", {"tri": 1}, ["loss_triplet", "loss_sp_triplet"]),
+        Pair("confuser", {"pse": 1}, ["loss_confuser"]),
+        Pair("discriminator", {"unad": 1}, ["loss_discriminator"]),
+        Pair("L_e", {"F_p": 0.1}, ["loss_purifier_e"]),
+        Pair("L_r", {"IN_p": 0.1}, ["loss_purifier_r"]),
+        Pair("graphs: TGSA and its part of MDR", {"soft_dt": 1}, ["loss_tgsa", "loss_mdr_graph"]),
+        Pair("classes: CSA and its part of MDR", {"bg_kl": 1, "sm_kl": 1}, ["loss_csa", "loss_mdr_class"]),
+    ],
+}
+# The total as the public code calls it.
+TOTALS = {"agw": "train_loss", "caj": "train_loss", "deen": "train_loss", "mscm": "train_loss", "idkl": "total"}
+
+
+def compare(method: str, number: int, released: Step, ours: Step, name_here: Callable[[str], str | None]) -> list[Row]:
+    """Return the rows of a step.
+
+    Args:
+        method: a key of `PAIRS`.
+        number: of the step.
+        released: what the public code saw.
+        ours: what this package saw.
+        name_here: this package's name of a weight of the public code, None for one it does not use.
+    """
+    rows = []
+    for pair in PAIRS[method]:
+        there = [factor * released.terms[name] for name, factor in pair.released.items() if name in released.terms]
+        here = [ours.terms[name] for name in pair.ours if name in ours.terms]
+        if there or here:
+            rows.append(Row(number, pair.name, sum(there), sum(here)))
+    rows.append(Row(number, "total", released.terms[TOTALS[method]], sum(ours.terms.values())))
+    rows += [Row(number, f"learning rate, {part}", released.rates[part], ours.rates[part]) for part in released.rates]
+    rows.append(Row(number, "norm of the pooled features", released.feature, ours.feature))
+    rows += _of_weights(number, "norm", released.weights, ours.weights, name_here)
+    return rows + _of_weights(number, "change since the start", released.moved, ours.moved, name_here)
+
+
+def _of_weights(
+    number: int,
+    title: str,
+    released: Mapping[str, float],
+    ours: Mapping[str, float],
+    name_here: Callable[[str], str | None],
+) -> list[Row]:
+    """Return the norms of three groups, and the one tensor that differs most."""
+    pairs: list[tuple[str, float, float]] = []
+    for key, value in released.items():
+        name = name_here(key)
+        if name is not None:
+            pairs.append((name, value, ours[name]))
+    groups = {
+        "heads": [pair for pair in pairs if _group(pair[0]) == "heads"],
+        "rest": [pair for pair in pairs if _group(pair[0]) == "rest"],
+        "running statistics": [pair for pair in pairs if _group(pair[0]) == "running statistics"],
+    }
+    rows = [
+        Row(number, f"{title}, {group}", math.hypot(*(a for _, a, _ in of)), math.hypot(*(b for _, _, b in of)))
+        for group, of in groups.items()
+    ]
+    most = max((Row(number, f"{title}, {name}", a, b) for name, a, b in pairs), key=lambda row: row.difference)
+    return [*rows, Row(number, f"{most.name} (differs most)", most.released, most.ours)]
+
+
+def _group(name: str) -> str:
+    if name.endswith(("running_mean", "running_var")):
+        return "running statistics"
+    return "heads" if name.startswith("heads.") else "rest"
+
+
+def first_difference(rows: Sequence[Row], tolerance: float) -> Row | None:
+    """Return the first row that differs by more than the tolerance."""
+    return next((row for row in rows if row.difference > tolerance), None)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the columns of one step or several."""
+    lines = [[row.step, row.name, f"{row.released:.12g}", f"{row.ours:.12g}", f"{row.difference:.1e}"] for row in rows]
+    return tabulate(lines, ["step", "", "released", "ours", "difference"], disable_numparse=True)
