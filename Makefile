@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-matrix docs lint install clean
+.PHONY: demo test test-all test-matrix docs lint install clean
 
 install: $(VENV)/installed
 
@@ -28,6 +28,10 @@ demo: install
 test: install
 	@echo "== the test suite"
 	$(BIN)/python -m pytest
+
+test-all: install
+	@echo "== the test suite with its slow tests: whole trajectories of released code, a few minutes more"
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 # The whole suite on the oldest and the newest torch that are supported, each in an environment of its own.
 MATRIX ?= 2.6.0/0.21.0 2.14.1/0.29.1

@@ -1,6 +1,5 @@
-"""Networks of four public code bases, filled by formula, give the features that the code bases gave."""
+"""Networks of public code bases, filled by formula, give the features that the code bases gave."""
 
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,39 +8,22 @@ import torch
 import torch.nn.functional as F
 from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT, python
+from released import Shape, filled, mscm_small, shapes
 
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.deploy import LAYOUTS, convert
 from vireid_plugins.errors import ConfigError, DataError
 
 FIXTURES = ROOT / "tests" / "fixtures"
-FILES = {"agw": "agw", "deen": "deen", "idkl": "idkl_released", "mscm": "mscm_released"}
 
 
-def filled(layout: str) -> dict[str, torch.Tensor]:
-    """The weights of the formula that the fixtures were drawn with, for every key of the layout."""
-    weights = {}
-    for line in (FIXTURES / f"{FILES[layout]}.txt").read_text().splitlines():
-        key, _, shape_text = line.partition(" ")
-        shape = tuple(int(n) for n in shape_text.strip("() ").split(",") if n.strip())
-        x = np.random.RandomState(zlib.crc32(key.encode()) % 2**32).standard_normal(shape)
-        if key.endswith("num_batches_tracked"):
-            weights[key] = torch.zeros(shape, dtype=torch.long)
-            continue
-        if key.endswith("running_mean"):
-            x = 0.1 * x
-        elif key.endswith("running_var"):
-            x = 1 + 0.1 * np.abs(x)
-        elif key.endswith("bias"):
-            x = 0.1 * x
-        elif len(shape) == 1:
-            x = 0.8 + 0.1 * x
-        else:
-            x = x * np.sqrt(1 / np.prod(shape[1:]))
-            if len(shape) == 4 and key.startswith(("NL_", "MFA")):
-                x = 0.05 * x
-        weights[key] = torch.from_numpy(np.asarray(x, dtype=np.float32))
-    return weights
+def damped(key: str, shape: Shape) -> float:
+    """The filling of the features' fixtures; relation blocks at full strength are in the trajectories' tests."""
+    return 0.05 if len(shape) == 4 and key.startswith(("NL_", "MFA")) else 1.0
+
+
+def weights_of(layout: str, salt: int = 0) -> dict[str, torch.Tensor]:
+    return filled(layout, shapes(layout), salt, damped)
 
 
 def network(layout: str, height: int, width: int) -> torch.nn.Module:
@@ -54,35 +36,59 @@ def network(layout: str, height: int, width: int) -> torch.nn.Module:
             "INPUT.SIZE_TRAIN", size, "INPUT.SIZE_TEST", size,
         ]
     )  # fmt: skip
-    return build_model(cfg).eval()
+    return build_model(cfg).double().eval()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_features_equal_the_code_bases(layout: str) -> None:
+@pytest.mark.parametrize("layout", ["agw", "deen", "idkl", "mscm"])
+def test_converted_network_equals_released_features(layout: str) -> None:
+    """In float64; a wrong relation block once passed at 4e-6."""
     fixture = np.load(FIXTURES / f"{layout}_features.npz")
-    height, width = int(fixture["height"]), int(fixture["width"])
-    converted = convert(layout, filled(layout))
+    salt, height, width = (int(fixture[name]) for name in ("salt", "height", "width"))
+    converted = convert(layout, weights_of(layout, salt))
     assert not converted.missing
     model = network(layout, height, width)
     model.load_state_dict(converted.weights)
-    pixels = np.random.RandomState(1000).standard_normal((4, 3, height, width)).astype(np.float32)
+    pixels = np.random.RandomState(1000 + salt).standard_normal((4, 3, height, width)).astype(np.float32)
+    images = torch.from_numpy(pixels).double()
     head = model.heads["sh" if layout == "idkl" else "global"]
     for modality, name in enumerate(("visible", "infrared")):
         modalities = torch.full((4,), modality)
         with torch.no_grad():
-            maps = model.extract(torch.from_numpy(pixels), modalities, torch.zeros(4, dtype=torch.long))
+            maps = model.extract(images, modalities, torch.zeros(4, dtype=torch.long))
             pooled = head.pool_layer(next(iter(maps.values())))
             neck = head.bottleneck(pooled)[..., 0, 0]
+        assert neck.dtype == torch.float64
         if layout == "idkl":
             # Atol is relative to the feature's own scale, since it is not normalised.
-            np.testing.assert_allclose(neck, fixture["feature"], atol=1e-5 * np.abs(fixture["feature"]).max())
+            np.testing.assert_allclose(neck, fixture["feature"], rtol=0, atol=1e-6 * np.abs(fixture["feature"]).max())
             continue
-        np.testing.assert_allclose(F.normalize(pooled[..., 0, 0]), fixture[f"{name}_pool"], atol=1e-5)
-        np.testing.assert_allclose(F.normalize(neck), fixture[f"{name}_neck"], atol=1e-5)
+        np.testing.assert_allclose(F.normalize(pooled[..., 0, 0]), fixture[f"{name}_pool"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(F.normalize(neck), fixture[f"{name}_neck"], rtol=0, atol=1e-6)
+
+
+def test_convert_fills_regdbs_deen_from_a_layout_of_its_own() -> None:
+    weights = weights_of("deen_regdb")
+    found = convert("deen_regdb", weights)
+    assert not found.missing
+    assert {key for key in weights if key.startswith("base_resnet.base.layer4")} <= set(found.unused)
+    assert not any("stage4" in name or name.startswith("mfa.2") for name in found.weights)
+    assert found.weights["heads.global.weight"].shape == (395, 1024)
+    with pytest.raises(DataError, match=r"DEE\.FC11\.weight.* SYSU/deen\.yml has \(256, 1024, 3, 3\)"):
+        convert("deen", weights)
+
+
+def test_convert_takes_a_mscmnet_of_another_image_size() -> None:
+    weights = filled("mscm", mscm_small(shapes("mscm")), 0, damped)
+    with pytest.raises(DataError, match=r"layerATT\d\..*would become"):
+        convert("mscm", weights)
+    size = ["INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"]
+    assert not convert("mscm", weights, size).missing
+    with pytest.raises(ConfigError, match=r"INPUT\.SIZES"):
+        convert("mscm", weights, ["INPUT.SIZES", "[96, 48]"])
 
 
 def test_copies_are_called_unused_and_strangers_are_refused() -> None:
-    weights = filled("agw")
+    weights = weights_of("agw")
     found = convert("agw", weights)
     assert set(found.used) | set(found.unused) == set(weights)
     assert all(key.startswith(("visible_module", "thermal_module", "base_resnet.base.")) for key in found.unused)
@@ -93,7 +99,7 @@ def test_copies_are_called_unused_and_strangers_are_refused() -> None:
         convert("agw", weights | {"NL_2.0.theta.bias": torch.zeros(7)})
     with pytest.raises(DataError, match=r"has no 'classifier\.weight'"):
         convert("deen", {})
-    with pytest.raises(ConfigError, match="there are agw, deen, idkl, mscm"):
+    with pytest.raises(ConfigError, match="there are agw, deen, deen_regdb, idkl, mscm"):
         convert("clip", {})
     del weights["bottleneck.weight"]
     assert convert("agw", weights).missing == ["heads.global.bottleneck.0.weight"]
@@ -102,7 +108,7 @@ def test_copies_are_called_unused_and_strangers_are_refused() -> None:
 def test_a_file_is_converted_and_scored(tree: Path, tmp_path: Path) -> None:
     # AGW's script stores the CMC curve and the mAP as numpy values.
     scores = {"cmc": np.linspace(0.5, 1, 20, dtype=np.float32), "mAP": np.float64(0.5), "mINP": np.float32(0.25)}
-    torch.save({"net": filled("agw"), **scores, "epoch": 3}, tmp_path / "agw.t")
+    torch.save({"net": weights_of("agw"), **scores, "epoch": 3}, tmp_path / "agw.t")
     ran = python("tools/convert_checkpoint.py", "agw", str(tmp_path / "agw.t"), str(tmp_path / "agw.pth"))
     assert ran.returncode == 0, ran.stderr
     assert "0 missing" in ran.stdout

@@ -70,7 +70,8 @@ def hard_triplet(x: Tensor, targets: Tensor, margin: float) -> Tensor:
 
 
 def weighted_differences(x: Tensor, targets: Tensor, released_eps: bool) -> list[Tensor]:
-    """Return Delta of every anchor."""
+    """Return Delta of every anchor; distances of the released code are 1e-6 at least, to the row itself too."""
+    least = x.new_full((), 1e-6 if released_eps else 0.0)
 
     def weighted(scores: list[Tensor], sign: float) -> Tensor:
         masked = [x.new_zeros(())] if released_eps else []
@@ -82,8 +83,8 @@ def weighted_differences(x: Tensor, targets: Tensor, released_eps: bool) -> list
     found = []
     for i in range(len(x)):
         same = rows_of(targets, int(targets[i]))
-        positives = [distance(x[i], x[j]) if j != i else x.new_zeros(()) for j in same]
-        negatives = [distance(x[i], x[j]) for j in range(len(x)) if j not in same]
+        positives = [distance(x[i], x[j]).maximum(least) if j != i else least for j in same]
+        negatives = [distance(x[i], x[j]).maximum(least) for j in range(len(x)) if j not in same]
         found.append(weighted(positives, 1.0) - weighted(negatives, -1.0))
     return found
 

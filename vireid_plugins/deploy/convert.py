@@ -5,7 +5,7 @@ with None, that it is a copy that the code base carries and never uses.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,23 +99,24 @@ _ALB: tuple[Rule, ...] = (
     (r"layerATT(\d)\.mlp\.c_proj\.(.*)", r"blocks.\1.mlp.2.\2"),
 )
 
+_DEEN: tuple[Rule, ...] = (
+    *_DUAL,
+    (r"DEE\.FC1([123])\.(.*)", r"dee.dilated.0.<\1>.\2"),
+    (r"DEE\.FC2([123])\.(.*)", r"dee.dilated.1.<\1>.\2"),
+    (r"DEE\.FC([12])\.(.*)", r"dee.out.<\1>.\2"),
+    (r"MFA([123])\.CNL\.W\.0\.(.*)", r"mfa.<\1>.cnl.W.\2"),
+    (r"MFA([123])\.CNL\.W\.1\.(.*)", r"mfa.<\1>.cnl.norm.\2"),
+    (r"MFA([123])\.CNL\.(.*)", r"mfa.<\1>.cnl.\2"),
+    (r"MFA([123])\.PNL\.W\.0\.(.*)", r"mfa.<\1>.pnl.W.\2"),
+    (r"MFA([123])\.PNL\.W\.1\.(.*)", r"mfa.<\1>.pnl.norm.\2"),
+    (r"MFA([123])\.PNL\.(.*)", r"mfa.<\1>.pnl.\2"),
+)
+
 LAYOUTS: dict[str, Layout] = {
     "agw": Layout("SYSU/agw.yml", (*_DUAL, *_NON_LOCAL)),
-    "deen": Layout(
-        "SYSU/deen.yml",
-        (
-            *_DUAL,
-            (r"DEE\.FC1([123])\.(.*)", r"dee.dilated.0.<\1>.\2"),
-            (r"DEE\.FC2([123])\.(.*)", r"dee.dilated.1.<\1>.\2"),
-            (r"DEE\.FC([12])\.(.*)", r"dee.out.<\1>.\2"),
-            (r"MFA([123])\.CNL\.W\.0\.(.*)", r"mfa.<\1>.cnl.W.\2"),
-            (r"MFA([123])\.CNL\.W\.1\.(.*)", r"mfa.<\1>.cnl.norm.\2"),
-            (r"MFA([123])\.CNL\.(.*)", r"mfa.<\1>.cnl.\2"),
-            (r"MFA([123])\.PNL\.W\.0\.(.*)", r"mfa.<\1>.pnl.W.\2"),
-            (r"MFA([123])\.PNL\.W\.1\.(.*)", r"mfa.<\1>.pnl.norm.\2"),
-            (r"MFA([123])\.PNL\.(.*)", r"mfa.<\1>.pnl.\2"),
-        ),
-    ),
+    "deen": Layout("SYSU/deen.yml", _DEEN),
+    # The network for RegDB ends with stage 3; its code still carries stage 4.
+    "deen_regdb": Layout("RegDB/deen.yml", ((r"base_resnet\.base\.layer4\..*", None), *_DEEN)),
     "idkl": Layout(
         "SYSU/idkl_released.yml",
         (
@@ -171,26 +172,28 @@ class Conversion:
     missing: list[str]
 
 
-def convert(layout: str, weights: Mapping[str, Tensor]) -> Conversion:
+def convert(layout: str, weights: Mapping[str, Tensor], overrides: Sequence[str] = ()) -> Conversion:
     """Rename the weights of a layout.
 
     Args:
         layout: a name in LAYOUTS.
         weights: as the code base's `state_dict()`.
+        overrides: keys and values that differ from the layout's configuration, as `["INPUT.SIZE_TRAIN", "[256, 128]"]`
+            for a MSCMNet of another image size. The number of identities follows the classifier.
 
     Raises:
-        ConfigError: no layout has that name.
+        ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
         DataError: a key is not of this layout, or a shape is not the network's; the message names it.
     """
     require_name("layout", layout, LAYOUTS)
     chosen = LAYOUTS[layout]
     if chosen.classifier not in weights:
         raise DataError(f"the checkpoint has no '{chosen.classifier}': it is not of the layout {layout}")
-    own = _network(chosen.config, len(weights[chosen.classifier])).state_dict()
+    own = _network(chosen.config, len(weights[chosen.classifier]), overrides).state_dict()
     used: dict[str, str] = {}
     unused: list[str] = []
     for key in weights:
-        name = _renamed(key, layout)
+        name = renamed(key, layout)
         if name is None:
             unused.append(key)
             continue
@@ -205,16 +208,17 @@ def convert(layout: str, weights: Mapping[str, Tensor]) -> Conversion:
     return Conversion(converted, used, unused, sorted(set(own) - set(converted)))
 
 
-def convert_file(layout: str, source: Path, target: Path) -> Conversion:
+def convert_file(layout: str, source: Path, target: Path, overrides: Sequence[str] = ()) -> Conversion:
     """Convert a checkpoint file to one that `MODEL.WEIGHTS` takes.
 
     Args:
         layout: a key of `LAYOUTS`: whose code wrote it.
         source: the checkpoint.
         target: what is written.
+        overrides: see `convert`.
 
     Raises:
-        ConfigError: no layout has that name.
+        ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
         DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled.
     """
     content: Any = read_weight_file(source)
@@ -222,7 +226,7 @@ def convert_file(layout: str, source: Path, target: Path) -> Conversion:
         content = content.get(key, content)
     weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     try:
-        found = convert(layout, weights)
+        found = convert(layout, weights, overrides)
     except DataError as error:
         raise DataError(f"'{source}': {error}") from None
     if found.missing:
@@ -233,8 +237,12 @@ def convert_file(layout: str, source: Path, target: Path) -> Conversion:
     return found
 
 
-def _renamed(key: str, layout: str) -> str | None:
-    """Return the new name of a key, None for an unused copy."""
+def renamed(key: str, layout: str) -> str | None:
+    """Return the new name of a key of a layout, None for an unused copy.
+
+    Raises:
+        DataError: the key is not of the layout.
+    """
     for pattern, replacement in LAYOUTS[layout].rules:
         match = re.fullmatch(pattern, key)
         if match:
@@ -244,11 +252,14 @@ def _renamed(key: str, layout: str) -> str | None:
     raise DataError(f"'{key}' is not a key of the layout {layout}; there are {', '.join(LAYOUTS)}")
 
 
-def _network(config: str, classes: int) -> torch.nn.Module:
+def _network(config: str, classes: int, overrides: Sequence[str]) -> torch.nn.Module:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(config))
     cfg.merge_from_list(
-        ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", str(classes)]
+        [
+            *overrides,
+            *("MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", str(classes)),
+        ]
     )
     network: torch.nn.Module = build_model(cfg)
     return network

@@ -51,6 +51,16 @@ def test_float32_distances_under_autocast() -> None:
         torch.testing.assert_close(triplet_loss(x, y, 0.3, False, True), true)
 
 
+def test_float32_distances_leaves_float64_alone() -> None:
+    x = (torch.randn(16, 512) + 3).double()
+    y = torch.arange(8).repeat_interleave(2)
+    true = triplet_loss(x, y, 0.3, False, True)
+    patch(only=["float32_distances"])
+    found = triplet_loss(x, y, 0.3, False, True)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, true)
+
+
 @pytest.mark.parametrize(("builder", "depth"), [("build_regnet_backbone", "800y"), ("build_effnet_backbone", "b0")])
 def test_package_files(builder: str, depth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

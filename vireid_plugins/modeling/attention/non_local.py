@@ -18,7 +18,8 @@ def averaged_product(a: Tensor, b: Tensor, count: int) -> Tensor:
     factor would push small activations below float16's smallest normal number (6e-5).
     """
     share = count**-0.5
-    return (share * a) @ (share * b).transpose(1, 2)
+    out: Tensor = (share * a) @ (share * b).transpose(1, 2)
+    return out
 
 
 @ATTENTION_REGISTRY.register()

@@ -63,6 +63,7 @@ class CrossModalityBaseline(nn.Module):
         # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
         self.heads = heads
         self.losses = nn.ModuleList(losses)
+        self._pixels = (pixel_mean, pixel_std)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
 
@@ -130,7 +131,11 @@ class CrossModalityBaseline(nn.Module):
         images = images.to(self.device, non_blocking=True)
         # float32 at least: a network in float64 (`model.double()`) gets float64.
         images = images.to(torch.promote_types(self.pixel_mean.dtype, torch.float32))
-        return (images - self.pixel_mean) / self.pixel_std
+        mean, std = self.pixel_mean, self.pixel_std
+        if mean.dtype == torch.float64:
+            # The buffers were rounded to float32 before: 57.120000000000005 is then 57.11999893.
+            mean, std = (mean.new_tensor(values).view(1, -1, 1, 1) for values in self._pixels)
+        return (images - mean) / std
 
     def bundles(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
