@@ -85,6 +85,17 @@ def test_table_marks_differences_within_the_spread_and_lists_what_is_missing(tmp
     assert "AGW (" not in table
 
 
+def test_summary_compares_methods_with_the_baseline_from_each_start() -> None:
+    rows = [row("one-stream", seed, 20.0 + seed, tree="SYSUMM01", epochs=2) for seed in range(2)]
+    rows += [row("CAJ", seed, 10.0 + seed, tree="SYSUMM01", epochs=2) for seed in range(2)]
+    rows += [row("CAJ", 0, 99.0, tree="RegDB"), row("WRIM-Net without MIIM", 0, 99.0, tree="SYSUMM01", epochs=2)]
+    lines = [line.split("|") for line in learning.summary(rows).splitlines()[2:]]
+    found = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in lines}
+    assert found["one-stream"] == ["", "", "", "10.5 ± 0.7", "20.5 ± 0.7", ""]
+    assert found["CAJ"] == ["", "", "", "10.5 ± 0.7", "10.5 ± 0.7", "-10.0"]
+    assert list(found) == [variant.name for variant in learning.METHODS]
+
+
 def test_left_out_says_when_nothing_is() -> None:
     rows = [row(name, seed, 1.0) for name in learning.VARIANTS for seed in range(3)]
     assert learning.left_out(rows, "random", "RegDB") == f"All {3 * len(learning.VARIANTS)} runs are there."

@@ -377,6 +377,21 @@ def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
     return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"
 
 
+def summary(rows: Sequence[dict[str, Any]], tree: str = "SYSUMM01") -> str:
+    """Return one row a method: rank-1 and mAP from every start, and the difference from the one-stream baseline."""
+    found = {start: _by_variant(rows, start, tree, 0) for start in STARTS}
+    body = []
+    for method in METHODS:
+        cells = []
+        for start in STARTS:
+            own, other = found[start][method.name], found[start][method.against]
+            cells += [_cell([row[score] for row in own]) for score in SCORES[:2]]
+            cells.append("" if method.against == method.name else _difference(own, other))
+        body.append([method.name, *cells])
+    scores = [f"{name}, {start}" for start in STARTS for name in (*SCORES[:2], f"{COMPARED} against one-stream")]
+    return tabulate(body, ["method", *scores], tablefmt="github", disable_numparse=True)
+
+
 def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
     """Return a sentence that names the runs of three seeds which are not there."""
     missing = []
@@ -428,7 +443,7 @@ def _cell(values: Sequence[float]) -> str:
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str) -> str:
+def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str = "") -> str:
     """Return the difference of two variants' means, marked where it is within the sum of their standard deviations.
 
     One seed has no spread, so nothing is claimed of it.
@@ -437,7 +452,7 @@ def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
     if not own or not other:
         return ""
     difference = mean(own) - mean(other)
-    said = f"{name} {difference:+.1f}"
+    said = f"{name} {difference:+.1f}".strip()
     if min(len(own), len(other)) < 2:
         return f"{said} (one seed)"
     return said + (" (noise)" if abs(difference) <= stdev(own) + stdev(other) else "")
