@@ -178,8 +178,8 @@ def convert(layout: str, weights: Mapping[str, Tensor], overrides: Sequence[str]
     Args:
         layout: a name in LAYOUTS.
         weights: as the code base's `state_dict()`.
-        overrides: keys and values that differ from the layout's configuration, as `["INPUT.SIZE_TRAIN", "[256, 128]"]`
-            for a MSCMNet of another image size. The number of identities follows the classifier.
+        overrides: keys and values that differ from the layout's configuration: for a MSCMNet of another image size
+            `INPUT.SIZE_TRAIN` and `INPUT.SIZE_TEST`. The number of identities follows the classifier.
 
     Raises:
         ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
