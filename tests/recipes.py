@@ -83,6 +83,17 @@ class Recipe:
     optimizer: dict[str, Any] = field(default_factory=dict)
 
 
+# What the code of AGW and of those that grew from it (CAJ, DEEN, MSCMNet) shares.
+AGW_FAMILY: dict[str, Any] = {
+    "resize": Image.Resampling.LANCZOS,
+    "lr": (0.1, 0.01),
+    "decay": 5e-4,
+    "classifier": 0.001,
+    "neck": 0.01,
+    "optimizer": {"momentum": 0.9, "nesterov": True},
+}
+
+
 def in_steps(epochs: int, warm: Callable[[int], float], drops: Sequence[int]) -> list[float]:
     """Factors of a schedule: `warm(epoch)`, and a tenth more off from each epoch in `drops` on."""
     return [warm(epoch) * 0.1 ** sum(epoch >= drop for drop in drops) for epoch in range(epochs)]

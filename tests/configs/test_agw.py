@@ -4,26 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from recipes import Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
+from recipes import AGW_FAMILY, Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
 
 VIEW = [("PadCrop", 1.0), ("Flip", 0.5)]
 SYSU = Recipe(
+    **AGW_FAMILY,
     size=(288, 144),
-    resize=Image.Resampling.LANCZOS,
     views={"visible": [VIEW], "infrared": [VIEW]},
     erased=None,
     batch=(8, 4),
     steps=696,
     rates=in_steps(81, lambda epoch: min(epoch + 1, 10) / 10, (20, 50)),
-    lr=(0.1, 0.01),
-    decay=5e-4,
-    classifier=0.001,
-    neck=0.01,
     flip=False,
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=2,
-    optimizer={"momentum": 0.9, "nesterov": True},
 )
 ERASING = [*VIEW, ("Erasing", 0.5)]
 RECIPES = {

@@ -4,27 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from recipes import Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
+from recipes import AGW_FAMILY, Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
 
 VIEW = [("PadCrop", 1.0), ("Flip", 0.5), ("Erasing", 0.5)]
 SYSU = Recipe(
+    **AGW_FAMILY,
     size=(288, 144),
-    resize=Image.Resampling.LANCZOS,
     views={"visible": [VIEW, [*VIEW, ("ChannelExchange", 1.0)]], "infrared": [[*VIEW, ("AdaptiveGray", 1.0)]]},
     erased=Erased(value=(0.4914, 0.4822, 0.4465), aspect=1.90, area=0.203),
     batch=(8, 4),
     steps=696,
     rates=in_steps(100, lambda epoch: min(epoch + 1, 10) / 10, (20, 50)),
-    lr=(0.1, 0.01),
-    decay=5e-4,
-    classifier=0.001,
-    neck=0.01,
     flip=True,
     feature=(0.0, 1.0, True),
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=2,
-    optimizer={"momentum": 0.9, "nesterov": True},
 )
 RECIPES = {"SYSU": SYSU, "RegDB": replace(SYSU, steps=65, galleries=("regdb/v2i", "regdb/i2v"))}
 

@@ -4,29 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from recipes import Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
+from recipes import AGW_FAMILY, Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
 
 VIEW = [("Gray", 0.5), ("PadCrop", 1.0), ("Flip", 0.5), ("Erasing", 0.5)]
 MEAN = (0.485, 0.456, 0.406)
 SYSU = Recipe(
+    **AGW_FAMILY,
     size=(384, 144),
-    resize=Image.Resampling.LANCZOS,
     views={"visible": [VIEW], "infrared": [VIEW]},
     erased=Erased(value=MEAN, aspect=2.34, area=0.459),
     batch=(6, 4),
     steps=928,
     rates=in_steps(151, lambda epoch: min(epoch + 1, 10) / 10, (20, 80)),
-    lr=(0.1, 0.01),
-    decay=5e-4,
-    classifier=0.001,
-    neck=0.01,
     flip=True,
     feature=(0.1, 0.9, False),
     metric="inner_product",
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=1,
-    optimizer={"momentum": 0.9, "nesterov": True},
 )
 SMALLER = Erased(value=MEAN, aspect=1.96, area=0.200)
 RECIPES = {

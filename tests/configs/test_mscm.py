@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from recipes import (
+    AGW_FAMILY,
     Erased,
     Recipe,
     built_views,
@@ -21,8 +21,8 @@ from recipes import (
 
 PLAIN = [("PadCrop", 1.0), ("Flip", 0.5), ("Erasing", 0.5)]
 SYSU = Recipe(
+    **AGW_FAMILY,
     size=(384, 192),
-    resize=Image.Resampling.LANCZOS,
     views={
         "visible": [[("Gray", 0.5), *PLAIN], [*PLAIN, ("ChannelExchange", 1.0)]],
         "infrared": [
@@ -34,14 +34,9 @@ SYSU = Recipe(
     batch=(6, 4),
     steps=928,
     rates=in_steps(150, lambda epoch: min(1.0, 0.1 + 0.09 * epoch), (25, 90, 120)),
-    lr=(0.1, 0.01),
-    decay=5e-4,
-    classifier=0.001,
-    neck=0.01,
     flip=False,
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=1,
-    optimizer={"momentum": 0.9, "nesterov": True},
 )
 RECIPES = {
     "SYSU": SYSU,
