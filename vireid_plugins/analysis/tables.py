@@ -156,10 +156,10 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
     **{
-        f"{name} from {start} weights on {tree}": partial(_learned, what, start, tree)
+        f"{name} from {start} on {tree}": partial(_learned, what, start, tree)
         for name, what in (("learning", learning.table), ("activity", learning.activity_table))
-        for start in learning.STARTS
-        for tree in learning.TREES
+        for tree, of in learning.TREES.items()
+        for start in of.epochs
     },
 }
 
