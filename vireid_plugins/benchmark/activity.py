@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from vireid_plugins.errors import UserError
-from vireid_plugins.modeling.attention import DEE, MFA, MIIM, MPFR, SDCE, NonLocal, Purifier
+from vireid_plugins.modeling.attention import ALB, DEE, MFA, MIIM, MPFR, SDCE, NonLocal, Purifier
 
 # Modules that add to their input: what they add is measured against it.
 ADDING = (NonLocal, MFA, SDCE)
 # Modules of the methods; the gradient of each is measured.
-MODULES = (*ADDING, DEE, MIIM, MPFR, Purifier)
+MODULES = (*ADDING, ALB, DEE, MIIM, MPFR, Purifier)
 
 
 def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
