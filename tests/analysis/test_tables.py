@@ -14,7 +14,13 @@ def test_every_table_is_what_its_data_says() -> None:
     ran = python("tools/update_tables.py", "--check")
     assert ran.returncode == 0, ran.stderr
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *DOCS.glob("*.md")))
-    for name in ("published by the methods here", "everything published", "synthetic", "protocols", "scoring on a CPU"):
+    for name in (
+        "published by the methods here",
+        "everything published",
+        "learning in short",
+        "protocols",
+        "scoring on a CPU",
+    ):
         assert f"<!-- table: {name} -->\n\n|" in pages
     for name in PROTOCOLS:
         assert f"| `{name}` " in pages
@@ -55,10 +61,10 @@ def test_our_rows_stand_below_the_published_ones_and_unknown_is_a_question_mark(
 
 
 def test_a_table_that_is_not_there_is_named() -> None:
-    text = "a\n<!-- table: synthetic -->\nold\n<!-- end -->\nb"
+    text = "a\n<!-- table: protocols -->\nold\n<!-- end -->\nb"
     found = with_tables(text, DOCS)
     assert "old" not in found
-    assert found.startswith("a\n<!-- table: synthetic -->\n\n| config")
+    assert found.startswith("a\n<!-- table: protocols -->\n\n| name")
     assert with_tables(found, DOCS) == found
-    with pytest.raises(DataError, match="no table 'sythetic'; there are"):
-        with_tables("<!-- table: sythetic --><!-- end -->", DOCS)
+    with pytest.raises(DataError, match="no table 'protcols'; there are"):
+        with_tables("<!-- table: protcols --><!-- end -->", DOCS)

@@ -47,7 +47,7 @@ def read_results(docs: Path) -> Results:
         results = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"'{file}' cannot be read: {error}") from None
-    missing = {"published", "ours", "synthetic"} - set(results or {})
+    missing = {"published", "ours"} - set(results or {})
     if missing:
         raise DataError(f"'{file}' lacks {', '.join(sorted(missing))}")
     found: Results = results
@@ -84,16 +84,6 @@ def remarks(results: Results) -> str:
         if said:
             lines.append(f"- {entry['method']}: " + ". ".join(said) + ".")
     return "\n".join(lines)
-
-
-def synthetic(results: Results) -> str:
-    """Return one row a configuration of the runs on synthetic trees, seeds side by side."""
-    runs = results["synthetic"]["runs"]
-    configs = list(dict.fromkeys(run["config"] for run in runs))
-    score = {(run["config"], run["seed"]): _pair(run["score"]) for run in runs}
-    seeds = sorted({run["seed"] for run in runs})
-    rows = [[config, *(score.get((config, seed), "") for seed in seeds)] for config in configs]
-    return _table(rows, ["config", *(f"seed {seed}" for seed in seeds)])
 
 
 def protocols() -> str:
@@ -149,7 +139,6 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "published by the methods here": lambda docs: published(read_results(docs), SINGLE_SHOT, OWN),
     "everything published": lambda docs: published(read_results(docs), list(COLUMNS)),
     "remarks": lambda docs: remarks(read_results(docs)),
-    "synthetic": lambda docs: synthetic(read_results(docs)),
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
     "configuration keys": lambda docs: configuration_keys(),
