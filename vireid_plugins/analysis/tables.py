@@ -11,6 +11,7 @@ import yaml
 from tabulate import tabulate
 
 from vireid_plugins import benchmark
+from vireid_plugins.analysis import parity
 from vireid_plugins.benchmark import learning
 from vireid_plugins.compat import PATCHES
 from vireid_plugins.config.reference import keys
@@ -134,6 +135,10 @@ def _learning_rows(docs: Path) -> list[dict[str, Any]]:
     return learning.read_rows(docs / "benchmarks" / "learning.jsonl")
 
 
+def _parity(make: Callable[[Sequence[parity.Report]], str], docs: Path) -> str:
+    return make(parity.read_reports(docs))
+
+
 # Each takes the docs folder.
 TABLES: dict[str, Callable[[Path], str]] = {
     "published by the methods here": lambda docs: published(read_results(docs), SINGLE_SHOT, OWN),
@@ -150,6 +155,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
         for tree, of in learning.TREES.items()
         for start in of.epochs
     },
+    **{name: partial(_parity, make) for name, make in parity.TABLES.items()},
 }
 
 

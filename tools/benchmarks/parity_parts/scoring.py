@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 RANKS = (1, 5, 10, 20)
 # Identities, cameras by modality and images of an identity in a camera.
-CAMERAS = {
+CAMERAS: dict[str, dict[int, tuple[int, ...]]] = {
     "sysu": {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)},
     "regdb": {VISIBLE: (2,), INFRARED: (3,)},
     "llcm": {VISIBLE: tuple(range(1, 10)), INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)},
