@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "exa
 LEFT_OUT = {
     "tools/benchmark.py": "minutes each; their rows are committed, tests/benchmark runs every subject's code",
     "tools/learning.py": "hours; tests/benchmark/test_learning.py",
+    "tools/benchmarks/parity.py": "a clone of public code, and minutes; tests/tools/test_parity.py",
     "--num-machines": "several machines",
     "torchrun": "four devices; tests/engine/test_launch.py",
     "--num-gpus 4": "four devices; tests/engine/test_launch.py",

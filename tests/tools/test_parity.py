@@ -1,6 +1,7 @@
 """`tools/benchmarks/parity.py` without any public repository; its tables, and the reports that are committed."""
 
 import json
+import re
 import sys
 import zlib
 from dataclasses import replace
@@ -481,3 +482,17 @@ def test_committed_report_holds_what_the_page_claims(method: str) -> None:
         difference = max(abs(case["released"][name] - case["ours"][name]) for name in case["released"])
         # IDKL's re-ranking rounds to float16; with float64 in its place it is equal.
         assert difference < (0.2 if "re-ranking" in case["case"] and "float16" not in case["case"] else 1e-5)
+
+
+def test_every_key_of_the_page_exists() -> None:
+    text = (ROOT / "docs" / "parity.md").read_text()
+    keys = set(re.findall(r"`([A-Z][A-Z_]*(?:\.[A-Z0-9_]+)+)\b", text))
+    assert len(keys) > 50
+    cfg = get_cfg()
+    for key in keys:
+        node = cfg
+        for part in key.split("."):
+            assert part in node, key
+            node = node[part]
+    # Protocols, too.
+    assert set(re.findall(r"\b((?:sysu|regdb|llcm)/[\w/]+)", text.partition("## Options")[2])) <= set(PROTOCOLS)
