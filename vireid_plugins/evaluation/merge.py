@@ -67,7 +67,7 @@ def merged_table(merged: dict[str, Any]) -> str:
     results = merged["merged"]
     rows = [
         [
-            _named(result["protocol"], result["metric"]) + (f" + {result['refinement']}" if result["refinement"] else ""),
+            " + ".join(filter(None, (_named(result["protocol"], result["metric"]), result["refinement"]))),
             *(f"{result['mean'][name]:.2f} ± {result['std'][name]:.2f}" for name in result["mean"]),
             f"{len(result['splits'])} of {len(SPLITS)}",
         ]
