@@ -31,8 +31,10 @@ def test_every_run_is_a_configuration(start: str, tree: str, name: str) -> None:
     assert (0.0003 if "low" in start else 0.001) == cfg.SOLVER.BASE_LR
 
 
-@pytest.mark.parametrize("name", ["AGW", "DEEN", "WRIM-Net", "IDKL", "MSCMNet", "ICRE"])
-@pytest.mark.parametrize("start", ["ImageNet", "random"])
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [*(("ImageNet", name) for name in ("AGW", "DEEN", "WRIM-Net", "IDKL", "MSCMNet", "ICRE")), ("random", "WRIM-Net")],
+)
 def test_every_network_has_modules_that_work(start: str, name: str) -> None:
     """Every MIIM has at least eight keys, every ALB a length that its heads divide, and a step reaches every weight."""
     cfg = learning.Run(start, "SYSUMM01", name, 0, 1).cfg()
