@@ -15,6 +15,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor
 
 from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.attention import MPFR, SDCE
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
 
@@ -39,10 +40,16 @@ class ICRE(CrossModalityBaseline):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor's arguments.
+
+        Raises:
+            ConfigError: `MODEL.ICRE.STAGES` is empty or names what does not exist.
+        """
         node = cfg.MODEL.ICRE
         found = super().from_config(cfg)
         backbone = found["backbone"]
+        if not node.STAGES:
+            raise ConfigError(f"MODEL.ICRE.STAGES: needs at least one of {', '.join(cls.names)}")
         for name in node.STAGES:
             require_name("MODEL.ICRE.STAGES", name, cls.names)
         channels = [backbone.channels[name] for name in node.STAGES]
