@@ -162,7 +162,7 @@ def test_precise_bn_runs_at_the_end(data_root: Path, tmp_path: Path) -> None:
 
 
 def test_frozen_layers_stay_until_their_iteration_also_after_a_resume(data_root: Path, tmp_path: Path) -> None:
-    steps = 8
+    steps = 9
     overrides = ["SOLVER.IMS_PER_BATCH", "48", "MODEL.FREEZE_LAYERS", "['backbone']", "SOLVER.FREEZE_ITERS"]
     cfg = cfg_of(tmp_path / "out", *overrides, str(steps))
     trainer = Trainer(cfg)
