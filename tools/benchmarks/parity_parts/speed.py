@@ -90,8 +90,8 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
         shapes, _ = there.ask()
         with Side(ours.take_steps, (job, shapes), scratch / "ours", "this package") as here:
             here.ask()
-            # One warm-up that counts operations, one plain.
-            for number in range(2 + repeats):
+            # The warm-up counts operations.
+            for number in range(1 + repeats):
                 count = number == 0
                 theirs.append(there.ask(count))
                 batch, epoch = theirs[-1].batch, theirs[-1].epoch_steps
@@ -106,7 +106,7 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
         "K": job.scale.instances,
         "images": len(batch["targets"]),
         "dtype": "float32",
-        "warm_up": 2,
+        "warm_up": 1,
         "memory_limit": allowed,
         "released": _summary(theirs),
         "ours": _summary(own),
@@ -114,7 +114,7 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
 
 
 def _summary(steps: list[Step]) -> dict[str, Any]:
-    seconds = [step.seconds for step in steps[2:]]
+    seconds = [step.seconds for step in steps[1:]]
     return {
         "cpu_seconds": seconds,
         "median_cpu_seconds": statistics.median(seconds),
