@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", metavar="METHOD", help=expected_clones())
     parser.add_argument("--official", type=Path, required=True, metavar="PATH", help="your clone of the repository")
-    parser.add_argument("--steps", type=_count, default=4, help="float64 steps; 0 is none (default %(default)s)")
+    parser.add_argument("--steps", type=_count, help="float64 steps; 0 is none (default 4, of idkl 3)")
     parser.add_argument(
         "--datasets", nargs="+", default=["sysu"], choices=ALL, help="whose form of network and losses (default sysu)"
     )
@@ -43,6 +43,7 @@ def main() -> None:
         raise ConfigError(f"METHOD: there is no '{args.method}'; there are " + expected_clones())
     folder = find_folder(args.method, args.official)
     repository = REPOSITORIES[args.method]
+    args.steps = repository.steps if args.steps is None else args.steps
     lacking = [name for name in args.datasets if name not in repository.configs]
     if lacking:
         raise ConfigError(f"--datasets: the public code of {args.method} has no {', '.join(lacking)}")
@@ -100,12 +101,15 @@ def _steps(args: argparse.Namespace, dataset: str, folder: Path, scratch: Path) 
     rows: list[Row] = []
     with Side(released.take_steps, (job, str(folder)), scratch / "released", "the public code") as there:
         shapes, epoch = there.ask()
+        here_of = {key: renamed(key, layout) for key in shapes}
+        used = [key for key, name in here_of.items() if name is not None]
         with Side(ours.take_steps, (job, shapes), scratch / "ours", "this package") as here:
             rows.append(Row(0, "steps of an epoch", epoch, here.ask()))
             for number in range(args.steps):
-                theirs = there.ask(False)
-                own = here.ask(False, theirs.epoch_steps, theirs.batch)
-                rows += compare(args.method, number, theirs, own, lambda key: renamed(key, layout))
+                theirs = there.ask(False, used if number else ())
+                state = {here_of[key]: value for key, value in theirs.state.items()}
+                own = here.ask(False, theirs.epoch_steps, theirs.batch, state)
+                rows += compare(args.method, number, theirs, own, here_of.__getitem__)
     print(table(rows))
     first = first_difference(rows, tolerance)
     largest = max(rows, key=lambda row: row.difference)
@@ -114,7 +118,11 @@ def _steps(args: argparse.Namespace, dataset: str, folder: Path, scratch: Path) 
     if first is None:
         print(f"no difference above {tolerance:g}")
     else:
-        print(f"first difference above {tolerance:g}: step {first.step}, {first.name}, {first.difference:.1e}")
+        print(f"first difference above the tolerance: step {first.step}, {first.name}, {first.difference:.1e}")
+        if first_difference([row for row in rows if row.same_start], tolerance) is None:
+            print(
+                "gradients from the same weights agree: what differs is rounding that the steps before have multiplied"
+            )
     return {
         "dataset": dataset,
         "config": job.config,

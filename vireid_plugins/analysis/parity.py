@@ -58,7 +58,10 @@ def steps(reports: Sequence[Report]) -> str:
                     SETS[run["dataset"]],
                     f"{run['P']} x {run['K']}, {run['size'][0]} x {run['size'][1]}",
                     run["steps"],
-                    *(f"{_largest(run['rows'], kind):.0e}" for kind in ("loss", "rate", "feature", "weight")),
+                    *(
+                        f"{_largest(run['rows'], kind):.0e}"
+                        for kind in ("loss", "rate", "feature", "weight", "gradient")
+                    ),
                     " / ".join(_epoch(run["rows"])),
                     f"{run['tolerance']:.0e}",
                     "none" if first is None else f"step {first['step']}, {first['name']}: {first['difference']:.1e}",
@@ -66,7 +69,8 @@ def steps(reports: Sequence[Report]) -> str:
             )
     headers = [
         "method", "data set", "P x K, size", "steps", "losses", "learning rates", "features", "weights",
-        "steps of an epoch, released / ours", "tolerance", "first difference above it",
+        "gradients from the same weights", "steps of an epoch, released / ours", "tolerance",
+        "first difference above it",
     ]  # fmt: skip
     return f"{_table(rows, headers)}\n\n{_measured_on(run for report in reports for run in report.get('steps', []))}"
 
@@ -87,6 +91,7 @@ def _kind(name: str) -> str:
         "norm of the pooled": "feature",
         "norm,": "weight",
         "change since": "weight",
+        "gradient": "gradient",
     }
     return next((kind for start, kind in starts.items() if name.startswith(start)), "loss")
 

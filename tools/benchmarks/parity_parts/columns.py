@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tabulate import tabulate
 
 from parity_parts.exchange import Step
 
-# Numbers smaller than this are compared absolutely: a gradient that is nothing but rounding has no relative error.
+# Numbers smaller than this are compared absolutely.
 FLOOR = 1e-6
+# Of numbers that both sides compute from the same weights.
+STRICT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,23 @@ class Row:
         name: what is compared.
         released: the public code's.
         ours: this package's.
+        same_start: both sides computed it from the same weights, so nothing of the steps before is in it.
+        floor: numbers smaller than this are compared absolutely.
     """
 
     step: int
     name: str
     released: float
     ours: float
+    same_start: bool = False
+    floor: float = FLOOR
 
     @property
     def difference(self) -> float:
-        """Difference relative to the larger one; infinite where one of them is no number."""
+        """Difference relative to the larger one, at least the floor; infinite where one of them is no number."""
         if not (math.isfinite(self.released) and math.isfinite(self.ours)):
             return 0.0 if self.released == self.ours else math.inf
-        return abs(self.released - self.ours) / max(abs(self.released), abs(self.ours), FLOOR)
+        return abs(self.released - self.ours) / max(abs(self.released), abs(self.ours), self.floor)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and the difference."""
@@ -103,7 +109,9 @@ def compare(method: str, number: int, released: Step, ours: Step, name_here: Cal
     rows += [Row(number, f"learning rate, {part}", released.rates[part], ours.rates[part]) for part in released.rates]
     rows.append(Row(number, "norm of the pooled features", released.feature, ours.feature))
     rows += _of_weights(number, "norm", released.weights, ours.weights, name_here)
-    return rows + _of_weights(number, "change since the start", released.moved, ours.moved, name_here)
+    rows += _of_weights(number, "change since the start", released.moved, ours.moved, name_here)
+    title = "gradient from the same weights"
+    return rows + _of_weights(number, title, released.gradients, ours.gradients, name_here, same_start=True)
 
 
 def _of_weights(
@@ -112,24 +120,37 @@ def _of_weights(
     released: Mapping[str, float],
     ours: Mapping[str, float],
     name_here: Callable[[str], str | None],
+    same_start: bool = False,
 ) -> list[Row]:
-    """Return the norms of three groups, and the one tensor that differs most."""
+    """Return the norms of the groups, and the one tensor that differs most."""
     pairs: list[tuple[str, float, float]] = []
     for key, value in released.items():
         name = name_here(key)
         if name is not None:
-            pairs.append((name, value, ours[name]))
+            pairs.append((name, value, ours.get(name, math.nan)))
+    # A gradient that is nothing but rounding, of a bias in front of a batch norm, has no relative error; its rounding
+    # grows with the whole gradient.
+    floor = FLOOR * max(1.0, math.hypot(*(value for _, value, _ in pairs))) if same_start else FLOOR
     groups = {
         "heads": [pair for pair in pairs if _group(pair[0]) == "heads"],
         "rest": [pair for pair in pairs if _group(pair[0]) == "rest"],
         "running statistics": [pair for pair in pairs if _group(pair[0]) == "running statistics"],
     }
     rows = [
-        Row(number, f"{title}, {group}", math.hypot(*(a for _, a, _ in of)), math.hypot(*(b for _, _, b in of)))
+        Row(
+            number,
+            f"{title}, {group}",
+            math.hypot(*(a for _, a, _ in of)),
+            math.hypot(*(b for _, _, b in of)),
+            same_start,
+            floor,
+        )
         for group, of in groups.items()
+        if of
     ]
-    most = max((Row(number, f"{title}, {name}", a, b) for name, a, b in pairs), key=lambda row: row.difference)
-    return [*rows, Row(number, f"{most.name} (differs most)", most.released, most.ours)]
+    each = [Row(number, f"{title}, {name}", a, b, same_start, floor) for name, a, b in pairs]
+    most = max(each, key=lambda row: row.difference)
+    return [*rows, replace(most, name=f"{most.name} (differs most)")]
 
 
 def _group(name: str) -> str:
@@ -139,8 +160,10 @@ def _group(name: str) -> str:
 
 
 def first_difference(rows: Sequence[Row], tolerance: float) -> Row | None:
-    """Return the first row that differs by more than the tolerance."""
-    return next((row for row in rows if row.difference > tolerance), None)
+    """Return the first row that differs by more than the tolerance, or than `STRICT` where both start alike."""
+    return next(
+        (row for row in rows if row.difference > (min(tolerance, STRICT) if row.same_start else tolerance)), None
+    )
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -52,6 +52,8 @@ class Step:
         feature: mean L2 norm of the pooled features.
         weights: L2 norm of every used parameter and buffer after the step, by this side's name.
         moved: L2 norm of its change since the start.
+        gradients: L2 norm of every gradient; of this package's side, from the public side's weights.
+        state: the public side's weights and running statistics before the step, as far as asked for.
         seconds: CPU time of the step, user and system, from the batch at hand to updated weights.
         batch: rows in this package's order (`images`, `targets`, `modalities`, `views`); the public side's alone.
         epoch_steps: steps of an epoch of the noise.
@@ -65,6 +67,8 @@ class Step:
     feature: float = 0.0
     weights: dict[str, float] = field(default_factory=dict)
     moved: dict[str, float] = field(default_factory=dict)
+    gradients: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     batch: dict[str, Any] = field(default_factory=dict)
     epoch_steps: int = 0

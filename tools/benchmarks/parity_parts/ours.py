@@ -28,7 +28,7 @@ def take_steps(desk: Desk, job: Job, shapes: Mapping[str, Shape]) -> None:
     """Say how long an epoch of the shipped config is, then take a step on every batch; see `exchange.Side`.
 
     Args:
-        desk: sends (count operations, steps of an epoch, batch).
+        desk: sends (count operations, steps of an epoch, batch, the public side's weights before the step or nothing).
         job: what is run.
         shapes: of the public code's state dict.
     """
@@ -71,8 +71,13 @@ class Training:
         shipped.merge_from_file(config_path(self.job.config))
         desk.tell(epoch_length(shipped, self.job.dataset))
         while True:
-            count, epoch_steps, batch = desk.wait()
-            desk.tell(finish(self.step(self._batch(batch), epoch_steps, count)))
+            count, epoch_steps, batch, state = desk.wait()
+            ready = self._batch(batch)
+            gradients = self.gradients_from(state, ready) if state else {}
+            taken = self.step(ready, epoch_steps, count)
+            # In the first step both sides have the same weights.
+            taken.gradients = gradients or self._gradients()
+            desk.tell(finish(taken))
 
     def step(self, batch: dict[str, Any], epoch_steps: int, count: bool) -> Step:
         """Take one step.
@@ -104,6 +109,26 @@ class Training:
             taken.weights = {key: float(value.norm()) for key, value in now.items()}
             taken.moved = {key: float((value - self.start[key]).norm()) for key, value in now.items()}
         return taken
+
+    def gradients_from(self, state: Mapping[str, Any], batch: dict[str, Any]) -> dict[str, float]:
+        """Return the norms of the gradients that a batch gives with other weights; the training stays where it is.
+
+        Args:
+            state: all weights and running statistics.
+            batch: of this package's form.
+        """
+        own = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(self.network(batch).values()).backward()
+        found = self._gradients()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.load_state_dict(own)
+        return found
+
+    def _gradients(self) -> dict[str, float]:
+        named = self.network.named_parameters()
+        return {key: float(value.grad.norm()) for key, value in named if value.grad is not None}
 
     def _keep_feature(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
         # The first pooling of a step is the one of the test feature's map.

@@ -98,8 +98,10 @@ class Watch:
     def around(self, batches: Iterator[Any], epoch_steps: int) -> Iterator[Any]:
         """Yield batches, each when it is asked for, and report what happened until the next one was wanted."""
         for batch in batches:
-            (count,) = self.desk.wait()
+            count, wanted = self.desk.wait()
             self.step = Step(epoch_steps=epoch_steps, batch=self._as_ours(batch))
+            state = self.network.state_dict() if wanted else {}
+            self.step.state = {key: state[key].numpy().copy() for key in wanted}
             # Counting goes around the operations of one step, so it starts and ends with it.
             counter = FlopCounterMode(display=False) if count else contextlib.nullcontext()
             with counter:
@@ -130,6 +132,9 @@ class Watch:
         now = self._tensors()
         self.step.weights = {key: float(value.norm()) for key, value in now.items()}
         self.step.moved = {key: float((value - self.start[key]).norm()) for key, value in now.items()}
+        self.step.gradients = {
+            key: float(value.grad.norm()) for key, value in self.network.named_parameters() if value.grad is not None
+        }
 
     def _see_optimizer(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         rates = [group["lr"] for group in optimizer.param_groups]

@@ -77,7 +77,7 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
         trial = replace(job, scale=replace(job.scale, identities=identities))
         with Side(released.take_steps, (trial, str(folder)), scratch / f"peak{identities}", "the public code") as side:
             side.ask()
-            step: Step = side.ask(False)
+            step: Step = side.ask(False, ())
         say(f"a public step with P = {identities}: {step.peak / GIB:.2f} GiB")
         return step.peak
 
@@ -93,10 +93,10 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
             # The warm-up counts operations.
             for number in range(1 + repeats):
                 count = number == 0
-                theirs.append(there.ask(count))
+                theirs.append(there.ask(count, ()))
                 batch, epoch = theirs[-1].batch, theirs[-1].epoch_steps
                 theirs[-1].batch = {}
-                own.append(here.ask(count, epoch, batch))
+                own.append(here.ask(count, epoch, batch, None))
                 say(f"step {number}: public {theirs[-1].seconds:.1f} s, ours {own[-1].seconds:.1f} s of CPU time")
     return {
         "dataset": "sysu",
