@@ -3,28 +3,28 @@
 import argparse
 import sys
 import tempfile
+from pathlib import Path
 
-from _run import positive, run, write_json
+from _run import plain, positive, run, write_json
 
 
 def main() -> None:
     """Parse, measure and print."""
-    from pathlib import Path
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=plain("vireid_plugins.benchmark.subjects").NAMES, help="what is measured")
+    parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
+    parser.add_argument("--only", default="", help="only tasks whose name holds these words")
+    parser.add_argument("--json", type=Path, help="also write everything here")
+    args = parser.parse_args()
 
     from tqdm import tqdm
 
     from vireid_plugins import benchmark
     from vireid_plugins.config.check import require_device
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=benchmark.SUBJECTS, help="what is measured")
-    parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
-    parser.add_argument("--only", default="", help="only tasks whose name holds these words")
-    parser.add_argument("--json", type=Path, help="also write everything here")
-    args = parser.parse_args()
     require_device("--device", args.device)
-    chosen = [subject for subject in benchmark.SUBJECTS[args.what] if args.only in subject.task]
+    chosen = [subject for subject in benchmark.subjects(args.what) if args.only in subject.task]
     environment = benchmark.environment(args.device)
     results: list[benchmark.Measured] = []
     failed: list[str] = []

@@ -1,22 +1,23 @@
 """Converts a public checkpoint: python tools/convert_checkpoint.py agw sysu_agw.t agw.pth."""
 
 import argparse
+from pathlib import Path
 
-from _run import run
+from _run import plain, run
 
 
 def main() -> None:
     """Parse, convert and report every key."""
-    from pathlib import Path
-
-    from vireid_plugins.deploy import LAYOUTS, convert_file
-
+    layouts = plain("vireid_plugins.deploy.layouts").LAYOUTS
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("layout", choices=list(LAYOUTS), help="whose code wrote it")
+    parser.add_argument("layout", choices=list(layouts), help="whose code wrote it")
     parser.add_argument("source", type=Path, help="the checkpoint")
     parser.add_argument("target", type=Path, help="what is written; MODEL.WEIGHTS takes it")
     parser.add_argument("--quiet", action="store_true", help="only count the keys")
     args = parser.parse_args()
+
+    from vireid_plugins.deploy import convert_file
+
     found = convert_file(args.layout, args.source, args.target)
     if not args.quiet:
         for key, name in found.used.items():
@@ -26,7 +27,7 @@ def main() -> None:
     print(f"{len(found.used)} keys used, {len(found.unused)} unused copies, {len(found.missing)} missing")
     print(
         f"wrote {args.target}; score it: python tools/train_net.py --eval-only --config-file "
-        f"configs/{LAYOUTS[args.layout].config} MODEL.WEIGHTS {args.target}"
+        f"configs/{layouts[args.layout].config} MODEL.WEIGHTS {args.target}"
     )
 
 

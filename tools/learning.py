@@ -6,6 +6,7 @@ Each finished run adds a line to the file; a second call goes on with what is mi
 import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from threading import Lock
 
 from _run import positive, run
@@ -13,22 +14,27 @@ from _run import positive, run
 
 def main() -> None:
     """Parse, train what is missing and print the tables."""
-    from pathlib import Path
-
-    from tqdm import tqdm
-
-    from vireid_plugins.benchmark import learning
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, default=Path("learning.jsonl"), help="(default %(default)s)")
     parser.add_argument("--root", type=Path, default=Path("learning"), help="where the trees are (default %(default)s)")
-    parser.add_argument("--starts", nargs="+", choices=learning.STARTS, default=list(learning.STARTS))
-    parser.add_argument("--trees", nargs="+", choices=learning.TREES, default=list(learning.TREES))
+    parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default all)")
+    parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default both)")
     parser.add_argument("--only", default="", help="only variants whose name holds these words")
     parser.add_argument("--seeds", type=positive, default=3, help="(default %(default)s)")
     parser.add_argument("--epochs", type=positive, default=0, help="another budget than each tree's own")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at a time (default %(default)s)")
     args = parser.parse_args()
+
+    from tqdm import tqdm
+
+    from vireid_plugins.benchmark import learning
+    from vireid_plugins.errors import require_name
+
+    args.starts, args.trees = args.starts or list(learning.STARTS), args.trees or list(learning.TREES)
+    for start in args.starts:
+        require_name("--starts", start, learning.STARTS)
+    for tree in args.trees:
+        require_name("--trees", tree, learning.TREES)
     if any(learning.STARTS[start].weights for start in args.starts):
         learning.imagenet_weights()
     for name in args.trees:

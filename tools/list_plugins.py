@@ -7,15 +7,16 @@ from _run import run
 
 def main() -> None:
     """Parse and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config-file", help="instead: parameters, multiply-adds and throughput of this configuration")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+    args = parser.parse_args()
+
     from tabulate import tabulate
 
     from vireid_plugins import engine
     from vireid_plugins.analysis.plugins import network_size, plugins
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", help="instead: parameters, multiply-adds and throughput of this configuration")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
-    args = parser.parse_args()
     if args.config_file:
         cfg = engine.read_config(args)
         size = network_size(cfg)

@@ -2,29 +2,30 @@
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
-from _run import positive, run
+from _run import plain, positive, run
 
 
 def main() -> None:
     """Parse and write."""
-    from pathlib import Path
+    sizes = plain("vireid_plugins.data.synthetic.sizes").SIZES
+    parser = argparse.ArgumentParser(description=__doc__)
+    layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(sizes), help="layout")
+    for name, size in sizes.items():
+        layout = layouts.add_parser(name, description=size.__doc__)
+        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
+        for field in fields(size):
+            layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
+        layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
+        if name != "Market1501":  # has one modality
+            layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
+    args = parser.parse_args()
 
     from vireid_plugins.analysis import contact_sheet
     from vireid_plugins.data import datasets
     from vireid_plugins.data.synthetic import LAYOUTS
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(LAYOUTS), help="layout")
-    for name, known in LAYOUTS.items():
-        layout = layouts.add_parser(name, description=f"{known.size.__doc__}")
-        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
-        for field in fields(known.size):
-            layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
-        layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
-        if hasattr(datasets, name):
-            layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
-    args = parser.parse_args()
     chosen = LAYOUTS[args.dataset]
     folder = args.root / chosen.folder
     size = chosen.size(**{field.name: getattr(args, field.name) for field in fields(chosen.size)})

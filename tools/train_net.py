@@ -1,14 +1,38 @@
 """Trains, resumes or scores a method: python tools/train_net.py --config-file configs/SYSU/wrim.yml [KEY value ...]."""
 
+import argparse
+import os
+import sys
+
 from _run import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return a parser with the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument(
+        "--config-file", default="", metavar="FILE", help="the configuration, a file or SYSU/wrim.yml"
+    )
+    arguments.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
+    arguments.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
+    arguments.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")
+    arguments.add_argument("--num-machines", type=int, default=1, help="(default %(default)s)")
+    arguments.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default %(default)s)")
+    # One port per user, as fast-reid has it: a process that was left behind shows as a port in use.
+    port = 2**15 + 2**14 + hash(os.getuid() if sys.platform != "win32" else 1) % 2**14
+    arguments.add_argument(
+        "--dist-url", default=f"tcp://127.0.0.1:{port}", help="where machines meet (default %(default)s)"
+    )
+    arguments.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+    return arguments
 
 
 def main() -> None:
     """Parse and train."""
-    import vireid_plugins.engine as engine  # first: it makes fastreid importable
-    from fastreid.engine import default_argument_parser  # isort: skip
+    args = parser().parse_args()
 
-    args = default_argument_parser().parse_args()
+    from vireid_plugins import engine
+
     engine.launch(engine.main, args, engine.read_config(args))
 
 

@@ -10,15 +10,16 @@ from _run import run
 
 def main() -> None:
     """Parse, train and print."""
-    from vireid_plugins import engine
-    from vireid_plugins.evaluation.merge import merged_table
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="a configuration that trains and tests RegDB")
     every = ",".join(map(str, range(1, 11)))
     parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="which (default: all ten)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
+
+    from vireid_plugins import engine
+    from vireid_plugins.evaluation.merge import merged_table
+
     args.eval_only = False
     merged = engine.train_splits(args, args.splits)
     print("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")

@@ -2,19 +2,19 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from _run import run
 
 
 def main() -> None:
     """Parse, compare and write."""
-    from pathlib import Path
-
-    from vireid_plugins.analysis.tables import with_tables
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a table is not current")
     args = parser.parse_args()
+
+    from vireid_plugins.analysis.tables import with_tables
+
     root = Path(__file__).resolve().parent.parent
     for file in (root / "README.md", *sorted((root / "docs").glob("**/*.md"))):
         text = file.read_text(encoding="utf-8")

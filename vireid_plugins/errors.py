@@ -4,6 +4,8 @@ Each names the file, key or value that is wrong and what would be right. The com
 traceback; everything else that is raised is a defect of this package.
 """
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can put right: the message says what and how.
@@ -62,3 +64,10 @@ class ExportError(UserError, RuntimeError):
 
 class BenchmarkError(UserError, RuntimeError):
     """A run of a benchmark failed, or the file of its results is damaged."""
+
+
+def require_name(key: str, name: str, known: Iterable[str]) -> None:
+    """Raise a `ConfigError` that lists `known` unless it holds `name`."""
+    names = list(known)
+    if name not in names:
+        raise ConfigError(f"{key}: '{name}' does not exist; there are {', '.join(sorted(names))}")

@@ -10,7 +10,7 @@ LOAD = (
     "compat = types.ModuleType('vireid_plugins.compat'); compat.__path__ = [sys.argv[1] + '/vireid_plugins/compat']\n"
     "sys.modules['vireid_plugins.compat'] = compat\n"
     "from vireid_plugins.compat import torchvision_import as t\n"
-    "t.import_torchvision(); print('declared', len(t._libraries))\n"
+    "t.repair_torchvision(); import torchvision; print('declared', len(t._libraries))\n"
 )
 HEALTHY = (
     "import torch\nlibrary = torch.library.Library('torchvision', 'DEF')\nlibrary.define('nms(Tensor d) -> Tensor')\n"
@@ -21,10 +21,10 @@ HEALTHY = (
 def run(tmp_path: Path):
     """Import a torchvision of the given source through our import, in a process of its own."""
 
-    def import_it(source: str):
+    def import_it(source: str, then: str = ""):
         (tmp_path / "torchvision").mkdir()
         (tmp_path / "torchvision" / "__init__.py").write_text(source)
-        return python("-c", LOAD, str(ROOT), PYTHONPATH=str(tmp_path))
+        return python("-c", LOAD + then, str(ROOT), PYTHONPATH=str(tmp_path))
 
     return import_it
 
@@ -52,3 +52,10 @@ def test_any_other_trouble_names_the_matching_pair(run) -> None:
     assert ran.returncode
     assert "undefined symbol" in ran.stderr
     assert "pip install torch==" in ran.stderr
+
+
+def test_repaired_torchvision_keeps_its_own_loader(run) -> None:
+    ran = run(
+        "", "print(type(torchvision.__spec__.loader).__name__, torchvision.__loader__ is torchvision.__spec__.loader)"
+    )
+    assert ran.stdout.split()[-2:] == ["SourceFileLoader", "True"], ran.stderr

@@ -22,9 +22,6 @@ def main() -> None:
     """Parse, run, print and write."""
     from parity_parts.repositories import ALL, REPOSITORIES, commit_of, expected_clones, find_folder
 
-    from vireid_plugins.benchmark import environment
-    from vireid_plugins.errors import ConfigError
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", metavar="METHOD", help=expected_clones())
     parser.add_argument("--official", type=Path, required=True, metavar="PATH", help="your clone of the repository")
@@ -39,6 +36,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=positive, default=5, help="timed steps of each side (default %(default)s)")
     parser.add_argument("--json", type=Path, help="also write everything here; what is not measured again is kept")
     args = parser.parse_args()
+
+    from vireid_plugins.benchmark import environment
+    from vireid_plugins.errors import ConfigError
+
     if args.method not in REPOSITORIES:
         raise ConfigError(f"METHOD: there is no '{args.method}'; there are " + expected_clones())
     folder = find_folder(args.method, args.official)

@@ -22,7 +22,7 @@ from vireid_plugins.analysis.retrieve import Extraction, extract, first_protocol
 from vireid_plugins.analysis.training_curves import panels, read_run
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
-from vireid_plugins.evaluation.distances import METRICS
+from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.report import ProtocolResult, result_cells

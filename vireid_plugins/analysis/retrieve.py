@@ -31,7 +31,7 @@ class Extraction:
         dataset: the test set.
         features: (n, D).
         paths: n paths relative to the set's folder.
-        metric: what ranks the gallery, a key of `distances.METRICS`.
+        metric: what ranks the gallery, a key of `METRICS`.
     """
 
     dataset: CrossModalityDataset

@@ -13,6 +13,7 @@ from tabulate import tabulate
 from vireid_plugins import benchmark
 from vireid_plugins.analysis import parity
 from vireid_plugins.benchmark import learning
+from vireid_plugins.benchmark.subjects import NAMES
 from vireid_plugins.compat import PATCHES
 from vireid_plugins.config.reference import keys
 from vireid_plugins.errors import DataError
@@ -148,7 +149,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "patches": lambda docs: patches(),
     "configuration keys": lambda docs: configuration_keys(),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
-    **{f"{subject} on a CPU": partial(_measured, subject) for subject in benchmark.SUBJECTS},
+    **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
     **{
         f"{name} from {start} on {tree}": partial(_learned, what, start, tree)
         for name, what in (("learning", learning.table), ("activity", learning.activity_table))

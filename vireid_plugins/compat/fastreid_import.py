@@ -14,15 +14,17 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vireid_plugins.compat.torchvision_import import import_torchvision
+from vireid_plugins.compat.deferred_import import deferred
+from vireid_plugins.compat.torchvision_import import repair_torchvision
 from vireid_plugins.errors import InstallError
 
 FASTREID_VERSION = "1.4.0"
 FASTREID_INSTALL = f"pip install --no-deps fastreid=={FASTREID_VERSION}"
+_DEFERRED = ("torchvision", "torchvision.transforms", "sklearn", "sklearn.metrics")
 
 
 def prepare() -> None:
-    """Check and import torchvision and fastreid. Repeated calls cost nothing.
+    """Check and import fastreid; torchvision and scikit-learn are imported when used. Repeated calls cost nothing.
 
     Raises:
         InstallError: one of them is missing, of another version, or broken; the message ends with the remedy.
@@ -30,9 +32,9 @@ def prepare() -> None:
     if "fastreid.engine" in sys.modules:
         return
     check_fastreid_version()
-    import_torchvision()
+    repair_torchvision()
     try:
-        with lent_names():
+        with lent_names(), deferred(_DEFERRED, "fastreid"):
             importlib.import_module("fastreid.engine")
     except ImportError as error:
         for name in [name for name in sys.modules if name.split(".")[0] == "fastreid"]:

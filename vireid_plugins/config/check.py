@@ -1,6 +1,5 @@
 """Checks a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -10,14 +9,7 @@ from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 
-from vireid_plugins.errors import ConfigError
-
-
-def require_name(key: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> None:
-    """Raise a `ConfigError` that lists `known` unless it holds `name`."""
-    names = list(known)
-    if name not in names:
-        raise ConfigError(f"{key}: '{name}' does not exist; there are {', '.join(sorted(names))}")
+from vireid_plugins.errors import ConfigError, require_name
 
 
 def registered(registry: Any) -> list[str]:

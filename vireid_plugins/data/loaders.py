@@ -11,7 +11,7 @@ from fastreid.data.samplers import InferenceSampler
 from fastreid.utils import comm
 from torch.utils.data import BatchSampler, DataLoader
 
-from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
@@ -19,7 +19,7 @@ from vireid_plugins.data.images import TestImages, TrainImages
 from vireid_plugins.data.reporting import ReportingLoader
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 

@@ -1,8 +1,9 @@
 """Conversion of checkpoints of other code bases, and export of trained methods."""
 
 from vireid_plugins.deploy.compare import compare, comparison_table, forms
-from vireid_plugins.deploy.convert import LAYOUTS, Conversion, convert, convert_file
+from vireid_plugins.deploy.convert import Conversion, convert, convert_file
 from vireid_plugins.deploy.export import Exported, export_onnx, export_program
+from vireid_plugins.deploy.layouts import LAYOUTS
 from vireid_plugins.deploy.single_modality import SingleModality
 
 __all__ = [

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import torch
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function of arrays to machine code that runs outside the interpreter's lock."""
+    import numba
+
     try:
         fast: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:

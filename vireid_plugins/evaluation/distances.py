@@ -10,15 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
+from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.places import Floats
-
-# What `TEST.METRIC` takes, and how tables call it.
-METRICS = {
-    "cosine": "cosine distance",
-    "euclidean": "squared Euclidean distance, features not normalized",
-    "inner_product": "inner product, features not normalized",
-}
 
 
 def require_metric(metric: str) -> None:

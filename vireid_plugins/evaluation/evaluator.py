@@ -14,7 +14,7 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from vireid_plugins.data.datasets import CrossModalityDataset
-from vireid_plugins.evaluation.distances import METRICS
+from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.protocols import protocols_of

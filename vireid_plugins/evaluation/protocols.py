@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 
 
 @dataclass(frozen=True)

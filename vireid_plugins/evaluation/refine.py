@@ -18,7 +18,7 @@ class Refinement:
     """Query expansion first, then re-ranking, each over the queries and the gallery of one trial.
 
     Attributes:
-        rerank: form of the k-reciprocal re-ranking (`rerank.FORMS`); empty is none.
+        rerank: form of the k-reciprocal re-ranking (`RERANK_FORMS`); empty is none.
         k1: see `rerank.rerank`.
         k2: see `rerank.rerank`.
         lambda_: see `rerank.rerank`.
@@ -78,7 +78,7 @@ class Refinement:
         Args:
             query: (Q, D); L2-normalized for the cosine.
             gallery: (G, D); likewise.
-            metric: a key of `distances.METRICS`; see `check`.
+            metric: a key of `METRICS`; see `check`.
 
         Raises:
             FeatureError: there are fewer images than neighbours asked for.

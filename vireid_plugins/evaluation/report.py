@@ -22,7 +22,7 @@ class ProtocolResult:
         rankings: one a trial.
         split: of a data set with splits.
         refinement: query expansion and re-ranking, as they are printed; empty is none.
-        metric: a key of `distances.METRICS`.
+        metric: a key of `METRICS`.
     """
 
     protocol: Protocol

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vireid_plugins.errors import ConfigError
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -169,6 +167,8 @@ def find_folder(method: str, path: Path) -> Path:
     Raises:
         ConfigError: there is no such folder, or it is of something else; the message says what is expected.
     """
+    from vireid_plugins.errors import ConfigError  # not at the top: --help lists the repositories without torch
+
     repository = REPOSITORIES[method]
     expected = (
         f"{method} needs a clone of https://github.com/{repository.name} (commit {repository.commit[:12]})"

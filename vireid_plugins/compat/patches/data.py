@@ -11,7 +11,6 @@ from fastreid.data import build as loaders
 from fastreid.data import samplers as fast_samplers
 from fastreid.data.transforms import build as transforms
 from torch.utils.data import DataLoader, default_collate
-from torchvision.transforms import InterpolationMode, RandomAffine
 
 from vireid_plugins.compat.patches.registry import Replacement, register_patch
 from vireid_plugins.errors import ConfigError
@@ -108,8 +107,11 @@ def samplers() -> list[Replacement]:
     ]
 
 
-def _random_affine(*, resample: Any = False, fillcolor: Any = 0, **arguments: Any) -> RandomAffine:
+def _random_affine(*, resample: Any = False, fillcolor: Any = 0, **arguments: Any) -> Any:
     """Translate arguments that torchvision renamed."""
+    # Not at the top: importing torchvision takes a second.
+    from torchvision.transforms import InterpolationMode, RandomAffine
+
     kind = InterpolationMode.NEAREST if resample is False else InterpolationMode(resample)
     return RandomAffine(**arguments, interpolation=kind, fill=fillcolor)
 

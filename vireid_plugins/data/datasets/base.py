@@ -13,10 +13,10 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 from tabulate import tabulate
 
-from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.root import data_root
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from vireid_plugins.errors import DataError
 
@@ -32,6 +31,8 @@ class OfficialDraws:
                 "evaluation/data_split/ of the repository wuancong/SYSU-MM01; without them set TEST.PROTOCOLS to the "
                 "sysu/agw/... protocols"
             )
+        from scipy.io import loadmat  # not at the top: scipy takes a tenth of a second to import
+
         try:
             self.permutations: Any = loadmat(self.file)["rand_perm_cam"]
         except (KeyError, ValueError, OSError, NotImplementedError) as error:

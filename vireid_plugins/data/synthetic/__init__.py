@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
-from vireid_plugins.data.synthetic.llcm import LlcmSize, write_llcm
-from vireid_plugins.data.synthetic.market import MarketSize, write_market
-from vireid_plugins.data.synthetic.regdb import RegdbSize, write_regdb
-from vireid_plugins.data.synthetic.sysu import SysuSize, write_sysu
+from vireid_plugins.data.synthetic.llcm import write_llcm
+from vireid_plugins.data.synthetic.market import write_market
+from vireid_plugins.data.synthetic.regdb import write_regdb
+from vireid_plugins.data.synthetic.sizes import LlcmSize, MarketSize, RegdbSize, SysuSize
+from vireid_plugins.data.synthetic.sysu import write_sysu
 from vireid_plugins.data.synthetic.tree import read_manifest
 
 

@@ -1,7 +1,6 @@
 """Writes a synthetic tree in the layout of LLCM."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,26 +8,8 @@ import numpy as np
 
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.datasets.llcm import CAMERAS, SUFFIX
+from vireid_plugins.data.synthetic.sizes import LlcmSize
 from vireid_plugins.data.synthetic.tree import Shot, write_ids, write_labelled_paths, write_tree
-
-
-@dataclass(frozen=True)
-class LlcmSize:
-    """How large a tree is. The real one has 713 and 351 identities, each seen by one or two cameras of a modality.
-
-    Attributes:
-        train: training identities.
-        test: test identities.
-        images: images of an identity in a camera; the real set has 17 visible and 11 infrared ones.
-        height: of an image, pixels.
-        width: of an image, pixels.
-    """
-
-    train: int = 713
-    test: int = 351
-    images: int = 14
-    height: int = 144
-    width: int = 64
 
 
 def write_llcm(folder: Path, size: LlcmSize, seed: int = 0, workers: int | None = None) -> None:

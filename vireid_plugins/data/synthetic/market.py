@@ -1,35 +1,16 @@
 """Writes a synthetic tree in the layout of Market-1501, for those who use fast-reid's own recipes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vireid_plugins.data.batch import VISIBLE
+from vireid_plugins.data.synthetic.sizes import MarketSize
 from vireid_plugins.data.synthetic.tree import Shot, write_tree
 
 CAMERAS = range(1, 7)
-
-
-@dataclass(frozen=True)
-class MarketSize:
-    """How large a tree is. The real one has 751 training and 750 test identities, seen by two to six cameras.
-
-    Attributes:
-        train: training identities.
-        test: test identities.
-        images: images of an identity in a camera; one of them is a query.
-        height: of an image, pixels.
-        width: of an image, pixels.
-    """
-
-    train: int = 751
-    test: int = 750
-    images: int = 5
-    height: int = 128
-    width: int = 64
 
 
 def write_market(folder: Path, size: MarketSize, seed: int = 0, workers: int | None = None) -> None:

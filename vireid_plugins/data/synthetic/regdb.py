@@ -1,7 +1,6 @@
 """Writes a synthetic tree in the layout of RegDB, with ten splits."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,24 +8,8 @@ import numpy as np
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.regdb import FOLDERS, SPLITS
+from vireid_plugins.data.synthetic.sizes import RegdbSize
 from vireid_plugins.data.synthetic.tree import Shot, write_labelled_paths, write_tree
-
-
-@dataclass(frozen=True)
-class RegdbSize:
-    """How large a tree is. The real one has 412 identities, half of them tested, and 10 images a modality.
-
-    Attributes:
-        identities: all of them; each split trains on one half.
-        images: images of an identity in a modality.
-        height: of an image, pixels.
-        width: of an image, pixels.
-    """
-
-    identities: int = 412
-    images: int = 10
-    height: int = 128
-    width: int = 64
 
 
 def write_regdb(folder: Path, size: RegdbSize, seed: int = 0, workers: int | None = None) -> None:

@@ -1,42 +1,20 @@
 """Writes a synthetic tree in the layout of SYSU-MM01."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import savemat
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, INFRARED_CAMERAS
+from vireid_plugins.data.synthetic.sizes import SysuSize
 from vireid_plugins.data.synthetic.tree import Shot, write_ids, write_tree
 
 # Cameras 1 to 3 stand indoors, 4 to 6 outdoors, as in the real set.
 PLACES = ((1, 2, 3), (4, 5, 6))
 TRIALS = 10
-
-
-@dataclass(frozen=True)
-class SysuSize:
-    """How large a tree is. The real one has 296, 99 and 96 identities and about 20 images a camera.
-
-    Attributes:
-        train: identities of train_id.txt.
-        val: identities of val_id.txt.
-        test: identities of test_id.txt.
-        images: images of an identity in a camera.
-        height: of an image, pixels.
-        width: of an image, pixels.
-    """
-
-    train: int = 296
-    val: int = 99
-    test: int = 96
-    images: int = 20
-    height: int = 144
-    width: int = 64
 
 
 def write_sysu(folder: Path, size: SysuSize, seed: int = 0, workers: int | None = None) -> None:
@@ -85,6 +63,8 @@ def _finish(folder: Path, size: SysuSize, seed: int, shots: dict[int, list[Shot]
     for camera in CAMERAS:
         # Cameras that saw nobody have a folder all the same.
         (folder / f"cam{camera}").mkdir(exist_ok=True)
+    from scipy.io import savemat  # not at the top: scipy takes a tenth of a second to import
+
     savemat(folder / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": _permutations(counts, seed)})
     return lists
 

@@ -9,8 +9,8 @@ from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
 from torch import Tensor
 
-from vireid_plugins.config.check import registered, require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.config.check import registered
+from vireid_plugins.errors import ConfigError, require_name
 
 # uint8, or float32 in a normalised image.
 Pixels = npt.NDArray[Any]

@@ -13,9 +13,8 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
 from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 
 ASPECT_DRAWS = ("log", "even")
 

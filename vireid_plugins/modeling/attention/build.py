@@ -8,8 +8,8 @@ from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
 from torch import nn
 
-from vireid_plugins.config.check import registered, require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.config.check import registered
+from vireid_plugins.errors import ConfigError, require_name
 
 ATTENTION_REGISTRY = Registry("ATTENTION")
 ATTENTION_REGISTRY.__doc__ = """

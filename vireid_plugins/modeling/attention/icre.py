@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
 
 FUSIONS = ("sum", "concat")

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from fastreid.config import CfgNode
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
 from vireid_plugins.modeling.routing import PerModality
 

@@ -17,7 +17,7 @@ from fastreid.config import CfgNode
 from fastreid.layers.pooling import GeneralizedMeanPooling
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
 from vireid_plugins.modeling.precision import full_precision, without_autocast
 

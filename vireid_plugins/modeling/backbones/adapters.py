@@ -7,7 +7,7 @@ from typing import Any
 from fastreid.config import CfgNode
 from torch import nn
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 
 # Name of a fast-reid backbone builder -> function that cuts what it builds.

@@ -5,8 +5,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 
 from vireid_plugins.compat import patch
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
 from vireid_plugins.modeling.backbones.adapters import ADAPTERS, Cut, cut
 from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone, Stage, stages_of

@@ -10,8 +10,7 @@ from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.bundle import Branch
 from vireid_plugins.modeling.heads.pooling import POOLINGS
 

@@ -9,7 +9,8 @@ from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import registered, require_name
+from vireid_plugins.config.check import registered
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.precision import without_autocast
 

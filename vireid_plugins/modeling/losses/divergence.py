@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 
 DIRECTIONS = ("printed", "reversed", "symmetric")
 REDUCTIONS = ("batchmean", "sum")

@@ -23,8 +23,7 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.bundle import Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 from vireid_plugins.modeling.losses.distance import euclidean

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.bundle import Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 from vireid_plugins.modeling.losses.centres import centres, identity_weights

@@ -15,7 +15,7 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.attention import DEE, MFA
 from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.heads import build_head

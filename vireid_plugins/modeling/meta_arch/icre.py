@@ -14,8 +14,7 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.attention import MPFR, SDCE
 from vireid_plugins.modeling.meta_arch.baseline import CrossModalityBaseline
 

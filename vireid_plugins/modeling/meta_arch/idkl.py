@@ -16,7 +16,7 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
+from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.attention import Purifier
 from vireid_plugins.modeling.attention.purifier import Purified
 from vireid_plugins.modeling.bundle import Bundle

@@ -16,8 +16,7 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.config.check import require_name
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.bundle import Branch, Bundle
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
