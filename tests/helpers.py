@@ -1,4 +1,4 @@
-"""What tests share: a small configuration, a hand-made batch, naive references live beside their tests."""
+"""What tests share: small configurations, a hand-made batch, commands in processes of their own, one limit for hangs."""
 
 import atexit
 import functools
@@ -16,6 +16,8 @@ import vireid_plugins  # noqa: F401  makes fastreid importable
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds after which something hangs, for every wait of the suite. A slow machine multiplies it.
+HANG = 600 * float(os.environ.get("VIREID_TEST_PATIENCE", "1"))
 # Of older releases' exporters some fail, with one message.
 needs_exporter = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="the export is promised from torch 2.13 on"
@@ -112,5 +114,5 @@ def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProc
         return subprocess.CompletedProcess([*args], ran.code, ran.out, ran.err)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run(
-        [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG
     )
