@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("learning"), help="where the trees are (default %(default)s)")
     parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default all)")
     parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default both)")
-    parser.add_argument("--only", default="", help="only variants whose name holds these words")
+    parser.add_argument("--only", default="", help="only variants whose name contains this")
     parser.add_argument("--seeds", type=positive, default=3, help="(default %(default)s)")
     parser.add_argument("--epochs", type=positive, default=0, help="another budget than each tree's own")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at a time (default %(default)s)")
@@ -28,18 +28,20 @@ def main() -> None:
     from tqdm import tqdm
 
     from vireid_plugins.benchmark import learning
-    from vireid_plugins.errors import require_name
+    from vireid_plugins.errors import ConfigError, require_name
 
     args.starts, args.trees = args.starts or list(learning.STARTS), args.trees or list(learning.TREES)
     for start in args.starts:
         require_name("--starts", start, learning.STARTS)
     for tree in args.trees:
         require_name("--trees", tree, learning.TREES)
+    names = [name for name in learning.VARIANTS if args.only in name]
+    if not names:
+        raise ConfigError(f"--only: no variant has '{args.only}' in its name; there are {'; '.join(learning.VARIANTS)}")
     if any(learning.STARTS[start].weights for start in args.starts):
         learning.imagenet_weights()
     for name in args.trees:
         learning.make_tree(name, args.root)
-    names = [name for name in learning.VARIANTS if args.only in name]
     finished = {row["key"] for row in learning.read_rows(args.rows)}
     wanted = learning.runs(args.starts, args.trees, names, args.seeds, args.epochs)
     missing = [one for one in wanted if one.key() not in finished]

@@ -2,6 +2,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
-from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint import Checkpoints, load_checkpoint
 from vireid_plugins.engine.facts import BINDING
 from vireid_plugins.errors import DataError
 
@@ -195,3 +196,18 @@ def test_a_checkpoint_of_another_network_says_what_it_was_trained_as(
         load_model(small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file, *overrides))
     wide = small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file, *overrides, "MODEL.WEIGHTS_PARTIAL", "True")
     assert load_model(wide) is not None
+
+
+def test_checkpoints_keep_the_best_of_every_evaluation(tmp_path: Path) -> None:
+    """Epochs 0 to 5, a checkpoint every 4; the best evaluations lie between two of them."""
+    hook = Checkpoints(VireidCheckpointer(nn.Linear(2, 2), str(tmp_path)), period=4)
+    hook.max_epoch, hook.trainer = 6, SimpleNamespace(iters_per_epoch=3)
+    best, last = [], []
+    for epoch, metric in enumerate((0.2, 0.5, 0.5, 0.4, 0.6, 0.1)):
+        hook.step(epoch, metric=metric)
+        best.append(load_checkpoint(tmp_path / "model_best.pth")["epoch"])
+        last.append((tmp_path / "last_checkpoint").read_text())
+    assert best == [0, 1, 1, 1, 4, 4]
+    # The best is what a run goes on from only until there is another checkpoint.
+    assert last == [*["model_best.pth"] * 3, *["model_0003.pth"] * 2, "model_final.pth"]
+    assert {file.name for file in tmp_path.glob("*.pth")} == {"model_best.pth", "model_0003.pth", "model_final.pth"}

@@ -227,7 +227,7 @@ def test_find_folder_takes_the_clone_or_the_folder_in_it(tmp_path: Path) -> None
         (["caj", "--official", "x"], "--official: there is no folder 'x'; caj needs a clone of https://github.com/mangye16/"),
         (["mscm", "--official", "docs"], "'docs' has no train.py with 'QuarCenterTripletLoss'; mscm needs a clone of"),
         (["agw"], "the following arguments are required: --official"),
-        (["agw", "--official", "x", "--steps", "-1"], "argument --steps: -1 is not at least 1"),
+        (["agw", "--official", "x", "--steps", "-1"], "argument --steps: -1 is not 0 or more"),
     ],
 )  # fmt: skip
 def test_parity_bad_arguments_get_one_error(arguments: list[str], said: str) -> None:
@@ -527,3 +527,29 @@ def test_every_key_of_the_page_exists() -> None:
             node = node[part]
     # Protocols, too.
     assert set(re.findall(r"\b((?:sysu|regdb|llcm)/[\w/]+)", text.partition("## Options")[2])) <= set(PROTOCOLS)
+
+
+def test_apart_is_infinite_for_nan_and_for_nothing_in_common() -> None:
+    assert scoring.apart({"mAP": 1.0, "rank-1": 5.0}, {"mAP": 1.5, "rank-1": 5.25, "mINP": 9.0}) == 0.5
+    assert scoring.apart({"mAP": float("nan")}, {"mAP": 1.0}) == float("inf")
+    assert scoring.apart({"mAP": 1.0}, {"rank-1": 1.0}) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps", "0"], "nothing to do: --steps is 0"),
+        (["--tolerance", "nan"], "--tolerance: nan is no tolerance"),
+        (["--json", "broken.json"], "'broken.json' is there and is not a report of this script"),
+    ],
+)
+def test_parity_refuses_before_it_measures(tmp_path: Path, words: list[str], message: str) -> None:
+    repository = REPOSITORIES["agw"]
+    for mark, text in repository.marks.items():
+        (tmp_path / mark).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / mark).write_text(text)
+    (tmp_path / "broken.json").write_text("{")
+    script = str(ROOT / "tools" / "benchmarks" / "parity.py")
+    ran = python(script, "AGW", "--official", str(tmp_path), *words, cwd=tmp_path)
+    assert ran.returncode
+    assert message in ran.stderr

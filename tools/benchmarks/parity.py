@@ -40,11 +40,17 @@ def main() -> None:
     from vireid_plugins.benchmark import environment
     from vireid_plugins.errors import ConfigError
 
+    args.method = args.method.lower()
     if args.method not in REPOSITORIES:
         raise ConfigError(f"METHOD: there is no '{args.method}'; there are " + expected_clones())
     folder = find_folder(args.method, args.official)
     repository = REPOSITORIES[args.method]
     args.steps = repository.steps if args.steps is None else args.steps
+    if not (args.steps or args.evaluation or args.speed):
+        parser.error("nothing to do: --steps is 0, and neither --evaluation nor --speed is given")
+    if args.tolerance is not None and not args.tolerance >= 0:
+        raise ConfigError(f"--tolerance: {args.tolerance} is no tolerance; give 0 or more")
+    kept = _read_json(args.json)
     lacking = [name for name in args.datasets if name not in repository.configs]
     if lacking:
         raise ConfigError(f"--datasets: the public code of {args.method} has no {', '.join(lacking)}")
@@ -67,7 +73,8 @@ def main() -> None:
                 report["steps"].append({**found, "environment": facts})
                 differs |= found["first_difference"] is not None
         if args.evaluation:
-            report["evaluation"] = _evaluation(args.method, folder, Path(scratch) / "evaluation")
+            report["evaluation"] = found = _evaluation(args.method, folder, Path(scratch) / "evaluation")
+            differs |= found["largest_difference"] > found["tolerance"]
         if args.speed:
             from parity_parts import speed
 
@@ -76,10 +83,24 @@ def main() -> None:
             print(speed.table(measured))
             report["speed"] = {**measured, "environment": facts}
     if args.json:
-        kept = json.loads(args.json.read_text(encoding="utf-8")) if args.json.is_file() else {}
         write_json(args.json, {**(kept if kept.get("commit") == report["commit"] else {}), **report})
     if differs:
         sys.exit("error: the two sides differ by more than the tolerance")
+
+
+def _read_json(file: Path | None) -> dict[str, Any]:
+    """Return the report that is added to; empty where there is none. Read before anything is measured."""
+    from vireid_plugins.errors import ConfigError
+
+    if file is None or not file.is_file():
+        return {}
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"--json: '{file}' is there and is not a report of this script: {error}") from None
+    if not isinstance(report, dict):
+        raise ConfigError(f"--json: '{file}' is there and is not a report of this script")
+    return report
 
 
 def _steps(args: argparse.Namespace, dataset: str, folder: Path, scratch: Path) -> dict[str, Any]:
@@ -149,10 +170,12 @@ def _evaluation(method: str, folder: Path, scratch: Path) -> dict[str, Any]:
 
     with Side(scoring.score_released, (method, str(folder)), scratch, "the public code") as there:
         released, supplied = there.ask()
-    cases = []
+    cases, judged = [], []
     for case, theirs in zip(scoring.CASES[method], released, strict=True):
         own = scoring.ours(case)
         cases.append({"case": scoring.title(case), "released": theirs, "ours": own})
+        if scoring.exact(case):
+            judged.append((scoring.apart(theirs, own), scoring.title(case)))
     lines = [
         [one["case"], side, *(f"{one[side][name]:.4f}" if name in one[side] else "" for name in own)]
         for one in cases
@@ -161,11 +184,17 @@ def _evaluation(method: str, folder: Path, scratch: Path) -> dict[str, Any]:
     print("the same features scored, in percent")
     print(tabulate(lines, ["protocol", "", *own], disable_numparse=True))
     print("supplied:", *supplied or ["nothing"], sep="\n  - ")
-    return {"supplied": supplied, "cases": cases}
+    largest, where = max(judged)
+    verdict = "agree" if largest <= scoring.TOLERANCE else "DIFFER"
+    print(f"the scores {verdict}: largest difference {largest:.1e} points ({where}), tolerance {scoring.TOLERANCE:.0e}")
+    return {"supplied": supplied, "cases": cases, "largest_difference": largest, "tolerance": scoring.TOLERANCE}
 
 
 def _count(word: str) -> int:
-    return 0 if word == "0" else positive(word)
+    number = int(word)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is not 0 or more")
+    return number
 
 
 def _say(line: str) -> None:

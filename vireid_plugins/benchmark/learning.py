@@ -7,6 +7,7 @@ run also says whether the parts of its network were at work (`vireid_plugins.ben
 
 import importlib.metadata
 import json
+import math
 import os
 import subprocess
 import sys
@@ -363,14 +364,31 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     """
     if not file.is_file():
         return []
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"'{file}' is not a file of finished runs: {error}") from None
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            rows.append({**row, "key": tuple(row[name] for name in ("start", "tree", "variant", "seed", "epochs"))})
-        except (json.JSONDecodeError, KeyError) as error:
+            key = tuple(row[name] for name in ("start", "tree", "variant", "seed", "epochs"))
+            _require_numbers(row)
+        except (ValueError, KeyError, TypeError) as error:
             raise BenchmarkError(f"'{file}' line {number} is not a finished run ({error}); delete the line") from None
-    return rows
+        if key in rows:
+            # Counted twice it would narrow the spread over seeds.
+            raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
+        rows[key] = {**row, "key": key}
+    return list(rows.values())
+
+
+def _require_numbers(row: dict[str, Any]) -> None:
+    for name in (*SCORES, "cpu_seconds"):
+        if not isinstance(row[name], (int, float)) or not math.isfinite(row[name]):
+            raise ValueError(f"{name} is {row[name]!r} and should be a number")
+    if type(row["seed"]) is not int:
+        raise ValueError(f"seed is {row['seed']!r} and should be a whole number")
 
 
 def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:

@@ -71,7 +71,7 @@ class VireidCheckpointer(Checkpointer):
         self._read: dict[str, Any] | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write `<name>.pth` and point `last_checkpoint` at it.
+        """Write `<name>.pth` and point `last_checkpoint` at it; at `model_best` only while there is no other.
 
         Raises:
             DataError: it cannot be written; the message names the last one that was.
@@ -84,7 +84,8 @@ class VireidCheckpointer(Checkpointer):
         try:
             with written_whole(file) as stream:
                 torch.save(data, stream)
-            self.tag_last_checkpoint(file.name)
+            if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
+                self.tag_last_checkpoint(file.name)
         except (OSError, RuntimeError) as error:
             if not refusal(error):
                 raise
@@ -245,22 +246,21 @@ class Checkpoints(PeriodicCheckpointer):
         self.keep = keep
 
     def step(self, epoch: int, **kwargs: Any) -> None:
-        """Save what is due after `epoch`, zero-based: `model_best` first, so that `last_checkpoint` is the last epoch.
+        """Save what is due after `epoch`, zero-based: `model_best` whenever an evaluation is better than all before.
 
         Args:
             epoch: the epoch that has ended.
             **kwargs: `metric`, the latest score of the set that chooses.
         """
         last = epoch >= self.max_epoch - 1
-        if not last and (epoch + 1) % self.period:
-            return
         steps = self.trainer.iters_per_epoch
         position = {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
         if kwargs["metric"] > self.best_metric:
             self.best_metric = kwargs["metric"]
             self.checkpointer.save("model_best", **position, **kwargs)
-        self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
-        self._forget_older()
+        if last or (epoch + 1) % self.period == 0:
+            self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
+            self._forget_older()
 
     def _forget_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)

@@ -5,6 +5,7 @@ about half of the queries find their identity first. Distances are those the pub
 """
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
 from vireid_plugins.evaluation.refine import Refinement
 
 Floats = npt.NDArray[np.float64]
+# Points of a score in percent. Public code adds up rank curves in float32, which is good to some 1e-5.
+TOLERANCE = 1e-4
 Ints = npt.NDArray[np.int64]
 RANKS = (1, 5, 10, 20)
 # Identities, cameras by modality and images of an identity in a camera.
@@ -278,6 +281,17 @@ def _permutations() -> npt.NDArray[np.object_]:
             orders[identity - 1, 0] = shuffled(identity, camera) + 1
         cells[camera - 1, 0] = orders
     return cells
+
+
+def apart(theirs: Mapping[str, float], own: Mapping[str, float]) -> float:
+    """Return the largest difference of a score that both sides have, in points; infinite where one is NaN."""
+    differences = [abs(theirs[name] - own[name]) for name in theirs.keys() & own.keys()]
+    return max((math.inf if math.isnan(one) else one for one in differences), default=math.inf)
+
+
+def exact(case: Case) -> bool:
+    """Tell whether both sides must agree. Not so where public code stores float16: its twin with float64 must."""
+    return case.wide or not case.refinement
 
 
 def title(case: Case) -> str:
