@@ -35,6 +35,8 @@ SYSU = Recipe(
     steps=928,
     rates=in_steps(150, lambda epoch: min(1.0, 0.1 + 0.09 * epoch), (25, 90, 120)),
     flip=False,
+    half=True,
+    losses={"QCT": {"margin": 0.7, "scale": 1.0}, "LabelSmoothCE": {"epsilon": 0.0}},
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=1,
 )
