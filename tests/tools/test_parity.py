@@ -381,9 +381,10 @@ def test_largest_batch_stays_below_the_limit() -> None:
         asked.append(identities)
         return int((1 + 1.5 * identities) * GIB)
 
-    # 1 + 1.5 P, and one identity's share kept free: P = 9 takes 14.5 GiB.
-    assert largest(peak, 12, 16 * GIB) == 9
-    assert asked == [2, 3]
+    # 1 + 1.5 P, and one identity's share kept free: P = 9 takes 14.5 GiB and is odd.
+    assert largest(peak, 12, 16 * GIB) == 8
+    assert asked == [2, 4]
+    assert largest(peak, 12, 18 * GIB) == 10
     assert largest(peak, 6, 16 * GIB) == 6
     with pytest.raises(BenchmarkError, match=r"two identities takes 4\.0 GiB, and 5\.0 GiB are allowed"):
         largest(peak, 12, 5 * GIB)

@@ -30,7 +30,7 @@ def limit() -> int:
 
 
 def largest(peak: Callable[[int], int], most: int, allowed: int) -> int:
-    """Return the largest P whose step stays under the limit, of a peak that grows linearly with P.
+    """Return the largest even P whose step stays under the limit, of a peak that grows linearly with P.
 
     Args:
         peak: measures the peak of a step with so many identities, in bytes.
@@ -40,15 +40,16 @@ def largest(peak: Callable[[int], int], most: int, allowed: int) -> int:
     Raises:
         BenchmarkError: two identities are too many already.
     """
-    few, more = peak(2), peak(3)
-    each = max(more - few, 1)
+    # Even numbers: IDKL's public code splits a modality's images in halves.
+    few, more = peak(2), peak(4)
+    each = max((more - few) // 2, 1)
     # A step is no perfect line: one identity's share is kept free.
     fitting = 2 + (allowed - few - each) // each
     if fitting < 2:
         raise BenchmarkError(
             f"a step with two identities takes {few / GIB:.1f} GiB, and {allowed / GIB:.1f} GiB are allowed"
         )
-    return int(min(most, fitting))
+    return int(min(most, fitting)) // 2 * 2
 
 
 def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callable[[str], None]) -> dict[str, Any]:
