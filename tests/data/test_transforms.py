@@ -168,3 +168,19 @@ def test_brightness_stays_in_range_and_gray_has_equal_channels() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     found = build_view(small_cfg(), ["Gray"])(colours, np.random.default_rng(0))
     assert (found == found[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("AREA", [2, 40], r"INPUT.REA.AREA: shares of the image are at most 1, got \[2, 40\]"),
+        ("VALUE", [1.0], "INPUT.REA.VALUE: must be three numbers from 0 to 255"),
+        ("VALUE", [124, 116, 256], "INPUT.REA.VALUE: must be three numbers from 0 to 255"),
+        ("VALUE", [0.4914, 0.4822, 0.4465], r"are on the scale 0\.\.1; multiply them by 255"),
+    ],
+)
+def test_erasing_refuses_values_of_another_scale(key: str, value: list[float], message: str) -> None:
+    cfg = small_cfg().clone()
+    cfg.INPUT.REA[key] = value
+    with pytest.raises(ConfigError, match=message):
+        Erasing.from_config(cfg)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import zlib
 from dataclasses import replace
@@ -554,3 +555,14 @@ def test_parity_refuses_before_it_measures(tmp_path: Path, words: list[str], mes
     ran = python(script, "AGW", "--official", str(tmp_path), *words, cwd=tmp_path)
     assert ran.returncode
     assert message in ran.stderr
+
+
+def test_commit_of_an_archive_inside_another_checkout_is_unknown(tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(tmp_path)]
+    (tmp_path / "ours.py").write_text("x = 1\n")
+    for words in (["init", "-q"], ["add", "ours.py"], ["commit", "-q", "-m", "ours"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "model.py").write_text("x = 2\n")
+    assert re.fullmatch("[0-9a-f]{40}", commit_of(tmp_path))
+    assert commit_of(tmp_path / "archive") == "unknown"

@@ -57,6 +57,8 @@ def check_config(cfg: CfgNode) -> None:
         ("METRICS_PERIOD", 1),
         ("CHECKPOINT_KEEP", 0),
         ("SKIP_NONFINITE", 0),
+        ("WARMUP_ITERS", 0),
+        ("WARMUP_EPOCHS", 0),
     ):
         _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:

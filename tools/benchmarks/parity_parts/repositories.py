@@ -191,10 +191,19 @@ def _holds(file: Path, words: str) -> bool:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit that is checked out in a folder, with `-dirty` where files differ; `unknown` without git."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+    """Return the commit that is checked out in a folder, with `-dirty` where files differ.
+
+    `unknown` without git, and for files that no commit has: an archive unpacked inside another checkout is not of it.
+    """
+    if not _git(folder, "ls-files", "."):
         return "unknown"
-    return asked.stdout.strip() or "unknown"
+    return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or "unknown"
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
+    except OSError:
+        return ""

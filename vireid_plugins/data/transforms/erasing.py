@@ -31,7 +31,8 @@ class Erasing:
         aspect_draw: `log`, evenly in the logarithm, or `even` (`INPUT.REA.ASPECT_DRAW`).
 
     Raises:
-        ConfigError: a range is empty or not positive, or the draw is unknown.
+        ConfigError: a range is empty, not positive or of more than the image, the value is not a color on the 0..255
+            scale, or the draw is unknown.
     """
 
     attempts = 100
@@ -49,6 +50,12 @@ class Erasing:
                 raise ConfigError(
                     f"INPUT.REA.{key}: must be the smallest and the largest value, both above 0, got {list(limits)}"
                 )
+        if area[1] > 1:
+            raise ConfigError(f"INPUT.REA.AREA: shares of the image are at most 1, got {list(area)}; 40 % is 0.4")
+        if len(value) != 3 or not all(0 <= channel <= 255 for channel in value):
+            raise ConfigError(f"INPUT.REA.VALUE: must be three numbers from 0 to 255, got {list(value)}")
+        if 0 < max(value) <= 1:
+            raise ConfigError(f"INPUT.REA.VALUE: {list(value)} are on the scale 0..1; multiply them by 255")
         require_name("INPUT.REA.ASPECT_DRAW", aspect_draw, ASPECT_DRAWS)
         self.value = np.asarray(value, dtype=np.float32)
         self.area, self.logarithm = area, aspect_draw == "log"
