@@ -1,4 +1,4 @@
-"""What tests share: small configurations, a hand-made batch, commands in processes of their own, one limit for hangs."""
+"""What tests share: small configurations, a hand-made batch, commands in processes of their own, a limit for hangs."""
 
 import atexit
 import functools
