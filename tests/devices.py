@@ -1,5 +1,6 @@
 """What the processes of the tests of several devices do; they import it by name."""
 
+import json
 import os
 import signal
 from argparse import Namespace
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from fastreid.modeling.meta_arch import build_model
+from fastreid.utils import comm
 from helpers import batch, small_cfg, views_of
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -63,14 +65,21 @@ def state_after_a_step(model: nn.Module, batches: list[dict[str, Any]]) -> dict[
 
 
 def steps(args: Namespace) -> None:
-    """Take a step of every case and keep what comes out of it in `args.folder`."""
+    """Take a step of every case, with batch norms frozen or not, and keep what comes out of it in `args.folder`."""
     torch.set_num_threads(1)
-    for number, case in enumerate(args.cases):
-        model = network(case, args.frozen)
-        model = DistributedDataParallel(model if args.frozen else synchronised(model))
+    for number, (case, frozen) in enumerate(args.cases):
+        model = network(case, frozen)
+        model = DistributedDataParallel(model if frozen else synchronised(model))
         found = state_after_a_step(model, [share(whole_batch(case), dist.get_rank(), dist.get_world_size())])
         if dist.get_rank() == 0:
             torch.save(found, Path(args.folder) / f"{number}.pt")
+
+
+def meet(args: Namespace) -> None:
+    """Keep in `args.folder` what this process knows of all of them, and of those on its machine."""
+    everyone = comm.all_gather((comm.get_rank(), args.machine_rank))
+    found = {"everyone": everyone, "here": [comm.get_local_rank(), comm.get_local_size()]}
+    (Path(args.folder) / f"{comm.get_rank()}.json").write_text(json.dumps(found))
 
 
 def die(args: Namespace) -> None:

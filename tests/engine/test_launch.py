@@ -1,11 +1,10 @@
 """Several devices, as processes over gloo: gradients of one process, an evaluation without loss, an end for all."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
-import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +12,103 @@ import devices
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, SMALL, python, small_cfg
+from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.engine import launch
 from vireid_plugins.errors import ConfigError, LaunchError
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
+Case = tuple[str, list[str]]
 GATHER = ["MODEL.LOSSES.GATHER", "True"]
 METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
 COMMAND = [str(ROOT / "tools" / "train_net.py"), "--config-file", str(ROOT / "configs" / "SYSU" / "wrim.yml")]
 
 
-def compare(cases: list[tuple[str, list[str]]], processes: int, folder: Path, frozen: bool) -> None:
+def case_of_other_losses() -> Case:
+    """A network with every loss that no method has; its gradient is their sum."""
+    used = {name for config in METHODS for name in small_cfg(config).MODEL.LOSSES.NAME}
+    others = sorted(set(registered(LOSS_REGISTRY)) - used)
+    assert others
+    return "SYSU/one_stream.yml", [*GATHER, "MODEL.LOSSES.NAME", str(["LabelSmoothCE", *others])]
+
+
+# A case, and whether its batch norms are frozen. Of the methods those whose batches are of different kinds.
+GATHERED: list[tuple[Case, bool]] = [
+    (case_of_other_losses(), True),
+    *((("SYSU/" + name + ".yml", GATHER), True) for name in ("caj", "deen", "icre", "idkl")),
+    *((("SYSU/" + name + ".yml", GATHER), False) for name in ("mscm", "wrim")),
+]
+ALONE: tuple[Case, bool] = (("SYSU/wrim.yml", []), True)
+
+
+def after_one_process(case: Case, frozen: bool) -> dict[str, torch.Tensor]:
+    return devices.state_after_a_step(devices.network(case, frozen), [devices.whole_batch(case)])
+
+
+def compare(case: Case, frozen: bool, together: dict[str, torch.Tensor]) -> None:
     """Several processes with shares of a batch against one with the whole batch."""
-    devices.on_devices(devices.steps, processes, cases=cases, folder=str(folder), frozen=frozen)
-    for number, case in enumerate(cases):
-        alone = devices.state_after_a_step(devices.network(case, frozen), [devices.whole_batch(case)])
-        together = torch.load(folder / f"{number}.pt")
-        assert set(together) == set(alone)
-        for key, value in alone.items():
-            # The gradient of a bias before a batch norm is zero but for rounding, which is not to be compared.
-            scale = max(1e-5, float(value.abs().max()))
-            torch.testing.assert_close(
-                together[key] / scale,
-                value / scale,
-                rtol=0,
-                atol=1e-9,
-                msg=lambda text, c=case, k=key: f"{c} {k} {text}",
-            )
+    alone = after_one_process(case, frozen)
+    assert set(together) == set(alone)
+    for key, value in alone.items():
+        # The gradient of a bias before a batch norm is zero but for rounding, which is not to be compared.
+        scale = max(1e-5, float(value.abs().max()))
+        torch.testing.assert_close(
+            together[key] / scale,
+            value / scale,
+            rtol=0,
+            atol=1e-9,
+            msg=lambda text, k=key: f"{case} {k} {text}",
+        )
 
 
-def cases_of_all_losses() -> list[tuple[str, list[str]]]:
-    cases = [(config, GATHER) for config in METHODS]
-    used = {name for config, _ in cases for name in small_cfg(config).MODEL.LOSSES.NAME}
-    for name in sorted(set(registered(LOSS_REGISTRY)) - used):
-        cases.append(("SYSU/one_stream.yml", [*GATHER, "MODEL.LOSSES.NAME", f"['LabelSmoothCE', '{name}']"]))
-    return cases
+@pytest.fixture(scope="module")
+def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What three processes have after a step of each of `GATHERED` and of `ALONE`, which is the last file."""
+    folder = tmp_path_factory.mktemp("stepped")
+    devices.on_devices(devices.steps, 3, cases=[*GATHERED, ALONE], folder=str(folder))
+    return folder
 
 
+@pytest.mark.parametrize("number", range(len(GATHERED)), ids=["losses", "caj", "deen", "icre", "idkl", "mscm", "wrim"])
+def test_gather_gives_the_gradient_of_one_process(number: int, stepped: Path) -> None:
+    """Frozen batch norms, and synchronized ones with MSCMNet and WRIM-Net."""
+    compare(*GATHERED[number], torch.load(stepped / f"{number}.pt"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
-def test_with_gather_the_gradient_is_one_process_s(processes: int, tmp_path: Path) -> None:
-    """Every method and every loss over three processes, every third over two; batch norms frozen."""
-    cases = cases_of_all_losses()
-    compare(cases if processes == 3 else cases[::3], processes, tmp_path, frozen=True)
+def test_gather_gives_the_gradient_of_one_process_for_every_method(processes: int, tmp_path: Path) -> None:
+    cases = [((config, GATHER), True) for config in METHODS] + [(case_of_other_losses(), True)]
+    devices.on_devices(devices.steps, processes, cases=cases, folder=str(tmp_path))
+    for number, (case, frozen) in enumerate(cases):
+        compare(case, frozen, torch.load(tmp_path / f"{number}.pt"))
 
 
-def test_synchronised_batch_norms_are_one_process_s(tmp_path: Path) -> None:
-    compare([("SYSU/wrim.yml", GATHER), ("SYSU/mscm.yml", GATHER)], 3, tmp_path, frozen=False)
-
-
-def test_without_gather_a_process_sees_its_own_identities(tmp_path: Path) -> None:
-    case: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
-    devices.on_devices(devices.steps, 2, cases=[case], folder=str(tmp_path), frozen=True)
-    together = torch.load(tmp_path / "0.pt")
+def test_without_gather_a_process_sees_its_own_identities(stepped: Path) -> None:
+    case, frozen = ALONE
+    together = torch.load(stepped / f"{len(GATHERED)}.pt")
     whole = devices.whole_batch(case)
-    parts = [devices.share(whole, rank, 2) for rank in range(2)]
-    for key, value in devices.state_after_a_step(devices.network(case, True), parts).items():
+    parts = [devices.share(whole, rank, 3) for rank in range(3)]
+    for key, value in devices.state_after_a_step(devices.network(case, frozen), parts).items():
         torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-6)
-    alone = devices.state_after_a_step(devices.network(case, True), [whole])
+    alone = after_one_process(case, frozen)
     assert any(not torch.allclose(together[key], value, rtol=1e-3) for key, value in alone.items())
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (None, (LaunchError, "process 2 of 3 was killed by SIGKILL")),
+        (None, (LaunchError, "process 1 of 2 was killed by SIGKILL")),
         (ConfigError("SOME.KEY: is wrong"), (ConfigError, "SOME.KEY: is wrong")),
         (ValueError("a defect"), (ProcessRaisedException, "a defect")),
     ],
+    ids=["killed", "user-error", "defect"],
 )
-def test_a_process_that_dies_ends_the_others(error: Exception | None, expected: tuple[Any, str]) -> None:
-    began = time.monotonic()
+def test_launch_ends_every_process_when_one_dies(error: Exception | None, expected: tuple[Any, str]) -> None:
     with pytest.raises(expected[0], match=expected[1]):
-        devices.on_devices(devices.die, 3, error=error)
-    assert time.monotonic() - began < 60
+        devices.on_devices(devices.die, 2, error=error)
 
 
 @pytest.mark.parametrize(
@@ -96,33 +117,40 @@ def test_a_process_that_dies_ends_the_others(error: Exception | None, expected: 
         (["--num-gpus", "0"], "--num-gpus 0"),
         (["--num-gpus", "2", "--num-machines", "2"], "--dist-url: several machines need"),
         (["--num-gpus", "2", "--num-machines", "2", "--machine-rank", "2"], "--machine-rank 2"),
-        (["--num-gpus", "3", *SMALL], "4 identities a batch do not divide over 3 processes"),
         (["--num-gpus", "2", "MODEL.DEVICE", "cuda"], "torch sees no CUDA device"),
     ],
+    ids=["no-process", "no-address", "no-such-machine", "no-device"],
 )
-@pytest.mark.usefixtures("data_root")
-def test_wrong_numbers_are_one_error(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_launch_with_wrong_numbers_is_one_error(arguments: list[str], message: str, tmp_path: Path, tree: Path) -> None:
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is CUDA")
-    done = python(*COMMAND, *arguments, *([] if "MODEL.DEVICE" in arguments else ["MODEL.DEVICE", "cpu"]),
-                  "OUTPUT_DIR", str(tmp_path / "out"))  # fmt: skip
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert any(line.startswith("error: ") for line in done.stderr.splitlines())
+    device = [] if "MODEL.DEVICE" in arguments else ["MODEL.DEVICE", "cpu"]
+    # They start no process, and so can be forked.
+    words = [*COMMAND, *arguments, *device, "OUTPUT_DIR", str(tmp_path / "out")]
+    done = commands().run(words, ROOT, {"FASTREID_DATASETS": str(tree)})
+    assert done.code == 1
+    assert message in done.err
+    assert any(line.startswith("error: ") for line in done.err.splitlines())
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
 @pytest.mark.usefixtures("data_root")
-def test_training_and_evaluation_over_processes(tmp_path: Path) -> None:
+def test_torchrun_trains_and_scores_as_one_process_does(tmp_path: Path) -> None:
     """Two train and score; one and three score the same weights alike, the features in the same order."""
-    overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10"]
-    done = python(*COMMAND, "--num-gpus", "2", *overrides, "OUTPUT_DIR", str(tmp_path / "2"))
+    overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.IMS_PER_BATCH", "32"]
+    done = python(
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *COMMAND, *overrides,
+        "SEED", "-1", "OUTPUT_DIR", str(tmp_path / "2"),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "2" / "metrics.json").read_text().splitlines()]
     assert any("total_loss" in line for line in lines)
+    seeds = [next(line for line in (tmp_path / "2" / name).read_text().splitlines() if "Seed " in line).split("Seed ")
+             for name in ("log.txt", "log.txt.rank1")]  # fmt: skip
+    assert seeds[0][1] == seeds[1][1]
     weights = ["MODEL.WEIGHTS", str(tmp_path / "2" / "model_final.pth")]
     for processes in ("1", "3"):
-        score = ["--eval-only", "--num-gpus", processes, *overrides, *weights]
+        score = ["--eval-only", *(["--num-gpus", processes] if processes != "1" else []), *overrides, *weights]
         done = python(*COMMAND, *score, "OUTPUT_DIR", str(tmp_path / processes))
         assert done.returncode == 0, done.stderr
     first, *others = (np.load(tmp_path / folder / "features_SYSUMM01.npz") for folder in "123")
@@ -136,30 +164,34 @@ def test_training_and_evaluation_over_processes(tmp_path: Path) -> None:
             assert ours["mean"]["Rank-1"] == pytest.approx(theirs["mean"]["Rank-1"], abs=0.5)
 
 
-def test_torchrun(data_root: Path, tmp_path: Path) -> None:
-    done = python(
-        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *COMMAND, *SMALL,
-        "SEED", "-1", "OUTPUT_DIR", str(tmp_path),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "model_final.pth").is_file()
-    seeds = [next(line for line in (tmp_path / name).read_text().splitlines() if "Seed " in line).split("Seed ")[1]
-             for name in ("log.txt", "log.txt.rank1")]  # fmt: skip
-    assert seeds[0] == seeds[1]
-
-
-def test_two_machines(data_root: Path, tmp_path: Path) -> None:
+def test_launch_on_two_machines_joins_their_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    machines = ["--num-machines", "2", "--dist-url", url, "--machine-rank"]
-    children = [
-        subprocess.Popen(
-            [sys.executable, *COMMAND, *machines, str(rank), *SMALL, "OUTPUT_DIR", str(tmp_path / str(rank))],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    assert [child.wait(timeout=300) for child in children] == [0, 0]
-    assert (tmp_path / "0" / "model_final.pth").is_file()
-    assert not (tmp_path / "1" / "model_final.pth").exists()
+    arguments = {"num_gpus": 1, "num_machines": 2, "dist_url": url, "folder": str(tmp_path)}
+    other = (
+        "import sys; sys.path.insert(0, 'tests'); from argparse import Namespace\n"
+        "from vireid_plugins.engine import launch; import devices\n"
+        f"launch(devices.meet, Namespace(machine_rank=1, **{arguments}), devices.small_cfg())"
+    )
+    second = subprocess.Popen([sys.executable, "-c", other], cwd=ROOT)
+    try:
+        launch(devices.meet, Namespace(machine_rank=0, **arguments), small_cfg())
+        assert second.wait(timeout=HANG) == 0
+    finally:
+        second.kill()
+    for rank in range(2):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found == {"everyone": [[0, 0], [1, 1]], "here": [0, 1]}
+
+
+@pytest.mark.parametrize(("machine", "local", "rank"), [(0, 0, 0), (0, 1, 1), (2, 0, 4), (2, 1, 5)])
+def test_worker_of_a_machine_counts_the_processes_before_it(
+    machine: int, local: int, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[Any] = []
+    module = sys.modules["vireid_plugins.engine.launch"]  # the package's name for it is the function
+    monkeypatch.setattr(module, "_joined", lambda *given: joined.append(given))
+    args = Namespace(num_gpus=2, num_machines=3, machine_rank=machine, dist_url="tcp://10.0.0.1:1")
+    module._worker(local, print, args, "cuda", None, None)
+    assert joined == [(print, args, (rank, 6, local, 2), "cuda", None, "tcp://10.0.0.1:1")]
