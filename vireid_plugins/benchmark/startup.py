@@ -37,17 +37,17 @@ def _against_torch(words: tuple[str, ...], folder: Path, device: str) -> Callabl
         spent["torch"].append(cpu_seconds(TORCH))
         spent["it"].append(cpu_seconds(words))
         ours, torch = (sorted(spent[name])[len(spent[name]) // 2] for name in ("it", "torch"))
-        return {"CPU s": ours, "import torch, CPU s": torch, "of it": ours / torch}
+        return {"CPU s": ours, "import torch, CPU s": torch, "ratio": ours / torch}
 
     return run
 
 
 def _subjects() -> list[Subject]:
     engine = ("-c", "import vireid_plugins.engine")
-    found = [Subject("start-up", "import vireid_plugins.engine", partial(_against_torch, engine))]
+    found = [Subject("import vireid_plugins.engine", "against import torch", partial(_against_torch, engine))]
     for tool in sorted((ROOT / "tools").glob("[!_]*.py")):
         help_ = partial(_against_torch, (str(tool), "--help"))
-        found.append(Subject("start-up", f"tools/{tool.name} --help", help_))
+        found.append(Subject(f"tools/{tool.name} --help", "against import torch", help_))
     return found
 
 
