@@ -15,6 +15,10 @@ torch.set_num_threads(1)
 TREE = SysuSize(train=12, val=2, test=8, images=4, height=72, width=32)
 REGDB = RegdbSize(identities=20, images=4, height=72, width=32)
 LLCM_TREE = LlcmSize(train=12, test=10, images=3, height=72, width=32)
+# An epoch in five steps of 16 images.
+LITTLE = SysuSize(train=4, val=1, test=5, images=2, height=72, width=32)
+LITTLE_REGDB = RegdbSize(identities=10, images=2, height=72, width=32)
+LITTLE_LLCM = LlcmSize(train=4, test=5, images=2, height=72, width=32)
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,23 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_regdb(root / "RegDB", REGDB, seed=3, workers=2)
     write_llcm(root / "LLCM", LLCM_TREE, seed=3, workers=2)
     return root
+
+
+@pytest.fixture(scope="session")
+def little_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `tree`, with the fewest people and images that an epoch and a score need."""
+    root = tmp_path_factory.mktemp("little")
+    write_sysu(root / "SYSU-MM01", LITTLE, seed=3, workers=1)
+    write_regdb(root / "RegDB", LITTLE_REGDB, seed=3, workers=1)
+    write_llcm(root / "LLCM", LITTLE_LLCM, seed=3, workers=1)
+    return root
+
+
+@pytest.fixture
+def little_root(little_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`little_tree`, and `$FASTREID_DATASETS` pointing at it."""
+    monkeypatch.setenv("FASTREID_DATASETS", str(little_tree))
+    return little_tree
 
 
 @pytest.fixture
