@@ -1,11 +1,13 @@
 """A separate package, installed and trained without a change to this repository."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, SMALL, python
+from commands import Commands, Ran
+from helpers import HANG, ROOT, SMALL, python
 
 CONFIG = "examples/stranger/configs/stripes.yml"
 
@@ -24,39 +26,48 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_without_the_package_the_config_names_what_is_missing() -> None:
+@pytest.fixture(scope="module")
+def command(installed: Path) -> Iterator[Callable[..., Ran]]:
+    """What forks scripts from a process that finds the package."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(installed))
+        forking = Commands()
+    yield lambda *words: forking.run([*words], ROOT, {}, HANG)
+    forking.close()
+
+
+def test_train_net_without_the_package_names_what_is_missing() -> None:
     ran = python("tools/train_net.py", "--config-file", CONFIG)
     assert ran.returncode == 1
     assert "unknown key 'MODEL.STRIPES'" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_its_parts_are_listed(installed: Path) -> None:
-    ran = python("tools/list_plugins.py", PYTHONPATH=str(installed))
-    assert ran.returncode == 0, ran.stderr
+def test_list_plugins_names_the_parts_of_the_package(command: Callable[..., Ran]) -> None:
+    ran = command("tools/list_plugins.py")
+    assert ran.code == 0, ran.err
     for name in ("ChannelGate", "ModalityMean", "Stripes"):
-        assert any(name in line and "vireid_stranger" in line for line in ran.stdout.splitlines()), name
+        assert any(name in line and "vireid_stranger" in line for line in ran.out.splitlines()), name
 
 
-def test_it_trains_and_is_scored_also_by_the_stock_trainer(data_root: Path, installed: Path, tmp_path: Path) -> None:
-    for script in ("tools/train_net.py", "examples/stock_trainer.py"):
-        out = tmp_path / Path(script).stem
-        ran = python(
-            script, "--config-file", CONFIG, *SMALL, "MODEL.STRIPES.COUNT", "2",
-            "TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "OUTPUT_DIR", str(out), PYTHONPATH=str(installed),
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        assert "sysu/agw/all/1shot" in ran.stdout
-        weights = torch.load(out / "model_final.pth", weights_only=True)["model"]
-        assert {name.split(".")[1] for name in weights if name.startswith("heads")} == {"stripe0", "stripe1"}
-        assert any(".attention.0.gate." in name for name in weights)
-        assert "loss_modality_mean" in (out / "metrics.json").read_text()
+@pytest.mark.usefixtures("little_root")
+@pytest.mark.parametrize("script", ["tools/train_net.py", "examples/stock_trainer.py"])
+def test_trainers_train_and_score_the_package(script: str, command: Callable[..., Ran], tmp_path: Path) -> None:
+    ran = command(
+        script, "--config-file", CONFIG, *SMALL, "MODEL.STRIPES.COUNT", "2",
+        "TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "OUTPUT_DIR", str(tmp_path),
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "sysu/agw/all/1shot" in ran.out
+    weights = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
+    assert {name.split(".")[1] for name in weights if name.startswith("heads")} == {"stripe0", "stripe1"}
+    assert any(".attention.0.gate." in name for name in weights)
+    assert "loss_modality_mean" in (tmp_path / "metrics.json").read_text()
 
 
-def test_more_stripes_than_rows_are_one_message(data_root: Path, installed: Path, tmp_path: Path) -> None:
-    ran = python(
-        "tools/train_net.py", "--config-file", CONFIG, *SMALL, "OUTPUT_DIR", str(tmp_path), PYTHONPATH=str(installed)
-    )
-    assert ran.returncode == 1
-    assert "error: MODEL.STRIPES.COUNT: the last map has 4 rows, which do not make 6 stripes" in ran.stderr
-    assert "Traceback" not in ran.stderr
+@pytest.mark.usefixtures("little_root")
+def test_train_net_says_in_one_message_that_stripes_outnumber_rows(command: Callable[..., Ran], tmp_path: Path) -> None:
+    ran = command("tools/train_net.py", "--config-file", CONFIG, *SMALL, "OUTPUT_DIR", str(tmp_path))
+    assert ran.code == 1
+    assert "error: MODEL.STRIPES.COUNT: the last map has 4 rows, which do not make 6 stripes" in ran.err
+    assert "Traceback" not in ran.err
