@@ -67,7 +67,7 @@ class TestIDKL(MethodTester):
     }
     small: ClassVar = ("SYSU/idkl.yml", "SYSU/idkl_released.yml", "RegDB/idkl_released.yml")
 
-    def test_the_specific_branch_is_not_run_at_inference(self) -> None:
+    def test_idkl_leaves_the_specific_branch_out_at_inference(self) -> None:
         model = self.model("SYSU/idkl.yml").eval()
         ran = []
         for name, module in model.named_modules():
@@ -78,6 +78,7 @@ class TestIDKL(MethodTester):
 
 
 class TestMSCMNet(MethodTester):
+    counted_on: ClassVar = "cpu"
     full: ClassVar = {
         "SYSU/mscm.yml": Size(42_855_488, 16.06, 2048),
         "RegDB/mscm.yml": Size(42_468_416, 16.06, 2048),
@@ -87,17 +88,18 @@ class TestMSCMNet(MethodTester):
         "LLCM/mscm_released.yml": Size(43_506_752, 16.06, 4096),
     }
 
-    def test_four_stems_and_one_trunk(self) -> None:
+    def test_mscm_has_four_stems_and_one_trunk(self) -> None:
         model = self.model("SYSU/mscm.yml")
         assert len(model.backbone.stem.copies) == 4
         assert not [name for name, _ in model.backbone.stages.named_modules() if "copies" in name]
 
-    def test_another_size_at_test_is_refused(self) -> None:
+    def test_mscm_refuses_another_size_at_test(self) -> None:
         with pytest.raises(ConfigError, match=r"INPUT\.SIZE_TEST: must equal INPUT\.SIZE_TRAIN \[64, 32\]"):
             self.model("SYSU/mscm.yml", "INPUT.SIZE_TEST", "[96, 32]")
 
 
 class TestICRE(MethodTester):
+    counted_on: ClassVar = "cpu"
     full: ClassVar = {
         "SYSU/icre.yml": Size(37_899_267, 10.11, 2048),
         "RegDB/icre.yml": Size(37_512_195, 10.11, 2048),
@@ -118,13 +120,13 @@ class TestMixes(MethodTester):
     reads: ClassVar = ("mix/mobilenet_arc_icg.yml", "mix/regnet_nonlocal_cosface.yml")
 
 
-def test_no_config_is_forgotten() -> None:
+def test_methods_cover_every_config() -> None:
     tested = {name for tester in MethodTester.__subclasses__() for name in tester.full}
     assert tested == {name for name in CONFIGS if not name.startswith("demo")}
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("demo")])
-def test_a_demo_config_steps_and_scores_at_its_own_size(name: str) -> None:
+def test_demo_config_steps_and_scores_at_its_own_size(name: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "DATALOADER.NUM_INSTANCE", "2"])
