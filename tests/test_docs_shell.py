@@ -1,21 +1,28 @@
-"""The command lines of README and docs run word for word, each page from top to bottom, on a desk made for it.
+"""The command lines of README and docs are run on a desk made for each page, and all of them are parsed.
 
-On the desk the shipped configurations stand under their own names with small networks and one epoch, and the data root
-holds small synthetic trees. What a page takes for granted (images of the reader's, `make demo`) is laid there first.
+A line is run if no other of its kind has its flags too, with small data sets; as a slow test every page is run word for
+word from top to bottom. On the desk the shipped configurations stand under their own names with small networks and one
+epoch, and the data root holds small synthetic trees. What a page takes for granted (images of the reader's,
+`make demo`) is laid there first.
 """
 
+import argparse
 import re
+import runpy
 import shlex
 import shutil
+import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CONFIGS, ROOT, commands, needs_exporter, small_cfg
+from helpers import CONFIGS, HANG, ROOT, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
+from vireid_plugins.engine import read_config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "stranger" / "README.md"]
 # Not run, and why: the rest of a line is what is searched for.
@@ -36,20 +43,76 @@ LEFT_OUT = {
 }
 
 
-def steps_of(page: Path, tree: Path) -> list[tuple[dict[str, str], list[str]]]:
-    """Return environment and words of every command of a page, in its order."""
+# Run as slow tests only, for the same reasons.
+LEFT_TO_SLOW = {"examples/stock_trainer.py": "tests/examples/test_stock_trainer.py"}
+SIZES = {"--train": 8, "--val": 2, "--test": 5, "--identities": 8, "--images": 2}
+
+
+class Step(NamedTuple):
+    """A command of a page."""
+
+    environment: dict[str, str]
+    words: list[str]
+
+    @property
+    def flags(self) -> set[str]:
+        return {word for word in self.words if word.startswith("--")}
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Script, what it is told to do, and the name of the configuration, whatever the data set."""
+        script, first, *_ = [*self.words, ""]
+        config = Path(self.words[self.words.index("--config-file") + 1] if "--config-file" in self.words else "")
+        return (
+            script,
+            "" if first.startswith("--") else first,
+            config.parent.name if "demo/wrim" in str(config) else (config.stem),
+        )
+
+    @property
+    def small(self) -> list[str]:
+        """The words, with a small data set if it makes one."""
+        if "make_synthetic" not in self.words[0]:
+            return self.words
+        given = {flag: str(size) for flag, size in SIZES.items() if flag in self.words}
+        return [
+            *(given.get(before, word) for before, word in zip(["", *self.words], self.words, strict=False)),
+            *("--height", "48", "--width", "24"),
+        ]
+
+
+def lines_of(page: Path) -> list[str]:
+    """Return the command lines of a page, each on one line."""
     text = re.sub(r"\s*\\\n\s*", " ", page.read_text())
+    return re.findall(r"^ {4}((?:export|python|torchrun) .*)$", text, re.MULTILINE)
+
+
+def steps_of(page: Path, tree: Path) -> list[Step]:
+    """Return the commands of a page that can be run, in its order."""
     environment = {"FASTREID_DATASETS": str(tree), "OMP_NUM_THREADS": "1"}
     steps = []
-    for line in re.findall(r"^ {4}((?:export|python|torchrun) .*)$", text, re.MULTILINE):
+    for line in lines_of(page):
         words = shlex.split(line.replace("$FASTREID_DATASETS", str(tree)), comments=True)
         if words[0] == "export":
             given = dict(word.split("=") for word in words[1:])
             environment |= {key: str(tree) if value.startswith("/path/to") else value for key, value in given.items()}
         elif not any(left in line for left in LEFT_OUT):
             piped = words.index("|") if "|" in words else len(words)
-            steps.append((dict(environment), words[1:piped]))
+            steps.append(Step(dict(environment), words[1:piped]))
     return steps
+
+
+def new_steps_of(page: Path, tree: Path) -> list[Step]:
+    """Return those without which a kind of command or a flag of it would not be run on any page."""
+    everywhere = [(other, step) for other in PAGES for step in steps_of(other, tree)]
+    before = everywhere[: next((n for n, (other, _) in enumerate(everywhere) if other == page), 0)]
+
+    def elsewhere(step: Step) -> bool:
+        return any(step.kind == other.kind and step.flags < other.flags for _, other in everywhere) or any(
+            step.kind == other.kind and step.flags == other.flags for _, other in before
+        )
+
+    return [step for step in steps_of(page, tree) if step.words[0] not in LEFT_TO_SLOW and not elsewhere(step)]
 
 
 @pytest.fixture
@@ -80,27 +143,72 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, id=page.stem, marks=[needs_exporter] if page.stem == "export" else [])
-        for page in PAGES
-        if steps_of(page, ROOT)
-    ],
-)
-def test_the_commands_of_a_page(page: Path, desk: Path, tree: Path, trained: Path) -> None:
-    steps = steps_of(page, tree)
-    if not any("train_net.py" in words[0] for _, words in steps):
+def run(page: Path, steps: list[Step], desk: Path, trained: Path) -> None:
+    """Run the commands, and the code of a page that needs what they leave."""
+    if not any(step.kind == ("tools/train_net.py", "", "wrim") and len(step.flags) == 1 for step in steps):
         shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
     if page.name in READERS_OWN:
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
-        steps.append(({}, ["page.py"]))
+        steps = [*steps, Step({}, ["page.py"])]
     for environment, words in steps:
-        ran = commands().run(words, desk, {**environment, "HOME": str(desk)})
+        ran = commands().run(words, desk, {**environment, "HOME": str(desk)}, HANG)
         assert ran.code == 0, f"{' '.join(words)}\n{ran.said[-3000:]}"
 
 
-def test_what_is_left_out_is_there() -> None:
+def named(pages: list[Path]) -> list[Any]:
+    return [
+        pytest.param(
+            page,
+            id=str(page.relative_to(ROOT).with_suffix("")),
+            marks=[needs_exporter] if page.stem == "export" else [],
+        )
+        for page in pages
+    ]
+
+
+@pytest.mark.parametrize("page", named([page for page in PAGES if new_steps_of(page, ROOT)]))
+def test_page_runs_its_new_commands(page: Path, desk: Path, tree: Path, trained: Path) -> None:
+    steps = new_steps_of(page, tree)
+    run(page, [Step(step.environment, step.small) for step in steps], desk, trained)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", named([page for page in PAGES if steps_of(page, ROOT)]))
+def test_page_runs_word_for_word(page: Path, desk: Path, tree: Path, trained: Path) -> None:
+    run(page, steps_of(page, tree), desk, trained)
+
+
+class Parsed(BaseException):
+    """What a command was told, thrown in place of doing it."""
+
+
+@pytest.mark.parametrize("page", named([page for page in PAGES if lines_of(page)]))
+def test_page_has_arguments_that_its_commands_take(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line, also those that are not run: its own parser takes it, and its configuration passes the checks."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(self: argparse.ArgumentParser, *given: Any, **more: Any) -> None:
+        raise Parsed(parse(self, *given, **more))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.chdir(ROOT)
+    for line in lines_of(page):
+        words = shlex.split(line, comments=True)
+        scripts = [n for n, word in enumerate(words) if re.fullmatch(r"(tools|examples)/[\w/]+\.py", word)]
+        if not scripts or "onnx_search" in line:
+            continue
+        words = words[scripts[0] : words.index("|") if "|" in words else len(words)]
+        monkeypatch.setattr(sys, "argv", words)
+        monkeypatch.syspath_prepend(str(Path(words[0]).resolve().parent))
+        with pytest.raises(Parsed) as told:
+            runpy.run_path(words[0], run_name="__main__")
+        (args,) = told.value.args
+        if str(getattr(args, "config_file", "")).startswith("configs/"):
+            args.opts = getattr(args, "opts", [])
+            read_config(args)
+
+
+def test_left_out_lines_are_on_a_page() -> None:
     """A reason for a line that no page has any more would hide the next one."""
     texts = "\n".join(page.read_text() for page in PAGES)
-    assert not [left for left in LEFT_OUT if left not in texts]
+    assert not [left for left in (*LEFT_OUT, *LEFT_TO_SLOW) if left not in texts]
