@@ -2,13 +2,14 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import HANG, small_cfg
 from torch.utils.data import Dataset
 
+from vireid_plugins.data import build_test_loader, build_train_loader
 from vireid_plugins.data.reporting import ReportingLoader
 from vireid_plugins.errors import DataError, LoaderError
 
@@ -33,7 +34,8 @@ def die() -> None:
 
 
 def hang() -> None:
-    time.sleep(600)
+    while True:
+        signal.pause()
 
 
 def refuse() -> None:
@@ -48,27 +50,25 @@ def fail() -> None:
     ("what", "error", "said"),
     [
         (die, LoaderError, r"1 of 2 processes that read images died: \d+ \(SIGKILL\); if it was the kernel for want"),
-        (hang, LoaderError, r"the 2 processes that read images gave no batch for 2 s; is the disk"),
+        (hang, LoaderError, r"the 2 processes that read images gave no batch for 0\.5 s; is the disk"),
         (refuse, DataError, r"^image 'x\.jpg' cannot be read: torn$"),
         (fail, RuntimeError, "no business of the loader"),
     ],
+    ids=["died", "hung", "bad-image", "defect"],
 )
-def test_what_happens_to_a_worker_is_reported(what: Any, error: type[Exception], said: str) -> None:
-    loader = ReportingLoader(dataset=Rows(5, what), batch_size=2, workers=2, timeout=2)
+def test_reporting_loader_says_what_happened_to_a_worker(what: Any, error: type[Exception], said: str) -> None:
+    timeout = 0.5 if what is hang else HANG
+    loader = ReportingLoader(dataset=Rows(5, what), batch_size=2, workers=2, timeout=timeout)
     with pytest.raises(error, match=said):
         list(loader)
 
 
-def test_without_workers_the_error_is_the_image_s() -> None:
+def test_reporting_loader_without_workers_raises_the_image_s_error() -> None:
     with pytest.raises(DataError, match=r"^image 'x\.jpg' cannot be read: torn$"):
         list(ReportingLoader(dataset=Rows(5, refuse), batch_size=2, workers=0, timeout=60))
 
 
-def test_a_loader_of_the_trainer_waits_a_minute(data_root: Path) -> None:
-    from helpers import small_cfg
-
-    from vireid_plugins.data import build_test_loader, build_train_loader
-
+def test_build_loader_waits_a_minute_for_workers(data_root: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "DATALOADER.NUM_WORKERS", "1")
     assert build_train_loader(cfg).loader.timeout == 60
     assert build_test_loader(cfg, "SYSUMM01")[0].timeout == 60
