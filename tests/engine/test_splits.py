@@ -1,3 +1,5 @@
+"""The splits of RegDB: each trained once, resumed, and averaged."""
+
 import argparse
 import json
 from pathlib import Path
@@ -7,17 +9,22 @@ import torch
 from helpers import SMALL
 
 from vireid_plugins.config import config_path
+from vireid_plugins.data.synthetic import RegdbSize, write_regdb
 from vireid_plugins.engine import train_splits
 from vireid_plugins.errors import ConfigError
 
 
 def arguments(*opts: str, config: str = "RegDB/one_stream.yml") -> argparse.Namespace:
     return argparse.Namespace(
-        config_file=str(config_path(config)), eval_only=False, opts=[*SMALL, "DATALOADER.NUM_WORKERS", "1", *opts]
+        config_file=str(config_path(config)),
+        eval_only=False,
+        opts=[*SMALL, "DATALOADER.NUM_WORKERS", "1", "SOLVER.IMS_PER_BATCH", "32", *opts],
     )
 
 
-def test_splits_are_trained_once_resumed_and_averaged(data_root: Path, tmp_path: Path) -> None:
+def test_train_splits_trains_once_resumes_and_averages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_regdb(tmp_path / "RegDB", RegdbSize(identities=16, images=2, height=48, width=24), seed=1, workers=1)
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     args = arguments("OUTPUT_DIR", str(tmp_path))
     merged = train_splits(args, [2, 5])
     assert json.loads((tmp_path / "splits.json").read_text()) == merged
@@ -43,7 +50,7 @@ def test_splits_are_trained_once_resumed_and_averaged(data_root: Path, tmp_path:
     assert "Starting training from epoch 1" in (tmp_path / "split_2" / "log.txt").read_text()
 
 
-def test_what_does_not_fit_is_one_error(data_root: Path, tmp_path: Path) -> None:
+def test_train_splits_of_what_does_not_fit_is_one_error(data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be RegDB alone"):
         train_splits(arguments(config="SYSU/one_stream.yml"), [1])
     with pytest.raises(ConfigError, match="choose some with --splits"):
