@@ -65,7 +65,7 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "points",
     [
         ["step:2", "half", "renamed", "line", "best"],
-        ["SIGTERM:3", "SIGINT:7"],
+        ["SIGTERM:3", "half", "SIGINT:7"],
     ],
     ids=["killed", "stopped"],
 )
@@ -123,9 +123,11 @@ def test_signal_reaches_every_process_and_the_run_is_saved(
         command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={"FASTREID_DATASETS": str(few), "PATH": "", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    deadline = time.monotonic() + HANG
     while process.poll() is None and not any(
         "total_loss" in file.read_text() for file in tmp_path.rglob("metrics.json")
     ):
+        assert time.monotonic() < deadline, "no training step was written"
         time.sleep(0.05)
     if process.poll() is None:
         (os.killpg if group else os.kill)(process.pid, number)

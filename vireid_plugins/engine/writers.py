@@ -37,7 +37,7 @@ class Writers(PeriodicWriter):
         """Take the scalars of the resumed run up, and drop what was written after its checkpoint."""
         start, self.storage = self.trainer.start_iter, get_event_storage()
         metrics = self.folder / "metrics.json"
-        drop_lines_from(metrics, start)
+        drop_lines_from(metrics, self._first_unwritten(JSONWriter, start))
         for number, writer in enumerate(self._writers):
             if isinstance(writer, JSONWriter):
                 # The file has been replaced.
@@ -45,13 +45,23 @@ class Writers(PeriodicWriter):
                 self._writers[number] = JSONWriter(str(metrics))
             elif isinstance(writer, TensorboardXWriter) and start:
                 writer.close()
-                self._writers[number] = TensorboardXWriter(str(self.folder), purge_step=start)
+                self._writers[number] = TensorboardXWriter(
+                    str(self.folder), purge_step=self._first_unwritten(TensorboardXWriter, start)
+                )
         if self.resumed:
             _fill(self.storage, self.resumed["scalars"])
             for writer in self._writers:
                 if hasattr(writer, "_last_write") and self.resumed["written"].get(type(writer).__name__) is not None:
                     writer._last_write = self.resumed["written"][type(writer).__name__]
             self.resumed = {}
+
+    def _first_unwritten(self, kind: type[Any], start: int) -> int:
+        """Return the first iteration that a writer had not written when the checkpoint was saved.
+
+        That may be one before the checkpoint's: what is recorded once in a while is written later than it is measured.
+        """
+        last = self.resumed.get("written", {}).get(kind.__name__, start - 1)
+        return min(start, int(last) + 1)
 
     def after_step(self) -> None:
         """Write where the period is reached, but for the last step of an epoch.
