@@ -21,24 +21,23 @@ LITTLE_REGDB = RegdbSize(identities=10, images=2, height=72, width=32)
 LITTLE_LLCM = LlcmSize(train=4, test=5, images=2, height=72, width=32)
 
 
+def write_trees(root: Path, sysu: SysuSize, regdb: RegdbSize, llcm: LlcmSize) -> Path:
+    write_sysu(root / "SYSU-MM01", sysu, seed=3, workers=1)
+    write_regdb(root / "RegDB", regdb, seed=3, workers=1)
+    write_llcm(root / "LLCM", llcm, seed=3, workers=1)
+    return root
+
+
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with a small synthetic tree of every layout."""
-    root = tmp_path_factory.mktemp("datasets")
-    write_sysu(root / "SYSU-MM01", TREE, seed=3, workers=2)
-    write_regdb(root / "RegDB", REGDB, seed=3, workers=2)
-    write_llcm(root / "LLCM", LLCM_TREE, seed=3, workers=2)
-    return root
+    return write_trees(tmp_path_factory.mktemp("datasets"), TREE, REGDB, LLCM_TREE)
 
 
 @pytest.fixture(scope="session")
 def little_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `tree`, with the fewest people and images that an epoch and a score need."""
-    root = tmp_path_factory.mktemp("little")
-    write_sysu(root / "SYSU-MM01", LITTLE, seed=3, workers=1)
-    write_regdb(root / "RegDB", LITTLE_REGDB, seed=3, workers=1)
-    write_llcm(root / "LLCM", LITTLE_LLCM, seed=3, workers=1)
-    return root
+    return write_trees(tmp_path_factory.mktemp("little"), LITTLE, LITTLE_REGDB, LITTLE_LLCM)
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
 from vireid_plugins.evaluation.refine import Refinement
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 # Points of a score in percent. Public code adds up rank curves in float32, which is good to some 1e-5.
 TOLERANCE = 1e-4
-Ints = npt.NDArray[np.int64]
 RANKS = (1, 5, 10, 20)
 # Identities, cameras by modality and images of an identity in a camera.
 CAMERAS: dict[str, dict[int, tuple[int, ...]]] = {

@@ -13,7 +13,7 @@ from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.synthetic.llcm import write_llcm
 from vireid_plugins.data.synthetic.market import write_market
 from vireid_plugins.data.synthetic.regdb import write_regdb
-from vireid_plugins.data.synthetic.sizes import LlcmSize, MarketSize, RegdbSize, SysuSize
+from vireid_plugins.data.synthetic.sizes import SIZES, LlcmSize, MarketSize, RegdbSize, SysuSize
 from vireid_plugins.data.synthetic.sysu import write_sysu
 from vireid_plugins.data.synthetic.tree import read_manifest
 
@@ -35,10 +35,10 @@ class Layout:
 
 # By the name of the data set class.
 LAYOUTS: dict[str, Layout] = {
-    "SYSUMM01": Layout(SYSUMM01.dataset_dir, SysuSize, write_sysu),
-    "RegDB": Layout(RegDB.dataset_dir, RegdbSize, write_regdb),
-    "LLCM": Layout(LLCM.dataset_dir, LlcmSize, write_llcm),
-    "Market1501": Layout("Market-1501-v15.09.15", MarketSize, write_market),
+    "SYSUMM01": Layout(SYSUMM01.dataset_dir, SIZES["SYSUMM01"], write_sysu),
+    "RegDB": Layout(RegDB.dataset_dir, SIZES["RegDB"], write_regdb),
+    "LLCM": Layout(LLCM.dataset_dir, SIZES["LLCM"], write_llcm),
+    "Market1501": Layout("Market-1501-v15.09.15", SIZES["Market1501"], write_market),
 }
 
 __all__ = [
