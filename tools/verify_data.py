@@ -10,17 +10,15 @@ from _run import run
 def main() -> None:
     """Parse, check and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", metavar="{SYSUMM01,RegDB,LLCM}", help="which data set")
+    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="which data set")
     parser.add_argument("root", type=Path, help="the data root, or the set's folder itself")
     parser.add_argument("--workers", type=int, help="processes that decode images (default: the processors)")
     args = parser.parse_args()
 
     from tabulate import tabulate
 
-    from vireid_plugins.data.verify import LAYOUT_CHECKS, verify
-    from vireid_plugins.errors import require_name
+    from vireid_plugins.data.verify import verify
 
-    require_name("dataset", args.dataset, LAYOUT_CHECKS)
     print(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
     report = verify(args.dataset, args.root, args.workers)
     fields = ("images", "identities", "cameras", "pairs")
