@@ -97,7 +97,7 @@ def test_stock_trainer_changes_weights_resumes_and_keeps_milestones(
 @pytest.mark.slow
 @pytest.mark.parametrize("method", OTHERS)
 def test_stock_trainer_changes_weights_resumes_and_keeps_milestones_of_every_method(
-    little_root: Path, tmp_path: Path, method: str
+    data_root: Path, tmp_path: Path, method: str
 ) -> None:
     assert 0 <= first_epoch(method, tmp_path / "out")["metric"] <= 100
     check_second_epoch(method, tmp_path / "out", torch.load(tmp_path / "out" / "model_final.pth", weights_only=False))
