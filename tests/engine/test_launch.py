@@ -12,8 +12,10 @@ import devices
 import numpy as np
 import pytest
 import torch
+from fastreid.utils import comm
 from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
 from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.nn.parallel import DistributedDataParallel
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.engine import launch
@@ -183,6 +185,27 @@ def test_launch_on_two_machines_joins_their_processes(tmp_path: Path) -> None:
     for rank in range(2):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert found == {"everyone": [[0, 0], [1, 1]], "here": [0, 1]}
+
+
+def threads() -> list[str]:
+    return sorted(file.read_text() for file in Path("/proc/self/task").glob("*/comm"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are named in /proc")
+def test_launch_ends_the_threads_that_talked_to_other_processes() -> None:
+    module = sys.modules["vireid_plugins.engine.launch"]
+
+    def talk(_: Any) -> list[str]:
+        torch.distributed.all_gather_object([None], 0, group=comm._get_global_gloo_group())
+        model: list[Any] = [DistributedDataParallel(torch.nn.Linear(2, 2))]
+        model.append(model)  # a circle, as a trainer and its hooks are
+        model[0](torch.ones(1, 2)).sum().backward()
+        return threads()
+
+    before = threads()
+    during = module._joined(talk, None, module.Place(0, 1, 0, 1), "cpu", torch.distributed.HashStore())
+    assert [name for name in during if "gloo" in name]
+    assert not [name for name in threads() if "gloo" in name and name not in before]
 
 
 @pytest.mark.parametrize(("machine", "local", "rank"), [(0, 0, 0), (0, 1, 1), (2, 0, 4), (2, 1, 5)])

@@ -25,7 +25,11 @@ pytestmark = pytest.mark.usefixtures("unpatched")
 # It has views of an image and relation blocks.
 METHOD = "caj"
 OTHERS = sorted(file.stem for file in (ROOT / "configs" / "SYSU").glob("*.yml") if file.stem != METHOD)
+# At the recipes' rates some runs of so few steps end with features out of float32's range: relation blocks are cubic in
+# the feature map, and the batch norms' running statistics are not there yet.
+RATE = 1e-5
 SCHEDULE = [
+    "SOLVER.BASE_LR", str(RATE),
     "SOLVER.SCHED", "MultiStepLR", "SOLVER.STEPS", "[1]", "SOLVER.GAMMA", "0.1", "SOLVER.WARMUP_ITERS", "2",
     "SOLVER.BIAS_LR_FACTOR", "1.0", "SOLVER.HEADS_LR_FACTOR", "1.0", "SOLVER.OPT", "Adam",
 ]  # fmt: skip
@@ -81,9 +85,8 @@ def check_second_epoch(method: str, folder: Path, start: dict[str, Any]) -> None
     assert len(moved) >= 0.95 * len(weights), set(weights) - set(moved)
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     rates = [line for line in lines if "lr" in line]
-    base = small_cfg(f"SYSU/{method}.yml").SOLVER.BASE_LR
-    assert rates[0]["lr"] == pytest.approx(base)
-    assert rates[-1]["lr"] == pytest.approx(0.1 * base), "the milestone is epoch 1 of the run"
+    assert rates[0]["lr"] == pytest.approx(RATE)
+    assert rates[-1]["lr"] == pytest.approx(0.1 * RATE), "the milestone is epoch 1 of the run"
 
 
 def test_stock_trainer_changes_weights_resumes_and_keeps_milestones(

@@ -1,5 +1,7 @@
 """Starts the processes of a run and joins them: one, one a device of this machine, several machines, or torchrun."""
 
+import gc
+import importlib
 import os
 import pickle
 import signal
@@ -143,6 +145,9 @@ def _joined(
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     if device == "cuda":
         torch.cuda.set_device(place.local_rank)
+    # DistributedDataParallel needs it. Imported once the processes have met, its functions keep their group for good,
+    # as defaults of their arguments; see `_leave`.
+    importlib.import_module("torch._dynamo")
     where = {"store": store} if store is not None else {"init_method": url}
     try:
         dist.init_process_group(
@@ -162,8 +167,21 @@ def _joined(
         group = dist.new_group(ranks)
         if number == machine:
             comm._LOCAL_PROCESS_GROUP = group
+    del group
     result = main(args)
+    _leave()
+    return result
+
+
+def _leave() -> None:
+    """Leave the other processes, and end the threads that talked to them.
+
+    fast-reid keeps the groups that it talks over, and a kept group keeps its threads. One that is still at the end of
+    an exchange while Python ends aborts the process, whose work was done.
+    """
     # Nobody leaves while another still talks to it.
     comm.synchronize()
+    comm._LOCAL_PROCESS_GROUP = None
+    comm._get_global_gloo_group.cache_clear()
+    gc.collect()  # the model, in a circle with its trainer, keeps the group of its gradients
     dist.destroy_process_group()
-    return result
