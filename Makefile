@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-all test-matrix docs lint install clean
+.PHONY: demo test test-all test-row test-matrix docs lint install clean
 
 install: $(VENV)/installed
 
@@ -33,21 +33,29 @@ test-all: install
 	@echo "== the test suite with its slow tests: whole trajectories of released code, a few minutes more"
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-# The whole suite on the oldest and the newest torch that are supported, each in an environment of its own.
-MATRIX ?= 2.6.0/0.21.0 2.14.1/0.29.1
+# The suite under another interpreter and torch, in an environment that is removed afterwards. TORCH is a version or
+# newest, CONSTRAINTS a file or empty for the newest of everything.
+TORCH ?= newest
+CONSTRAINTS ?= constraints.txt
+ROW := .venv-row
+test-row:
+	@echo "== $(PYTHON), torch $(TORCH)"
+	@rm -rf $(ROW)
+	@$(PYTHON) -m venv $(ROW)
+	@grep -vE '^torch(vision)?==' $(or $(CONSTRAINTS),/dev/null) > $(ROW)/constraints.txt || true
+	@trap 'rm -rf $(ROW)' EXIT; set -e; \
+	    $(ROW)/bin/python -m pip install --quiet --upgrade pip; \
+	    $(ROW)/bin/python -m pip install --quiet --constraint $(ROW)/constraints.txt \
+	        torch$(if $(filter-out newest,$(TORCH)),==$(TORCH)) --editable ".[dev]"; \
+	    $(ROW)/bin/python -m pip install --quiet --no-deps fastreid==1.4.0; \
+	    $(ROW)/bin/python -m pytest
+
+# Interpreter and torch of each row; python3.10 and so on are looked for on the path.
+MATRIX ?= 3.10/2.6.0 3.11/newest 3.12/newest 3.13/newest 3.13/2.6.0
 test-matrix:
-	@set -e; for pair in $(MATRIX); do \
-	    torch=$${pair%/*}; env=.venv-$$torch; \
-	    echo "== torch $$torch, torchvision $${pair#*/}"; \
-	    test -f $$env/installed || { \
-	        $(PYTHON) -m venv $$env; \
-	        grep -vE '^torch(vision)?==' constraints.txt > $$env/constraints.txt; \
-	        $$env/bin/python -m pip install --quiet torch==$$torch torchvision==$${pair#*/}; \
-	        $$env/bin/python -m pip install --quiet --constraint $$env/constraints.txt --editable ".[dev]"; \
-	        $$env/bin/python -m pip install --quiet --no-deps fastreid==1.4.0; \
-	        touch $$env/installed; }; \
-	    $$env/bin/python -m pytest; \
-	done
+	@failed=; for row in $(MATRIX); do \
+	    $(MAKE) --no-print-directory test-row PYTHON=python$${row%/*} TORCH=$${row#*/} || failed="$$failed $$row"; \
+	done; test -z "$$failed" || { echo "not green:$$failed"; exit 1; }
 
 docs: install
 	@echo "== the documentation, warnings are errors"
