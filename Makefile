@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
+DOCS ?= docs/_build
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-all test-row test-matrix docs lint install clean
+.PHONY: demo test test-all test-row test-matrix matrix-rows docs wheel lint install clean
 
 install: $(VENV)/installed
 
@@ -57,9 +58,32 @@ test-matrix:
 	    $(MAKE) --no-print-directory test-row PYTHON=python$${row%/*} TORCH=$${row#*/} || failed="$$failed $$row"; \
 	done; test -z "$$failed" || { echo "not green:$$failed"; exit 1; }
 
+# The same rows for the CI workflow.
+, := ,
+matrix-rows:
+	@echo 'rows=[$(subst } {,}$(,) {,$(foreach row,$(MATRIX),{"python": "$(subst /,"$(,) "torch": ",$(row))"}))]'
+
 docs: install
 	@echo "== the documentation, warnings are errors"
-	$(BIN)/sphinx-build -q -W docs docs/_build
+	$(BIN)/sphinx-build -q -W docs $(DOCS)
+
+# Both distributions in dist/, and the wheel in an environment and a folder of its own. A TAG must name this version.
+wheel: install
+	@version=v$$($(BIN)/python setup.py --version); test "$(or $(TAG),$$version)" = "$$version" || \
+	    { echo "tag $(TAG) names another version than setup.py: $$version"; exit 1; }
+	rm -rf dist build .venv-wheel
+	$(BIN)/python -m build --no-isolation
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	.venv-wheel/bin/python -m pip install --quiet --no-deps fastreid==1.4.0
+	python="$(CURDIR)/.venv-wheel/bin/python" && folder=$$(mktemp -d) && cd "$$folder" && "$$python" -c 'if True: \
+	    import vireid_plugins.engine; \
+	    from vireid_plugins.config import config_path, get_cfg; \
+	    from fastreid.modeling import build_model; \
+	    cfg = get_cfg(); cfg.merge_from_file(config_path("SYSU/wrim.yml")); \
+	    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", False]); \
+	    print(type(build_model(cfg)).__name__, "of", vireid_plugins.__file__)'
+	rm -rf .venv-wheel
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
+"""Fixtures of the whole suite: synthetic trees, a trained network, fast-reid without patches, its log."""
+
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +93,14 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level("INFO", "fastreid"):
         yield caplog
     logger.removeHandler(caplog.handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the files that took longest, all their tests and fixtures together."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    slowest = ", ".join(f"{file} {duration:.0f} s" for file, duration in seconds.most_common(5))
+    terminalreporter.write_line(f"slowest files: {slowest}")
