@@ -6,7 +6,7 @@ DEMO := demo
 DOCS ?= docs/_build
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-all test-row test-matrix matrix-rows docs wheel lint install clean
+.PHONY: demo test test-all test-row test-matrix matrix-rows gpu docs wheel lint install clean
 
 install: $(VENV)/installed
 
@@ -32,7 +32,7 @@ test: install
 
 test-all: install
 	@echo "== the test suite with its slow tests: whole trajectories of released code, a few minutes more"
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "not gpu"
 
 # The suite under another interpreter and torch, in an environment that is removed afterwards. TORCH is a version or
 # newest, CONSTRAINTS a file or empty for the newest of everything.
@@ -62,6 +62,11 @@ test-matrix:
 , := ,
 matrix-rows:
 	@echo 'rows=[$(subst } {,}$(,) {,$(foreach row,$(MATRIX),{"python": "$(subst /,"$(,) "torch": ",$(row))"}))]'
+
+# What needs a CUDA device: tests/gpu, then a table of speed. Nothing is installed into GPU_PYTHON.
+GPU_DEVICE ?= cuda
+gpu: $(if $(GPU_PYTHON),,install)
+	@$(or $(GPU_PYTHON),$(BIN)/python) tests/gpu/kit.py --device $(GPU_DEVICE)
 
 docs: install
 	@echo "== the documentation, warnings are errors"
