@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from _run import plain, positive, run, write_json
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--only", default="", help="only tasks whose name holds these words")
+    parser.add_argument("--seconds", type=positive, help="what is not measured by then is named and left out")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
 
@@ -28,10 +30,14 @@ def main() -> None:
     environment = benchmark.environment(args.device)
     results: list[benchmark.Measured] = []
     failed: list[str] = []
+    end = time.monotonic() + args.seconds if args.seconds else None
     with tempfile.TemporaryDirectory() as folder:
         for subject in tqdm(chosen, unit="subject", disable=None):
+            left = end - time.monotonic() if end else None
             try:
-                results.append(benchmark.measure(subject, Path(folder), args.device, args.repeats))
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"not reached within {args.seconds} s")
+                results.append(benchmark.measure(subject, Path(folder), args.device, args.repeats, left))
             except Exception as error:  # whatever it was, the others are still worth their time
                 failed.append(f"{subject.task}, {subject.way}: {type(error).__name__}: {error}")
             if args.json:

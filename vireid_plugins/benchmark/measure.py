@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as LateError
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,8 @@ class Subject:
         task: what is done.
         way: by whom or how; ways of one task stand beside each other.
         prepare: takes a scratch folder and the device and returns the function that is timed. It must be importable by
-            name, since it runs in a fresh process. A dict of numbers that the function returns is kept.
+            name, since it runs in a fresh process. A dict of numbers that the function returns is kept; its `items`, if
+            it has them, are the subject's.
         slow: measured with one repeat and no warm-up.
         items: images or other things that a run works off; 0 is not counted.
         ceiling: the way of the same task that nothing can be faster than, where there is one.
@@ -90,7 +92,7 @@ class Measured:
         }
 
 
-def measure(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
+def measure(subject: Subject, folder: Path, device: str, repeats: int, limit: float | None = None) -> Measured:
     """Time a subject in a fresh process.
 
     Args:
@@ -98,12 +100,25 @@ def measure(subject: Subject, folder: Path, device: str, repeats: int) -> Measur
         folder: a scratch folder, which subjects of a run share.
         device: cpu or cuda.
         repeats: runs that count, unless the subject is slow.
+        limit: seconds after which it is stopped, preparation included; by default never.
+
+    Raises:
+        TimeoutError: it was stopped.
     """
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_run, subject, folder, device, repeats).result()
+        measured = pool.submit(run_here, subject, folder, device, repeats)
+        try:
+            return measured.result(limit)
+        except LateError:
+            # The pool waits for its process at the end of the block.
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            raise TimeoutError(f"stopped after {limit:.0f} s") from None
 
 
-def _run(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
+def run_here(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
+    """Time a subject in this process; see `measure`."""
     function = subject.prepare(folder, device)
     warm_up = 0 if subject.slow else 1
     said: dict[str, float] = {}
@@ -111,8 +126,9 @@ def _run(subject: Subject, folder: Path, device: str, repeats: int) -> Measured:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     device_peak = torch.cuda.max_memory_allocated() if device != "cpu" else 0
     counted = seconds[warm_up:]
+    items = int(said.pop("items", subject.items))
     return Measured(
-        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, subject.items, subject.ceiling, said
+        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, items, subject.ceiling, said
     )
 
 
@@ -139,7 +155,18 @@ def environment(device: str) -> dict[str, Any]:
         "numba": numba.__version__,
         "scipy": scipy.__version__,
         "commit": git.stdout.strip() or "unknown",
+        **({} if device == "cpu" else _cuda()),
     }
+
+
+def _cuda() -> dict[str, Any]:
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        driver = []
+    found = {"driver": driver[0] if driver else "unknown", "CUDA": torch.version.cuda}
+    return {**found, "cuDNN": torch.backends.cudnn.version()}
 
 
 def _processor() -> str:

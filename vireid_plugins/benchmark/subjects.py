@@ -4,7 +4,18 @@ import importlib
 from typing import Any
 
 # Modules of this folder, each with its list SUBJECTS.
-NAMES = ("scoring", "loading", "training", "losses", "extraction", "scaling", "searching", "endurance", "startup")
+NAMES = (
+    "scoring",
+    "loading",
+    "training",
+    "losses",
+    "extraction",
+    "scaling",
+    "searching",
+    "endurance",
+    "startup",
+    "gpu",
+)
 
 
 def subjects(name: str) -> list[Any]:

@@ -25,42 +25,47 @@ from vireid_plugins.modeling.bundle import Bundle
 from vireid_plugins.modeling.meta_arch import CrossModalityBaseline
 
 # P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
-SMALL = (4, 2, (288, 144))
+Small = tuple[int, int, tuple[int, int]]
+SMALL: Small = (4, 2, (288, 144))
 # Steps a run: on CUDA one is too short to time.
 STEPS = {"cpu": 1, "cuda": 10}
 
 
-def _network(method: str, device: str, *overrides: str) -> tuple[CfgNode, CrossModalityBaseline]:
+def _network(method: str, device: str, *overrides: str, small: Small = SMALL) -> tuple[CfgNode, CrossModalityBaseline]:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
     cfg.merge_from_list([*given, *overrides])
     if device == "cpu":
-        identities, instances, size = SMALL
+        identities, instances, size = small
         given = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
         given += ["DATALOADER.NUM_INSTANCE", str(instances), "SOLVER.IMS_PER_BATCH", str(2 * identities * instances)]
         cfg.merge_from_list(given)
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     torch.manual_seed(0)
     model: CrossModalityBaseline = build_model(cfg).to(device).train()
     return cfg, model
 
 
-def _batch(cfg: CfgNode) -> dict[str, Tensor]:
-    """Return random images in block order on the host, stored channels last as our collate stores them."""
+def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
+    """Return random images in block order on the host, stored channels last as our collate stores them, or first."""
     views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
     blocks = torch.tensor([(modality, view) for modality in (0, 1) for view in range(views[modality])])
     instances = cfg.DATALOADER.NUM_INSTANCE
     identities = cfg.SOLVER.IMS_PER_BATCH // (2 * instances)
     rows = identities * instances
     pixels = torch.randint(0, 256, (rows * len(blocks), *cfg.INPUT.SIZE_TRAIN, 3), dtype=torch.uint8)
-    batch = {
-        "images": pixels.permute(0, 3, 1, 2),
+    images = pixels.permute(0, 3, 1, 2)
+    batch: dict[str, Tensor] = {
+        "images": images if channels_last else images.contiguous(),
         "targets": torch.arange(identities).repeat_interleave(instances).repeat(len(blocks)),
         "camids": torch.ones(rows * len(blocks), dtype=torch.long),
         "modalities": blocks[:, 0].repeat_interleave(rows),
         "views": blocks[:, 1].repeat_interleave(rows),
     }
-    return {key: column.pin_memory() for key, column in batch.items()} if torch.cuda.is_available() else batch
+    if torch.cuda.is_available():
+        batch = {key: column.pin_memory() for key, column in batch.items()}
+    return {**batch, "img_paths": [f"{row}.jpg" for row in range(len(images))]}
 
 
 def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
@@ -71,15 +76,34 @@ def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
     optimizer, groups = fastreid_optimizer(cfg, model, contiguous=False)
     trainer = SimpleTrainer(model, repeat(batch), optimizer, groups)
     trainer.iter = 0
-    return _logged(trainer.run_step, device)
+    return _logged(trainer.run_step, device, cfg)
 
 
-def _ours(method: str, dtype: str, keys: Sequence[str], folder: Path, device: str) -> Callable[[], object]:
-    """Our trainer's step, with the keys of a configuration."""
-    cfg, model = _network(method, device, *keys)
+def ours(
+    method: str,
+    dtype: str,
+    keys: Sequence[str],
+    folder: Path,
+    device: str,
+    *,
+    small: Small = SMALL,
+    channels_last: bool = True,
+) -> Callable[[], object]:
+    """Prepare our trainer's step.
+
+    Args:
+        method: its configuration for SYSU-MM01, without `.yml`.
+        dtype: of autocast; `float32` is none.
+        keys: of the configuration, and their values.
+        folder: of `Subject.prepare`.
+        device: of `Subject.prepare`.
+        small: P, K and size of images on a CPU.
+        channels_last: how the batch's images are stored.
+    """
+    cfg, model = _network(method, device, *keys, small=small)
     if cfg.MODEL.COMPILE:
         compile_stages(model)
-    trainer: Any = SimpleTrainer(model, repeat(_batch(cfg)), build_optimizer(cfg, model), None)
+    trainer: Any = SimpleTrainer(model, repeat(_batch(cfg, channels_last)), build_optimizer(cfg, model), None)
     trainer.iter = 0
     average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
     metrics = StepMetrics(cfg.SOLVER.METRICS_PERIOD)
@@ -94,12 +118,12 @@ def _ours(method: str, dtype: str, keys: Sequence[str], folder: Path, device: st
         if average:
             average.after_step()
 
-    return _logged(step, device)
+    return _logged(step, device, cfg)
 
 
-def _ceiling(method: str, dtype: str, folder: Path, device: str) -> Callable[[], object]:
-    """The same network forward and backward, on normalised images that are on the device, and nothing else."""
-    cfg, model = _network(method, device)
+def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
+    """Prepare forward and backward of the same network alone, on normalised images that are there already; see `ours`."""
+    cfg, model = _network(method, device, small=small)
     batch = _batch(cfg)
     images, targets = model.normalise(batch["images"]), batch["targets"].to(device)
     autocast = torch.autocast(device, dtype=getattr(torch, dtype), enabled=dtype != "float32")
@@ -111,7 +135,7 @@ def _ceiling(method: str, dtype: str, folder: Path, device: str) -> Callable[[],
             bundles = model.bundles(maps, targets, batch["modalities"], batch["views"])
         torch.stack([x.float().sum() for _, bundle in bundles.values() for x in _outputs(bundle)]).sum().backward()
 
-    return _logged(step, device)
+    return _logged(step, device, cfg)
 
 
 def _outputs(bundle: Bundle) -> list[Tensor]:
@@ -121,14 +145,19 @@ def _outputs(bundle: Bundle) -> list[Tensor]:
     return [x for x in (*found, *bundle.extra.values()) if x.requires_grad]
 
 
-def _logged(step: Callable[[], object], device: str) -> Callable[[], object]:
-    """Run steps where fast-reid's metrics have somewhere to go."""
+def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[], object]:
+    """Run steps where fast-reid's metrics have somewhere to go; say how many images they took."""
     storage = EventStorage()
+    steps = STEPS[torch.device(device).type]
+    views = len(cfg.INPUT.VIEWS.VISIBLE) + len(cfg.INPUT.VIEWS.INFRARED)
 
-    def run() -> None:
+    def run() -> dict[str, int]:
         with storage:
-            for _ in range(STEPS[torch.device(device).type]):
+            for _ in range(steps):
                 step()
+                # As in a run: the accuracy of a batch is not read from the device at every step.
+                storage.step()
+        return {"items": steps * cfg.SOLVER.IMS_PER_BATCH // 2 * views}
 
     return run
 
@@ -157,13 +186,13 @@ def _subjects(method: str, name: str) -> list[Subject]:
     found = [Subject(task, "fast-reid, float32", partial(_fastreid, method), items=images)]
     for dtype in ("float32", "bfloat16"):
         bare = f"bare network, {dtype}"
-        found.append(Subject(task, bare, partial(_ceiling, method, dtype), items=images))
-        ours = partial(_ours, method, dtype, ())
-        found.append(Subject(task, f"this package, {dtype}", ours, items=images, ceiling=bare))
+        found.append(Subject(task, bare, partial(ceiling, method, dtype), items=images))
+        whole = partial(ours, method, dtype, ())
+        found.append(Subject(task, f"this package, {dtype}", whole, items=images, ceiling=bare))
     if method == "wrim":
         for key, words in KEYS.items():
-            ours = partial(_ours, method, "bfloat16", words)
-            found.append(Subject(task, f"bfloat16, {key}", ours, items=images, ceiling="bare network, bfloat16"))
+            keyed = partial(ours, method, "bfloat16", words)
+            found.append(Subject(task, f"bfloat16, {key}", keyed, items=images, ceiling="bare network, bfloat16"))
     return found
 
 

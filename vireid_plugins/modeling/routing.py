@@ -1,6 +1,6 @@
 """Sends each image of a batch through the copy of a module that is its own.
 
-Which copy an image takes is known on the host, so no device is ever asked.
+Which copy an image takes is known on the host, so no device is ever asked, and none is waited for.
 """
 
 import copy
@@ -23,11 +23,11 @@ def route(copies: Sequence[nn.Module], index: Tensor, x: Tensor, modalities: Ten
     order = torch.argsort(index, stable=True)
     counts = torch.bincount(index, minlength=len(copies)).tolist()
     sorted_already = torch.equal(index[order], index)
-    rows = x if sorted_already else x[order.to(x.device)]
+    rows = x if sorted_already else x[order.to(x.device, non_blocking=True)]
     columns = zip(rows.split(counts), modalities[order].split(counts), views[order].split(counts), strict=True)
     parts = [module(*part) for module, part in zip(copies, columns, strict=True) if len(part[0])]
     out = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return out if sorted_already else out[torch.argsort(order).to(x.device)]
+    return out if sorted_already else out[torch.argsort(order).to(x.device, non_blocking=True)]
 
 
 def known(modalities: Tensor | None) -> Tensor:

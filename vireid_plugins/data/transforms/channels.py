@@ -160,7 +160,7 @@ def _repeat(channel: Pixels) -> Pixels:
 
 def gray_batch(images: Tensor) -> Tensor:
     """Return the luma of (B, 3, H, W) in all three channels."""
-    luma = torch.as_tensor(LUMA, device=images.device).view(-1, 1, 1)
+    luma = torch.from_numpy(LUMA).to(images.device, non_blocking=True).view(-1, 1, 1)
     return _as_batch(images, (images * luma).sum(1, keepdim=True)).expand_as(images)
 
 

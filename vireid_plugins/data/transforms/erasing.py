@@ -108,5 +108,6 @@ class Erasing:
         column = torch.arange(width, device=images.device)
         inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)
         bytes_ = images.dtype == torch.uint8
-        value = torch.as_tensor(np.rint(self.value) if bytes_ else self.value / 255, device=images.device)
-        return torch.where(inside & per_image(fits.any(1)), value.to(images.dtype).view(-1, 1, 1), images)
+        value = torch.from_numpy(np.rint(self.value) if bytes_ else self.value / 255)
+        value = value.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1)
+        return torch.where(inside & per_image(fits.any(1)), value, images)
