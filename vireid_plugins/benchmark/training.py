@@ -122,7 +122,7 @@ def ours(
 
 
 def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
-    """Prepare forward and backward of the same network alone, on normalised images that are there already; see `ours`."""
+    """Prepare forward and backward of the same network alone, on normalised images that are there; see `ours`."""
     cfg, model = _network(method, device, small=small)
     batch = _batch(cfg)
     images, targets = model.normalise(batch["images"]), batch["targets"].to(device)
