@@ -1,3 +1,5 @@
+"""`setup`: the seed of a run."""
+
 from argparse import Namespace
 from pathlib import Path
 
@@ -6,26 +8,35 @@ from helpers import python, small_cfg
 
 from vireid_plugins.engine import setup
 
+# Where a process starts from is drawn, as forked processes would start from the same state.
 SCRIPT = """
-import sys, argparse, torch
+import argparse, random, sys
+import numpy as np
+import torch
 from vireid_plugins.engine import setup
+random.seed(); np.random.seed(); torch.seed()
 cfg = setup(argparse.Namespace(config_file="SYSU/wrim.yml", eval_only=False,
                                opts=["OUTPUT_DIR", sys.argv[1], "MODEL.DEVICE", "cpu", "SEED", sys.argv[2]]))
-print("drawn", cfg.SEED, torch.rand(1).item())
+print("drawn", cfg.SEED, torch.rand(1).item(), np.random.rand(), random.random())
 """
 
 
-@pytest.mark.parametrize(("seed", "repeats"), [("5", True), ("-1", False)])
-def test_a_seed_repeats_a_run_and_minus_one_draws_one_that_is_kept(tmp_path: Path, seed: str, repeats: bool) -> None:
-    ran = [python("-c", SCRIPT, str(tmp_path / name), seed) for name in "ab"]
-    drawn = [r.stdout.splitlines()[-1].split() for r in ran]
-    assert (drawn[0] == drawn[1]) is repeats, ran[0].stderr
-    for name, (_, number, _) in zip("ab", drawn, strict=True):
+@pytest.mark.parametrize(("seed", "repeats"), [("5", True), ("-1", False)], ids=["given", "drawn"])
+def test_setup_with_a_seed_repeats_a_run_and_with_minus_one_draws_one_that_is_kept(
+    tmp_path: Path, seed: str, repeats: bool
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    ran = [python(str(tmp_path / "script.py"), str(tmp_path / name), seed) for name in "ab"]
+    assert all(r.returncode == 0 for r in ran), ran[0].stderr + ran[1].stderr
+    drawn = [r.stdout.splitlines()[-1].split()[1:] for r in ran]
+    for a, b in zip(*drawn, strict=True):
+        assert (a == b) is repeats
+    for name, (number, *_) in zip("ab", drawn, strict=True):
         assert int(number) >= 0
         assert f"SEED: {number}\n" in (tmp_path / name / "log.txt").read_text()
 
 
-def test_a_resumed_run_keeps_the_seed_it_drew(tmp_path: Path) -> None:
+def test_setup_of_a_resumed_run_keeps_the_seed_it_drew(tmp_path: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "SEED", "4711")
     (tmp_path / "config.yaml").write_text(cfg.dump())
     opts = ["OUTPUT_DIR", str(tmp_path), "MODEL.DEVICE", "cpu", "SEED", "-1"]

@@ -1,5 +1,9 @@
+"""The trainer: a run from the first step to the last score, what it refuses, and what a resumed one goes on with."""
+
 import json
 import shutil
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,12 @@ from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.train import evaluate
 from vireid_plugins.errors import ConfigError, DataError
 
+ONE_PROTOCOL = ["TEST.PROTOCOLS", "['sysu/agw/all/1shot']"]
+TWO_EPOCHS = ["SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]"]
+OTHERS = [name for name in CONFIGS if not name.startswith(("demo", "SYSU"))]
+# Of the other data sets the methods whose networks differ there, and the smallest of the mixes.
+FAST = ["LLCM/wrim.yml", "RegDB/deen.yml", "RegDB/idkl.yml", "mix/mobilenet_arc_icg.yml"]
+
 
 def cfg_of(folder: Path, *overrides: str, config: str = "SYSU/wrim.yml") -> CfgNode:
     folder.mkdir(exist_ok=True)
@@ -30,36 +40,51 @@ def train(cfg: CfgNode, resume: bool = False) -> Trainer:
     return trainer
 
 
-def test_it_trains_scores_logs_and_saves(data_root: Path, tmp_path: Path) -> None:
-    cfg = cfg_of(tmp_path / "out", "SOLVER.MAX_EPOCH", "2")
-    seed_all_rng(0)
-    trainer = Trainer(cfg)
-    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-    trainer.scores = trainer.train()
-    assert all(not torch.equal(p, before[name]) for name, p in trainer.model.named_parameters() if p.requires_grad)
+@dataclass
+class Run:
+    """A run of two epochs: its trainer, its initial state and its folder."""
+
+    trainer: Trainer
+    before: dict[str, torch.Tensor]
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def whole(little_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A WRIM-Net that nothing happened to; its rate falls between the epochs."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTREID_DATASETS", str(little_tree))
+        seed_all_rng(0)
+        trainer = Trainer(cfg_of(out, *TWO_EPOCHS))
+        before = deepcopy(trainer.model.state_dict())
+        trainer.scores = trainer.train()
+    return Run(trainer, before, out)
+
+
+def test_trainer_trains_scores_logs_and_saves(whole: Run) -> None:
+    trainer = whole.trainer
+    trained = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    assert all(not torch.equal(p, whole.before[name]) for name, p in trained.items())
     assert {"Rank-1", "mAP", "mINP", "metric"} <= set(trainer.scores)
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in trainer.model.parameters())
-    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.json").read_text().splitlines()]
+    lines = [json.loads(line) for line in (whole.out / "metrics.json").read_text().splitlines()]
     assert any("loss_cmkic" in line and "lr" in line for line in lines)
-    assert list((tmp_path / "out").glob("events.out.tfevents.*"))
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert list(whole.out.glob("events.out.tfevents.*"))
+    report = json.loads((whole.out / "evaluation.json").read_text())
     assert len(report["results"]) == 4
-    facts = load_checkpoint(tmp_path / "out" / "model_final.pth")["vireid"]
-    assert (facts["datasets"], facts["num_classes"]) == (["SYSUMM01"], 14)
+    facts = load_checkpoint(whole.out / "model_final.pth")["vireid"]
+    assert (facts["datasets"], facts["num_classes"]) == (["SYSUMM01"], 5)
 
 
-@pytest.mark.parametrize("config", ["SYSU/wrim.yml", "SYSU/one_stream.yml"])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data_root: Path, tmp_path: Path, config: str) -> None:
-    whole = train(cfg_of(tmp_path / "whole", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]", config=config))
-    steps = whole.iters_per_epoch
-    # A run of two epochs that dies in its second one, after the first was saved.
-    cut = cfg_of(tmp_path / "cut", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]", config=config)
+def assert_resumed_as_whole(whole: Trainer, cut: CfgNode) -> None:
+    """A run of two epochs that dies in its second one, after the first was saved, ends where `whole` does."""
     seed_all_rng(0)
     dying = Trainer(cut)
     run_step = dying.run_step
 
     def dies() -> None:
-        if dying.iter == steps + 1:
+        if dying.iter == whole.iters_per_epoch + 1:
             raise KeyboardInterrupt
         run_step()
 
@@ -75,7 +100,20 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data_root: Path, tmp
     assert again.scores["Rank-1"] == whole.scores["Rank-1"]
 
 
-def test_the_best_metric_survives_a_resume(data_root: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("little_root")
+def test_trainer_that_died_in_an_epoch_ends_as_an_uninterrupted_one(whole: Run, tmp_path: Path) -> None:
+    assert_resumed_as_whole(whole.trainer, cfg_of(tmp_path / "cut", *TWO_EPOCHS))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("data_root")
+def test_trainer_of_one_stream_that_died_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, cut = (cfg_of(tmp_path / name, *TWO_EPOCHS, config="SYSU/one_stream.yml") for name in ("whole", "cut"))
+    assert_resumed_as_whole(train(whole), cut)
+
+
+@pytest.mark.usefixtures("little_root")
+def test_trainer_resumed_keeps_the_best_metric(tmp_path: Path) -> None:
     cfg = cfg_of(tmp_path / "out", "SOLVER.MAX_EPOCH", "2")
     trainer = Trainer(cfg)
     checkpoints = trainer.checkpointer.checkpointables["checkpoints"]
@@ -86,8 +124,9 @@ def test_the_best_metric_survives_a_resume(data_root: Path, tmp_path: Path) -> N
     assert other.checkpointer.checkpointables["checkpoints"].best_metric == 77.0
 
 
-def test_bf16_autocast_on_the_cpu_changes_weights(data_root: Path, tmp_path: Path) -> None:
-    cfg = cfg_of(tmp_path / "out", "SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16")
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_bf16_on_the_cpu_changes_weights(tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path / "out", "SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16", *ONE_PROTOCOL)
     seed_all_rng(0)
     trainer = Trainer(cfg)
     seen = []
@@ -98,7 +137,7 @@ def test_bf16_autocast_on_the_cpu_changes_weights(data_root: Path, tmp_path: Pat
     assert not torch.equal(trainer.model.heads["R_g"].weight, before)
 
 
-def test_the_flip_test_equals_two_explicit_passes(data_root: Path, tmp_path: Path) -> None:
+def test_inference_with_flip_test_equals_two_explicit_passes(tmp_path: Path) -> None:
     cfg = cfg_of(tmp_path / "out", "MODEL.HEADS.NUM_CLASSES", "6")
     model = Trainer.build_model(cfg).eval()
 
@@ -123,17 +162,17 @@ def test_the_flip_test_equals_two_explicit_passes(data_root: Path, tmp_path: Pat
     torch.testing.assert_close(keep.outputs[0], expected)
 
 
-def test_too_few_identities_end_with_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainer_with_too_few_identities_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sysu(tmp_path / "SYSU-MM01", SysuSize(train=2, val=1, test=2, images=2, height=24, width=12), workers=1)
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     with pytest.raises(DataError, match="3 identities with both modalities, but a batch needs 4"):
         Trainer(cfg_of(tmp_path / "out"))
 
 
-def test_missing_gallery_draws_are_found_before_training(
-    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_trainer_without_gallery_draws_is_one_error_before_training(
+    little_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(data_root / "SYSU-MM01", tmp_path / "SYSU-MM01")
+    shutil.copytree(little_root / "SYSU-MM01", tmp_path / "SYSU-MM01")
     (tmp_path / "SYSU-MM01" / "exp" / "rand_perm_cam.mat").unlink()
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     with pytest.raises(DataError, match=r"rand_perm_cam\.mat' are missing"):
@@ -148,23 +187,27 @@ def test_missing_gallery_draws_are_found_before_training(
         (["TEST.EVAL_PERIOD", "0"], "TEST.EVAL_PERIOD: must be at least 1"),
         (["MODEL.META_ARCHITECTURE", "WRIM"], "WRIMNet"),
     ],
+    ids=["protocol", "period", "method"],
 )
-def test_what_is_wrong_is_said_before_anything_is_built(
-    data_root: Path, tmp_path: Path, overrides: list[str], message: str
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_wrong_keys_is_one_error_before_anything_is_built(
+    tmp_path: Path, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         Trainer(cfg_of(tmp_path / "out", *overrides))
 
 
-def test_precise_bn_runs_at_the_end(data_root: Path, tmp_path: Path) -> None:
-    cfg = cfg_of(tmp_path / "out", "TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2")
-    assert "metric" in train(cfg).scores
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_precise_bn_runs_it_at_the_end(tmp_path: Path) -> None:
+    overrides = ["TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2", *ONE_PROTOCOL]
+    assert "metric" in train(cfg_of(tmp_path / "out", *overrides)).scores
 
 
-def test_frozen_layers_stay_until_their_iteration_also_after_a_resume(data_root: Path, tmp_path: Path) -> None:
-    steps = 9
-    overrides = ["SOLVER.IMS_PER_BATCH", "48", "MODEL.FREEZE_LAYERS", "['backbone']", "SOLVER.FREEZE_ITERS"]
-    cfg = cfg_of(tmp_path / "out", *overrides, str(steps))
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_frozen_layers_keeps_them_until_their_iteration_also_after_a_resume(tmp_path: Path) -> None:
+    steps = 5
+    overrides = ["MODEL.FREEZE_LAYERS", "['backbone']", "SOLVER.FREEZE_ITERS", str(steps), *ONE_PROTOCOL]
+    cfg = cfg_of(tmp_path / "out", *overrides)
     trainer = Trainer(cfg)
     assert trainer.iters_per_epoch == steps
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
@@ -174,7 +217,7 @@ def test_frozen_layers_stay_until_their_iteration_also_after_a_resume(data_root:
             assert torch.equal(value, before[name]) == (
                 name.startswith("backbone") or (name.endswith(".bias") and "bottleneck" in name)
             ), name
-    longer = cfg_of(tmp_path / "out", *overrides, str(steps), "SOLVER.MAX_EPOCH", "2")
+    longer = cfg_of(tmp_path / "out", *overrides, "SOLVER.MAX_EPOCH", "2")
     resumed = train(longer, resume=True)
     moved = [
         name
@@ -184,15 +227,20 @@ def test_frozen_layers_stay_until_their_iteration_also_after_a_resume(data_root:
     assert len(moved) == sum(name.startswith("backbone") for name, _ in resumed.model.named_parameters())
 
 
-def test_a_frozen_layer_that_does_not_exist_is_one_error(data_root: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_a_frozen_layer_that_does_not_exist_is_one_error(tmp_path: Path) -> None:
     cfg = cfg_of(tmp_path / "out", "MODEL.FREEZE_LAYERS", "['backbones']", "SOLVER.FREEZE_ITERS", "3")
     with pytest.raises(ConfigError, match="'backbones' matches no parameter; names begin with backbone, heads"):
         Trainer(cfg)
 
 
-def test_validation_identities_choose_the_epoch_where_training_leaves_them_out(
-    data_root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+def test_trainer_with_validation_identities_chooses_the_epoch_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
+    # Four people to validate on, so that not every ranking is right.
+    size = SysuSize(train=4, val=4, test=5, images=2, height=72, width=32)
+    write_sysu(tmp_path / "SYSU-MM01", size, seed=3, workers=1)
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     cfg = cfg_of(
         tmp_path / "out", "DATASETS.SYSU.TRAIN", "train", "SOLVER.MAX_EPOCH", "2", config="SYSU/one_stream.yml"
     )
@@ -213,35 +261,62 @@ def test_validation_identities_choose_the_epoch_where_training_leaves_them_out(
     assert len(report["results"]) == 4
 
 
-def test_with_the_whole_training_set_the_test_set_chooses_and_the_label_says_so(
-    data_root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("little_root")
+def test_trainer_on_the_whole_training_set_chooses_the_epoch_on_the_test_set_and_says_so(
+    tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
-    cfg = cfg_of(tmp_path / "out", config="SYSU/one_stream.yml")
+    cfg = cfg_of(tmp_path / "out", *ONE_PROTOCOL, config="SYSU/one_stream.yml")
     choose_on_validation(cfg)
     assert list(cfg.DATASETS.TESTS) == ["SYSUMM01"]
     train(cfg)
     assert "model_best.pth (chosen on the test set)" in log.text
 
 
+@pytest.fixture(scope="module")
+def first_split(little_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a run on split 1 of RegDB."""
+    out = tmp_path_factory.mktemp("first_split")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTREID_DATASETS", str(little_tree))
+        train(cfg_of(out, config="RegDB/one_stream.yml"))
+    return out
+
+
+@pytest.mark.usefixtures("little_root")
 @pytest.mark.parametrize("use", ["score", "resume", "start from"])
-def test_a_checkpoint_of_another_split_is_refused(data_root: Path, tmp_path: Path, use: str) -> None:
+def test_checkpoint_of_another_split_is_refused(first_split: Path, tmp_path: Path, use: str) -> None:
     """Whether it is scored, resumed or trained on: split 2 tests people that split 1 trains on."""
-    out = tmp_path / "out"
-    train(cfg_of(out, config="RegDB/one_stream.yml"))
+    shutil.copytree(first_split, out := tmp_path / "out")
     overrides = ["DATASETS.REGDB.SPLIT", "2"]
     if use != "resume":
         overrides += ["MODEL.WEIGHTS", str(out / "model_final.pth")]
     other = cfg_of(out, *overrides, config="RegDB/one_stream.yml")
     with pytest.raises(DataError, match="trained on split 1 of RegDB, but split 2 is asked for"):
         evaluate(other) if use == "score" else train(other, resume=use == "resume")
-    same = cfg_of(out, "MODEL.WEIGHTS", str(out / "model_final.pth"), config="RegDB/one_stream.yml")
-    assert "Rank-1" in evaluate(same)
 
 
-@pytest.mark.parametrize("config", [name for name in CONFIGS if not name.startswith(("demo", "SYSU"))])
-def test_the_other_data_sets_train_and_score(data_root: Path, tmp_path: Path, config: str) -> None:
-    cfg = cfg_of(tmp_path / "out", config=config)
+@pytest.mark.usefixtures("little_root")
+def test_checkpoint_of_the_same_split_is_scored(first_split: Path, tmp_path: Path) -> None:
+    weights = str(first_split / "model_final.pth")
+    assert "Rank-1" in evaluate(cfg_of(tmp_path / "out", "MODEL.WEIGHTS", weights, config="RegDB/one_stream.yml"))
+
+
+def assert_trained_and_scored(out: Path, config: str) -> None:
+    cfg = cfg_of(out, config=config)
     trainer = train(cfg)
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    report = json.loads((out / "evaluation.json").read_text())
     assert [result["protocol"] for result in report["results"]] == list(cfg.TEST.PROTOCOLS)
     assert trainer.scores["metric"] > 0
+
+
+@pytest.mark.usefixtures("little_root")
+@pytest.mark.parametrize("config", FAST)
+def test_trainer_on_other_data_sets_trains_and_scores(tmp_path: Path, config: str) -> None:
+    assert_trained_and_scored(tmp_path / "out", config)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("data_root")
+@pytest.mark.parametrize("config", OTHERS)
+def test_trainer_of_every_config_trains_and_scores(tmp_path: Path, config: str) -> None:
+    assert_trained_and_scored(tmp_path / "out", config)

@@ -1,3 +1,5 @@
+"""What is written of a run: every evaluation once."""
+
 import json
 from pathlib import Path
 
@@ -9,11 +11,12 @@ from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.writers import Writers
 
 
-@pytest.mark.parametrize(("period", "at"), [(1, [1, 2]), (3, [2])])
-def test_every_evaluation_is_written_once(data_root: Path, tmp_path: Path, period: int, at: list[int]) -> None:
+@pytest.mark.parametrize(("period", "at"), [(1, [1, 2]), (3, [2])], ids=["every-epoch", "at-the-end"])
+@pytest.mark.usefixtures("little_root")
+def test_writers_write_every_evaluation_once(tmp_path: Path, period: int, at: list[int]) -> None:
     """Where the writers' period ends with an epoch as well, and where the last epoch is evaluated after it."""
     overrides = ("OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_EPOCH", "2", "TEST.EVAL_PERIOD", str(period))
-    cfg = small_cfg("SYSU/one_stream.yml", *overrides)
+    cfg = small_cfg("SYSU/one_stream.yml", *overrides, "TEST.PROTOCOLS", "['sysu/agw/all/1shot']")
     seed_all_rng(0)
     trainer = Trainer(cfg)
     steps = trainer.iters_per_epoch
