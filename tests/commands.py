@@ -3,6 +3,7 @@
 As a script it is that process: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -108,6 +109,8 @@ def forked(words: list[str], env: dict[str, str], cwd: str, limit: float) -> Ran
 def serve() -> None:
     """Answer requests until there are no more."""
     import matplotlib.figure  # noqa: F401  what commands import, once for all of them
+    import numba  # noqa: F401
+    import scipy.io  # noqa: F401
     import torch
 
     import vireid_plugins.analysis
@@ -115,6 +118,8 @@ def serve() -> None:
     import vireid_plugins.engine
     import vireid_plugins.retrieval  # noqa: F401
 
+    # With torch._dynamo more than a second. Not before the package, which repairs it.
+    importlib.import_module("torchvision.models")
     torch.set_num_threads(1)
     for line in sys.stdin:
         sys.stdout.write(json.dumps(forked(**json.loads(line))) + "\n")

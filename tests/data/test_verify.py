@@ -17,25 +17,30 @@ FOLDERS = {"SYSUMM01": "SYSU-MM01", "RegDB": "RegDB", "LLCM": "LLCM"}
 
 
 @pytest.fixture
-def copy(tree: Path, tmp_path: Path) -> Path:
-    for folder in FOLDERS.values():
-        shutil.copytree(tree / folder, tmp_path / folder)
-    return tmp_path
+def copy(little_tree: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Copies a data set, and returns the data root of the copy."""
+
+    def copied(name: str) -> Path:
+        shutil.copytree(little_tree / FOLDERS[name], tmp_path / FOLDERS[name])
+        return tmp_path
+
+    return copied
 
 
 @pytest.mark.parametrize("name", LAYOUT_CHECKS)
-def test_a_whole_tree_has_no_findings(tree: Path, name: str) -> None:
-    report = verify(name, tree, workers=1)
+def test_verify_of_a_whole_tree_has_no_findings(little_tree: Path, name: str) -> None:
+    report = verify(name, little_tree, workers=1)
     assert report.findings == []
     assert report.census == report.expected
-    manifest = json.loads((tree / FOLDERS[name] / "synthetic.json").read_text())
+    manifest = json.loads((little_tree / FOLDERS[name] / "synthetic.json").read_text())
     assert report.images == manifest["images"]
 
 
 @pytest.mark.parametrize("name", LAYOUT_CHECKS)
-def test_without_a_manifest_the_published_counts_are_expected(copy: Path, name: str) -> None:
-    (copy / FOLDERS[name] / "synthetic.json").unlink()
-    report = verify(name, copy, workers=1)
+def test_verify_without_a_manifest_expects_the_published_counts(copy: Callable[[str], Path], name: str) -> None:
+    root = copy(name)
+    (root / FOLDERS[name] / "synthetic.json").unlink()
+    report = verify(name, root, workers=1)
     assert report.source == "the published counts"
     assert report.findings
     for finding in report.findings:
@@ -44,7 +49,7 @@ def test_without_a_manifest_the_published_counts_are_expected(copy: Path, name: 
         assert Path(finding.file).exists()
 
 
-def test_the_published_counts_add_up() -> None:
+def test_published_counts_add_up() -> None:
     """Sums that the specification states beside the parts."""
     sysu = PUBLISHED["SYSUMM01"]
     for subset in ("train", "val", "test"):
@@ -92,7 +97,7 @@ def foreign_draws(folder: Path) -> Path:
     for camera in range(6):
         draws[camera, 0] = np.empty((40, 1), dtype=object)
         for identity in range(40):
-            draws[camera, 0][identity, 0] = np.ones((10, 2), dtype=np.uint8)
+            draws[camera, 0][identity, 0] = np.ones((10, 3), dtype=np.uint8)
     savemat(folder / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": draws})
     return folder / "exp" / "rand_perm_cam.mat"
 
@@ -104,9 +109,9 @@ def swap_first_label(text: str) -> str:
 # What is done to a tree; the finding that must name the file that it returns.
 DAMAGE = {
     "a torn file": ("SYSUMM01", lambda f: truncate(first(f, "cam3/*/*.jpg")), "cannot be read"),
-    "a gap": ("SYSUMM01", lambda f: remove(first(f, "cam1/*/0002.jpg")).parent, "without gaps: there is no 0002.jpg"),
-    "a camera short of images": ("SYSUMM01", lambda f: remove(first(f, "cam6/*/0004.jpg")).parent.parent, "expected"),
-    "foreign draws": ("SYSUMM01", foreign_draws, "rand_perm_cam.mat permutes 2"),
+    "a gap": ("SYSUMM01", lambda f: remove(first(f, "cam1/*/0001.jpg")).parent, "without gaps: there is no 0001.jpg"),
+    "a camera short of images": ("SYSUMM01", lambda f: remove(first(f, "cam6/*/0002.jpg")).parent.parent, "expected"),
+    "foreign draws": ("SYSUMM01", foreign_draws, "rand_perm_cam.mat permutes 3"),
     "no draws": ("SYSUMM01", lambda f: remove(f / "exp" / "rand_perm_cam.mat"), "are missing"),
     "an identity without images": (
         "SYSUMM01",
@@ -137,7 +142,7 @@ DAMAGE = {
     "an identity with fewer images": (
         "RegDB",
         lambda f: edit(f / "idx" / "test_thermal_9.txt", lambda text: text.split("\n", 1)[1]),
-        "images, the others 4",
+        "images, the others 2",
     ),
     "an identity without a modality": ("LLCM", remove_test_identity, "has no infrared image"),
     "a file in the wrong camera": (
@@ -169,16 +174,18 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_every_damage_is_found_and_its_file_named(copy: Path, case: str) -> None:
+def test_verify_finds_every_damage_and_names_its_file(copy: Callable[[str], Path], case: str) -> None:
     name, damage, said = DAMAGE[case]
-    file = damage(copy / FOLDERS[name])
-    report = verify(name, copy, workers=1)
+    root = copy(name)
+    file = damage(root / FOLDERS[name])
+    report = verify(name, root, workers=1)
     matching = [finding for finding in report.findings if said in finding.problem]
     assert matching, report.findings
     assert any(str(file) in str(finding) for finding in matching), (file, matching)
 
 
-def test_a_half_written_synthetic_tree_says_so(copy: Path) -> None:
-    (copy / "RegDB" / "synthetic.json").write_text('{"complete": false}')
+def test_verify_of_a_half_written_synthetic_tree_says_so(copy: Callable[[str], Path]) -> None:
+    root = copy("RegDB")
+    (root / "RegDB" / "synthetic.json").write_text('{"complete": false}')
     with pytest.raises(DataError, match="not written to the end"):
-        verify("RegDB", copy, workers=1)
+        verify("RegDB", root, workers=1)

@@ -1,0 +1,58 @@
+"""Flags and arguments of commands that are wrong."""
+
+from pathlib import Path
+
+import pytest
+from desk import TRAIN, Case, check
+
+CASES = {
+    "no process": Case(
+        TRAIN + "--num-gpus 0",
+        "--num-gpus 0 --num-machines 1 --machine-rank 0: the first two are at least 1",
+    ),
+    "no such machine": Case(
+        TRAIN + "--num-machines 2 --machine-rank 2",
+        "the last counts the machines from 0",
+    ),
+    "no address": Case(
+        TRAIN + "--num-machines 2",
+        "--dist-url: several machines need the address of the first",
+    ),
+    "unknown flag": Case(
+        "tools/train_net.py --configfile sysu.yml",
+        "unrecognized arguments: --configfile",
+        code=2,
+    ),
+    "unknown set": Case(
+        "tools/verify_data.py SYSU data",
+        "invalid choice: 'SYSU'",
+        code=2,
+    ),
+    "splits twice": Case(
+        "tools/train_regdb_splits.py --config-file regdb.yml --splits 1,1",
+        "'1,1' must be different numbers of 1 to 10 with commas between",
+        code=2,
+    ),
+    "splits of another set": Case(
+        "tools/train_regdb_splits.py --config-file sysu.yml",
+        "DATASETS.NAMES and TESTS must be RegDB alone to train its splits",
+    ),
+    "picture of no format": Case(
+        "tools/visualize.py rank --config-file sysu.yml --output x.txt",
+        "--output: 'x.txt'",
+    ),
+    "nobody in a tree": Case(
+        "tools/make_synthetic.py RegDB --identities 0",
+        "0 is not at least 1",
+        code=2,
+    ),
+    "benchmark on CUDA": Case(
+        "tools/benchmark.py losses --device cuda",
+        "--device: 'cuda' is asked for, but torch sees no CUDA device",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_command_line_with_a_mistake_ends_in_one_message(case: Case, desk: Path) -> None:
+    check(case, desk)

@@ -1,0 +1,74 @@
+"""Galleries of images that are missing, torn or malicious, and what is asked of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from desk import FINAL, Case, Evil, check, cut, drop, own
+
+QUERY = "tools/search.py query night --index people.index"
+INDEX = f"--config-file sysu.yml --weights {FINAL}"
+
+
+def vectors_that_run(desk: Path) -> None:
+    """Write a gallery's vectors as a pickle that runs a command."""
+    np.save(own(desk, "people.index/vectors.npy"), np.array([Evil()], dtype=object))
+
+
+CASES = {
+    "none": Case(
+        "tools/search.py query night --index nowhere",
+        "'nowhere' holds no gallery; make one: python tools/search.py index IMAGES --index nowhere",
+    ),
+    "torn": Case(
+        QUERY,
+        "the gallery 'people.index' is damaged",
+        cut("people.index/gallery.json"),
+    ),
+    "vectors that run": Case(
+        QUERY,
+        "the gallery 'people.index' is damaged",
+        vectors_that_run,
+    ),
+    "vectors missing": Case(
+        QUERY,
+        "the gallery 'people.index' is damaged",
+        drop("people.index/vectors.npy"),
+    ),
+    "weights gone": Case(
+        QUERY,
+        "which do not exist any more",
+        drop(FINAL),
+    ),
+    "no images": Case(
+        "tools/search.py index empty --index new.index " + INDEX,
+        "'empty' holds no image; images end in .jpg",
+        lambda desk: (desk / "empty").mkdir(),
+    ),
+    "no folder": Case(
+        "tools/search.py query gone --index people.index",
+        "'gone' does not exist; images end in .jpg",
+    ),
+    "something else there": Case(
+        "tools/search.py index night --index data " + INDEX,
+        "'data' is there and is no gallery: writing one would replace it",
+    ),
+    "modality": Case(
+        QUERY + " --modality ir",
+        "--modality: 'ir' does not exist; there are visible, infrared, folder, auto",
+    ),
+    "torn query": Case(
+        QUERY,
+        "cannot be read: ",
+        cut("night/*.jpg", first=1),
+    ),
+    "nothing to remove": Case(
+        "tools/search.py remove day --index people.index",
+        "'day': no image of the gallery 'people.index' is there",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_search_with_a_mistake_ends_in_one_message(case: Case, desk: Path) -> None:
+    check(case, desk)
