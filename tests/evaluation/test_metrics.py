@@ -57,17 +57,6 @@ def test_tensors_are_counted_as_arrays_are(drop: str, cmc: str, monkeypatch: pyt
             assert (found.counted, found.skipped) == (expected.counted, expected.skipped)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_cuda_device_counts_the_same() -> None:
-    rng = np.random.default_rng(0)
-    distance, ids, cams = rng.random((300, 500)), rng.integers(0, 40, 800), rng.integers(1, 7, 800)
-    arguments = (ids[:300], ids[300:], cams[:300], cams[300:], "sysu", "distinct_id")
-    expected = evaluate_ranking(distance, *arguments)
-    found = evaluate_ranking(torch.from_numpy(distance).cuda(), *arguments)
-    np.testing.assert_array_equal(found.cmc, expected.cmc)
-    assert (found.mAP, found.mINP) == pytest.approx((expected.mAP, expected.mINP), abs=1e-12)
-
-
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_change_nothing(threads: int) -> None:
     rng = np.random.default_rng(0)
