@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from double import quick
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
 from helpers import batch, small_cfg, views_of
@@ -70,7 +71,8 @@ def steps(args: Namespace) -> None:
     for number, (case, frozen) in enumerate(args.cases):
         model = network(case, frozen)
         model = DistributedDataParallel(model if frozen else synchronised(model))
-        found = state_after_a_step(model, [share(whole_batch(case), dist.get_rank(), dist.get_world_size())])
+        with quick():
+            found = state_after_a_step(model, [share(whole_batch(case), dist.get_rank(), dist.get_world_size())])
         if dist.get_rank() == 0:
             torch.save(found, Path(args.folder) / f"{number}.pt")
 

@@ -12,6 +12,7 @@ import devices
 import numpy as np
 import pytest
 import torch
+from double import quick
 from fastreid.utils import comm
 from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -45,6 +46,7 @@ GATHERED: list[tuple[Case, bool]] = [
 ALONE: tuple[Case, bool] = (("SYSU/wrim.yml", []), True)
 
 
+@quick()
 def after_one_process(case: Case, frozen: bool) -> dict[str, torch.Tensor]:
     return devices.state_after_a_step(devices.network(case, frozen), [devices.whole_batch(case)])
 
@@ -74,21 +76,22 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", range(len(GATHERED)), ids=["losses", "caj", "deen", "icre", "idkl", "mscm", "wrim"])
-def test_gather_gives_the_gradient_of_one_process(number: int, stepped: Path) -> None:
+def test_launch_with_gather_gives_the_gradient_of_one_process(number: int, stepped: Path) -> None:
     """Frozen batch norms, and synchronized ones with MSCMNet and WRIM-Net."""
     compare(*GATHERED[number], torch.load(stepped / f"{number}.pt"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
-def test_gather_gives_the_gradient_of_one_process_for_every_method(processes: int, tmp_path: Path) -> None:
+def test_launch_with_gather_gives_the_gradient_of_one_process_for_every_method(processes: int, tmp_path: Path) -> None:
     cases = [((config, GATHER), True) for config in METHODS] + [(case_of_other_losses(), True)]
     devices.on_devices(devices.steps, processes, cases=cases, folder=str(tmp_path))
     for number, (case, frozen) in enumerate(cases):
         compare(case, frozen, torch.load(tmp_path / f"{number}.pt"))
 
 
-def test_without_gather_a_process_sees_its_own_identities(stepped: Path) -> None:
+@quick()
+def test_launch_without_gather_gives_the_gradient_of_own_identities(stepped: Path) -> None:
     case, frozen = ALONE
     together = torch.load(stepped / f"{len(GATHERED)}.pt")
     whole = devices.whole_batch(case)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 from devices import network, state_after_a_step, whole_batch
+from double import quick
 from fastreid.utils.events import EventStorage
-from helpers import batch, small_cfg
+from helpers import batch, small_cfg, views_of
 from torch import nn
 
 from vireid_plugins.compat.step import take_step
@@ -27,7 +28,7 @@ NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
 @pytest.mark.parametrize("views", [(1, 1), (2, 1)])
-def test_parts_of_a_batch_hold_all_of_their_identities(views: tuple[int, int]) -> None:
+def test_split_identities_holds_all_rows_of_an_identity_together(views: tuple[int, int]) -> None:
     whole = batch(6, 2, views=views)
     parts = split_identities(whole, 3)  # type: ignore[arg-type]
     for part in parts:
@@ -41,12 +42,13 @@ def test_parts_of_a_batch_hold_all_of_their_identities(views: tuple[int, int]) -
             assert torch.equal(part["images"][row], whole["images"][int(name.split(".")[0])])
 
 
-def test_identities_that_do_not_divide() -> None:
+def test_split_identities_that_do_not_divide_is_one_error() -> None:
     with pytest.raises(ValueError, match="6 identities do not divide into 4 parts"):
         split_identities(batch(6, 2), 4)  # type: ignore[arg-type]
 
 
-def test_accumulated_gradients_are_the_mean_of_the_parts() -> None:
+@quick()
+def test_take_step_in_parts_gives_the_mean_of_their_gradients() -> None:
     """The same as two processes without GATHER, which test_launch compares."""
     model = network(CASE, frozen=True)
     whole = whole_batch(CASE)
@@ -68,8 +70,8 @@ def test_accumulated_gradients_are_the_mean_of_the_parts() -> None:
         torch.testing.assert_close(value, (values[0][name] + values[1][name]).detach() / 2)
 
 
-@pytest.mark.usefixtures("data_root")
-def test_parts_that_do_not_divide_are_one_error(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_parts_that_do_not_divide_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SOLVER\.ACCUMULATE: 4 identities"):
         Trainer(small_cfg("SYSU/one_stream.yml", "SOLVER.ACCUMULATE", "3", "OUTPUT_DIR", str(tmp_path)))
 
@@ -80,7 +82,7 @@ def add(metrics: StepMetrics, storage: EventStorage, values: list[float]) -> Non
         metrics.add({"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}, 0.1 * number, NAMES)
 
 
-def test_metrics_are_means_over_the_period() -> None:
+def test_step_metrics_are_means_over_the_period() -> None:
     metrics = StepMetrics(3)
     metrics.trainer = Namespace(iter=0)
     with EventStorage(0) as storage:
@@ -94,7 +96,7 @@ def test_metrics_are_means_over_the_period() -> None:
         assert len(storage.history("loss_a").values()) == 3
 
 
-def test_a_nan_in_between_is_not_lost() -> None:
+def test_step_metrics_with_a_nan_in_between_do_not_lose_it() -> None:
     metrics = StepMetrics(4)
     metrics.trainer = Namespace(iter=0)
     with (
@@ -106,7 +108,7 @@ def test_a_nan_in_between_is_not_lost() -> None:
         add(metrics, storage, [1.0, 1.0, float("nan"), 1.0, 1.0])
 
 
-def test_the_average_of_the_weights() -> None:
+def test_weight_average_follows_the_formula_and_is_saved() -> None:
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
     average = WeightAverage(model, 0.9)
     weight: Any = model[0].weight
@@ -127,9 +129,10 @@ def test_the_average_of_the_weights() -> None:
     assert torch.equal(again.model[0].weight, average.model[0].weight)  # type: ignore[index]
 
 
-@pytest.mark.usefixtures("data_root")
-def test_the_average_is_scored_saved_resumed_and_loaded(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("little_root")
+def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Path) -> None:
     overrides = ["SOLVER.EMA_DECAY", "0.5", "OUTPUT_DIR", str(tmp_path), "TEST.SAVE_FEATURES", "True"]
+    overrides += ["TEST.PROTOCOLS", "['sysu/agw/all/1shot']"]
     trainer = Trainer(small_cfg("SYSU/one_stream.yml", *overrides))
     trainer.train()
     saved = load_checkpoint(tmp_path / "model_final.pth")
@@ -148,16 +151,19 @@ def test_the_average_is_scored_saved_resumed_and_loaded(tmp_path: Path) -> None:
     assert torch.equal(more.average.model.state_dict()[key], saved["average"]["model"][key])
 
 
-@pytest.mark.parametrize("config", ["SYSU/wrim.yml", "SYSU/idkl.yml", "SYSU/mscm.yml"])
-def test_maps_computed_again_give_the_same_step(config: str) -> None:
+@pytest.mark.parametrize(
+    "config", ["SYSU/wrim.yml", pytest.param("SYSU/idkl.yml", marks=pytest.mark.slow), "SYSU/mscm.yml"]
+)
+def test_checkpointed_stages_give_the_same_step(config: str) -> None:
     """Gradients and running statistics, with fewer maps kept for the backward pass."""
     found, kept = [], []
+    whole = batch(3, 2, views=views_of(small_cfg(config)))
     for stages in ("False", "True"):
         case = (config, ["MODEL.CHECKPOINT_STAGES", stages])
         model = network(case, frozen=False)
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x, s=sizes: (s.append(x.nbytes), x)[1], lambda x: x):  # type: ignore[misc]
-            losses = model(whole_batch(case))
+            losses = model(whole)
         sum(losses.values()).backward()
         gradients = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
         found.append({**gradients, **dict(model.named_buffers())})
@@ -167,14 +173,16 @@ def test_maps_computed_again_give_the_same_step(config: str) -> None:
     assert kept[1] < kept[0] / 2
 
 
-def test_compiled_stages_give_the_same_step() -> None:
-    """Stages as torch traces them; the compiler itself is the user's."""
-    case: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
-    plain, compiled = network(case, frozen=False), network(case, frozen=False)
-    for stage in stages_of(compiled):
-        stage.compile(backend="aot_eager")
+@pytest.mark.parametrize("stages", [[1], pytest.param([0, 2, 3, 4], marks=pytest.mark.slow)], ids=["first", "others"])
+def test_compiled_stages_give_the_same_step(stages: list[int]) -> None:
+    """Stages as torch traces them; the compiler itself is the user's. Tracing those with attention takes longest."""
+    plain, compiled = network(CASE, frozen=False), network(CASE, frozen=False)
+    found = stages_of(compiled)
+    assert len(found) == 5
+    for number in stages:
+        found[number].compile(backend="aot_eager")
     names = list(compiled.state_dict())
-    first, second = (state_after_a_step(model, [whole_batch(case)]) for model in (plain, compiled))
+    first, second = (state_after_a_step(model, [whole_batch(CASE)]) for model in (plain, compiled))
     assert list(compiled.state_dict()) == names
     for key, value in first.items():
         torch.testing.assert_close(second[key], value, rtol=1e-6, atol=1e-9)
