@@ -1,4 +1,7 @@
-"""Backbones x streams x attention x heads x losses: every pair of choices is built, takes a step and is scored."""
+"""Backbones x streams x attention x heads x losses: every choice is built, takes a step and is scored.
+
+`make test-all` does so with every pair of choices.
+"""
 
 from itertools import combinations
 from math import gcd, lcm
@@ -63,6 +66,8 @@ FACTORS = [BACKBONES, STREAMS, ATTENTION, HEADS, LOSSES]
 # Row i takes choice i mod n of every factor. Where the numbers of choices have no common divisor, a row number below
 # the product of two of them is one pair of choices, so this many rows have every pair.
 ROWS = max(len(a) * len(b) for a, b in combinations(FACTORS, 2))
+# So many rows one after the other have every choice.
+FAST = max(map(len, FACTORS))
 
 
 def chosen(row: int) -> Choice:
@@ -72,14 +77,17 @@ def chosen(row: int) -> Choice:
     return found
 
 
-def test_the_rows_have_every_pair_of_choices() -> None:
+def test_rows_of_a_mix_have_every_choice_and_every_pair() -> None:
+    assert all({row % len(factor) for row in range(FAST)} == set(range(len(factor))) for factor in FACTORS)
     for a, b in combinations(map(len, FACTORS), 2):
         assert gcd(a, b) == 1
         assert len({(row % a, row % b) for row in range(ROWS)}) == lcm(a, b) == a * b
 
 
-@pytest.mark.parametrize("row", range(ROWS))
-def test_a_mix_is_built_takes_a_step_and_is_scored(row: int) -> None:
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.slow] if row >= FAST else []) for row in range(ROWS)]
+)
+def test_build_model_of_a_mix_takes_a_step_and_is_scored(row: int) -> None:
     choice = chosen(row)
     overrides = [text for key, value in choice.items() for text in (key, str(value))]
     cfg = small_cfg("SYSU/one_stream.yml", *overrides, "MODEL.HEADS.NUM_CLASSES", "4")
@@ -107,7 +115,8 @@ def test_a_mix_is_built_takes_a_step_and_is_scored(row: int) -> None:
         (["MODEL.HEADS.CLS_LAYER", "ArcFace"], r"CLS_LAYER: 'ArcFace' does not exist; there are ArcSoftmax"),
         (["MODEL.HEADS.NECK_FEAT", "behind"], r"NECK_FEAT: 'behind' does not exist; there are after, before"),
     ],
+    ids=["pooling", "pooling-of-the-other-head", "margin", "feature"],
 )
-def test_a_part_that_does_not_exist_is_one_error(overrides: list[str], message: str) -> None:
+def test_build_model_of_a_part_that_does_not_exist_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_model(small_cfg("SYSU/one_stream.yml", *overrides))

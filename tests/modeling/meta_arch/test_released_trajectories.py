@@ -1,16 +1,18 @@
 """A few training steps of the shipped configurations' own objects are those of the public code, from given weights.
 
 Network, losses, optimizer groups, schedule and step, in float64, on inputs by formula; the numbers of the public code
-are in `tests/fixtures/training`. The ordinary run takes two steps (IDKL one), `make test-all` all of all variants.
+are in `tests/fixtures/training`. The ordinary run takes one step (AGW two, with its rate and momentum; DEEN that of
+RegDB), `make test-all` all of all variants.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from double import quick
 from released import FIXTURES, Shape, Training, filled, mscm_small, shapes
 from torch import Tensor, nn
 
@@ -27,6 +29,12 @@ PLAIN = ["MODEL.PIXEL_MEAN", "[0.0, 0.0, 0.0]", "MODEL.PIXEL_STD", "[1.0, 1.0, 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # To how many digits two right implementations agree in float64. Gradients that are zero but for rounding are 1e-13.
 AGREEMENT, ROUNDING = 1e-11, 1e-12
+
+
+@pytest.fixture(autouse=True)
+def quick_convolutions() -> Iterator[None]:
+    with quick():
+        yield
 
 
 def stored(name: str) -> tuple[dict[str, np.ndarray], int, int]:
@@ -88,12 +96,12 @@ DEEN = {"id": "ce", "tri": "triplet", "cpm": "expansion_cpm", "ort": "expansion_
 SINGLE = {"first": 1e-5, "later": 1e-3}
 ORDINARY = [
     Case("agw", "tame_f64", "SYSU/agw.yml", "agw", AGW, 2),
-    Case("caj", "tame_f64", "SYSU/caj.yml", "agw", CAJ, 2),
-    Case("deen", "tame_f64", "SYSU/deen.yml", "deen", DEEN, 2),
+    Case("caj", "tame_f64", "SYSU/caj.yml", "agw", CAJ, 1),
     Case("deen", "regdb_tame_f64", "RegDB/deen.yml", "deen_regdb", DEEN, 1),
 ]
 WHOLE = [
     *(Case(**{**vars(case), "steps": 6}) for case in ORDINARY),
+    Case("deen", "tame_f64", "SYSU/deen.yml", "deen", DEEN, 6),
     Case("agw", "tame_lr001_f32", "SYSU/agw.yml", "agw", AGW, 6, **SINGLE),
     Case("caj", "tame_lr001_f32", "SYSU/caj.yml", "agw", CAJ, 6, **SINGLE),
     Case("deen", "tame_lr001_f32", "SYSU/deen.yml", "deen", DEEN, 6, **SINGLE),
@@ -124,7 +132,7 @@ def two_modalities(case: Case, seeds: int, step: int, dtype: torch.dtype) -> dic
         *(pytest.param(case, id=f"{case.fixture}-{case.variant}", marks=pytest.mark.slow) for case in WHOLE),
     ],
 )
-def test_training_equals_released_trajectory(case: Case) -> None:
+def test_agw_caj_and_deen_equal_released_trajectory(case: Case) -> None:
     fixture, salt, seeds = stored(case.fixture)
     expected = {
         key.removeprefix(f"{case.variant}/"): value for key, value in fixture.items() if key.startswith(case.variant)
@@ -193,7 +201,7 @@ def four_streams(seeds: int, step: int) -> dict[str, Any]:
     return {"images": torch.from_numpy(drawn.reshape(-1, 3, 96, 48)), **columns(identities, blocks)}
 
 
-@pytest.mark.parametrize("steps", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_mscm_equals_released_trajectory(steps: int) -> None:
     fixture, salt, seeds = stored("mscm")
     keys = fixture["A_keys"].tolist()
