@@ -88,8 +88,11 @@ def test_step_between_two_writings_never_waits(method: str, dtype: torch.dtype |
         for _ in range(WATCHED if CUDA else 1):
             steps.take()
     losses = steps.metrics.recent[-1][1]
-    with pytest.raises(RuntimeError), never_waiting():  # what it would have said
+    # What would have been noticed: a value that is read, and a copy that is waited for.
+    with pytest.raises(RuntimeError), never_waiting():
         losses[0].item()
+    with pytest.raises(RuntimeError), never_waiting():
+        torch.ones(1).to(losses.device)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["bytes", "after-norm"])

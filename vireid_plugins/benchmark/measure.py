@@ -145,7 +145,6 @@ def _seconds(function: Callable[[], object], device: str, said: dict[str, float]
 
 def environment(device: str) -> dict[str, Any]:
     """Return what a number depends on: device, threads, versions and commit."""
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
         "device": torch.cuda.get_device_name() if device != "cpu" else _processor(),
         "threads": torch.get_num_threads(),
@@ -154,19 +153,23 @@ def environment(device: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "scipy": scipy.__version__,
-        "commit": git.stdout.strip() or "unknown",
+        "commit": _said_by(["git", "describe", "--always", "--dirty"]),
         **({} if device == "cpu" else _cuda()),
     }
 
 
 def _cuda() -> dict[str, Any]:
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = _said_by(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return {"driver": driver, "CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
+
+
+def _said_by(command: Sequence[str]) -> str:
+    """Return the first line of a command's output, or that it is unknown."""
     try:
-        driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    except (OSError, subprocess.CalledProcessError):
-        driver = []
-    found = {"driver": driver[0] if driver else "unknown", "CUDA": torch.version.cuda}
-    return {**found, "cuDNN": torch.backends.cudnn.version()}
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
+    except OSError:
+        said = ""
+    return said or "unknown"
 
 
 def _processor() -> str:
