@@ -70,5 +70,5 @@ def test_reporting_loader_without_workers_raises_the_image_s_error() -> None:
 
 def test_build_loader_waits_a_minute_for_workers(data_root: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "DATALOADER.NUM_WORKERS", "1")
-    assert build_train_loader(cfg).loader.timeout == 60
-    assert build_test_loader(cfg, "SYSUMM01")[0].timeout == 60
+    assert build_train_loader(cfg).loader.patience == 60
+    assert build_test_loader(cfg, "SYSUMM01")[0].patience == 60

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
 from vireid_plugins.files import make_folder
+from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
 # Images that a process decodes before it says so.
@@ -97,11 +97,8 @@ class ImageCache:
         open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
         try:
-            with (
-                ProcessPoolExecutor(workers) as pool,
-                tqdm(total=count, desc="image cache", unit="image", disable=None) as bar,
-            ):
-                for done in pool.map(partial(_decode, self.decoder, partial_file), chunks):
+            with tqdm(total=count, desc="image cache", unit="image", disable=None) as bar:
+                for done in in_processes(partial(_decode, self.decoder, partial_file), chunks, workers):
                     bar.update(done)
         except BaseException:
             partial_file.unlink()

@@ -12,9 +12,12 @@ from torch.utils.data._utils import signal_handling
 
 from vireid_plugins.data.batch import Item
 from vireid_plugins.errors import LoaderError, UserError
+from vireid_plugins.processes import loader_arguments
 
 # Seconds a worker still works after a SIGTERM, so that a run that was sent one can finish its step and save.
 GRACE = 10.0
+# Seconds after which a loader that waits for a batch looks whether all its processes live.
+LOOK = 2.0
 
 
 class ReportingLoader(DataLoader[Item]):
@@ -27,8 +30,13 @@ class ReportingLoader(DataLoader[Item]):
     """
 
     def __init__(self, *, timeout: float, workers: int, **arguments: Any) -> None:
+        # How long a batch is waited for; torch's own `timeout` is how often somebody looks meanwhile.
+        self.patience = timeout or float("inf")
         super().__init__(
-            num_workers=workers, timeout=timeout if workers else 0, worker_init_fn=_outlive_signals, **arguments
+            timeout=min(LOOK, self.patience) if workers else 0,
+            worker_init_fn=_outlive_signals,
+            **loader_arguments(workers),
+            **arguments,
         )
 
     def __iter__(self) -> Any:
@@ -42,7 +50,7 @@ class ReportingLoader(DataLoader[Item]):
 
     def _reported(self, batches: Any) -> Generator[Any, None, None]:
         try:
-            yield from batches
+            yield from self._patient(batches)
         except UserError as error:
             # torch puts the traceback of the process into the message.
             message = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
@@ -58,14 +66,35 @@ class ReportingLoader(DataLoader[Item]):
             if hasattr(batches, "_shutdown_workers"):
                 batches._shutdown_workers()
 
+    def _patient(self, batches: Any) -> Generator[Any, None, None]:
+        """Yield the batches, and wait for each longer than torch does, unless a process has died."""
+        waited = 0.0
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                waited += self.timeout
+                if "DataLoader timed out" not in str(error) or waited >= self.patience:
+                    raise
+            else:
+                waited = 0.0
+                yield batch
+
     def _said(self, reason: str, batches: Any) -> str:
         workers = getattr(batches, "_workers", [])
         killed = [f"{w.pid} ({_cause(w)})" for w in workers if w.exitcode not in (None, 0)]
         if killed:
             what = f"{len(killed)} of {len(workers)} processes that read images died: {', '.join(killed)}"
             advice = "if it was the kernel for want of memory, lower DATALOADER.NUM_WORKERS or the batch"
+            if any(w.exitcode > 0 for w in workers if w.exitcode is not None):
+                advice = (
+                    'they printed why; a script of your own must do its work below `if __name__ == "__main__":`, '
+                    "since they import it"
+                )
         elif "timed out" in reason:
-            what = f"the {len(workers)} processes that read images gave no batch for {self.timeout:g} s"
+            what = f"the {len(workers)} processes that read images gave no batch for {self.patience:g} s"
             advice = "is the disk of the data set still there? DATALOADER.TIMEOUT sets how long they are waited for"
             # torch must not take their end for another failure.
             signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]

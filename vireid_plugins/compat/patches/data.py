@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from vireid_plugins.compat.patches.registry import Replacement, register_patch
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.processes import loader_arguments
 
 
 class DeviceLoader(DataLoader[Any]):
@@ -25,7 +26,8 @@ class DeviceLoader(DataLoader[Any]):
     """
 
     def __init__(self, local_rank: int, **arguments: Any) -> None:
-        super().__init__(**{**arguments, "pin_memory": torch.cuda.is_available()})
+        workers = loader_arguments(arguments.get("num_workers", 0))
+        super().__init__(**{**arguments, **workers, "pin_memory": torch.cuda.is_available()})
         self.local_rank = local_rank
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

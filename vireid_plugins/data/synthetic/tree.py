@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from vireid_plugins.data.datasets.base import MODALITIES, tally
 from vireid_plugins.data.synthetic.camera import Camera, draw_camera, photograph
 from vireid_plugins.data.synthetic.person import draw_person
 from vireid_plugins.errors import DataError
+from vireid_plugins.processes import in_processes
 
 MANIFEST = "synthetic.json"
 
@@ -75,11 +75,10 @@ def write_tree(
     # Written first, so that an interrupted tree can be written again.
     (folder / MANIFEST).write_text(json.dumps({"complete": False}))
     shots: dict[int, list[Shot]] = {}
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
-        progress = tqdm(pool.map(_write_person, jobs, chunksize=4), total=people, unit="id", disable=None)
-        for identity, written in enumerate(progress, start=1):
-            shots[identity] = written
+    jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
+    written = in_processes(_write_person, jobs, workers or os.cpu_count() or 1, chunk=4)
+    for identity, person in enumerate(tqdm(written, total=people, unit="id", disable=None), start=1):
+        shots[identity] = person
     rows = [
         (name, MODALITIES[shot.modality], identity, shot.camera)
         for name, identities in finish(shots).items()

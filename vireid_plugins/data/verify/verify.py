@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from vireid_plugins.data.verify import llcm, regdb, sysu
 from vireid_plugins.data.verify.finding import Finding
 from vireid_plugins.data.verify.published import PUBLISHED
 from vireid_plugins.errors import DataError
+from vireid_plugins.processes import in_processes
 
 
 class LayoutCheck(NamedTuple):
@@ -121,11 +121,9 @@ def _differences(
 
 
 def _broken(paths: Sequence[str], workers: int | None) -> list[Finding]:
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        messages = tqdm(
-            pool.map(_problem, paths, chunksize=64), total=len(paths), unit="image", desc="decoding", disable=None
-        )
-        return [Finding(path, said) for path, said in zip(paths, messages, strict=True) if said]
+    problems = in_processes(_problem, paths, workers or os.cpu_count() or 1, chunk=64)
+    messages = tqdm(problems, total=len(paths), unit="image", desc="decoding", disable=None)
+    return [Finding(path, said) for path, said in zip(paths, messages, strict=True) if said]
 
 
 def _problem(path: str) -> str:

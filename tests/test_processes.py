@@ -1,0 +1,70 @@
+"""Processes that read and write images: how they are started."""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import python
+
+from vireid_plugins.processes import context, in_processes, loader_arguments
+
+
+def who(_: int) -> int:
+    return os.getpid()
+
+
+@pytest.fixture
+def _thread() -> Iterator[None]:
+    """A second thread of this process, as torch has them."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+def test_in_processes_with_one_worker_stays_here() -> None:
+    assert {*in_processes(who, range(5), 1)} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("_thread")
+@pytest.mark.filterwarnings("error::DeprecationWarning")  # Python 3.12 and later warn of forks beside threads
+def test_in_processes_keeps_the_order_and_forks_no_process_with_threads() -> None:
+    assert list(in_processes(abs, [-3, 2, -1], 2)) == [3, 2, 1]
+    assert os.getpid() not in {*in_processes(who, range(8), 2, chunk=2)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_context_is_a_server_of_one_thread_that_outlives_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import os, pathlib, signal\n"
+        "from vireid_plugins.processes import in_processes\n"
+        "def parent(_):\n    return os.getppid()\n"
+        "if __name__ == '__main__':\n"
+        "    (server,) = set(in_processes(parent, range(2), 2))\n"
+        "    os.kill(server, signal.SIGTERM)\n"
+        "    threads = list(pathlib.Path(f'/proc/{server}/task').iterdir())\n"
+        "    print(len(threads), {server} == set(in_processes(parent, range(2), 2)), os.environ['OMP_NUM_THREADS'])\n"
+    )
+    ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="3")
+    assert ran.stdout.split() == ["1", "True", "3"], ran.stderr
+
+
+def test_context_where_there_is_no_fork_server_is_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert context().get_start_method() == "spawn"
+
+
+def test_loader_arguments_fit_torch_s_loader() -> None:
+    class Numbers(torch.utils.data.Dataset[int]):
+        def __getitem__(self, number: int) -> int:
+            return number
+
+    for workers in (0, 2):
+        assert torch.utils.data.DataLoader(Numbers(), **loader_arguments(workers)).num_workers == workers

@@ -1,0 +1,67 @@
+"""How processes that read or write images are started."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from typing import Any, TypeVar
+
+# How many threads the pools of numpy's and torch's libraries have.
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def context() -> BaseContext:
+    """Return how processes are started: from a server that has one thread, or afresh where there is no fork.
+
+    By then this process has several threads, of torch at least, and a fork of it may never end, which Python 3.12 and
+    later warn of. What is handed over is pickled, and a script of your own needs `if __name__ == "__main__":`.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    server = multiprocessing.get_context("forkserver")
+    # What it imports is shared by all that it forks. Both hold for a server that is not started yet.
+    server.set_forkserver_preload(["vireid_plugins.fork_server"])
+    with _one_thread():
+        forkserver.ensure_running()
+    return server
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep numpy and torch, where a process that is started here imports them, from starting threads."""
+    before = {name: os.environ.get(name) for name in POOLS}
+    os.environ.update(dict.fromkeys(POOLS, "1"))
+    yield
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+def in_processes(
+    function: Callable[[Given], Made], jobs: Iterable[Given], workers: int, chunk: int = 1
+) -> Iterator[Made]:
+    """Yield `function` of every job, in order.
+
+    Args:
+        function: one that a module defines, so that it can be pickled.
+        jobs: what it is called with.
+        workers: processes; with one it is called in this process.
+        chunk: jobs that a process gets at a time.
+    """
+    if workers == 1:
+        yield from map(function, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=context()) as pool:
+        yield from pool.map(function, jobs, chunksize=chunk)
+
+
+def loader_arguments(workers: int) -> dict[str, Any]:
+    """Return the arguments of a `DataLoader` with so many processes."""
+    return {"num_workers": workers, "multiprocessing_context": context() if workers else None}
