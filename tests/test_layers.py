@@ -70,7 +70,9 @@ def test_arrows_go_one_way(part: str) -> None:
     for file in files:
         for name in imports(file):
             first = name.split(".")[0]
-            assert first in {part, "errors", "files", "processes"} | ALLOWED[part], f"{file.relative_to(ROOT)} imports {name}"
+            assert first in {part, "errors", "files", "processes"} | ALLOWED[part], (
+                f"{file.relative_to(ROOT)} imports {name}"
+            )
 
 
 def test_no_part_is_forgotten() -> None:
