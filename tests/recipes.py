@@ -19,6 +19,7 @@ from vireid_plugins.data.transforms import Erasing, PadCrop, View, build_view
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.schedule import build_lr_scheduler
 from vireid_plugins.engine.trainer import Trainer
+from vireid_plugins.modeling.attention.mfa import DEE
 from vireid_plugins.modeling.heads import TestFeature
 
 # Visible and infrared training images, and identities.
@@ -71,6 +72,7 @@ class Recipe:
         half: whether training computes in float16.
         padding: pixels on each side before the crop, and their value.
         losses: by the class of a loss, numbers of it.
+        dropout: probability of every dropout; None where the network has none.
     """
 
     size: tuple[int, int]
@@ -94,6 +96,7 @@ class Recipe:
     half: bool = False
     padding: tuple[int, int] = (10, 0)
     losses: dict[str, dict[str, float]] = field(default_factory=dict)
+    dropout: float | None = None
 
 
 # What the code of AGW and of those that grew from it (CAJ, DEEN, MSCMNet) shares.
@@ -141,7 +144,14 @@ def check_recipe(name: str, recipe: Recipe) -> None:
     check_initial_heads(network(name), recipe)
     check_scoring(cfg, recipe)
     check_losses(network(name), recipe)
+    assert dropouts(network(name)) == ({recipe.dropout} - {None})
     assert recipe.half == cfg.SOLVER.AMP.ENABLED
+
+
+def dropouts(model: nn.Module) -> set[float]:
+    modules = list(model.modules())
+    found = {m.p for m in modules if isinstance(m, nn.modules.dropout._DropoutNd)}
+    return found | {m.dropout for m in modules if isinstance(m, DEE)}
 
 
 def check_losses(model: nn.Module, recipe: Recipe) -> None:
@@ -285,6 +295,11 @@ def check_initial_heads(model: nn.Module, recipe: Recipe) -> None:
     heads: Any = model.heads
     for name, head in heads.items():
         if not hasattr(head, "bottleneck"):
+            # As torch starts them: evenly from +-1 / sqrt(inputs).
+            for linear in (module for module in head.modules() if isinstance(module, nn.Linear)):
+                spread = linear.weight.std().item() * (3 * linear.in_features) ** 0.5
+                # Of a layer with 200 weights a spread is off by 0.03.
+                assert abs(spread - 1) < 0.1, name
             continue
         weight = head.weight.detach()
         assert abs(weight.std().item() / recipe.classifier - 1) < 0.01, name

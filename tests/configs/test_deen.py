@@ -27,6 +27,7 @@ SYSU = Recipe(
     metric="inner_product",
     galleries=("sysu/agw/all/1shot", "sysu/agw/indoor/1shot"),
     evaluated=1,
+    dropout=0.01,
 )
 SMALLER = Erased(value=MEAN, aspect=1.96, area=0.200)
 RECIPES = {

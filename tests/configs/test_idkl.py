@@ -46,6 +46,7 @@ RELEASED = Recipe(
         "sysu/official/indoor/10shot",
     ),
     evaluated=10,
+    dropout=0.5,
 )
 PAPER = replace(
     RELEASED,

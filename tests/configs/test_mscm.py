@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from recipes import (
     AGW_FAMILY,
+    DRAWS,
     Erased,
     Recipe,
     built_views,
@@ -81,3 +82,15 @@ def test_mscm_equals_released_brightness() -> None:
     assert values.max() in range(149, 151)
     # Evenly drawn: the quarters of the range are met alike often.
     np.testing.assert_allclose(np.histogram(values, (50, 75, 100, 125, 150.5))[0] / len(values), 0.25, atol=0.03)
+
+
+def test_mscm_equals_released_channel_scale() -> None:
+    """Each channel times twice a number between 0.01 and 0.5, drawn evenly."""
+    step = built_views(config("SYSU/mscm_released.yml"))["infrared"][1].steps[-1][0]
+    rng = np.random.default_rng(0)
+    drawn = np.array([step(np.ones((1, 1, 3), np.float32), rng)[0, 0] for _ in range(DRAWS)])
+    quantiles = np.quantile(drawn, (0, 0.25, 0.5, 0.75, 1), axis=0)
+    expected = 0.02 + 0.98 * np.array([0, 0.25, 0.5, 0.75, 1])
+    # A quantile of 20,000 draws is off by 0.0035.
+    np.testing.assert_allclose(quantiles, expected[:, None].repeat(3, 1), atol=0.014)
+    assert abs(np.corrcoef(drawn.T)[0, 1:]).max() < 0.03
