@@ -97,14 +97,16 @@ class StopOnSignal(HookBase):
             self._end_if_asked(self.trainer.iter)
 
     def _end_if_asked(self, done: int) -> None:
+        asked = self.asked
         if comm.get_world_size() > 1:
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-            asked = torch.tensor(self.asked, device=device)
-            dist.all_reduce(asked, dist.ReduceOp.MAX)
-            self.asked = int(asked)
-        if not self.asked:
+            everyone = torch.tensor(asked, device=device)
+            dist.all_reduce(everyone, dist.ReduceOp.MAX)
+            # A signal that came meanwhile is in `self.asked`, for the next time.
+            asked = int(everyone)
+        if not asked:
             return
-        name = signal.Signals(self.asked).name
+        name = signal.Signals(asked).name
         logger.info("%s: the run is saved and ends", name)
         saved = self.save(done)
         comm.synchronize()
