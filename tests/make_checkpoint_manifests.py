@@ -1,0 +1,102 @@
+"""Writes `fixtures/checkpoints/<method>.json`: python tests/make_checkpoint_manifests.py [METHOD ...].
+
+Run by hand, from a clean checkout, and done: the manifests are of the commit before the package's modules were moved,
+and `engine/test_checkpoints_of_earlier_commits.py` holds later commits to them. It stays as the account of how they
+were made. Run on a later commit it would take that commit for the earlier one, so make other manifests that way only.
+
+Each method of `configs/SYSU` is trained at the suite's small size on the suite's little tree. What is described is its
+checkpoint after the first epoch, for WRIM-Net the one of a run that a signal stopped in the second: only such a one has
+losses that wait to be written. DEEN keeps an average of its weights.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from checkpoint_manifests import FOLDER, describe, fill
+from conftest import LITTLE, LITTLE_LLCM, LITTLE_REGDB, write_trees
+from fastreid.utils.env import seed_all_rng
+from helpers import ROOT, SMALL, SMALL_METHODS
+
+from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.engine import Trainer
+from vireid_plugins.errors import StoppedError
+
+KEYS = [
+    "SOLVER.BASE_LR", "1e-5", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]", "SOLVER.METRICS_PERIOD", "2",
+    "TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "SEED", "0",
+]  # fmt: skip
+# Relative, so that the manifests say nothing of where they were made.
+OUT = "run"
+MORE = {"deen": ["SOLVER.EMA_DECAY", "0.9"]}
+STOPPED_AT = {"wrim": 7}
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def trained(cfg: CfgNode, stopped_at: int | None) -> Trainer:
+    """Train two epochs, or until a signal comes in an iteration."""
+    seed_all_rng(cfg.SEED)
+    trainer = Trainer(cfg)
+    run_step = trainer.run_step
+
+    def stopping() -> None:
+        if trainer.iter == stopped_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        run_step()
+
+    trainer.run_step = stopping
+    try:
+        trainer.train()
+    except StoppedError:
+        assert stopped_at is not None
+    return trainer
+
+
+def manifest(method: str) -> dict[str, Any]:
+    config_file = f"SYSU/{method}.yml"
+    overrides = [*SMALL, *SMALL_METHODS.get(method.removesuffix("_released"), []), *KEYS, *MORE.get(method, [])]
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(config_file))
+    cfg.merge_from_list([*overrides, "OUTPUT_DIR", OUT])
+    stopped_at = STOPPED_AT.get(method)
+    Path(OUT).mkdir()
+    trainer = trained(cfg, stopped_at)
+    file = Path(OUT) / ("model_0000.pth" if stopped_at is None else "model_stopped.pth")
+    described = describe(torch.load(file, weights_only=True))
+    assert describe(fill(described)) == described
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    groups = trainer.optimizer.param_groups
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "config_file": config_file,
+        "overrides": overrides,
+        "parameters": [names[id(parameter)] for group in groups for parameter in group["params"]],
+        "checkpoint": described,
+    }
+
+
+def main() -> None:
+    if git("status", "--porcelain", "--", "vireid_plugins", "configs"):
+        sys.exit("error: vireid_plugins or configs differ from the commit that the manifests would name")
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    for method in sys.argv[1:] or sorted(file.stem for file in (ROOT / "configs" / "SYSU").glob("*.yml")):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            os.environ["FASTREID_DATASETS"] = str(write_trees(Path(folder), LITTLE, LITTLE_REGDB, LITTLE_LLCM))
+            made = json.dumps(manifest(method), separators=(",", ":"), allow_nan=False)
+            (FOLDER / f"{method}.json").write_text(made + "\n", encoding="utf-8")
+            os.chdir(ROOT)
+
+
+if __name__ == "__main__":
+    main()
