@@ -139,10 +139,10 @@ def test_launch_with_wrong_numbers_is_one_error(arguments: list[str], message: s
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
-@pytest.mark.usefixtures("data_root")
+@pytest.mark.usefixtures("little_root")
 def test_torchrun_trains_and_scores_as_one_process_does(tmp_path: Path) -> None:
     """Two train and score; one and three score the same weights alike, the features in the same order."""
-    overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.IMS_PER_BATCH", "32"]
+    overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
     done = python(
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *COMMAND, *overrides,
         "SEED", "-1", "OUTPUT_DIR", str(tmp_path / "2"),

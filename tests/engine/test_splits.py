@@ -18,7 +18,7 @@ def arguments(*opts: str, config: str = "RegDB/one_stream.yml") -> argparse.Name
     return argparse.Namespace(
         config_file=str(config_path(config)),
         eval_only=False,
-        opts=[*SMALL, "DATALOADER.NUM_WORKERS", "1", "SOLVER.IMS_PER_BATCH", "32", *opts],
+        opts=[*SMALL, "SOLVER.IMS_PER_BATCH", "32", *opts],
     )
 
 

@@ -50,16 +50,10 @@ def train_splits(args: argparse.Namespace, splits: Sequence[int]) -> dict[str, A
         own.resume = (home / "last_checkpoint").is_file()
         own.opts = [*args.opts, "DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(home)]
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool, forwarded_signals():
-            pool.submit(_train, own).result()
+            pool.submit(main, own).result()
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
     (folder / "splits.json").write_text(json.dumps(merged, indent=1), encoding="utf-8")
     return merged
-
-
-def _train(args: argparse.Namespace) -> None:
-    # A spawned process would spawn its loader's workers as well; the platform's own way starts them faster.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    main(args)
 
 
 def _finished(home: Path, epochs: int) -> bool:
