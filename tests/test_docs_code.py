@@ -20,7 +20,7 @@ from vireid_plugins.data.synthetic import RegdbSize, write_regdb
 from pathlib import Path
 
 data_root = Path("data")
-write_regdb(data_root / "RegDB", RegdbSize(identities=12, images=2, height=32, width=16))
+write_regdb(data_root / "RegDB", RegdbSize(identities=12, images=2, height=32, width=16), workers=1)
 dataset = RegDB(root=str(data_root), split=3)
 paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
 features = torch.randn(len(paths), 8)

@@ -44,7 +44,11 @@ LEFT_OUT = {
 
 
 # Run as slow tests only, for the same reasons.
-LEFT_TO_SLOW = {"examples/stock_trainer.py": "tests/examples/test_stock_trainer.py"}
+LEFT_TO_SLOW = {
+    "examples/stock_trainer.py": "tests/examples/test_stock_trainer.py",
+    "tools/export_onnx.py": "tests/deploy/test_export.py",
+    "examples/onnx_search.py": "tests/deploy/test_export.py",
+}
 SIZES = {"--train": 8, "--val": 2, "--test": 5, "--identities": 8, "--images": 2}
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import python
 
-from vireid_plugins.processes import context, in_processes, loader_arguments
+from vireid_plugins.processes import NEEDS_GUARD, context, in_processes, loader_arguments
 
 
 def who(_: int) -> int:
@@ -38,6 +38,15 @@ def test_in_processes_with_one_worker_stays_here() -> None:
 def test_in_processes_keeps_the_order_and_forks_no_process_with_threads() -> None:
     assert list(in_processes(abs, [-3, 2, -1], 2)) == [3, 2, 1]
     assert os.getpid() not in {*in_processes(who, range(8), 2, chunk=2)}
+
+
+def test_in_processes_of_a_script_that_does_its_work_when_imported_says_what_to_change(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from vireid_plugins.processes import in_processes\nprint(list(in_processes(abs, [-1, 2], 2)))\n"
+    )
+    ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="1")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].endswith(NEEDS_GUARD)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")

@@ -4,13 +4,18 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
+from vireid_plugins.errors import LoaderError
+
 # How many threads the pools of numpy's and torch's libraries have.
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# What everybody meets who does not know that processes import the script that starts them.
+NEEDS_GUARD = 'a script of your own must do its work below `if __name__ == "__main__":`, since they import it'
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -54,12 +59,18 @@ def in_processes(
         jobs: what it is called with.
         workers: processes; with one it is called in this process.
         chunk: jobs that a process gets at a time.
+
+    Raises:
+        LoaderError: a process died.
     """
     if workers == 1:
         yield from map(function, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=context()) as pool:
-        yield from pool.map(function, jobs, chunksize=chunk)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context()) as pool:
+            yield from pool.map(function, jobs, chunksize=chunk)
+    except BrokenProcessPool:
+        raise LoaderError(f"one of {workers} processes died; if it said why, it is above; {NEEDS_GUARD}") from None
 
 
 def loader_arguments(workers: int) -> dict[str, Any]:

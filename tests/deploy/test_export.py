@@ -121,11 +121,11 @@ def test_export_program_equals_the_method(tmp_path: Path) -> None:
 
 
 @needs_exporter
-@pytest.mark.parametrize("config", OTHERS)
-def test_export_program_equals_every_other_method_in_infrared(
+@pytest.mark.parametrize("config", ["deen", "mscm"])
+def test_export_program_equals_two_other_methods_in_infrared(
     config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What ONNX files are made of; `make test-all` makes those, and both modalities."""
+    """What ONNX files are made of; `make test-all` makes those, of every method and in both modalities."""
     monkeypatch.setattr(export, "MODALITIES", {1: "infrared"})
     check_programs(config, tmp_path)
 

@@ -69,9 +69,9 @@ def compare(case: Case, frozen: bool, together: dict[str, torch.Tensor]) -> None
 
 @pytest.fixture(scope="module")
 def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What three processes have after a step of each of `GATHERED` and of `ALONE`, which is the last file."""
+    """What two processes have after a step of each of `GATHERED` and of `ALONE`, which is the last file."""
     folder = tmp_path_factory.mktemp("stepped")
-    devices.on_devices(devices.steps, 3, cases=[*GATHERED, ALONE], folder=str(folder))
+    devices.on_devices(devices.steps, 2, cases=[*GATHERED, ALONE], folder=str(folder))
     return folder
 
 
@@ -95,7 +95,7 @@ def test_launch_without_gather_gives_the_gradient_of_own_identities(stepped: Pat
     case, frozen = ALONE
     together = torch.load(stepped / f"{len(GATHERED)}.pt")
     whole = devices.whole_batch(case)
-    parts = [devices.share(whole, rank, 3) for rank in range(3)]
+    parts = [devices.share(whole, rank, 2) for rank in range(2)]
     for key, value in devices.state_after_a_step(devices.network(case, frozen), parts).items():
         torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-6)
     alone = after_one_process(case, frozen)

@@ -12,7 +12,7 @@ from torch.utils.data._utils import signal_handling
 
 from vireid_plugins.data.batch import Item
 from vireid_plugins.errors import LoaderError, UserError
-from vireid_plugins.processes import loader_arguments
+from vireid_plugins.processes import NEEDS_GUARD, loader_arguments
 
 # Seconds a worker still works after a SIGTERM, so that a run that was sent one can finish its step and save.
 GRACE = 10.0
@@ -89,10 +89,7 @@ class ReportingLoader(DataLoader[Item]):
             what = f"{len(killed)} of {len(workers)} processes that read images died: {', '.join(killed)}"
             advice = "if it was the kernel for want of memory, lower DATALOADER.NUM_WORKERS or the batch"
             if any(w.exitcode > 0 for w in workers if w.exitcode is not None):
-                advice = (
-                    'they printed why; a script of your own must do its work below `if __name__ == "__main__":`, '
-                    "since they import it"
-                )
+                advice = f"they printed why; {NEEDS_GUARD}"
         elif "timed out" in reason:
             what = f"the {len(workers)} processes that read images gave no batch for {self.patience:g} s"
             advice = "is the disk of the data set still there? DATALOADER.TIMEOUT sets how long they are waited for"
