@@ -140,8 +140,9 @@ def test_launch_with_wrong_numbers_is_one_error(arguments: list[str], message: s
 
 
 @pytest.mark.usefixtures("little_root")
-def test_torchrun_trains_and_scores_as_one_process_does(tmp_path: Path) -> None:
-    """Two train and score; one and three score the same weights alike, the features in the same order."""
+@pytest.mark.parametrize("scoring", [["1"], pytest.param(["1", "3"], marks=pytest.mark.slow)], ids=["one", "three"])
+def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_path: Path) -> None:
+    """Two train and score; others score the same weights alike, the features in the same order."""
     overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
     done = python(
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *COMMAND, *overrides,
@@ -154,16 +155,17 @@ def test_torchrun_trains_and_scores_as_one_process_does(tmp_path: Path) -> None:
              for name in ("log.txt", "log.txt.rank1")]  # fmt: skip
     assert seeds[0][1] == seeds[1][1]
     weights = ["MODEL.WEIGHTS", str(tmp_path / "2" / "model_final.pth")]
-    for processes in ("1", "3"):
+    for processes in scoring:
         score = ["--eval-only", *(["--num-gpus", processes] if processes != "1" else []), *overrides, *weights]
         done = python(*COMMAND, *score, "OUTPUT_DIR", str(tmp_path / processes))
         assert done.returncode == 0, done.stderr
-    first, *others = (np.load(tmp_path / folder / "features_SYSUMM01.npz") for folder in "123")
+    folders = ["2", *scoring]
+    first, *others = (np.load(tmp_path / folder / "features_SYSUMM01.npz") for folder in folders)
     for other in others:
         assert other["paths"].tolist() == first["paths"].tolist()
         # The last batch of a process is another one, and rounds otherwise.
         np.testing.assert_allclose(other["features"], first["features"], rtol=1e-4, atol=1e-6)
-    reports = [json.loads((tmp_path / folder / "evaluation.json").read_text()) for folder in "123"]
+    reports = [json.loads((tmp_path / folder / "evaluation.json").read_text()) for folder in folders]
     for report in reports[1:]:
         for ours, theirs in zip(report["results"], reports[0]["results"], strict=True):
             assert ours["mean"]["Rank-1"] == pytest.approx(theirs["mean"]["Rank-1"], abs=0.5)
