@@ -16,14 +16,14 @@ from vireid_plugins.compat.deferred_import import StandIn, deferred
 SLOW = ("torchvision", "sklearn", "scipy", "numba", "torch._dynamo", "matplotlib", "onnx", "onnxruntime", "pandas")
 
 
-def test_import_of_the_engine_loads_nothing_slow() -> None:
+def test_deferred_import_of_the_engine_loads_nothing_slow() -> None:
     ran = python("-c", "import sys, vireid_plugins.engine\nprint(*sys.modules)")
     loaded = set(ran.stdout.split())
     assert "fastreid.engine" in loaded, ran.stderr
     assert not loaded & set(SLOW)
 
 
-def test_import_of_the_engine_leaves_no_stand_in_for_others() -> None:
+def test_deferred_import_of_the_engine_leaves_no_stand_in_for_others() -> None:
     script = "import sys, vireid_plugins.engine, torchvision, sklearn.metrics\nprint(torchvision.__file__, "
     ran = python("-c", script + "sklearn.metrics.__file__, sys.modules['torchvision'] is torchvision)")
     assert ran.stdout.split()[0].endswith("__init__.py"), ran.stderr
@@ -38,7 +38,7 @@ def test_import_of_the_engine_leaves_no_stand_in_for_others() -> None:
         (fastreid.utils.collect_env, "torchvision", torchvision),
     ],
 )
-def test_names_of_fastreid_resolve_to_the_modules(
+def test_deferred_names_of_fastreid_resolve_to_the_modules(
     holder: types.ModuleType, name: str, module: types.ModuleType
 ) -> None:
     assert getattr(holder, name) is module
@@ -83,18 +83,18 @@ def test_stand_in_that_was_replaced_by_others_stays_replaced(package: types.Modu
     assert module.colorsys == "mine"
 
 
-def test_module_that_is_loaded_already_is_left_alone() -> None:
+def test_deferred_leaves_a_module_that_is_loaded_alone() -> None:
     before = sys.modules["json"] = __import__("json")
     with deferred(["json"], "asking"):
         assert sys.modules["json"] is before
 
 
-def test_module_that_is_not_installed_is_left_alone() -> None:
+def test_deferred_leaves_a_module_that_is_not_installed_alone() -> None:
     with deferred(["no_such_module"], "asking"), pytest.raises(ModuleNotFoundError):
         __import__("no_such_module")
 
 
-def test_failed_import_leaves_no_stand_in() -> None:
+def test_deferred_after_a_failed_import_leaves_no_stand_in() -> None:
     sys.modules.pop("colorsys", None)
     with pytest.raises(ZeroDivisionError), deferred(["colorsys"], "asking"):
         raise ZeroDivisionError

@@ -10,26 +10,26 @@ from vireid_plugins.compat import FASTREID_INSTALL, fastreid_import
 from vireid_plugins.errors import InstallError
 
 
-def test_without_the_repair_fastreid_cannot_be_imported() -> None:
+def test_fastreid_import_without_the_repair_fails() -> None:
     plain = python("-c", "import fastreid.data.build")
     assert plain.returncode
     assert "Error" in plain.stderr
 
 
-def test_no_stub_stays_behind() -> None:
+def test_fastreid_import_leaves_no_stub_behind() -> None:
     assert "fastreid.engine" in sys.modules
     assert "torch._six" not in sys.modules
     assert not hasattr(collections, "Mapping")
 
 
-def test_no_stub_stays_behind_when_the_import_fails() -> None:
+def test_lent_names_leave_no_stub_behind_when_the_import_fails() -> None:
     with pytest.raises(ModuleNotFoundError), fastreid_import.lent_names():
         importlib.import_module("torch._six.missing")
     assert "torch._six" not in sys.modules
     assert not hasattr(collections, "Mapping")
 
 
-def test_a_missing_fastreid_is_one_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_fastreid_version_without_fastreid_is_one_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -39,13 +39,13 @@ def test_a_missing_fastreid_is_one_error_with_the_command(monkeypatch: pytest.Mo
     assert FASTREID_INSTALL in str(error.value)
 
 
-def test_another_version_is_one_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_fastreid_version_of_another_version_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "1.3.0")
     with pytest.raises(InstallError, match=r"fastreid 1\.3\.0 is installed, 1\.4\.0 is needed"):
         fastreid_import.check_fastreid_version()
 
 
-def test_a_broken_fastreid_is_one_error_with_the_command() -> None:
+def test_fastreid_import_of_a_broken_one_is_one_error_with_the_command() -> None:
     script = (
         "import sys; sys.modules['fastreid.solver'] = None\n"
         "try:\n    import vireid_plugins\n"
@@ -56,7 +56,7 @@ def test_a_broken_fastreid_is_one_error_with_the_command() -> None:
     assert "--force-reinstall --no-deps fastreid==1.4.0" in ran.stdout
 
 
-def test_a_command_line_prints_the_error_without_a_traceback() -> None:
+def test_train_net_with_a_broken_fastreid_prints_the_error_without_traceback() -> None:
     script = (
         "import sys; sys.modules['fastreid.solver'] = None; sys.argv = ['train_net.py']; sys.path.insert(0, 'tools')\n"
     )

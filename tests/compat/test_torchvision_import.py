@@ -29,32 +29,32 @@ def run(tmp_path: Path):
     return import_it
 
 
-def test_a_healthy_torchvision_is_left_untouched(run) -> None:
+def test_repair_torchvision_leaves_a_healthy_one_untouched(run) -> None:
     ran = run(HEALTHY)
     assert ran.stdout.strip() == "declared 0", ran.stderr
 
 
-def test_declaring_beside_a_healthy_one_would_abort_it(run) -> None:
+def test_torchvision_import_after_an_early_declaration_is_one_error(run) -> None:
     early = "import torch\nt = torch.library.Library('torchvision', 'FRAGMENT')\nt.define('nms(Tensor d) -> Tensor')\n"
     ran = run(early + HEALTHY)
     assert ran.returncode
     assert "InstallError" in ran.stderr
 
 
-def test_a_missing_operator_is_declared(run) -> None:
+def test_repair_torchvision_declares_a_missing_operator(run) -> None:
     # What torchvision's own registration of fake kernels asks for first.
     ran = run("import torch\ntorch._C._dispatch_has_kernel_for_dispatch_key('torchvision::nms', 'Meta')\n")
     assert ran.stdout.strip() == "declared 1", ran.stderr
 
 
-def test_any_other_trouble_names_the_matching_pair(run) -> None:
+def test_repair_torchvision_at_any_other_trouble_names_the_matching_pair(run) -> None:
     ran = run("raise RuntimeError('undefined symbol')")
     assert ran.returncode
     assert "undefined symbol" in ran.stderr
     assert "pip install torch==" in ran.stderr
 
 
-def test_repaired_torchvision_keeps_its_own_loader(run) -> None:
+def test_repair_torchvision_keeps_the_packages_own_loader(run) -> None:
     ran = run(
         "", "print(type(torchvision.__spec__.loader).__name__, torchvision.__loader__ is torchvision.__spec__.loader)"
     )

@@ -14,7 +14,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return folder / name
 
 
-def test_fastreid_itself_knows_the_keys_and_adding_them_twice_changes_nothing() -> None:
+def test_add_vireid_config_to_fastreids_own_node_again_changes_nothing() -> None:
     cfg = fastreid_get_cfg()
     before = cfg.dump()
     add_vireid_config(cfg)
@@ -22,7 +22,7 @@ def test_fastreid_itself_knows_the_keys_and_adding_them_twice_changes_nothing() 
     assert cfg.dump() == before
 
 
-def test_bases_are_merged_in_order_and_the_file_last(tmp_path: Path) -> None:
+def test_merge_from_file_with_bases_merges_them_in_order_and_the_file_last(tmp_path: Path) -> None:
     write(tmp_path, "a.yml", "SOLVER: {MAX_EPOCH: 3, BASE_LR: 0.1}\n")
     write(tmp_path, "b.yml", "SOLVER: {MAX_EPOCH: 4}\n")
     cfg = get_cfg()
@@ -30,7 +30,7 @@ def test_bases_are_merged_in_order_and_the_file_last(tmp_path: Path) -> None:
     assert (cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.BASE_LR, list(cfg.SOLVER.STEPS)) == (4, 0.1, [1])
 
 
-def test_the_key_on_is_not_the_truth_value(tmp_path: Path) -> None:
+def test_merge_from_file_with_the_key_on_keeps_it_a_key(tmp_path: Path) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(write(tmp_path, "a.yml", "MODEL: {LOSSES: {HARD_TRIPLET: {ON: [Q_g]}}}\n"))
     assert cfg.MODEL.LOSSES.HARD_TRIPLET.ON == ["Q_g"]
@@ -50,7 +50,9 @@ def test_the_key_on_is_not_the_truth_value(tmp_path: Path) -> None:
         ("MODEL: !!python/object/apply:os.getcwd []", r"a\.yml' is not valid YAML"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_one_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+def test_merge_from_file_with_a_mistake_is_one_error_that_names_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         get_cfg().merge_from_file(write(tmp_path, "a.yml", text))
 
@@ -64,7 +66,7 @@ def test_what_is_wrong_in_a_file_is_one_error_that_names_it(tmp_path: Path, text
         (["OUTPUT", "x"], "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*at the top there are"),
     ],
 )
-def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], message: str) -> None:
+def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         get_cfg().merge_from_list(words)
 
@@ -89,7 +91,7 @@ def test_what_is_wrong_on_the_command_line_is_one_error(words: list[str], messag
         ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],
 )
-def test_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, listed: str) -> None:
+def test_check_config_of_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, listed: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(config_path("SYSU/wrim.yml"))
     cfg.merge_from_list([key, value])
@@ -98,7 +100,7 @@ def test_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, lis
     assert key in str(error.value)
 
 
-def test_fp16_on_a_cpu_is_refused() -> None:
+def test_check_config_of_fp16_on_a_cpu_is_one_error() -> None:
     cfg = get_cfg()
     cfg.merge_from_list(["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"])
     cfg.merge_from_list(["DATASETS.NAMES", "('SYSUMM01',)"])
@@ -107,7 +109,7 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_shipped_config_is_right(name: str) -> None:
+def test_check_config_takes_every_shipped_config(name: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
     if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
@@ -119,6 +121,6 @@ def test_every_shipped_config_is_right(name: str) -> None:
     assert cfg.DATASETS.NAMES[0] == cfg.TEST.PRECISE_BN.DATASET
 
 
-def test_a_missing_config_lists_the_shipped_ones() -> None:
+def test_config_path_of_a_missing_config_lists_the_shipped_ones() -> None:
     with pytest.raises(ConfigError, match=r"SYSU/wrim\.yml"):
         config_path("SYSU/rwim.yml")

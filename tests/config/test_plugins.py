@@ -11,7 +11,7 @@ def plugin(folder: Path, source: str) -> None:
     (info / "entry_points.txt").write_text("[vireid_plugins.plugins]\nstranger = stranger\n")
 
 
-def test_a_package_with_the_entry_point_registers_when_the_config_is_made(tmp_path: Path) -> None:
+def test_load_plugins_registers_a_package_with_the_entry_point(tmp_path: Path) -> None:
     plugin(
         tmp_path,
         "from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet\n"
@@ -27,7 +27,7 @@ def test_a_package_with_the_entry_point_registers_when_the_config_is_made(tmp_pa
     assert ran.stdout.strip() == "False True", ran.stderr
 
 
-def test_a_broken_plug_in_is_named(tmp_path: Path) -> None:
+def test_load_plugins_with_a_broken_one_names_it(tmp_path: Path) -> None:
     plugin(tmp_path, "import nowhere_to_be_found\n")
     ran = python("-c", "from vireid_plugins.config import get_cfg; get_cfg()", PYTHONPATH=str(tmp_path))
     assert "InstallError: plug-in 'stranger'" in ran.stderr

@@ -29,7 +29,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_le
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(KEYS), VALUES.map(repr)), max_size=4))
-def test_any_override_is_taken_or_refused(pairs: list[tuple[str, str]]) -> None:
+def test_check_config_of_any_overrides_takes_or_refuses_them(pairs: list[tuple[str, str]]) -> None:
     cfg = copy.deepcopy(CFG)
     try:
         cfg.merge_from_list([word for pair in pairs for word in pair])
@@ -44,7 +44,7 @@ def test_any_override_is_taken_or_refused(pairs: list[tuple[str, str]]) -> None:
 
 @settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.text("SEDMOL.:[]{}!&*-'\"\n #%@`|>,?0a", max_size=60)))
-def test_any_text_is_taken_or_refused(text: str) -> None:
+def test_merge_from_text_of_any_text_takes_or_refuses_it(text: str) -> None:
     cfg: Any = copy.deepcopy(CFG)
     try:
         cfg.merge_from_text(text, "the text")
@@ -54,7 +54,7 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=4))
-def test_any_words_are_taken_or_refused(words: list[str]) -> None:
+def test_merge_from_list_of_any_words_takes_or_refuses_them(words: list[str]) -> None:
     try:
         copy.deepcopy(CFG).merge_from_list(words)
     except ConfigError as error:

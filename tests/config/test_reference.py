@@ -11,7 +11,7 @@ def flat(node: CfgNode, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def test_every_key_of_this_package_is_there_with_its_default_and_a_comment() -> None:
+def test_keys_have_every_key_with_its_default_and_a_comment() -> None:
     every, found = flat(fastreid_get_cfg()), keys()
     assert len(found) == len({key.name for key in found}) > 100
     for key in found:

@@ -23,7 +23,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_an_installed_wheel_finds_every_config(installed: Path, tmp_path: Path) -> None:
+def test_wheel_when_installed_finds_every_config(installed: Path, tmp_path: Path) -> None:
     script = (
         "import sys, vireid_plugins\nfrom vireid_plugins.config import config_path, get_cfg\n"
         "print(vireid_plugins.__file__)\n"
@@ -36,7 +36,7 @@ def test_an_installed_wheel_finds_every_config(installed: Path, tmp_path: Path) 
     assert all(line.startswith(str(installed)) for line in lines)
 
 
-def test_the_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> None:
+def test_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> None:
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
     shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
     assert shipped == modules

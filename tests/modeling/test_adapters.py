@@ -15,12 +15,12 @@ def overrides(name: str, streams: int = 1) -> list[str]:
     return ["MODEL.STREAMS.BACKBONE", name, "MODEL.BACKBONE.DEPTH", DEPTHS[name], "MODEL.STREAMS.COUNT", str(streams)]
 
 
-def test_every_adapter_is_tried() -> None:
+def test_adapters_are_all_tried() -> None:
     assert set(ADAPTERS) == set(DEPTHS)
 
 
 @pytest.mark.parametrize("name", DEPTHS)
-def test_the_pieces_in_series_are_the_backbone(name: str) -> None:
+def test_adapters_pieces_in_series_are_the_backbone(name: str) -> None:
     cfg = small_cfg("SYSU/one_stream.yml", *overrides(name))
     torch.manual_seed(0)
     patch(only=["package_files"])
@@ -34,12 +34,12 @@ def test_the_pieces_in_series_are_the_backbone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["build_resnext_backbone", "build_osnet_backbone", "build_shufflenetv2_backbone"])
-def test_a_depth_that_does_not_exist_is_one_error(name: str) -> None:
+def test_build_backbone_with_a_depth_that_does_not_exist_is_one_error(name: str) -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", name, "MODEL.BACKBONE.DEPTH", "18y")
     with pytest.raises(ConfigError, match=rf"MODEL\.BACKBONE\.DEPTH: {name} has no '18y'"):
         build_backbone(cfg)
 
 
-def test_a_backbone_that_cannot_be_cut_names_those_that_can() -> None:
+def test_build_backbone_of_one_that_cannot_be_cut_names_those_that_can() -> None:
     with pytest.raises(ConfigError, match=r"'build_vit_backbone' does not exist; there are .*build_osnet_backbone"):
         build_backbone(small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", "build_vit_backbone"))

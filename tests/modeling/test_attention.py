@@ -53,7 +53,7 @@ def gem_by_position(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("mask", "affine"), [("channel", False), ("full", True)])
-def test_the_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> None:
+def test_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> None:
     """F~ = m_e m_r (F + IN F), and parts are what they are called."""
     module = filled(Purifier(16, reduction=4, mask=mask, affine=affine))
     x = torch.randn(2, 16, 6, 3)
@@ -107,7 +107,7 @@ def test_purifier_channel_mask_of_a_dead_channel_has_finite_gradients() -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_an_alb_by_its_formula() -> None:
+def test_alb_of_a_deep_and_a_shallow_map_equals_its_formula() -> None:
     module = filled(ALB(12, 6, scale=2, size=(4, 3), inner=8, head_dim=3))
     x, shallow = torch.randn(2, 12, 4, 3), torch.randn(2, 6, 8, 6)
     d = module.deep_norm(module.narrow(x).flatten(2))
@@ -123,7 +123,7 @@ def test_an_alb_by_its_formula() -> None:
     torch.testing.assert_close(module(x, [shallow]), expected + x)
 
 
-def test_an_alb_of_a_map_with_itself_and_what_does_not_fit() -> None:
+def test_alb_of_a_map_with_itself_equals_its_formula_and_misfits_are_errors() -> None:
     module = filled(ALB(12, 0, scale=0, size=(4, 3), inner=8, head_dim=4))
     x = torch.randn(2, 12, 4, 3)
     d = module.deep_norm(module.narrow(x).flatten(2))
@@ -151,7 +151,7 @@ def test_mfa_is_cnl_then_pnl_and_starts_as_the_identity() -> None:
 
 
 @pytest.mark.parametrize("fold", [False, True])
-def test_pnl_over_positions_and_over_folded_pairs(fold: bool) -> None:
+def test_pnl_over_positions_or_folded_pairs_equals_its_formula(fold: bool) -> None:
     module: PNL = filled(PNL(8, 4, 2, fold))
     x, low = torch.randn(2, 8, 4, 2), torch.randn(2, 4, 4, 2)
     theta, phi, g = (part.flatten(2) for part in (module.theta(x), module.phi(low), module.g(low)))
@@ -186,7 +186,7 @@ def test_sdce_is_the_identity_at_the_start_and_takes_other_sizes() -> None:
 
 @pytest.mark.parametrize("softmax", [False, True])
 @pytest.mark.parametrize("fusion", ["sum", "concat"])
-def test_mpfr_by_its_formula(softmax: bool, fusion: str) -> None:
+def test_mpfr_in_every_form_equals_its_formula(softmax: bool, fusion: str) -> None:
     module = filled(MPFR([4, 6], dim=8, softmax=softmax, fusion=fusion))
     deep, maps = torch.randn(2, 3, 4, 2), [torch.randn(2, 4, 8, 4), torch.randn(2, 6, 4, 2)]
     aligned = [F.adaptive_avg_pool2d(a(m), (4, 2)) for a, m in zip(module.align, maps, strict=True)]
@@ -200,7 +200,7 @@ def test_mpfr_by_its_formula(softmax: bool, fusion: str) -> None:
         MPFR([4], fusion="mean")
 
 
-def test_relation_modules_are_not_plugged_into_a_backbone() -> None:
+def test_build_map_modules_with_a_relation_module_is_one_error() -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.ATTENTION.STAGE2", "['MFA']")
     with pytest.raises(ConfigError, match="MFA relates several maps"):
         build_map_modules(cfg, [MapShape(2, 8, 2)] * 2)
@@ -211,7 +211,7 @@ def test_relation_modules_are_not_plugged_into_a_backbone() -> None:
     assert isinstance(purifier, Purifier)
 
 
-def test_gem_add_and_its_difference_from_the_clamped_form() -> None:
+def test_gem_add_of_zero_and_negative_maps_adds_and_does_not_clamp() -> None:
     x = torch.rand(2, 3, 4, 2)
     x[:, 0] = 0
     found = GeMAdd()(x)
@@ -229,7 +229,7 @@ def test_gem_add_and_its_difference_from_the_clamped_form() -> None:
     assert gradient.abs().max() == 0
 
 
-def test_a_modality_head_has_two_classes_and_may_reverse() -> None:
+def test_modality_head_has_two_classes_and_may_reverse() -> None:
     head, reversed_ = modality_head(6), modality_head(6, reverse=1.0)
     for target, source in zip(reversed_[1:], head, strict=True):
         target.load_state_dict(source.state_dict())

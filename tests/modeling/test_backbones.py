@@ -29,7 +29,7 @@ def stock(cfg: CfgNode) -> torch.nn.Module:
         ["MODEL.BACKBONE.WITH_IBN", "True", "MODEL.BACKBONE.WITH_SE", "True"],
     ],
 )
-def test_one_stream_is_fastreids_own_network(overrides: list[str]) -> None:
+def test_build_backbone_of_one_stream_is_fastreids_own_network(overrides: list[str]) -> None:
     cfg = cfg_of(*overrides)
     expected = stock(cfg).eval()
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def test_one_stream_is_fastreids_own_network(overrides: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("count", "separate"), [(1, 0), (2, 0), (2, 1), (2, 4), (4, 0), (4, 2)])
-def test_only_stem_and_separate_stages_are_copied(count: int, separate: int) -> None:
+def test_build_backbone_copies_only_stem_and_separate_stages(count: int, separate: int) -> None:
     cfg = cfg_of("MODEL.STREAMS.COUNT", str(count), "MODEL.STREAMS.SEPARATE_STAGES", str(separate))
     plain = build_multi_stream_backbone(cfg_of())
     sizes = [sum(p.numel() for p in part.parameters()) for part in (plain.stem, *plain.stages.values())]
@@ -50,11 +50,11 @@ def test_only_stem_and_separate_stages_are_copied(count: int, separate: int) -> 
 
 
 @pytest.mark.parametrize(("name", "count"), [("build_dual_stream_backbone", 2), ("build_quadruple_stream_backbone", 4)])
-def test_presets(name: str, count: int) -> None:
+def test_build_backbone_presets_have_their_number_of_streams(name: str, count: int) -> None:
     assert len(build_backbone(cfg_of("MODEL.BACKBONE.NAME", name)).stem.copies) == count
 
 
-def test_two_equal_streams_compute_what_one_does_and_any_mix_is_valid() -> None:
+def test_multi_stream_backbone_of_two_equal_streams_computes_what_one_does() -> None:
     torch.manual_seed(0)
     one = build_backbone(cfg_of()).eval()
     torch.manual_seed(0)
@@ -67,21 +67,21 @@ def test_two_equal_streams_compute_what_one_does_and_any_mix_is_valid() -> None:
     assert (changed.flatten(1).abs().amax(1) > 0).tolist() == [True, False, True, False, False]
 
 
-def test_the_maps_asked_for_are_returned_and_nothing_beyond_is_run() -> None:
+def test_multi_stream_backbone_runs_nothing_beyond_the_maps_asked_for() -> None:
     backbone = build_backbone(cfg_of()).eval()
     backbone.stages["stage3"].register_forward_hook(lambda *_: pytest.fail("stage3 was not asked for"))
     maps = backbone(torch.randn(1, 3, 64, 32), maps=("stem", "stage2"))
     assert list(maps) == ["stem", "stage2"]
 
 
-def test_channels_and_shapes_are_found_not_typed() -> None:
+def test_multi_stream_backbone_channels_are_those_of_its_maps() -> None:
     backbone = build_backbone(cfg_of("MODEL.BACKBONE.DEPTH", "50x")).eval()
     assert backbone.channels == dict(zip(MAPS, (64, 256, 512, 1024, 2048), strict=True))
     maps = backbone(torch.randn(1, 3, 64, 32), maps=MAPS)
     assert {name: m.shape[1] for name, m in maps.items()} == backbone.channels
 
 
-def test_the_max_pool_follows_the_source_of_the_weights() -> None:
+def test_max_pool_of_torchvision_is_padded_and_fastreids_is_not() -> None:
     torch.manual_seed(0)
     ours = build_backbone(cfg_of("MODEL.STREAMS.MAX_POOL", "fastreid")).eval()
     torch.manual_seed(0)
@@ -107,6 +107,6 @@ def test_the_max_pool_follows_the_source_of_the_weights() -> None:
         (["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "gone.pth"], r"gone\.pth"),
     ],
 )
-def test_what_is_wrong_is_one_error(overrides: list[str], message: str) -> None:
+def test_build_backbone_with_a_wrong_value_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_backbone(cfg_of(*overrides))

@@ -15,7 +15,7 @@ def parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def test_the_specifications_parameter_counts_in_resnet_50() -> None:
+def test_miim_in_resnet_50_has_the_specified_parameter_counts() -> None:
     cfg = small_cfg("SYSU/wrim.yml", "MODEL.BACKBONE.DEPTH", "50x", "INPUT.SIZE_TRAIN", "[384, 128]")
     stages = build_multi_stream_backbone(cfg).stages
     counts = {name: parameters(stage.attention) for name, stage in stages.items()}
@@ -77,7 +77,9 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("stride", "kv_pool", "size"), FORMS)
-def test_gate_equals_the_written_out_one(stride: int | tuple[int, int], kv_pool: int, size: tuple[int, int]) -> None:
+def test_miim_gate_equals_the_written_out_one(
+    stride: int | tuple[int, int], kv_pool: int, size: tuple[int, int]
+) -> None:
     module = lively(stride, kv_pool)
     x = torch.randn(3, 16, *size, dtype=torch.double)
     torch.testing.assert_close(module.gate(x), naive_gate(module, x))
@@ -85,7 +87,7 @@ def test_gate_equals_the_written_out_one(stride: int | tuple[int, int], kv_pool:
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("operand", ["raw", "normalized", "relu"])
-def test_output_is_the_operand_times_the_gate(operand: str, residual: bool) -> None:
+def test_miim_output_is_the_operand_times_the_gate(operand: str, residual: bool) -> None:
     module = lively(residual=residual, operand=operand)
     x = torch.randn(3, 16, 4, 2, dtype=torch.double)
     mean, var = (s.view(1, -1, 1, 1) for s in (module.norm.running_mean, module.norm.running_var))
@@ -95,13 +97,13 @@ def test_output_is_the_operand_times_the_gate(operand: str, residual: bool) -> N
 
 
 @pytest.mark.parametrize("operand", ["raw", "normalized", "relu"])
-def test_statistics_move_once_a_step(operand: str) -> None:
+def test_miim_statistics_move_once_a_step(operand: str) -> None:
     module = MIIM(16, 2, 1, 4, operand=operand).train()
     module(torch.randn(2, 16, 4, 2))
     assert module.norm.num_batches_tracked == 1
 
 
-def test_queries_keys_and_gate_learn_and_the_gate_varies_over_positions() -> None:
+def test_miim_queries_keys_and_gate_learn_and_the_gate_varies_in_space() -> None:
     """With one key it would be 0 gradient for W_q and W_k and one gate for all positions."""
     torch.manual_seed(0)
     module = MIIM(16, reduction=2, stride=1, heads=4, kv_pool=2).double().train()
@@ -114,7 +116,7 @@ def test_queries_keys_and_gate_learn_and_the_gate_varies_over_positions() -> Non
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, (18, 9)), (2, (18, 9)), (4, (18, 9)), ((4, 4), (73, 37))])
-def test_every_row_and_column_reaches_the_gate_of_the_first_region(
+def test_miim_gate_of_the_first_region_sees_every_row_and_column(
     stride: int | tuple[int, int], size: tuple[int, int]
 ) -> None:
     """An image of 288 x 144 pixels has maps of 18 x 9, one of 292 x 148 has 73 x 37 before them."""
@@ -125,7 +127,7 @@ def test_every_row_and_column_reaches_the_gate_of_the_first_region(
     assert grad.abs().sum((0, 1, 2)).min() > 1e-9
 
 
-def test_gradients() -> None:
+def test_miim_gradients_equal_numerical_ones() -> None:
     module = MIIM(8, reduction=2, stride=1, heads=2, kv_pool=1).double()
     x = torch.randn(2, 8, 2, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(module, x)
@@ -150,7 +152,7 @@ def test_gradients() -> None:
         ((5, 3), 9, 1, "5 x 3 map at stride 9 x 9 is a grid of 1 x 1 = 1 queries"),
     ],
 )
-def test_forward_with_fewer_than_two_keys_is_one_error(
+def test_miim_with_fewer_than_two_keys_is_one_error(
     size: tuple[int, int], stride: int | tuple[int, int], kv_pool: int, numbers: str
 ) -> None:
     x = torch.randn(2, 16, *size)
@@ -158,7 +160,7 @@ def test_forward_with_fewer_than_two_keys_is_one_error(
         MIIM(16, 2, stride, 4, kv_pool)(x)
 
 
-def test_two_keys_are_enough() -> None:
+def test_miim_with_two_keys_is_computed() -> None:
     assert MIIM(16, 2, 1, 4)(torch.randn(2, 16, 3, 1)).shape == (2, 16, 3, 1)
 
 
@@ -175,7 +177,7 @@ def test_two_keys_are_enough() -> None:
         ),
     ],
 )
-def test_network_with_fewer_than_two_keys_is_not_built(key: str, start: str) -> None:
+def test_build_multi_stream_backbone_with_fewer_than_two_keys_is_one_error(key: str, start: str) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "MODEL.ATTENTION.MIIM.STRIDE", "[4, 2, 1, 1]", key, "[32, 32]")
     with pytest.raises(ConfigError, match=start):
         build_multi_stream_backbone(cfg)
@@ -191,7 +193,7 @@ def test_network_with_fewer_than_two_keys_is_not_built(key: str, start: str) -> 
         ((64, 36), [(4, 3), (2, 2), (1, 1), (1, 1)], [(4, 3)] * 4),
     ],
 )
-def test_default_stride_gives_every_stage_the_grid_of_the_last(
+def test_miim_stride_by_default_gives_every_stage_the_grid_of_the_last(
     size: tuple[int, int], strides: list[tuple[int, int]], grids: list[tuple[int, int]]
 ) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size)))
@@ -206,13 +208,13 @@ def test_default_stride_gives_every_stage_the_grid_of_the_last(
     assert seen == grids
 
 
-def test_stride_takes_a_pair_for_each_stage() -> None:
+def test_miim_stride_takes_a_pair_for_each_stage() -> None:
     cfg = small_cfg("SYSU/wrim.yml", "MODEL.ATTENTION.MIIM.STRIDE", "[[8, 4], 2, [1, 2], 1]")
     module = MIIM.from_config(cfg, MapShape(3, 64, 1))
     assert module.compress.kernel_size == module.compress.stride == (1, 2)
 
 
-def test_separate_modules_keep_statistics_and_weights_of_their_own() -> None:
+def test_miim_of_each_modality_keeps_statistics_and_weights_of_its_own() -> None:
     cfg = small_cfg("SYSU/wrim.yml")
     module = MIIM.from_config(cfg, MapShape(stage=1, channels=64, to_last=1))
     x = torch.randn(4, 64, 4, 2)
@@ -223,7 +225,7 @@ def test_separate_modules_keep_statistics_and_weights_of_their_own() -> None:
     assert isinstance(MIIM.from_config(cfg, MapShape(4, 64, 1)), MIIM)
 
 
-def test_bf16_autocast() -> None:
+def test_miim_under_bf16_autocast_is_near_float32() -> None:
     module = MIIM(16, 2, 2, 4)
     x = torch.randn(2, 16, 8, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -243,6 +245,6 @@ def test_bf16_autocast() -> None:
         (["MODEL.ATTENTION.MIIM.OPERAND", "norm"], "OPERAND: 'norm' does not exist; there are normalized, raw, relu"),
     ],
 )
-def test_what_does_not_fit_is_one_error(overrides: list[str], message: str) -> None:
+def test_miim_with_settings_that_do_not_fit_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MIIM.from_config(small_cfg("SYSU/wrim.yml", *overrides), MapShape(1, 64, 2))

@@ -77,7 +77,7 @@ def chosen(row: int) -> Choice:
     return found
 
 
-def test_rows_of_a_mix_have_every_choice_and_every_pair() -> None:
+def test_mixing_rows_have_every_choice_and_every_pair() -> None:
     assert all({row % len(factor) for row in range(FAST)} == set(range(len(factor))) for factor in FACTORS)
     for a, b in combinations(map(len, FACTORS), 2):
         assert gcd(a, b) == 1

@@ -52,7 +52,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_local_file_reaches_every_stream_and_decides_the_max_pool(tmp_path: Path, form: str) -> None:
+def test_pretrained_local_file_reaches_every_stream_and_decides_the_max_pool(tmp_path: Path, form: str) -> None:
     write, max_pool = FORMS[form]
     weights = resnet(seed=4)
     torch.save(write(weights), tmp_path / "weights.pth")
@@ -67,7 +67,7 @@ def test_a_local_file_reaches_every_stream_and_decides_the_max_pool(tmp_path: Pa
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_an_agw_style_file_has_a_stem_for_each_modality(tmp_path: Path, count: int) -> None:
+def test_pretrained_agw_style_file_has_a_stem_for_each_modality(tmp_path: Path, count: int) -> None:
     visible, infrared = resnet(seed=1), resnet(seed=2)
     infrared["bn1.weight"] = infrared["bn1.weight"] + 1
     torch.save(agw(visible, infrared), tmp_path / "agw.t")
@@ -79,17 +79,17 @@ def test_an_agw_style_file_has_a_stem_for_each_modality(tmp_path: Path, count: i
         torch.testing.assert_close(stem.blocks[1].weight, source["bn1.weight"])
 
 
-def test_without_weights_the_max_pool_is_torchvisions_and_a_choice_is_kept(tmp_path: Path) -> None:
+def test_max_pool_of_no_weights_is_torchvisions_and_a_choice_is_kept(tmp_path: Path) -> None:
     assert build_backbone(cfg_of()).stem.copies[0].blocks[3].padding == 1
     assert build_backbone(cfg_of("MODEL.STREAMS.MAX_POOL", "fastreid")).stem.copies[0].blocks[3].padding == 0
 
 
-def test_a_file_that_is_gone_does_not_change_the_max_pool_silently() -> None:
+def test_max_pool_of_a_file_that_is_gone_is_one_error() -> None:
     with pytest.raises(ConfigError, match=r"MAX_POOL: auto looks into .*'gone.pth', which does not exist"):
         build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN_PATH", "gone.pth"))
 
 
-def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
+def test_pretrained_file_of_another_network_is_one_error(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(2)}, tmp_path / "other.pth")
     given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "other.pth")]
     for partial in ("False", "True"):
@@ -170,7 +170,7 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
 
 
 @pytest.mark.parametrize("case", PARTIAL)
-def test_weights_that_do_not_fill_the_backbone_are_refused_unless_that_is_asked_for(
+def test_pretrained_partial_fill_is_one_error_unless_asked_for(
     tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     content, overrides, message = PARTIAL[case]
@@ -188,7 +188,7 @@ def test_weights_that_do_not_fill_the_backbone_are_refused_unless_that_is_asked_
     assert any(re.search(message.removesuffix(r"\."), text) for text in warned)
 
 
-def test_a_partial_fill_keeps_what_fits(tmp_path: Path) -> None:
+def test_pretrained_partial_fill_keeps_what_fits(tmp_path: Path) -> None:
     weights = without("layer4.")
     torch.save(weights, tmp_path / "weights.pth")
     given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")]
@@ -199,7 +199,7 @@ def test_a_partial_fill_keeps_what_fits(tmp_path: Path) -> None:
     assert not torch.equal(drawn, resnet(seed=6)["layer4.1.conv2.weight"])
 
 
-def test_counters_of_batch_norms_classifiers_and_non_local_blocks_may_be_missing(tmp_path: Path) -> None:
+def test_pretrained_without_counters_or_non_local_but_a_classifier_is_taken(tmp_path: Path) -> None:
     weights = of("build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "50x")
     older = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     torch.save({**older, "fc.weight": torch.ones(1000, 2048)}, tmp_path / "weights.pth")
@@ -243,7 +243,7 @@ def unnested(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("depth", ["1.0x", "0.25x"])
 @pytest.mark.parametrize("names", ["torchvision", "original"])
-def test_mobilenetv2_of_torchvisions_or_the_original_names_is_filled_and_computes_the_same(
+def test_rename_mobilenetv2_of_either_naming_fills_and_computes_the_same(
     tmp_path: Path, depth: str, names: str
 ) -> None:
     from torchvision.models import mobilenet_v2
@@ -264,7 +264,7 @@ def test_mobilenetv2_of_torchvisions_or_the_original_names_is_filled_and_compute
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_torchvisions_weights_come_from_torchvisions_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_torchvision_weights_come_from_torchvisions_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def served(url: str, **_: Any) -> dict[str, Tensor]:
@@ -277,7 +277,7 @@ def test_torchvisions_weights_come_from_torchvisions_address(monkeypatch: pytest
     assert asked[0].startswith("https://download.pytorch.org/models/resnet18-")
 
 
-def test_fast_reids_addresses_serve_the_other_backbones(
+def test_pretrained_other_backbones_come_from_fast_reids_addresses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpatched: None
 ) -> None:
     from fastreid.modeling.backbones import resnet as module
@@ -292,7 +292,7 @@ def test_fast_reids_addresses_serve_the_other_backbones(
     torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])
 
 
-def test_fast_reids_addresses_that_serve_another_network_are_refused(
+def test_pretrained_address_that_serves_another_network_is_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpatched: None
 ) -> None:
     """Its address of RegNetX-800MF is that of RegNetX-200MF."""
@@ -329,7 +329,7 @@ def _offline(*_: object, **__: object) -> None:
         ("build_repvgg_backbone", "A0"),
     ],
 )
-def test_without_a_network_the_way_out_is_said(
+def test_pretrained_without_a_network_is_one_error_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpatched: None, backbone: str, depth: str
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))

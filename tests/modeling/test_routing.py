@@ -34,18 +34,18 @@ X = torch.arange(1.0, 6.0).view(5, 1, 1, 1)
 @pytest.mark.parametrize(
     ("count", "factors"), [(1, [1, 1, 1, 1, 1]), (2, [10, 1, 1, 10, 10]), (4, [100, 10, 1, 1000, 100])]
 )
-def test_every_row_takes_its_own_copy_in_any_order(count: int, factors: list[float]) -> None:
+def test_stream_switch_in_any_order_gives_each_row_its_own_copy(count: int, factors: list[float]) -> None:
     out = switch(count).train()(X, MODALITIES, VIEWS)
     assert out.flatten().tolist() == [x * f for x, f in zip(X.flatten().tolist(), factors, strict=True)]
 
 
-def test_four_streams_are_averaged_at_test() -> None:
+def test_stream_switch_of_four_streams_is_averaged_at_test() -> None:
     out = switch(4).eval()(X, MODALITIES, VIEWS)
     expected = [x * (550 if m else 5.5) for x, m in zip(X.flatten().tolist(), MODALITIES.tolist(), strict=True)]
     assert out.flatten().tolist() == expected
 
 
-def test_each_row_is_computed_once_and_gradients_reach_only_the_copies_used() -> None:
+def test_stream_switch_computes_a_row_once_and_only_used_copies_learn() -> None:
     module = switch(2).train()
     module(X, torch.ones(5, dtype=torch.long)).sum().backward()
     assert [copy.rows for copy in module.copies] == [0, 5]
@@ -53,13 +53,13 @@ def test_each_row_is_computed_once_and_gradients_reach_only_the_copies_used() ->
     assert module.copies[1].factor.grad == X.sum()
 
 
-def test_copies_start_equal_and_do_not_share() -> None:
+def test_per_modality_copies_start_equal_and_do_not_share() -> None:
     module = PerModality(Times(3.0))
     assert module.copies[0].factor == module.copies[1].factor
     assert module.copies[0].factor is not module.copies[1].factor
 
 
-def test_without_modalities_the_reason_is_said() -> None:
+def test_stream_switch_without_modalities_is_one_error() -> None:
     assert torch.equal(switch(1)(X), X)
     with pytest.raises(ValueError, match="needs `modalities`"):
         switch(2)(X)

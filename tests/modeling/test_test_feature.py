@@ -78,7 +78,7 @@ def similarities(model: Any, images: list[Tensor], modality: list[Tensor]) -> Te
 
 
 @pytest.mark.parametrize("method", ["caj", "deen"])
-def test_scoring_equals_released_sum_of_features(method: str, data_root: Path) -> None:
+def test_test_feature_of_caj_and_deen_scores_as_the_released_sums(method: str, data_root: Path) -> None:
     """CAJ: normalized features are added, and their cosine is taken. DEEN: 0.1 and 0.9, and no cosine of the sum."""
     cfg = small_cfg(f"SYSU/{method}.yml", "MODEL.HEADS.NUM_CLASSES", "5")
     model = Trainer.build_model(cfg).eval()

@@ -36,7 +36,7 @@ def _ranking(gallery: int, seed: int = 0) -> tuple[Any, ...]:
     return (rng.random((12, gallery)), *ids, *cams)
 
 
-def test_rank_of_a_short_gallery() -> None:
+def test_rank_of_a_short_gallery_equals_its_definition() -> None:
     short = _ranking(20)
     with pytest.raises(ValueError, match="inhomogeneous"):
         evaluate_rank(*short)
@@ -57,7 +57,7 @@ def test_rank_of_a_short_gallery() -> None:
     assert cmc[-1] == 1
 
 
-def test_rerank_without_faiss_gpu() -> None:
+def test_rerank_without_faiss_gpu_equals_the_host_search() -> None:
     features = torch.randn(40, 8)
     with pytest.raises((AssertionError, RuntimeError, AttributeError)):
         compute_dist.build_dist(features[:10], features[10:], "jaccard", k1=6, k2=3)
@@ -67,7 +67,7 @@ def test_rerank_without_faiss_gpu() -> None:
     np.testing.assert_allclose(found, expected[:10, 10:])
 
 
-def test_eval_period() -> None:
+def test_eval_period_of_zero_is_one_error() -> None:
     trainer: Any = types.SimpleNamespace(epoch=1, max_epoch=2)
     hook = hooks.EvalHook(0, dict)
     hook.trainer = trainer

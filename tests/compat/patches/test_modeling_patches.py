@@ -41,7 +41,7 @@ def test_flip_normalises_once() -> None:
     assert images.unique().tolist() == [150.0]
 
 
-def test_float32_distances_under_autocast() -> None:
+def test_float32_distances_under_autocast_are_right() -> None:
     x = torch.randn(16, 512) + 3
     y = torch.arange(8).repeat_interleave(2)
     true = triplet_loss(x, y, 0.3, False, True)
@@ -62,7 +62,9 @@ def test_float32_distances_leaves_float64_alone() -> None:
 
 
 @pytest.mark.parametrize(("builder", "depth"), [("build_regnet_backbone", "800y"), ("build_effnet_backbone", "b0")])
-def test_package_files(builder: str, depth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_files_are_found_from_another_folder(
+    builder: str, depth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.DEPTH = depth
@@ -80,7 +82,7 @@ def _no_gdown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_gdown")
-def test_pretrain_without_gdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrain_without_gdown_fetches_or_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fastreid.modeling.backbones import resnet
 
     cfg = get_cfg()

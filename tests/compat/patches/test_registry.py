@@ -15,7 +15,7 @@ def targets(name: str) -> list[tuple[int, str]]:
     return [(id(one.owner), one.name) for one in PATCHES[name].replacements()]
 
 
-def test_patches_are_named_logged_idempotent_and_reversible(log: pytest.LogCaptureFixture) -> None:
+def test_patch_is_named_logged_idempotent_and_reversible(log: pytest.LogCaptureFixture) -> None:
     before = {name: [r.value for r in _standing(name)] for name in PATCHES}
     patch()
     assert all(one.applied for one in PATCHES.values())
@@ -40,7 +40,7 @@ def _standing(name: str) -> list[Any]:
     return found
 
 
-def test_one_alone_is_applied_and_no_two_replace_the_same_name() -> None:
+def test_patch_of_one_alone_applies_it_and_no_two_replace_the_same_name() -> None:
     patch(only=["flip"])
     assert [name for name, one in PATCHES.items() if one.applied] == ["flip"]
     unpatch(only="flip")

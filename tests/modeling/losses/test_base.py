@@ -29,12 +29,12 @@ def by_definition(logits: torch.Tensor, epsilon: float) -> float:
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
-def test_label_smoothing_by_its_definition(epsilon: float) -> None:
+def test_label_smooth_ce_equals_its_definition(epsilon: float) -> None:
     found = LabelSmoothCE(epsilon=epsilon, on=["b"])(bundle())["ce"]
     assert found.item() == pytest.approx(by_definition(bundle().branches["b"].logits, epsilon), rel=1e-5)
 
 
-def test_a_branch_loss_is_the_scaled_mean_over_its_branches() -> None:
+def test_branch_loss_is_the_scaled_mean_over_its_branches() -> None:
     values = {name: LabelSmoothCE(on=[name])(bundle())["ce"] for name in "abc"}
     assert LabelSmoothCE(scale=2.0)(bundle())["ce"] == pytest.approx(2 * sum(values.values()).item() / 3)
     chosen = LabelSmoothCE(on=["a", "c"])(bundle())["ce"]
@@ -42,7 +42,7 @@ def test_a_branch_loss_is_the_scaled_mean_over_its_branches() -> None:
     assert not LabelSmoothCE(on=["d"]).applies(bundle())
 
 
-def test_fastreids_losses_are_chosen_by_the_same_list() -> None:
+def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
     cfg = small_cfg(
         "SYSU/one_stream.yml",
         "MODEL.LOSSES.NAME",
@@ -63,13 +63,13 @@ def test_fastreids_losses_are_chosen_by_the_same_list() -> None:
     assert found == pytest.approx({name: value.item() for name, value in expected.items()})
 
 
-def test_an_unknown_loss_lists_what_exists() -> None:
+def test_build_losses_with_an_unknown_name_lists_what_exists() -> None:
     with pytest.raises(ConfigError, match=r"'Triplet' does not exist; there are .*HardTriplet"):
         build_losses(small_cfg("SYSU/wrim.yml", "MODEL.LOSSES.NAME", "('Triplet',)"))
 
 
 @pytest.mark.parametrize("name", sorted(LOSS_REGISTRY._obj_map))
-def test_every_loss_reads_a_node_that_exists(name: str) -> None:
+def test_loss_registry_entries_read_a_node_that_exists(name: str) -> None:
     loss = LOSS_REGISTRY.get(name)
     cfg = small_cfg()
     assert loss.node in cfg.MODEL.LOSSES
@@ -77,7 +77,7 @@ def test_every_loss_reads_a_node_that_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAIVE))
-def test_a_loss_is_multiplied_by_its_scale_and_put_on_the_branches_chosen(name: str) -> None:
+def test_loss_registry_entries_obey_their_scale_and_chosen_branches(name: str) -> None:
     loss, found = LOSS_REGISTRY.get(name), random_bundle(3, 2, (2, 2), width=6, classes=5)[0]
     once, thrice = loss(scale=1.0)(found), loss(scale=3.0)(found)
     assert thrice.keys() == once.keys()
@@ -90,7 +90,7 @@ def test_a_loss_is_multiplied_by_its_scale_and_put_on_the_branches_chosen(name: 
 
 
 @pytest.mark.parametrize("name", sorted(NAIVE))
-def test_the_constructors_defaults_are_the_configurations(name: str) -> None:
+def test_loss_registry_entries_have_the_configurations_defaults(name: str) -> None:
     """All but the scale, which belongs to a recipe."""
     loss = LOSS_REGISTRY.get(name)
 

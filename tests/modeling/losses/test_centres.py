@@ -30,7 +30,7 @@ Y = torch.tensor([5, 5, 2, 2, 9, 9]).repeat(4)
 STREAM = [s for s in range(4) for _ in range(6)]
 
 
-def test_qct_is_the_released_codes() -> None:
+def test_qct_of_stored_features_equals_released_value_and_gradient() -> None:
     fixture = np.load(ROOT / "tests" / "fixtures" / "mscm_qct_seed21.npz")
     x = torch.from_numpy(fixture["x"]).requires_grad_()
     value = quadruple_centre_triplet(x, torch.from_numpy(fixture["y"]), [24] * 4, 48)
@@ -40,7 +40,7 @@ def test_qct_is_the_released_codes() -> None:
 
 
 @pytest.mark.parametrize("a", [0.0, 0.5, 1.0])
-def test_collapsed_features_give_half_the_margin(a: float) -> None:
+def test_quadruple_centre_triplet_of_collapsed_features_is_half_the_margin(a: float) -> None:
     x = torch.ones(24, 8, requires_grad=True)
     value = quadruple_centre_triplet(x, Y, [6] * 4, 12, 0.7, a)
     value.backward()
@@ -50,7 +50,7 @@ def test_collapsed_features_give_half_the_margin(a: float) -> None:
     assert alone.item() == pytest.approx(0, abs=1e-5)
 
 
-def test_by_hand() -> None:
+def test_centre_losses_of_one_identity_are_their_values_by_hand() -> None:
     """One identity at 0 and 4 (visible), 5 (infrared): centres 2 and 5."""
     visible, infrared = torch.tensor([[0.0], [4.0]]), torch.tensor([[5.0]])
     y = torch.zeros(2), torch.zeros(1)
@@ -64,13 +64,13 @@ def test_by_hand() -> None:
     assert found.tolist() == [[4.0], [0.0]]
 
 
-def test_the_margin_of_two_identities_by_hand() -> None:
+def test_negative_margin_of_two_identities_is_its_value_by_hand() -> None:
     """Points 0 and 2 of one identity, 4 and 4 of the other: hinges 5 - 4, 5 - 2, and twice 5 - 3."""
     x = torch.tensor([[0.0], [2.0], [4.0], [4.0]])
     assert negative_margin(x, torch.tensor([0, 0, 1, 1]), 5.0).item() == pytest.approx((1 + 3 + 2 + 2) / 4)
 
 
-def test_an_identity_without_infrared_images_does_not_count() -> None:
+def test_hetero_centre_leaves_out_an_identity_without_infrared_images() -> None:
     visible, infrared = torch.tensor([[0.0], [7.0]]), torch.tensor([[2.0]])
     assert hetero_centre(visible, infrared, torch.tensor([1, 2]), torch.tensor([1])).item() == 4
 
@@ -144,7 +144,7 @@ def last_cross_entropy(icg: ICG, identities: int = 16, steps: int = 100) -> floa
 
 
 @pytest.mark.parametrize("form", ["tolerance", "hinge"])
-def test_cross_entropy_falls_beside_icg_on_normalized_features_alone(form: str) -> None:
+def test_icg_lets_cross_entropy_fall_on_normalized_features_alone(form: str) -> None:
     """On raw ones the pull ends in a point and CE stays at log 16 = 2.77, which is why they are normalized."""
     assert last_cross_entropy(ICG(form=form)) < 0.2
     assert last_cross_entropy(ICG(form=form, normalize=False)) > 2
@@ -154,7 +154,7 @@ def test_cross_entropy_falls_beside_icg_on_normalized_features_alone(form: str) 
     ("keys", "rho1"),
     [({}, 0.01), ({"form": "hinge"}, 0.3), ({"rho1": 0.2}, 0.2), ({"form": "hinge", "rho1": 0.0}, 0.0)],
 )
-def test_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: float) -> None:
+def test_icg_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: float) -> None:
     cfg = get_cfg()
     for key, value in keys.items():
         cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key.upper()}", str(value)])
@@ -171,14 +171,14 @@ def test_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: float) -
         ("RHO2", "-1.0", "ICG.RHO2: must be a number of at least 0, got -1.0"),
     ],
 )
-def test_what_icg_cannot_read_is_one_error(key: str, value: str, message: str) -> None:
+def test_icg_from_config_of_an_unreadable_value_is_one_error(key: str, value: str, message: str) -> None:
     cfg = get_cfg()
     cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key}", value])
     with pytest.raises(ConfigError, match=message):
         ICG.from_config(cfg)
 
 
-def test_gradients_and_collapse() -> None:
+def test_centre_losses_have_numerical_gradients_and_survive_collapse() -> None:
     x = torch.randn(24, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: centre_tolerance(x, Y, 12, 0.5, 1.5), x)
     assert torch.autograd.gradcheck(lambda x: quadruple_centre_triplet(x, Y, [6] * 4, 12, 3.0, 0.4), x)
@@ -193,7 +193,7 @@ def test_gradients_and_collapse() -> None:
         assert torch.isfinite(collapsed.grad).all()
 
 
-def test_registered_in_float32() -> None:
+def test_centre_losses_under_autocast_are_computed_in_float32() -> None:
     torch.manual_seed(0)
     x = torch.randn(24, 4).bfloat16()
     modalities, views = torch.tensor([s // 2 for s in STREAM]), torch.tensor([s % 2 for s in STREAM])

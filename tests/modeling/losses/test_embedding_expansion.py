@@ -8,7 +8,7 @@ from vireid_plugins.modeling.losses import CPM, Orthogonality, cross_modality_ex
 Y = torch.tensor([4, 4, 1, 1, 8, 8]).repeat(2)
 
 
-def test_collapsed_and_single_identities() -> None:
+def test_cross_modality_expansion_of_collapse_or_one_identity_is_as_by_hand() -> None:
     x = torch.ones(12, 4, requires_grad=True)
     value = cross_modality_expansion(x, x.clone(), Y, 6, 0.2)
     value.backward()
@@ -21,19 +21,19 @@ def test_collapsed_and_single_identities() -> None:
     assert found.item() == pytest.approx((3 - 1 + 0.2 + 3 - 1 + 0.2) / 2)
 
 
-def test_orthogonality_by_hand() -> None:
+def test_orthogonality_of_two_rows_is_its_value_by_hand() -> None:
     first, second = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0, 1.0], [5.0, 0.0]])
     assert orthogonality(first, second).item() == pytest.approx(4 / 6)
     assert orthogonality(first, first.flip(0) * torch.tensor([0.0, 0.0])).item() == 0
 
 
-def test_gradients() -> None:
+def test_orthogonality_gradients_equal_numerical_ones() -> None:
     x = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
     y = torch.randn(12, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(orthogonality, (x, y))
 
 
-def test_registered_in_float32() -> None:
+def test_cpm_and_orthogonality_of_bf16_are_computed_in_float32() -> None:
     torch.manual_seed(0)
     expanded = torch.randn(36, 4).bfloat16()
     modalities = torch.tensor([0] * 6 + [1] * 6)

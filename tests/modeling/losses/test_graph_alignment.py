@@ -23,7 +23,7 @@ from vireid_plugins.modeling.losses.purifier import purified_entropy, purified_r
 RELEASED = np.load(ROOT / "tests" / "fixtures" / "idkl_losses_seed11.npz")
 
 
-def test_by_hand() -> None:
+def test_graph_alignment_of_few_points_is_its_value_by_hand() -> None:
     assert off_diagonal(torch.arange(9.0).view(3, 3)).tolist() == [[1, 2], [3, 5], [6, 7]]
     # Two points: no off-diagonal choice, so their graphs agree whatever the distance.
     assert self_alignment(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]])).item() == 0
@@ -32,7 +32,7 @@ def test_by_hand() -> None:
     assert divergence(a, b).item() == pytest.approx(0.5 * math.log(2 / 3) + 0.5 * math.log(2))
 
 
-def test_equal_and_collapsed_features_are_zero_with_a_finite_gradient() -> None:
+def test_graph_alignment_of_equal_and_collapsed_features_is_zero() -> None:
     same = torch.randn(6, 4)
     assert self_alignment(same, same).item() == pytest.approx(0, abs=1e-6)
     assert class_alignment(same, same, instances=2).item() == pytest.approx(0, abs=1e-6)
@@ -44,7 +44,7 @@ def test_equal_and_collapsed_features_are_zero_with_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("function", [cross_alignment, self_alignment, mixture_alignment, class_alignment])
-def test_gradients(function) -> None:
+def test_graph_alignment_gradients_equal_numerical_ones(function) -> None:
     a, b = (torch.randn(4, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradcheck(function, (a, b))
 
@@ -82,7 +82,9 @@ def released(name: str, x: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("name", [n for n in RELEASED.files if f"{n}_grad_fV_norm" in RELEASED.files])
-def test_values_and_gradients_are_the_released_codes(name: str, inputs: dict[str, Tensor]) -> None:
+def test_graph_alignment_and_idkl_terms_equal_released_values_and_gradients(
+    name: str, inputs: dict[str, Tensor]
+) -> None:
     value = released(name, inputs)
     value.backward()
     assert value.item() == pytest.approx(float(RELEASED[name]), rel=1e-5)
@@ -105,7 +107,7 @@ def bundle() -> Bundle:
     )
 
 
-def test_the_registered_losses_are_these_functions() -> None:
+def test_tgsa_csa_and_mdr_are_these_functions() -> None:
     b = bundle()
     f, z = b.branches["sh"].pooled, b.branches["sh"].logits
     s, z_s = b.extra["specific_pooled"], b.extra["specific_logits"]
@@ -122,7 +124,7 @@ def test_the_registered_losses_are_these_functions() -> None:
     assert not TGSA().applies(Bundle({}, b.targets, b.modalities, b.views))
 
 
-def test_keys_and_what_does_not_fit() -> None:
+def test_tgsa_csa_and_mdr_from_config_read_their_keys_and_refuse_misfits() -> None:
     cfg = small_cfg("SYSU/idkl_released.yml", "DATALOADER.NUM_INSTANCE", "4")
     assert CSA.from_config(cfg).instances == 4
     assert CSA.from_config(small_cfg("SYSU/idkl.yml")).instances == 0

@@ -6,7 +6,7 @@ from vireid_plugins.modeling import Branch, Bundle
 from vireid_plugins.modeling.losses import HardTriplet, hard_triplet
 
 
-def test_by_hand() -> None:
+def test_hard_triplet_of_four_points_is_its_value_by_hand() -> None:
     """Points 0 and 1 of one identity, 3 and 4 of another on a line: hinges 1-3+m, 1-2+m, 1-2+m, 1-3+m."""
     x = torch.tensor([[0.0], [1.0], [3.0], [4.0]])
     assert hard_triplet(x, torch.tensor([0, 0, 1, 1]), 1.5).item() == pytest.approx(0.25)
@@ -14,14 +14,14 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_naive_loops(seed: int) -> None:
+def test_hard_triplet_equals_the_naive_loops(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(14, 5, dtype=torch.double, generator=generator)
     y = torch.randint(0, 5, (14,), generator=generator)
     assert hard_triplet(x, y, 0.3).item() == pytest.approx(naive_losses.hard_triplet(x, y, 0.3).item(), rel=1e-9)
 
 
-def test_collapsed_features_give_the_margin_and_a_finite_gradient() -> None:
+def test_hard_triplet_at_collapse_is_the_margin_with_a_finite_gradient() -> None:
     x = torch.ones(8, 16, requires_grad=True)
     value = hard_triplet(x, torch.arange(4).repeat(2), 0.3)
     value.backward()
@@ -29,7 +29,7 @@ def test_collapsed_features_give_the_margin_and_a_finite_gradient() -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_one_identity_is_zero() -> None:
+def test_hard_triplet_of_one_identity_is_zero() -> None:
     x = torch.randn(4, 3, requires_grad=True)
     value = hard_triplet(x, torch.zeros(4), 0.3)
     value.backward()
@@ -37,12 +37,12 @@ def test_one_identity_is_zero() -> None:
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
-def test_gradients() -> None:
+def test_hard_triplet_gradients_equal_numerical_ones() -> None:
     x = torch.randn(8, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: hard_triplet(x, torch.arange(4).repeat(2), 2.0), x)
 
 
-def test_distances_are_right_in_float32_where_half_precision_is_not() -> None:
+def test_hard_triplet_under_autocast_keeps_distances_in_float32() -> None:
     """Two nearly equal rows far from the origin: the expansion x^2 + y^2 - 2xy would lose their distance."""
     x = torch.full((2, 2048), 3.0)
     x[1, 0] += 0.01

@@ -15,7 +15,7 @@ Y = torch.tensor([3, 3, 7, 3, 3, 7])
 MODALITIES = torch.tensor([0, 0, 0, 1, 1, 1])
 
 
-def test_limits() -> None:
+def test_purifier_terms_of_even_sure_and_collapsed_inputs_are_their_limits() -> None:
     even, sure = torch.zeros(2, 4), torch.tensor([[100.0, 0, 0, 0]] * 2)
     assert entropy(even).tolist() == pytest.approx([math.log(4)] * 2)
     assert entropy(sure).tolist() == pytest.approx([0, 0], abs=1e-6)
@@ -30,7 +30,7 @@ def test_limits() -> None:
 
 
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_gradients(form: str) -> None:
+def test_purifier_terms_have_numerical_gradients(form: str) -> None:
     a, b = (torch.randn(6, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradcheck(lambda a, b: purified_entropy(a, b, form), (a, b))
     assert torch.autograd.gradcheck(lambda a, b: purified_relation(a, b, Y, 3, form), (a, b))
@@ -47,7 +47,7 @@ def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
     assert pseudo_labels(five, 5).tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
 
 
-def test_the_modality_heads_by_cross_entropy() -> None:
+def test_modality_heads_are_cross_entropies_of_true_or_pseudo_labels() -> None:
     torch.manual_seed(0)
     logits = {name: torch.randn(6, 2) for name in ("confuser0", "confuser1", "discriminator0")}
     found = ModalityHeads(scale=2.0)(bundle(**logits))
@@ -71,7 +71,7 @@ def by_row(logits: Tensor) -> float:
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_modality_heads_several_heads_are_summed_or_averaged(reduction: str) -> None:
+def test_modality_heads_of_several_heads_are_summed_or_averaged(reduction: str) -> None:
     """Eq. 2-4: three confusers and two discriminators count one by one; the mean divides each group by its own size."""
     torch.manual_seed(0)
     names = ("confuser0", "confuser1", "confuser2", "discriminator0", "discriminator1")
@@ -86,12 +86,12 @@ def test_modality_heads_several_heads_are_summed_or_averaged(reduction: str) -> 
     assert ModalityHeads(reduction=reduction)(bundle(**one_head)) == ModalityHeads()(bundle(**one_head))
 
 
-def test_modality_heads_unknown_reduction_is_refused() -> None:
+def test_modality_heads_with_an_unknown_reduction_is_one_error() -> None:
     with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.MODALITY_HEADS\.REDUCTION: 'max' .*mean, sum"):
         ModalityHeads(reduction="max")
 
 
-def test_the_reversal_turns_the_gradient_around_and_nothing_else() -> None:
+def test_gradient_reversal_turns_the_gradient_around_and_nothing_else() -> None:
     x = torch.randn(3, 2, requires_grad=True)
     out = GradientReversal(0.5)(x)
     assert torch.equal(out, x)
@@ -99,7 +99,7 @@ def test_the_reversal_turns_the_gradient_around_and_nothing_else() -> None:
     torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
 
 
-def test_the_registered_loss_and_its_form() -> None:
+def test_purifier_loss_is_the_scaled_terms_and_an_unknown_form_one_error() -> None:
     torch.manual_seed(0)
     names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalised_pooled")
     extra = {name: torch.randn(6, 4).bfloat16() for name in names}

@@ -17,7 +17,7 @@ Y = torch.arange(4).repeat(2)
 
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("norm", [1.0, 40.0])
-def test_naive_loops_at_small_and_large_norm(released: bool, norm: float) -> None:
+def test_weighted_triplet_at_small_and_large_norm_equals_naive_loops(released: bool, norm: float) -> None:
     for seed in range(4):
         torch.manual_seed(seed)
         x = norm * torch.randn(8, 5, dtype=torch.double)
@@ -29,13 +29,13 @@ def test_naive_loops_at_small_and_large_norm(released: bool, norm: float) -> Non
         assert squared_difference_triplet(x, Y, 0.5, released).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_released_negative_term_vanishes_at_large_distances() -> None:
+def test_weighted_triplet_released_negative_term_vanishes_at_large_distances() -> None:
     x = 40 * torch.nn.functional.normalize(torch.randn(8, 64))
     clean, released = weighted_triplet(x, Y), weighted_triplet(x, Y, released_eps=True)
     assert released > clean + 10
 
 
-def test_by_hand() -> None:
+def test_weighted_triplet_of_three_points_is_its_value_by_hand() -> None:
     """Points 0, 2 of one identity and 10 of another: w_p = softmax(0, 2) of the first anchor."""
     x = torch.tensor([[0.0], [2.0], [10.0]])
     w = math.exp(2) / (1 + math.exp(2))
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_collapsed_features_give_log_2_and_one_identity_zero(released: bool) -> None:
+def test_weighted_triplet_at_collapse_is_log_2_and_of_one_identity_zero(released: bool) -> None:
     for function in (weighted_triplet, squared_difference_triplet):
         x = torch.ones(8, 3, requires_grad=True)
         value = function(x, Y, released_eps=released)
@@ -62,13 +62,13 @@ def test_collapsed_features_give_log_2_and_one_identity_zero(released: bool) -> 
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_gradients(released: bool) -> None:
+def test_weighted_triplet_gradients_equal_numerical_ones(released: bool) -> None:
     x = torch.randn(8, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: weighted_triplet(x, Y, released), x)
     assert torch.autograd.gradcheck(lambda x: squared_difference_triplet(x, Y, 1.0, released), x)
 
 
-def test_registered_in_float32() -> None:
+def test_weighted_triplet_under_autocast_is_computed_in_float32() -> None:
     x = torch.randn(8, 4).bfloat16()
     bundle = Bundle({"global": Branch(x, x, x)}, Y, torch.tensor([0] * 4 + [1] * 4), torch.zeros(8))
     with torch.autocast("cpu", dtype=torch.bfloat16):

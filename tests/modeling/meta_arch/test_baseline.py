@@ -30,7 +30,7 @@ STD = (0.229, 0.224, 0.225)
 ATOL = {torch.float32: 1e-6, torch.float64: 1e-14}
 
 
-def test_features_of_a_network_in_float64_are_computed_in_float64(network: nn.Module) -> None:
+def test_baseline_in_float64_computes_features_in_float64(network: nn.Module) -> None:
     images = torch.rand(2, 3, 64, 32, dtype=torch.float64) * 255
     step = torch.nextafter(images, torch.full_like(images, 256.0))
     with torch.no_grad():

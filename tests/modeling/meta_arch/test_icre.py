@@ -32,12 +32,12 @@ def test_mpfr_takes_any_of_the_stages(stages: tuple[str, ...]) -> None:
     assert deep.shape[1:] == maps["stage4"].shape[1:]
 
 
-def test_every_parameter_learns_where_mpfr_takes_the_last_stage() -> None:
+def test_icre_with_mpfr_on_the_last_stage_learns_every_parameter() -> None:
     model = icre("MODEL.ICRE.STAGES", "['stage2', 'stage3', 'stage4']").train()
     sum(model(batch(4, 2)).values()).backward()
     assert not [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
-def test_a_stage_that_does_not_exist_is_one_error() -> None:
+def test_icre_with_a_stage_that_does_not_exist_is_one_error() -> None:
     with pytest.raises(ConfigError, match=r"ICRE\.STAGES: 'stage5' does not exist; there are stage1, stage2"):
         icre("MODEL.ICRE.STAGES", "['stage5']")

@@ -13,7 +13,7 @@ def wrim(*overrides: str) -> torch.nn.Module:
     return build_model(small_cfg("SYSU/wrim.yml", "MODEL.HEADS.NUM_CLASSES", "6", *overrides))
 
 
-def test_the_total_is_figure_2() -> None:
+def test_wrim_net_losses_are_the_terms_of_figure_2() -> None:
     """L_cls(R) + lambda1 L_CMKIC(Z) + lambda2 (L_cls(Q) + L_tri(Q_g)), each term computed from the maps."""
     model = wrim("MODEL.WRIM.AUX_WEIGHT", "0.25", "MODEL.LOSSES.CMKIC.SCALE", "3.0").train()
     whole = batch(4, 2)
@@ -47,7 +47,7 @@ def test_the_total_is_figure_2() -> None:
         torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_test_feature_is_the_normalised_concatenation_of_the_necks_of_r() -> None:
+def test_wrim_net_test_feature_is_the_normalised_concatenation_of_r_necks() -> None:
     model = wrim().eval()
     whole = batch(2, 1)
     with torch.no_grad():
@@ -60,13 +60,13 @@ def test_the_test_feature_is_the_normalised_concatenation_of_the_necks_of_r() ->
         torch.testing.assert_close(model(whole), F.normalize(torch.cat(necks, 1)))
 
 
-def test_the_auxiliary_branch_is_not_run_at_test() -> None:
+def test_wrim_net_at_test_does_not_run_the_auxiliary_branch() -> None:
     model = wrim().eval()
     model.heads["Q_g"].register_forward_hook(lambda *_: pytest.fail("Q_g was run"))
     model(batch())
 
 
-def test_only_the_shallow_miims_have_weights_for_each_modality() -> None:
+def test_wrim_net_has_weights_for_each_modality_in_shallow_miims_only() -> None:
     model = wrim()
     copies = [hasattr(stage.attention[0], "copies") for stage in model.backbone.stages.values()]
     assert copies == [True, True, False, False]
@@ -74,7 +74,7 @@ def test_only_the_shallow_miims_have_weights_for_each_modality() -> None:
 
 
 @pytest.mark.parametrize("parts", [0, 2])
-def test_the_test_feature_includes_the_auxiliary_branch_where_asked(parts: int) -> None:
+def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked(parts: int) -> None:
     model = wrim("MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_PARTS", str(parts)).eval()
     plain = wrim("MODEL.WRIM.AUX_PARTS", str(parts)).eval()
     plain.load_state_dict(model.state_dict())
@@ -93,7 +93,7 @@ def test_the_test_feature_includes_the_auxiliary_branch_where_asked(parts: int) 
 
 
 @pytest.mark.parametrize("taken", ["pooled", "neck"])
-def test_z_is_of_the_pooled_or_the_neck_feature(taken: str) -> None:
+def test_wrim_net_projection_is_of_the_pooled_or_the_neck_feature(taken: str) -> None:
     model = wrim("MODEL.WRIM.PROJECTION_FROM", taken).train()
     seen = []
     model.heads["projection"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -109,12 +109,12 @@ def test_z_is_of_the_pooled_or_the_neck_feature(taken: str) -> None:
         (["MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_WEIGHT", "0.0"], "TEST_AUX: True needs the auxiliary branch"),
     ],
 )
-def test_what_does_not_fit_is_one_error(overrides: list[str], message: str) -> None:
+def test_wrim_net_with_settings_that_do_not_fit_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         wrim(*overrides)
 
 
-def test_open_guesses_do_not_change_the_parameters_of_a_checkpoint() -> None:
+def test_wrim_net_open_guesses_do_not_change_the_checkpoints_parameters() -> None:
     shapes = {key: value.shape for key, value in wrim().state_dict().items()}
     other = wrim(
         "MODEL.ATTENTION.MIIM.OPERAND", "relu", "MODEL.ATTENTION.MIIM.KV_POOL", "1", "MODEL.WRIM.TEST_AUX", "True",
@@ -132,21 +132,21 @@ def test_open_guesses_do_not_change_the_parameters_of_a_checkpoint() -> None:
         (["MODEL.HEADS.PROJECTION_DIM", "0", "MODEL.LOSSES.NAME", "('LabelSmoothCE',)"], {"R_g", "R_1", "R_2", "Q_g"}),
     ],
 )
-def test_its_choices_are_keys(overrides: list[str], branches: set[str]) -> None:
+def test_wrim_net_with_chosen_parts_has_these_branches_and_all_learn(overrides: list[str], branches: set[str]) -> None:
     model = wrim(*overrides)
     assert {name for name in model.heads if name != "projection"} == branches
     sum(model.train()(batch()).values()).backward()
     assert not [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
-def test_a_loss_with_nothing_to_look_at_is_one_error() -> None:
+def test_wrim_net_with_a_loss_that_has_nothing_to_look_at_is_one_error() -> None:
     with pytest.raises(ConfigError, match=r"HARD_TRIPLET.*branches R_g, R_1, R_2, Q_g"):
         wrim("MODEL.LOSSES.HARD_TRIPLET.ON", "['global']").train()(batch())
     with pytest.raises(ConfigError, match=r"CMKIC.*PROJECTION_DIM is 0"):
         wrim("MODEL.HEADS.PROJECTION_DIM", "0").train()(batch())
 
 
-def test_a_stock_backbone_and_a_stock_head() -> None:
+def test_wrim_net_refuses_a_stock_backbone_and_takes_a_stock_head() -> None:
     with pytest.raises(ConfigError, match=r"MODEL.STREAMS.BACKBONE to build_resnet_backbone"):
         wrim("MODEL.BACKBONE.NAME", "build_resnet_backbone")
     model = wrim("MODEL.HEADS.NAME", "EmbeddingHead").train()
@@ -154,12 +154,12 @@ def test_a_stock_backbone_and_a_stock_head() -> None:
     assert model.eval()(batch()).shape == (16, 3 * 512)
 
 
-def test_a_margin_classifier_of_fastreid() -> None:
+def test_wrim_net_takes_a_margin_classifier_of_fastreid() -> None:
     overrides = ["MODEL.HEADS.CLS_LAYER", "CircleSoftmax", "MODEL.HEADS.SCALE", "64", "MODEL.HEADS.MARGIN", "0.35"]
     losses = wrim(*overrides).train()(batch())
     assert torch.isfinite(losses["loss_ce"])
 
 
-def test_label_smoothing_is_in_the_config() -> None:
+def test_wrim_net_config_sets_label_smoothing() -> None:
     (ce,) = [loss for loss in wrim().losses if isinstance(loss, LabelSmoothCE)]
     assert ce.epsilon == 0.1
