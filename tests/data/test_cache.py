@@ -127,7 +127,9 @@ def test_cache_with_a_broken_image_or_a_full_disk_is_one_error_and_leaves_nothin
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_loaders_give_the_same_batches_with_and_without_cache(data_root: Path, tmp_path: Path, workers: str) -> None:
+def test_build_loaders_with_and_without_cache_give_the_same_batches(
+    data_root: Path, tmp_path: Path, workers: str
+) -> None:
     overrides = ["DATALOADER.NUM_WORKERS", workers]
     cached = [*overrides, "DATALOADER.CACHE", str(tmp_path / "cache")]
     for expected, found in zip(

@@ -21,7 +21,7 @@ def saved(folder: Path, image: Image.Image, name: str, **options: object) -> str
     return str(folder / name)
 
 
-def test_palette_and_transparency_keep_their_colours(tmp_path: Path) -> None:
+def test_read_image_with_a_palette_or_transparency_keeps_its_colours(tmp_path: Path) -> None:
     whole = Image.fromarray(TWO)
     alpha = whole.copy()
     alpha.putalpha(0)
@@ -30,7 +30,7 @@ def test_palette_and_transparency_keep_their_colours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("adobe", [False, True])
-def test_cmyk_is_read_in_its_colours(tmp_path: Path, adobe: bool) -> None:
+def test_read_image_in_cmyk_keeps_its_colours(tmp_path: Path, adobe: bool) -> None:
     inks = Image.fromarray(TWO).convert("CMYK")
     file = saved(tmp_path, inks, "x.tif") if adobe else saved(tmp_path, inks, "x.jpg", quality=100)
     found = read_image(file, (8, 4)).astype(int)
@@ -40,7 +40,7 @@ def test_cmyk_is_read_in_its_colours(tmp_path: Path, adobe: bool) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path, suffix: str) -> None:
+def test_read_image_of_sixteen_bits_scales_and_does_not_cut_off(tmp_path: Path, suffix: str) -> None:
     grey = np.array([[0, 256, 32768, 65535]] * 4, np.uint16)
     found = read_image(saved(tmp_path, Image.fromarray(grey), f"x.{suffix}"), (4, 4))
     np.testing.assert_array_equal(found[0, :, 0], [0, 1, 128, 255])
@@ -48,7 +48,7 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path, suffix: str) ->
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(3, np.rot90(TWO, 2)), (6, np.rot90(TWO, -1)), (8, np.rot90(TWO))])
-def test_the_way_a_camera_was_held_is_followed(tmp_path: Path, orientation: int, turned: np.ndarray) -> None:
+def test_read_image_follows_the_way_the_camera_was_held(tmp_path: Path, orientation: int, turned: np.ndarray) -> None:
     image = Image.fromarray(TWO)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -72,28 +72,28 @@ def bomb(file: Path, side: int) -> str:
 # Pillow warns of the second one besides.
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_001, 12_000, 100_000])
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+def test_read_image_refuses_a_bomb_before_decoding_it(tmp_path: Path, side: int) -> None:
     assert side**2 > MOST_PIXELS
     with pytest.raises(DataError, match=r"image '.*bomb\.png' cannot be read: .*pixels"):
         read_image(bomb(tmp_path / "bomb.png", side), (8, 4))
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
-def test_several_frames_are_refused(tmp_path: Path, suffix: str) -> None:
+def test_read_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
     frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 90, 200)]
     file = saved(tmp_path, frames[0], f"x.{suffix}", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match=rf"x\.{suffix}' cannot be read: it has 3 frames"):
         read_image(file, (8, 4))
 
 
-def test_a_photograph_with_a_preview_is_one_image(tmp_path: Path) -> None:
+def test_read_image_of_a_photograph_with_a_preview_takes_the_photograph(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (120, 10)]
     file = saved(tmp_path, frames[0], "x.jpg", format="MPO", save_all=True, append_images=frames[1:])
     assert abs(int(read_image(file, (8, 8)).mean()) - 120) < 3
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_values_without_a_scale_are_refused(tmp_path: Path, mode: str) -> None:
+def test_read_image_with_values_without_a_scale_is_refused(tmp_path: Path, mode: str) -> None:
     file = saved(tmp_path, Image.new(mode, (8, 8), 70_000), "x.tif")
     with pytest.raises(DataError, match=f"pixels have mode {mode}, whose scale is not known"):
         read_image(file, (8, 4))
@@ -101,7 +101,7 @@ def test_values_without_a_scale_are_refused(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])
 @pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.9])
-def test_torn_and_empty_files_are_named(tmp_path: Path, suffix: str, part: float) -> None:
+def test_read_image_of_a_torn_or_empty_file_names_it(tmp_path: Path, suffix: str, part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     file = Path(saved(tmp_path, Image.fromarray(noise), f"x.{suffix}"))
     content = file.read_bytes()
@@ -110,7 +110,7 @@ def test_torn_and_empty_files_are_named(tmp_path: Path, suffix: str, part: float
         read_image(str(file), (8, 4))
 
 
-def test_a_text_with_the_name_of_an_image_is_named(tmp_path: Path) -> None:
+def test_read_image_of_a_text_with_the_name_of_an_image_names_it(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_text("not an image")
     with pytest.raises(DataError, match=r"x\.jpg' cannot be read: cannot identify image file"):
         read_image(str(tmp_path / "x.jpg"), (8, 4))

@@ -15,7 +15,7 @@ from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError, DataError
 
 
-def test_a_training_batch_keeps_the_contract(data_root: Path) -> None:
+def test_build_train_loader_gives_batches_that_keep_the_contract(data_root: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "INPUT.VIEWS.VISIBLE", "[['PadCrop'], ['Flip', 'ChannelExchange']]")
     loader = build_train_loader(cfg)
     for found in islice(loader, 3):
@@ -30,13 +30,13 @@ def test_a_training_batch_keeps_the_contract(data_root: Path) -> None:
         assert torch.equal(second[:, 0], second[:, 1])
 
 
-def test_an_epoch_is_what_the_sampler_counts(data_root: Path) -> None:
+def test_build_train_loader_has_the_epoch_that_its_sampler_counts(data_root: Path) -> None:
     cfg = small_cfg()
     loader = build_train_loader(cfg)
     assert len(loader.dataset) // cfg.SOLVER.IMS_PER_BATCH == loader.sampler.steps > 0
 
 
-def test_batches_do_not_depend_on_the_workers_and_an_epoch_can_be_entered(data_root: Path) -> None:
+def test_build_train_loader_with_any_workers_or_start_gives_the_same_batches(data_root: Path) -> None:
     alone, two = (build_train_loader(small_cfg("SYSU/wrim.yml", "DATALOADER.NUM_WORKERS", n)) for n in ("0", "2"))
     steps = alone.sampler.steps
     run = list(islice(alone, steps + 2))
@@ -48,7 +48,7 @@ def test_batches_do_not_depend_on_the_workers_and_an_epoch_can_be_entered(data_r
 
 
 @pytest.mark.parametrize("config", ["SYSU/wrim.yml", "RegDB/wrim.yml", "LLCM/wrim.yml"])
-def test_workers_that_are_spawned_get_everything_pickled(data_root: Path, config: str) -> None:
+def test_build_loaders_can_be_pickled_for_spawned_workers(data_root: Path, config: str) -> None:
     """As on macOS and Windows, where a loader's workers do not fork."""
     loader = build_train_loader(small_cfg(config)).loader
     train = pickle.loads(pickle.dumps(loader.dataset))
@@ -60,7 +60,7 @@ def test_workers_that_are_spawned_get_everything_pickled(data_root: Path, config
     assert (again.items, again[0]["targets"]) == (test.items, test[0]["targets"])
 
 
-def test_the_test_loader_shows_every_query_and_gallery_image_once(data_root: Path) -> None:
+def test_build_test_loader_shows_every_query_and_gallery_image_once(data_root: Path) -> None:
     loader, queries = build_test_loader(small_cfg(), "SYSUMM01")
     batches = list(loader)
     paths = [path for found in batches for path in found["img_paths"]]
@@ -70,7 +70,7 @@ def test_the_test_loader_shows_every_query_and_gallery_image_once(data_root: Pat
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_broken_image_ends_training_with_the_files_name(
+def test_build_train_loader_with_a_broken_image_ends_with_its_name(
     data_root: Path, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(data_root / "SYSU-MM01", tmp_path / "SYSU-MM01")
@@ -82,7 +82,7 @@ def test_a_broken_image_ends_training_with_the_files_name(
         list(islice(loader, 20))
 
 
-def test_one_channel_becomes_three_and_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_read_image_of_one_channel_gives_three_and_names_a_missing_file(tmp_path: Path) -> None:
     Image.fromarray(np.full((9, 4), 70, dtype=np.uint8)).save(tmp_path / "gray.png")
     assert read_image(str(tmp_path / "gray.png"), (6, 3)).tolist() == [[[70] * 3] * 3] * 6
     with pytest.raises(DataError, match=r"gone\.jpg"):
@@ -98,7 +98,9 @@ def test_one_channel_becomes_three_and_a_missing_file_is_named(tmp_path: Path) -
         (["INPUT.INTERPOLATION", "cubic"], ConfigError, "bicubic"),
     ],
 )
-def test_what_does_not_fit_is_one_error(data_root: Path, overrides: list[str], error: type, message: str) -> None:
+def test_build_train_loader_with_what_does_not_fit_is_one_error(
+    data_root: Path, overrides: list[str], error: type, message: str
+) -> None:
     with pytest.raises(error, match=message):
         build_train_loader(small_cfg("SYSU/wrim.yml", *overrides))
 
@@ -111,7 +113,7 @@ def test_what_does_not_fit_is_one_error(data_root: Path, overrides: list[str], e
         ("views", [0] * 9 + [1] * 7 + [0] * 8),
     ],
 )
-def test_rows_out_of_block_order_are_refused(key: str, values: list[int]) -> None:
+def test_check_blocks_refuses_rows_out_of_block_order(key: str, values: list[int]) -> None:
     check_blocks(batch(views=(2, 1)))
     with pytest.raises(ValueError, match="block"):
         check_blocks(batch(views=(2, 1)) | {key: torch.tensor(values)})

@@ -48,7 +48,7 @@ def both(view: View) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("names", "late"), [*((chain, False) for chain in CHAINS), *(([f"{name}@0.7"], True) for name in LATE)]
 )
-def test_the_two_distributions_are_one(names: list[str], late: bool) -> None:
+def test_view_of_a_batch_has_the_distribution_of_single_images(names: list[str], late: bool) -> None:
     cfg = small_cfg(
         "SYSU/wrim.yml", "INPUT.AFTER_NORM", str(late), "INPUT.PADDING.SIZE", "2", "INPUT.PADDING.VALUE", "9"
     )
@@ -59,7 +59,7 @@ def test_the_two_distributions_are_one(names: list[str], late: bool) -> None:
         assert ks_2samp(column, second[name], method="asymp").pvalue > 1e-4, name
 
 
-def test_the_comparison_sees_a_small_difference() -> None:
+def test_statistics_see_a_small_difference() -> None:
     """Otherwise the test above could not fail: 0.6 in place of 0.7 is seen."""
     cfg = small_cfg()
     first, second = (
@@ -69,7 +69,7 @@ def test_the_comparison_sees_a_small_difference() -> None:
     assert min(ks_2samp(column, second[name], method="asymp").pvalue for name, column in first.items()) < 1e-4
 
 
-def test_every_image_is_drawn_for_itself() -> None:
+def test_view_of_a_batch_draws_for_every_image_alone() -> None:
     view = build_view(small_cfg(), ["PadCrop", "Erasing"])
     images = torch.from_numpy(np.stack([IMAGE] * 50)).permute(0, 3, 1, 2)
     found = view.batch(images, torch.Generator().manual_seed(0))
@@ -86,7 +86,7 @@ def batches(number: int, epoch: int = 0, *overrides: str) -> tuple[int, list[dic
 
 
 @pytest.mark.usefixtures("data_root")
-def test_batches_repeat_and_a_resumed_run_sees_the_same() -> None:
+def test_build_train_loader_on_device_repeats_its_batches_also_when_resumed() -> None:
     steps, first = batches(3)
     again = batches(3)[1]
     assert all(torch.equal(a["images"], b["images"]) for a, b in zip(first, again, strict=True))
@@ -101,7 +101,7 @@ def test_batches_repeat_and_a_resumed_run_sees_the_same() -> None:
 
 
 @pytest.mark.usefixtures("data_root")
-def test_each_block_gets_its_view() -> None:
+def test_batch_augmentation_gives_each_block_its_view() -> None:
     """A view that blackens shows which rows it was given."""
 
     class Black:
@@ -119,7 +119,7 @@ def test_each_block_gets_its_view() -> None:
 
 
 @pytest.mark.usefixtures("data_root")
-def test_a_transform_without_a_form_for_batches_is_one_error() -> None:
+def test_batch_augmentation_of_a_transform_without_batches_is_one_error() -> None:
     class Odd:
         def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return image
@@ -131,7 +131,7 @@ def test_a_transform_without_a_form_for_batches_is_one_error() -> None:
 
 
 @pytest.mark.usefixtures("data_root")
-def test_a_run_trains_and_scores(tmp_path) -> None:
+def test_trainer_with_augmentation_on_device_trains_and_scores(tmp_path) -> None:
     trainer = Trainer(small_cfg("SYSU/wrim.yml", *DEVICE, "OUTPUT_DIR", str(tmp_path)))
     before = {name: p.clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
     assert trainer.train()

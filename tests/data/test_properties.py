@@ -20,7 +20,9 @@ PART = st.text(
 
 @FILES
 @given(st.lists(st.tuples(st.lists(PART, min_size=1, max_size=3), st.integers(0, 10**6)), min_size=1), st.booleans())
-def test_rows_come_back(tmp_path: Path, rows: list[tuple[list[str], int]], crlf: bool) -> None:
+def test_read_labelled_paths_gives_the_rows_that_were_written(
+    tmp_path: Path, rows: list[tuple[list[str], int]], crlf: bool
+) -> None:
     file = tmp_path / "list.txt"
     expected = [("/".join(parts), label) for parts, label in rows]
     file.write_bytes(("\r\n" if crlf else "\n").join(f"{path} {label}" for path, label in expected).encode())
@@ -29,7 +31,7 @@ def test_rows_come_back(tmp_path: Path, rows: list[tuple[list[str], int]], crlf:
 
 @FILES
 @given(st.one_of(st.binary(max_size=200), st.text("./\\: aC\n0123-\u0660", max_size=60).map(str.encode)))
-def test_any_file_is_rows_inside_the_folder_or_one_error(tmp_path: Path, content: bytes) -> None:
+def test_read_labelled_paths_of_any_file_is_rows_in_the_folder_or_one_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "list.txt"
     file.write_bytes(content)
     try:
@@ -45,7 +47,7 @@ def test_any_file_is_rows_inside_the_folder_or_one_error(tmp_path: Path, content
 
 @FILES
 @given(st.one_of(st.binary(max_size=100), st.text("0123, -\n\u0661", max_size=40).map(str.encode)))
-def test_any_file_is_identities_or_one_error(tmp_path: Path, content: bytes) -> None:
+def test_read_ids_of_any_file_is_identities_or_one_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "ids.txt"
     file.write_bytes(content)
     try:
@@ -64,7 +66,7 @@ def test_any_file_is_identities_or_one_error(tmp_path: Path, content: bytes) -> 
     views=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     seed=st.integers(0, 100),
 )
-def test_any_training_set_gives_whole_batches_or_one_error(
+def test_samplers_of_any_training_set_give_whole_batches_or_one_error(
     name: str, counts: list[tuple[int, int]], P: int, K: int, world: int, views: tuple[int, int], seed: int
 ) -> None:
     rows = [

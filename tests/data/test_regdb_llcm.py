@@ -16,7 +16,7 @@ def ids(items: list[tuple[str, int, int]]) -> set[int]:
 
 
 @pytest.mark.parametrize("split", [1, 10])
-def test_a_split_of_regdb_halves_the_identities(tree: Path, split: int) -> None:
+def test_regdb_in_any_split_halves_the_identities(tree: Path, split: int) -> None:
     dataset = DATASET_REGISTRY.get("RegDB")(root=str(tree), split=split)
     assert len(ids(dataset.train)) == len(ids(dataset.query)) == REGDB.identities // 2
     assert not ids(dataset.train) & ids(dataset.query)
@@ -28,7 +28,7 @@ def test_a_split_of_regdb_halves_the_identities(tree: Path, split: int) -> None:
     assert f"split {split}" in dataset.title
 
 
-def test_splits_differ_and_the_key_chooses(data_root: Path) -> None:
+def test_regdb_has_splits_that_differ_and_a_key_that_chooses(data_root: Path) -> None:
     found = [ids(RegDB(root=str(data_root), split=split).train) for split in (1, 2)]
     assert found[0] != found[1]
     cfg = small_cfg("RegDB/wrim.yml", "DATASETS.REGDB.SPLIT", "2")
@@ -52,7 +52,7 @@ def test_llcm_has_the_same_camera_numbers_in_both_modalities(tree: Path) -> None
     assert listed == {dataset.relative(item) for item in (*dataset.query, *dataset.gallery)}
 
 
-def test_the_validation_identities_are_camera_3_against_4_and_5(tree: Path) -> None:
+def test_sysumm01_val_is_camera_3_against_4_and_5(tree: Path) -> None:
     dataset = SYSUMM01Val(root=str(tree))
     assert ids(dataset.query) <= set(dataset.identities("val"))
     assert {camera for _, _, camera in dataset.query} <= {3}
@@ -63,19 +63,19 @@ def test_the_validation_identities_are_camera_3_against_4_and_5(tree: Path) -> N
     ("kind", "said"),
     [(RegDB, ("Visible", "Dongguk", "RegDB --root")), (LLCM, ("test_nir", "ZYK100/LLCM", "LLCM --root"))],
 )
-def test_a_missing_set_says_where_it_comes_from(tmp_path: Path, kind: type, said: tuple[str, ...]) -> None:
+def test_datasets_that_are_missing_say_where_they_come_from(tmp_path: Path, kind: type, said: tuple[str, ...]) -> None:
     with pytest.raises(DataError) as error:
         kind(root=str(tmp_path))
     for words in (*said, "FASTREID_DATASETS", str(tmp_path / kind.dataset_dir)):
         assert words in str(error.value)
 
 
-def test_the_folder_itself_is_a_root_too(tree: Path) -> None:
+def test_datasets_take_their_own_folder_as_root_too(tree: Path) -> None:
     assert LLCM(root=str(tree / "LLCM")).query == LLCM(root=str(tree)).query
     assert RegDB(root=str(tree / "RegDB")).query == RegDB(root=str(tree)).query
 
 
-def test_crlf_and_empty_lines_are_read(tmp_path: Path) -> None:
+def test_read_labelled_paths_takes_crlf_and_empty_lines(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_bytes(b"Visible/7/a b.bmp 0\r\n\r\nVisible/8/c.bmp 1\r\n")
     assert read_labelled_paths(tmp_path / "x.txt") == [("Visible/7/a b.bmp", 0), ("Visible/8/c.bmp", 1)]
 
@@ -91,7 +91,7 @@ def test_crlf_and_empty_lines_are_read(tmp_path: Path) -> None:
         ("Visible\\..\\..\\x.bmp 0", "line 1 leads out of"),
     ],
 )
-def test_a_malformed_line_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_read_labelled_paths_names_a_malformed_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "x.txt").write_text(text)
     with pytest.raises(DataError, match=rf"x\.txt.*{said}"):
         read_labelled_paths(tmp_path / "x.txt")
@@ -100,7 +100,7 @@ def test_a_malformed_line_is_named(tmp_path: Path, text: str, said: str) -> None
         read_labelled_paths(tmp_path / "x.txt")
 
 
-def test_foreign_names_are_named(tree: Path, tmp_path: Path) -> None:
+def test_datasets_with_foreign_file_names_name_them(tree: Path, tmp_path: Path) -> None:
     shutil.copytree(tree / "LLCM", tmp_path / "LLCM")
     path, identity, camera = LLCM(root=str(tmp_path)).gallery[0]
     Path(path).rename(Path(path).with_name("photo.jpg"))

@@ -32,7 +32,7 @@ def batches(sampler: CrossModalitySampler, number: int) -> list[list]:
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_batch_is_in_blocks_of_the_same_identities(kind: type[CrossModalitySampler]) -> None:
+def test_samplers_give_batches_in_blocks_of_the_same_identities(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     sampler = kind(targets, modalities, identities_per_batch=4, instances=3, views=(2, 1))
     for batch in batches(sampler, 2 * sampler.steps):
@@ -47,7 +47,7 @@ def test_a_batch_is_in_blocks_of_the_same_identities(kind: type[CrossModalitySam
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_ranks_share_the_identities_of_one_plan(kind: type[CrossModalitySampler]) -> None:
+def test_samplers_of_several_ranks_share_the_identities_of_one_plan(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     whole = kind(targets, modalities, identities_per_batch=6, instances=2)
     parts = [kind(targets, modalities, identities_per_batch=6, instances=2, rank=r, world=3) for r in range(3)]
@@ -57,7 +57,7 @@ def test_ranks_share_the_identities_of_one_plan(kind: type[CrossModalitySampler]
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_an_epoch_depends_on_seed_and_number_alone(kind: type[CrossModalitySampler]) -> None:
+def test_samplers_have_epochs_that_depend_on_seed_and_number_alone(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     arguments = {"identities_per_batch": 4, "instances": 2}
     sampler, resumed, other = (kind(targets, modalities, seed=s, **arguments) for s in (5, 5, 6))
@@ -71,7 +71,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(kind: type[CrossModalitySampl
     assert np.random.get_state()[1].tolist() == before
 
 
-def test_the_papers_epoch_of_sysu() -> None:
+def test_samplers_on_sysu_have_the_papers_epoch() -> None:
     """22,258 visible and 11,909 infrared images: 696 steps at 8 x (4 + 4), about 200 at 12 x (5 + 5)."""
     visible, infrared = [np.diff(np.linspace(0, n, 396).astype(int)) for n in (22258, 11909)]
     targets, modalities = images({i: (int(v), int(r)) for i, (v, r) in enumerate(zip(visible, infrared, strict=True))})
@@ -81,7 +81,7 @@ def test_the_papers_epoch_of_sysu() -> None:
     assert 190 <= balanced.steps <= 198
 
 
-def test_the_balanced_form_visits_without_replacement_and_as_often_as_it_says() -> None:
+def test_balanced_cross_modality_sampler_visits_each_as_often_as_it_says() -> None:
     counts = uneven(20)
     targets, modalities = images(counts)
     sampler = BalancedCrossModalitySampler(targets, modalities, identities_per_batch=4, instances=3)
@@ -103,7 +103,7 @@ def test_the_balanced_form_visits_without_replacement_and_as_often_as_it_says() 
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_identities_without_a_modality_are_left_out_with_a_warning(
+def test_samplers_leave_out_identities_without_a_modality_with_a_warning(
     kind: type[CrossModalitySampler], log: pytest.LogCaptureFixture
 ) -> None:
     targets, modalities = images({0: (5, 5), 1: (5, 0), 2: (0, 5), 3: (5, 5)})
@@ -113,7 +113,7 @@ def test_identities_without_a_modality_are_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_too_few_identities_or_images_is_an_error_and_no_endless_loop(kind: type[CrossModalitySampler]) -> None:
+def test_samplers_of_too_few_identities_are_one_error_and_no_endless_loop(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images({0: (5, 5), 1: (5, 5)})
     with pytest.raises(DataError, match="2 identities with both modalities, but a batch needs 3"):
         kind(targets, modalities, identities_per_batch=3, instances=2)
@@ -122,12 +122,12 @@ def test_too_few_identities_or_images_is_an_error_and_no_endless_loop(kind: type
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_an_epoch_of_few_images_has_a_step(kind: type[CrossModalitySampler]) -> None:
+def test_samplers_of_few_images_have_an_epoch_of_one_step(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images({0: (1, 1), 1: (1, 1)})
     sampler = kind(targets, modalities, identities_per_batch=2, instances=4)
     assert sampler.steps == 1
     assert len(batches(sampler, 1)[0]) == 16
 
 
-def test_both_are_registered() -> None:
+def test_samplers_are_both_registered() -> None:
     assert [SAMPLER_REGISTRY.get(kind.__name__) for kind in BOTH] == BOTH

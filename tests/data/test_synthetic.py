@@ -27,7 +27,7 @@ def digest(folder: Path) -> str:
         LlcmSize(train=3, test=3, images=2, height=48, width=24),
     ],
 )
-def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path, size: object) -> None:
+def test_synthetic_tree_of_the_same_seed_is_the_same_whatever_the_workers(tmp_path: Path, size: object) -> None:
     (write,) = (layout.write for layout in LAYOUTS.values() if layout.size is type(size))
     write(tmp_path / "a", size, seed=1, workers=1)
     write(tmp_path / "b", size, seed=1, workers=2)
@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_tree_whatever_the_workers(tmp_path: Path, 
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
 
 
-def test_the_manifest_counts_the_files(tree: Path) -> None:
+def test_synthetic_tree_has_a_manifest_that_counts_its_files(tree: Path) -> None:
     folder = tree / "SYSU-MM01"
     manifest = json.loads((folder / "synthetic.json").read_text())
     assert manifest["complete"]
@@ -46,7 +46,7 @@ def test_the_manifest_counts_the_files(tree: Path) -> None:
     assert manifest["census"] == SYSUMM01(root=str(tree)).census()
 
 
-def test_images_are_colour_and_infrared_gray(tree: Path) -> None:
+def test_synthetic_tree_has_visible_images_in_colour_and_infrared_gray(tree: Path) -> None:
     for dataset in (SYSUMM01(root=str(tree)), RegDB(root=str(tree)), LLCM(root=str(tree))):
         for items in (dataset.train, dataset.query, dataset.gallery):
             with Image.open(items[0][0]) as image:
@@ -55,7 +55,7 @@ def test_images_are_colour_and_infrared_gray(tree: Path) -> None:
                 assert image.format == ("BMP" if isinstance(dataset, RegDB) else "JPEG")
 
 
-def test_a_smaller_tree_replaces_a_larger_one_and_foreign_files_are_never_touched(tmp_path: Path) -> None:
+def test_write_sysu_replaces_a_larger_tree_and_never_touches_foreign_files(tmp_path: Path) -> None:
     folder = tmp_path / "SYSU-MM01"
     write_sysu(folder, SysuSize(train=3, val=1, test=1, images=3, height=24, width=12), workers=1)
     write_sysu(folder, SysuSize(train=2, val=1, test=1, images=1, height=24, width=12), workers=1)
@@ -68,7 +68,7 @@ def test_a_smaller_tree_replaces_a_larger_one_and_foreign_files_are_never_touche
     assert (foreign / "photo.jpg").read_bytes() == b"irreplaceable"
 
 
-def test_reflectance_does_not_follow_from_colour_but_the_order_within_a_garment_does() -> None:
+def test_draw_person_takes_from_colour_the_order_in_a_garment_alone() -> None:
     people = [draw_person(np.random.default_rng(seed)) for seed in range(300)]
     luma = np.stack([p.visible @ (0.299, 0.587, 0.114) for p in people])
     infrared = np.stack([p.infrared for p in people])
@@ -81,7 +81,7 @@ def test_reflectance_does_not_follow_from_colour_but_the_order_within_a_garment_
         assert abs(np.corrcoef(mean_luma, mean_infrared)[0, 1]) < 0.2
 
 
-def test_colour_alone_fails(tmp_path: Path) -> None:
+def test_synthetic_tree_searched_by_colour_alone_scores_near_chance(tmp_path: Path) -> None:
     """Nearest neighbour on mean colour stays under twice chance."""
     write_sysu(tmp_path / "SYSU-MM01", SysuSize(train=1, val=1, test=64, images=3, height=72, width=32))
     dataset = SYSUMM01(root=str(tmp_path))

@@ -19,7 +19,7 @@ def galleries(dataset: SYSUMM01, protocol: Protocol) -> list[list[str]]:
     return [trial.gallery for trial in draw_trials(dataset, protocol)]
 
 
-def test_it_is_registered_and_reads_the_lists_not_the_folders(tree: Path) -> None:
+def test_sysumm01_is_registered_and_reads_the_lists_not_the_folders(tree: Path) -> None:
     dataset = DATASET_REGISTRY.get("SYSUMM01")(root=str(tree))
     train = {identity for _, identity, _ in dataset.train}
     test = {identity for _, identity, _ in (*dataset.query, *dataset.gallery)}
@@ -30,11 +30,11 @@ def test_it_is_registered_and_reads_the_lists_not_the_folders(tree: Path) -> Non
     assert len(SYSUMM01(root=str(tree), train="train").train) < len(dataset.train)
 
 
-def test_the_folder_itself_is_a_root_too(tree: Path) -> None:
+def test_sysumm01_takes_its_own_folder_as_root_too(tree: Path) -> None:
     assert SYSUMM01(root=str(tree / "SYSU-MM01")).query == SYSUMM01(root=str(tree)).query
 
 
-def test_a_missing_set_says_what_was_looked_for_where_it_comes_from_and_what_else_to_do(tmp_path: Path) -> None:
+def test_sysumm01_that_is_missing_says_what_where_from_and_what_else_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         SYSUMM01(root=str(tmp_path))
     for said in (
@@ -49,20 +49,20 @@ def test_a_missing_set_says_what_was_looked_for_where_it_comes_from_and_what_els
 
 
 @pytest.mark.parametrize(("text", "ids"), [("1,2,3", [1, 2, 3]), ("7\n", [7]), ("4, 5,\r\n", [4, 5])])
-def test_lists_are_one_line_of_numbers(tmp_path: Path, text: str, ids: list[int]) -> None:
+def test_read_ids_takes_one_line_of_numbers(tmp_path: Path, text: str, ids: list[int]) -> None:
     (tmp_path / "x.txt").write_text(text)
     assert read_ids(tmp_path / "x.txt") == ids
 
 
 @pytest.mark.parametrize("text", ["", "1;2", "1,2\n3,4", "a"])
-def test_a_malformed_list_is_named(tmp_path: Path, text: str) -> None:
+def test_read_ids_names_a_malformed_list(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.txt").write_text(text)
     with pytest.raises(DataError, match=r"x\.txt"):
         read_ids(tmp_path / "x.txt")
 
 
 @pytest.mark.parametrize("mode", ["all", "indoor"])
-def test_the_agw_draw_is_the_reference_loaders(tree: Path, mode: str) -> None:
+def test_galleries_of_agw_are_the_reference_loaders(tree: Path, mode: str) -> None:
     """The reference loop, written from its description: seed, sorted identities, cameras in order, one choice each."""
     dataset = SYSUMM01(root=str(tree))
     cameras = {"all": (1, 2, 4, 5), "indoor": (1, 2)}[mode]
@@ -83,7 +83,7 @@ def test_the_agw_draw_is_the_reference_loaders(tree: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("shots", [1, 10])
 @pytest.mark.parametrize("mode", ["all", "indoor"])
-def test_the_official_draw_takes_the_first_shots_of_the_trials_row(tree: Path, mode: str, shots: int) -> None:
+def test_galleries_of_official_draws_are_the_first_shots_of_the_trials_row(tree: Path, mode: str, shots: int) -> None:
     dataset = SYSUMM01(root=str(tree))
     mat = loadmat(tree / "SYSU-MM01" / "exp" / "rand_perm_cam.mat")["rand_perm_cam"]
     drawn = galleries(dataset, PROTOCOLS[f"sysu/official/{mode}/{shots}shot"])
@@ -98,7 +98,7 @@ def test_the_official_draw_takes_the_first_shots_of_the_trials_row(tree: Path, m
         assert gallery == expected
 
 
-def test_a_draw_leaves_the_global_generators_alone(tree: Path) -> None:
+def test_galleries_leave_the_global_generators_alone(tree: Path) -> None:
     before = (random.getstate(), np.random.get_state()[1].tolist())
     galleries(SYSUMM01(root=str(tree)), PROTOCOLS["sysu/agw/all/1shot"])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
@@ -110,7 +110,7 @@ def copy(tree: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_gap_in_the_numbering_names_the_folder(copy: Path) -> None:
+def test_galleries_with_a_gap_in_the_numbering_name_the_folder(copy: Path) -> None:
     dataset = SYSUMM01(root=str(copy))
     path, identity, camera = dataset.gallery[0]
     Path(path).unlink()
@@ -118,7 +118,7 @@ def test_a_gap_in_the_numbering_names_the_folder(copy: Path) -> None:
         galleries(SYSUMM01(root=str(copy)), PROTOCOLS["sysu/official/all/1shot"])
 
 
-def test_missing_or_foreign_draws_are_named(copy: Path) -> None:
+def test_galleries_of_missing_or_foreign_draws_name_the_file(copy: Path) -> None:
     mat = copy / "SYSU-MM01" / "exp" / "rand_perm_cam.mat"
     mat.write_bytes(b"not a mat file, but long enough to be looked at" * 10)
     with pytest.raises(DataError, match=r"rand_perm_cam\.mat' is not"):

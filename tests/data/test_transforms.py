@@ -13,7 +13,7 @@ def image(height: int = 24, width: int = 12) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transform", [Flip(), PadCrop(4), Erasing(), ChannelExchange(), AdaptiveGray()])
-def test_form_repeatability_and_an_untouched_input(transform) -> None:
+def test_transforms_keep_the_form_repeat_and_leave_their_input_alone(transform) -> None:
     source = image()
     kept = source.copy()
     for seed in range(20):
@@ -74,7 +74,7 @@ def test_adaptive_gray_draws_its_five_outcomes_with_their_probabilities() -> Non
         assert abs(counts[name] / 4000 - share) < 0.03
 
 
-def test_a_view_applies_each_step_with_its_probability() -> None:
+def test_view_applies_each_step_with_its_probability() -> None:
     class Count:
         calls = 0
 
@@ -91,7 +91,7 @@ def test_a_view_applies_each_step_with_its_probability() -> None:
     assert never.calls == 0
 
 
-def test_a_view_is_built_from_names() -> None:
+def test_build_view_takes_names() -> None:
     view = build_view(small_cfg(), ["PadCrop", "Flip@0.5"])
     assert [(type(t).__name__, p) for t, p in view.steps] == [("PadCrop", 1), ("Flip", 0.5)]
 
@@ -99,7 +99,7 @@ def test_a_view_is_built_from_names() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"), [("Flap", "ChannelExchange"), ("Flip@2", "between 0 and 1"), ("Flip@x", "between 0 and 1")]
 )
-def test_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
+def test_build_view_with_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_view(small_cfg(), [entry])
 
@@ -112,7 +112,7 @@ def after_norm(*names: str, **keys: str) -> View:
     return build_view(small_cfg("SYSU/wrim.yml", "INPUT.AFTER_NORM", "True", *overrides), list(names))
 
 
-def test_after_normalisation_channels_are_copied_in_the_normalised_image() -> None:
+def test_build_view_after_norm_copies_channels_of_the_normalised_image() -> None:
     """Which is not the same as copying raw channels, and nothing is rounded or cut off."""
     image = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
     for seed in range(6):
@@ -124,7 +124,7 @@ def test_after_normalisation_channels_are_copied_in_the_normalised_image() -> No
         assert np.abs(found - (raw - MEAN) / STD).max() > 0.1
 
 
-def test_after_normalisation_erasing_writes_its_value_of_255() -> None:
+def test_build_view_after_norm_erases_with_the_value_of_255() -> None:
     image = np.full((32, 16, 3), 200, dtype=np.uint8)
     view = after_norm("Flip", "Erasing", INPUT__REA__VALUE="[127.5, 51.0, 0.0]")
     found = (view(image, np.random.default_rng(1)) - MEAN) / STD
@@ -133,7 +133,7 @@ def test_after_normalisation_erasing_writes_its_value_of_255() -> None:
     np.testing.assert_allclose(found[~erased], np.broadcast_to((200 - MEAN) / STD, found[~erased].shape), atol=1e-5)
 
 
-def test_order_and_type_with_and_without() -> None:
+def test_build_view_after_norm_checks_the_order_and_gives_floats() -> None:
     with pytest.raises(ConfigError, match="'PadCrop' cannot stand after 'Erasing'"):
         after_norm("Erasing", "PadCrop")
     image = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
@@ -143,7 +143,7 @@ def test_order_and_type_with_and_without() -> None:
     assert after_norm("Erasing@0.0")(image, np.random.default_rng(0)).dtype == np.float32
 
 
-def test_mscmnets_infrared_views() -> None:
+def test_build_view_of_mscmnets_infrared_steps_draws_their_outcomes() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 4, 3), dtype=np.uint8)
     gray_image = np.rint(image @ np.float32([0.2989, 0.5870, 0.1140])).astype(np.uint8)
     counts = {"second": 0, "gray": 0, "same": 0}
@@ -160,7 +160,7 @@ def test_mscmnets_infrared_views() -> None:
     assert scaled.max() <= 200
 
 
-def test_brightness_stays_in_range_and_gray_has_equal_channels() -> None:
+def test_build_view_of_brightness_stays_in_range_and_gray_has_equal_channels() -> None:
     image = np.full((4, 4, 3), 200, dtype=np.uint8)
     found = [build_view(small_cfg(), ["Brightness"])(image, np.random.default_rng(s))[0, 0, 0] for s in range(60)]
     assert 95 <= min(found) < 130
