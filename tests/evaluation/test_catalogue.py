@@ -13,7 +13,7 @@ from vireid_plugins.evaluation.catalogue import check_features
         (np.uint8, np.float64),
     ],
 )  # fmt: skip
-def test_real_numbers_become_single_or_double_precision(given: type, read: type) -> None:
+def test_check_features_of_real_numbers_gives_single_or_double_precision(given: type, read: type) -> None:
     found = check_features(np.array([[1, 2], [3, 4]], given), ["a", "b"])
     assert found.dtype == read
     assert found.tolist() == [[1, 2], [3, 4]]
@@ -22,11 +22,11 @@ def test_real_numbers_become_single_or_double_precision(given: type, read: type)
 @pytest.mark.parametrize(
     ("given", "read"), [(torch.bfloat16, np.float32), (torch.float16, np.float32), (torch.float64, np.float64)]
 )
-def test_tensors_are_read(given: torch.dtype, read: type) -> None:
+def test_check_features_takes_tensors(given: torch.dtype, read: type) -> None:
     assert check_features(torch.ones(2, 3, dtype=given, requires_grad=True), ["a", "b"]).dtype == read
 
 
-def test_what_is_wrong_is_named() -> None:
+def test_check_features_names_what_is_wrong() -> None:
     with pytest.raises(FeatureError, match="real numbers; got complex128"):
         check_features(np.ones((2, 2), complex), ["a", "b"])
     with pytest.raises(FeatureError, match="2 images are not finite, the first: b"):

@@ -20,7 +20,7 @@ def trials(tree: Path, name: str) -> list[Trial]:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_invariants(tree: Path, name: str) -> None:
+def test_draw_trials_of_every_protocol_keeps_its_invariants(tree: Path, name: str) -> None:
     protocol = PROTOCOLS[name]
     found = trials(tree, name)
     assert len(found) == protocol.trials
@@ -44,7 +44,7 @@ def test_invariants(tree: Path, name: str) -> None:
     assert len(protocol.about) > 20
 
 
-def test_the_names_in_print_are_all_there() -> None:
+def test_protocols_have_every_name_in_print() -> None:
     official = {f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10)}
     agw = {f"sysu/agw/{mode}/1shot" for mode in ("all", "indoor")}
     regdb = {f"regdb/{direction}{form}" for direction in ("v2i", "i2v") for form in ("", "/distinct_id")}
@@ -53,7 +53,7 @@ def test_the_names_in_print_are_all_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("llcm/i2v", "vis"), ("llcm/v2i", "nir"), ("llcm/v2i_transposed", "nir")])
-def test_the_llcm_draw_is_the_reference_loaders(tree: Path, name: str, suffix: str) -> None:
+def test_draw_trials_of_llcm_is_the_reference_loaders_draw(tree: Path, name: str, suffix: str) -> None:
     """Seed, sorted identities, cameras in order, one choice each, whatever the protocol then does with the draw."""
     folder = tree / "LLCM"
     cameras = range(1, 10) if suffix == "vis" else (1, 2, 4, 5, 6, 7, 8, 9)
@@ -69,7 +69,7 @@ def test_the_llcm_draw_is_the_reference_loaders(tree: Path, name: str, suffix: s
         assert getattr(trial, PROTOCOLS[name].drawn) == expected
 
 
-def test_llcm_full_and_the_whole_sides_hold_every_image(tree: Path) -> None:
+def test_draw_trials_of_llcm_full_holds_every_image(tree: Path) -> None:
     everything = sum(count["images"] for key, count in LLCM(root=str(tree)).census().items() if key.startswith("test"))
     everything //= 2  # once by modality, once more by camera
     for name in ("llcm/full/v2i", "llcm/full/i2v"):
@@ -77,7 +77,7 @@ def test_llcm_full_and_the_whole_sides_hold_every_image(tree: Path) -> None:
         assert len(trial.query) + len(trial.gallery) == everything
 
 
-def test_regdb_takes_its_split(tree: Path) -> None:
+def test_draw_trials_of_regdb_takes_its_split(tree: Path) -> None:
     (trial,) = trials(tree, "regdb/v2i")
     (turned,) = trials(tree, "regdb/i2v")
     assert (sorted(trial.query), sorted(trial.gallery)) == (sorted(turned.gallery), sorted(turned.query))
@@ -85,6 +85,6 @@ def test_regdb_takes_its_split(tree: Path) -> None:
     assert sorted(trial.query) == sorted(line.split()[0] for line in lines)
 
 
-def test_official_draws_are_sysus_alone(tree: Path) -> None:
+def test_draw_trials_of_official_draws_is_for_sysu_alone(tree: Path) -> None:
     with pytest.raises(ConfigError, match="only SYSU-MM01 has official draws"):
         draw_trials(LLCM(root=str(tree)), PROTOCOLS["sysu/official/all/1shot"])

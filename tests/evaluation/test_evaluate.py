@@ -37,7 +37,7 @@ def read(path: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_protocol_is_its_definition(tree: Path, name: str) -> None:
+def test_evaluate_protocol_equals_the_definition_of_each(tree: Path, name: str) -> None:
     protocol = PROTOCOLS[name]
     split = 4 if protocol.dataset == "RegDB" else None
     dataset = dataset_of(protocol.dataset, tree, split)
@@ -59,7 +59,7 @@ def test_a_protocol_is_its_definition(tree: Path, name: str) -> None:
         assert (ranking.counted, ranking.skipped) == (counted, len(query) - counted)
 
 
-def test_several_protocols_at_once_are_each_alone(tree: Path) -> None:
+def test_score_of_several_protocols_equals_each_alone(tree: Path) -> None:
     dataset = LLCM(root=str(tree))
     matrix, paths = features_of(dataset)
     protocols = protocols_of("LLCM", [])
@@ -69,7 +69,7 @@ def test_several_protocols_at_once_are_each_alone(tree: Path) -> None:
         assert result.means == evaluate_protocol(matrix, paths, result.protocol, tree).means
 
 
-def test_llcm_file_names_suffice_and_absolute_paths_do(tree: Path) -> None:
+def test_evaluate_protocol_on_llcm_takes_file_names_and_absolute_paths(tree: Path) -> None:
     dataset = LLCM(root=str(tree))
     matrix, paths = features_of(dataset)
     expected = evaluate_protocol(matrix, paths, "llcm/v2i", tree).means
@@ -78,7 +78,7 @@ def test_llcm_file_names_suffice_and_absolute_paths_do(tree: Path) -> None:
     assert evaluate_protocol(matrix, absolute, "llcm/v2i", tree).means == expected
 
 
-def test_a_direction_is_not_its_transpose(tree: Path) -> None:
+def test_evaluate_protocol_of_a_direction_is_not_its_transpose(tree: Path) -> None:
     """`v2i_transposed` has the drawn infrared images as queries, and is never called v2i."""
     matrix, paths = features_of(LLCM(root=str(tree)))
     original, transposed = (evaluate_protocol(matrix, paths, f"llcm/{n}", tree) for n in ("v2i", "v2i_transposed"))
@@ -88,7 +88,7 @@ def test_a_direction_is_not_its_transpose(tree: Path) -> None:
     assert len(transposed.rankings[0].cmc) == visible
 
 
-def test_only_the_images_that_a_protocol_uses_are_required(tree: Path, features) -> None:
+def test_evaluate_protocol_requires_only_the_images_that_it_uses(tree: Path, features) -> None:
     matrix, paths = features
     indoor = [row for row, path in enumerate(paths) if path[3] in "1236"]
     fewer = [paths[row] for row in indoor]
@@ -99,7 +99,7 @@ def test_only_the_images_that_a_protocol_uses_are_required(tree: Path, features)
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "int8", "torch", "bfloat16"])
-def test_any_kind_of_numbers(tree: Path, features, kind: str) -> None:
+def test_evaluate_protocol_takes_any_kind_of_numbers(tree: Path, features, kind: str) -> None:
     matrix = np.round(features[0] * 10)
     expected = evaluate_protocol(matrix, features[1], "sysu/agw/all/1shot", tree).means
     given = torch.from_numpy(matrix) if kind in ("torch", "bfloat16") else matrix.astype(kind)
@@ -107,13 +107,13 @@ def test_any_kind_of_numbers(tree: Path, features, kind: str) -> None:
     assert evaluate_protocol(given, features[1], "sysu/agw/all/1shot", tree).means == pytest.approx(expected, abs=1)
 
 
-def test_indoor_search_skips_queries_without_a_match_and_counts_the_rest(tree, features) -> None:
+def test_evaluate_protocol_indoor_skips_queries_without_a_match(tree, features) -> None:
     everything = evaluate_protocol(*features, "sysu/official/all/1shot", tree)
     indoor = evaluate_protocol(*features, "sysu/official/indoor/1shot", tree)
     assert indoor.counted < everything.counted == sum(path.startswith(("cam3", "cam6")) for path in features[1])
 
 
-def test_perfect_features_score_100_and_the_table_says_what_it_is(tree, features) -> None:
+def test_evaluate_protocol_of_perfect_features_is_100_in_a_table_that_says_so(tree, features) -> None:
     identities = np.array([int(path.split("/")[1]) for path in features[1]])
     perfect = evaluate_protocol(np.eye(identities.max() + 1)[identities], features[1], "sysu/agw/all/1shot", tree)
     assert perfect.means == pytest.approx(dict.fromkeys(perfect.means, 100.0))
@@ -121,7 +121,7 @@ def test_perfect_features_score_100_and_the_table_says_what_it_is(tree, features
     assert (report["draw"], report["trials"], report["cmc"], report["drop"]) == ("seeded", 10, "distinct_id", "sysu")
 
 
-def test_more_images_order_and_scale_do_not_matter(tree, features) -> None:
+def test_evaluate_protocol_ignores_more_images_order_and_scale(tree, features) -> None:
     matrix, paths = features
     expected = evaluate_protocol(matrix, paths, "sysu/official/all/1shot", tree).means
     order = np.random.default_rng(1).permutation(len(paths))
@@ -140,12 +140,12 @@ def test_more_images_order_and_scale_do_not_matter(tree, features) -> None:
         (lambda m, p: (m[1:], p[1:]), FeatureError, "1 images have no features, the first: cam3"),
     ],
 )
-def test_what_is_wrong_with_features_is_one_error(tree, features, change, error, message) -> None:
+def test_evaluate_protocol_of_wrong_features_is_one_error(tree, features, change, error, message) -> None:
     with pytest.raises(error, match=message):
         evaluate_protocol(*change(*features), "sysu/official/all/1shot", tree)
 
 
-def test_wrong_names_and_places_are_one_error(tree, features, tmp_path) -> None:
+def test_evaluate_protocol_with_a_wrong_name_or_place_is_one_error(tree, features, tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"sysu/official/all/1shot"):
         evaluate_protocol(*features, "sysu/all", tree)
     with pytest.raises(ConfigError, match=r"sysu/agw/all/10shot' does not exist"):
@@ -162,7 +162,7 @@ def test_wrong_names_and_places_are_one_error(tree, features, tmp_path) -> None:
         protocols_of("Market1501", ["sysu/agw/all/1shot"])
 
 
-def test_the_evaluator_scores_every_protocol_from_one_extraction(tree, features, tmp_path) -> None:
+def test_cross_modality_evaluator_scores_every_protocol_from_one_extraction(tree, features, tmp_path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "TEST.COMPARE_RANDOM", "True")
     dataset = SYSUMM01(root=str(tree))
     evaluator = CrossModalityEvaluator(cfg, dataset, str(tmp_path))
@@ -179,7 +179,7 @@ def test_the_evaluator_scores_every_protocol_from_one_extraction(tree, features,
     assert report["settings"] == {"distance": "cosine", "refinement": "", "flip": True}
 
 
-def test_refinements_stand_in_the_row_the_log_and_the_file(tree, features, tmp_path, log) -> None:
+def test_cross_modality_evaluator_names_refinements_in_row_log_and_file(tree, features, tmp_path, log) -> None:
     cfg = small_cfg(
         "SYSU/wrim.yml",
         "TEST.RERANK.ENABLED",
@@ -200,7 +200,7 @@ def test_refinements_stand_in_the_row_the_log_and_the_file(tree, features, tmp_p
     assert report["settings"]["refinement"] == report["results"][0]["refinement"] == said
 
 
-def test_the_evaluator_saves_features_that_score_the_same(tree, tmp_path) -> None:
+def test_cross_modality_evaluator_saves_features_that_score_the_same(tree, tmp_path) -> None:
     cfg = small_cfg("RegDB/wrim.yml", "TEST.SAVE_FEATURES", "True", "DATASETS.REGDB.SPLIT", "2")
     dataset = dataset_of("RegDB", tree, 2)
     matrix, paths = features_of(dataset)

@@ -11,7 +11,7 @@ from vireid_plugins.evaluation import load_features, save_features
 from vireid_plugins.evaluation.features import FeatureFile, require_split
 
 
-def test_what_is_saved_is_read(tmp_path: Path) -> None:
+def test_load_features_gives_what_was_saved(tmp_path: Path) -> None:
     matrix = np.arange(6.0).reshape(3, 2)
     save_features(tmp_path / "f.npz", matrix, ["a", "b", "c"], split=4)
     found = load_features(tmp_path / "f.npz")
@@ -42,7 +42,7 @@ class Evil:
         (lambda f: f.write_bytes(torn()), "cannot be read"),
     ],
 )
-def test_what_is_wrong_is_one_error_and_nothing_in_a_file_runs(
+def test_load_features_of_a_wrong_file_is_one_error_and_runs_nothing_in_it(
     tmp_path: Path, write, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -61,7 +61,7 @@ def torn() -> bytes:
     return stream.getvalue()
 
 
-def test_features_of_another_split_are_refused() -> None:
+def test_require_split_refuses_features_of_another_split() -> None:
     found = FeatureFile(np.zeros((1, 1)), ["a"], 3)
     require_split(found, 3, Path("f.npz"))
     require_split(found._replace(split=None), 5, Path("f.npz"))

@@ -17,7 +17,7 @@ def write(
     return file
 
 
-def test_the_mean_of_ten_splits(tmp_path: Path) -> None:
+def test_merge_splits_of_ten_splits_gives_mean_and_deviation(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{split}.json", split, 10.0 * split) for split in range(1, 11)]
     merged = merge_splits(files)
     assert merged["complete"]
@@ -31,7 +31,7 @@ def test_the_mean_of_ten_splits(tmp_path: Path) -> None:
     assert "3 of 10" in merged_table(merge_splits(files[:3]))
 
 
-def test_the_table_of_one_split_and_a_refinement(tmp_path: Path) -> None:
+def test_merged_table_of_one_split_and_a_refinement_has_a_row_for_each(tmp_path: Path) -> None:
     mean = {"Rank-1": 10.0, "mAP": 5.0}
     results = [{"protocol": "regdb/v2i", "refinement": name, "split": 3, "mean": mean} for name in ("", "re-ranked")]
     (tmp_path / "3.json").write_text(json.dumps({"results": results}))
@@ -43,7 +43,7 @@ def test_the_table_of_one_split_and_a_refinement(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_wrong_is_one_error(tmp_path: Path) -> None:
+def test_merge_splits_of_files_that_do_not_fit_is_one_error(tmp_path: Path) -> None:
     first = write(tmp_path / "1.json", 1, 10)
     with pytest.raises(DataError, match=r"again\.json' scores regdb/v2i of split 1, and so does .*1\.json"):
         merge_splits([first, write(tmp_path / "again.json", 1, 20)])

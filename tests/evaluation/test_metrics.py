@@ -21,7 +21,7 @@ def case(seed: int):
 
 @pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("cmc", CMCS)
-def test_the_naive_loop_on_random_cases_with_ties_and_missing_identities(drop: str, cmc: str) -> None:
+def test_evaluate_ranking_of_ties_and_missing_identities_equals_the_naive_loop(drop: str, cmc: str) -> None:
     compared = 0
     for seed in range(120):
         arguments = (*case(seed), drop, cmc)
@@ -42,7 +42,7 @@ def test_the_naive_loop_on_random_cases_with_ties_and_missing_identities(drop: s
 
 @pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("cmc", CMCS)
-def test_tensors_are_counted_as_arrays_are(drop: str, cmc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_ranking_counts_tensors_as_arrays(drop: str, cmc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form that runs on devices, on the CPU, in one part and in many."""
     for seed in range(60):
         distance, *labels = case(seed)
@@ -58,7 +58,7 @@ def test_tensors_are_counted_as_arrays_are(drop: str, cmc: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_change_nothing(threads: int) -> None:
+def test_evaluate_ranking_in_any_number_of_threads_is_the_same(threads: int) -> None:
     rng = np.random.default_rng(0)
     distance, ids, cams = rng.integers(0, 50, (400, 90)).astype(float), rng.integers(0, 9, 490), np.ones(490)
     arguments = (distance, ids[:400], ids[400:], cams[:400], cams[400:], "none", "distinct_id")
@@ -95,7 +95,7 @@ def mpanet(distance, query_ids, gallery_ids, query_cams, gallery_cams, drop):
     ("drop", "cmc"),
     [("sysu", "distinct_id"), ("none", "ordinary"), ("none", "distinct_id"), ("same_camera", "distinct_id")],
 )
-def test_equal_to_the_fields_code(drop: str, cmc: str) -> None:
+def test_evaluate_ranking_equals_the_fields_code(drop: str, cmc: str) -> None:
     """AGW's and DEEN's loops (SYSU, RegDB, LLCM) and MPANet's, on float64 cosines with twins in the gallery."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -115,7 +115,7 @@ def test_equal_to_the_fields_code(drop: str, cmc: str) -> None:
             assert found.mAP == pytest.approx(precision, abs=1e-9)
 
 
-def test_infinite_distances_rank_last_and_dropped_images_nowhere() -> None:
+def test_evaluate_ranking_puts_infinite_distances_last_and_dropped_ones_nowhere() -> None:
     found = score([np.inf, 1.0, np.inf], [7, 5, 7], "sysu", gallery_cams=[2, 1, 1])
     assert found.cmc.tolist() == [0, 1, 1]
     assert found.mINP == pytest.approx(0.5)
@@ -128,7 +128,7 @@ def score(distance, gallery_ids, drop="none", cmc="ordinary", query_cam=3, galle
     )
 
 
-def test_by_hand() -> None:
+def test_evaluate_ranking_equals_a_case_counted_by_hand() -> None:
     """Ranking 5 5 7 6 7: first hit third among images, second among identities; AP (1/3 + 2/5) / 2; INP 2/5."""
     for cmc, rank in (("ordinary", 3), ("distinct_id", 2)):
         found = score([1, 2, 3, 4, 5], [5, 5, 7, 6, 7], cmc=cmc)
@@ -137,7 +137,7 @@ def test_by_hand() -> None:
         assert found.mINP == pytest.approx(2 / 5)
 
 
-def test_the_drop_rules() -> None:
+def test_evaluate_ranking_with_each_drop_rule_drops_what_it_says() -> None:
     cams = [2, 1, 2]
     assert score([1, 2, 3], [5, 7, 7], "none", gallery_cams=cams).cmc[0] == 0
     # A camera-3 query sees no camera-2 image of any identity; a camera-6 query does.
@@ -148,7 +148,7 @@ def test_the_drop_rules() -> None:
     assert score([2, 1, 3], [7, 7, 5], "same_camera", query_cam=2, gallery_cams=[2, 1, 2]).cmc[0] == 1
 
 
-def test_ties_rank_in_gallery_order() -> None:
+def test_evaluate_ranking_puts_ties_in_gallery_order() -> None:
     assert score([0, 0], [7, 5]).cmc[0] == 1
     assert score([0, 0], [5, 7]).cmc[0] == 0
 
@@ -162,7 +162,7 @@ def test_ties_rank_in_gallery_order() -> None:
         ({"cmc": "market"}, "distinct_id"),
     ],
 )
-def test_what_is_wrong_is_one_error(change: dict, message: str) -> None:
+def test_evaluate_ranking_with_wrong_arguments_is_one_error(change: dict, message: str) -> None:
     arguments = {
         "distance": np.zeros((1, 2)),
         "query_ids": np.zeros(1),
@@ -174,7 +174,7 @@ def test_what_is_wrong_is_one_error(change: dict, message: str) -> None:
         evaluate_ranking(**arguments)
 
 
-def test_a_ranking_drops_nothing_and_counts_ordinarily_unless_told() -> None:
+def test_evaluate_ranking_drops_nothing_and_counts_ordinarily_unless_told() -> None:
     rng = np.random.default_rng(0)
     distance, ids, cams = rng.random((6, 9)), (rng.integers(0, 3, 6), np.arange(9) % 3), (np.arange(6) % 2, np.ones(9))
     plain = evaluate_ranking(distance, *ids, *cams)

@@ -22,7 +22,9 @@ DRAWN = [protocol for protocol in PROTOCOLS.values() if protocol.draw != "offici
     drop=st.sampled_from(["none", "sysu", "same_camera"]),
     cmc=st.sampled_from(["ordinary", "distinct_id"]),
 )
-def test_any_ranking_is_the_naive_one(data: st.DataObject, queries: int, gallery: int, drop: str, cmc: str) -> None:
+def test_evaluate_ranking_of_anything_equals_the_naive_loop(
+    data: st.DataObject, queries: int, gallery: int, drop: str, cmc: str
+) -> None:
     def numbers(count: int, most: int) -> np.ndarray:
         return np.array(data.draw(st.lists(st.integers(1, most), min_size=count, max_size=count)))
 
@@ -68,7 +70,7 @@ CELL = st.tuples(st.integers(0, 1), st.integers(1, 5), st.integers(1, 6))
 
 @settings(deadline=None)
 @given(st.sampled_from(DRAWN), st.dictionaries(CELL, st.integers(1, 4), min_size=1))
-def test_any_tree_is_drawn_from_by_the_rules(protocol: object, cells: dict[tuple[int, int, int], int]) -> None:
+def test_draw_trials_from_any_tree_keeps_the_rules(protocol: object, cells: dict[tuple[int, int, int], int]) -> None:
     dataset = Images(cells)
     trials = draw_trials(dataset, protocol)
     assert trials == draw_trials(dataset, protocol)

@@ -56,7 +56,7 @@ def naive(distance: np.ndarray, queries: int, k1: int, k2: int, lambda_: float, 
 
 @pytest.mark.parametrize("form", ["ordinary", "query_only"])
 @pytest.mark.parametrize(("k1", "k2", "lambda_"), [(20, 6, 0.3), (7, 1, 0.0), (5, 9, 0.5), (1, 2, 0.1)])
-def test_the_definition(form: str, k1: int, k2: int, lambda_: float) -> None:
+def test_rerank_equals_the_definition(form: str, k1: int, k2: int, lambda_: float) -> None:
     for seed in range(4):
         query, gallery = features(31, 24, seed)
         distance = squared(query, gallery)
@@ -68,7 +68,7 @@ def test_the_definition(form: str, k1: int, k2: int, lambda_: float) -> None:
         np.testing.assert_allclose(found, naive(distance, 31, k1, k2, lambda_, form == "query_only"), atol=1e-12)
 
 
-def test_the_ordinary_form_is_fast_reids() -> None:
+def test_rerank_in_the_ordinary_form_equals_fast_reid() -> None:
     query, gallery = features(60, 45)
     distance = np.sqrt(squared(query, gallery))
     expected = re_ranking(distance[:60, 60:], distance[:60, :60], distance[60:, 60:])
@@ -79,7 +79,7 @@ def test_the_ordinary_form_is_fast_reids() -> None:
     assert rerank(squared(query, gallery).astype(np.float32), 60).dtype == np.float32
 
 
-def test_the_limits() -> None:
+def test_rerank_in_its_limits_is_the_distance_or_finite() -> None:
     query, gallery = features(20, 15)
     distance = squared(query, gallery)
     only_original = rerank(distance, 20, lambda_=1.0)
@@ -90,7 +90,7 @@ def test_the_limits() -> None:
     assert np.isfinite(rerank(np.zeros((6, 6)), 3)).all()
 
 
-def test_re_ranking_helps_where_clusters_are_tight() -> None:
+def test_refinement_by_rerank_helps_where_clusters_are_tight() -> None:
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((15, 32))
     ids = np.repeat(np.arange(15), 20)
@@ -105,7 +105,7 @@ def test_re_ranking_helps_where_clusters_are_tight() -> None:
     assert rank_1(Refinement(rerank="ordinary").distance(matrix[query], matrix[gallery])) > plain
 
 
-def test_expansion_is_fast_reids() -> None:
+def test_refinement_by_expansion_equals_fast_reid() -> None:
     query, gallery = features(30, 25)
     expected = aqe(torch.from_numpy(query), torch.from_numpy(gallery), 2, 4, 3.0)
     left, right = (torch.nn.functional.normalize(part) for part in expected)
@@ -113,7 +113,7 @@ def test_expansion_is_fast_reids() -> None:
     np.testing.assert_allclose(found, -(left @ right.T).numpy(), atol=1e-12)
 
 
-def test_what_is_wrong_is_one_error() -> None:
+def test_refinement_with_wrong_values_is_one_error() -> None:
     query, gallery = features(4, 3)
     with pytest.raises(FeatureError, match="ordinary, query_only"):
         Refinement(rerank="reciprocal").distance(query, gallery)
