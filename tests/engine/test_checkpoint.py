@@ -17,7 +17,9 @@ from vireid_plugins.engine.facts import BINDING
 from vireid_plugins.errors import DataError
 
 
-def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vireid_checkpointer_with_a_failed_write_leaves_the_previous_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpointer = VireidCheckpointer(nn.Linear(2, 2), str(tmp_path))
     checkpointer.save("model", epoch=1)
 
@@ -40,7 +42,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("content", [b"torn", None, "evil", {"weights": 1}])
-def test_what_is_no_checkpoint_is_named_and_runs_nothing(
+def test_load_checkpoint_names_what_is_none_and_runs_nothing_in_it(
     tmp_path: Path, content: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -56,7 +58,7 @@ def test_what_is_no_checkpoint_is_named_and_runs_nothing(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+def test_vireid_checkpointer_names_a_missing_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.pth' does not exist \(MODEL.WEIGHTS"):
         VireidCheckpointer(nn.Linear(2, 2), str(tmp_path)).load("gone.pth")
 
@@ -106,7 +108,7 @@ def without(*names: str, **more: Tensor) -> dict[str, Tensor]:
         ),
     ],
 )  # fmt: skip
-def test_a_checkpoint_that_does_not_fill_the_network_is_refused_unless_that_is_asked_for(
+def test_vireid_checkpointer_refuses_to_fill_a_part_unless_asked_for(
     tmp_path: Path, weights: dict[str, Tensor], message: str, logged: Callable[[int], list[str]]
 ) -> None:
     model = network()
@@ -126,18 +128,18 @@ def test_a_checkpoint_that_does_not_fill_the_network_is_refused_unless_that_is_a
     assert "given.pth' does not fill the network: " in warning
 
 
-def test_a_checkpoint_of_nothing_is_refused_whatever_is_asked_for(tmp_path: Path) -> None:
+def test_vireid_checkpointer_refuses_to_fill_nothing_whatever_is_asked_for(tmp_path: Path) -> None:
     for weights in ({}, {"other.weight": torch.ones(2)}):
         with pytest.raises(DataError, match=r"given\.pth' holds no weights of this network: 0 of 8 tensors fit"):
             VireidCheckpointer(network(), partial=True).load(saved(tmp_path, weights))
 
 
-def test_a_checkpoint_of_plain_values_is_refused(tmp_path: Path) -> None:
+def test_vireid_checkpointer_refuses_a_checkpoint_of_plain_values(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"given\.pth': 'model' must be a state dict; its 'epoch' is no tensor but int"):
         VireidCheckpointer(network()).load(saved(tmp_path, {**network().state_dict(), "epoch": 3}))
 
 
-def test_classifiers_of_other_identities_start_anew_and_one_line_says_so(
+def test_vireid_checkpointer_with_other_identities_starts_classifiers_anew(
     tmp_path: Path, logged: Callable[[int], list[str]]
 ) -> None:
     given = network(identities=5).state_dict()
@@ -153,7 +155,7 @@ def test_classifiers_of_other_identities_start_anew_and_one_line_says_so(
     assert logged(logging.WARNING) == []
 
 
-def test_a_run_is_resumed_with_its_classifier_or_not_at_all(tmp_path: Path) -> None:
+def test_vireid_checkpointer_resumes_with_the_classifier_or_not_at_all(tmp_path: Path) -> None:
     """Nor does a partial fill help: the optimizer's state would be of other weights."""
     facts = dict.fromkeys(BINDING, "the same")
     VireidCheckpointer(network(identities=5), str(tmp_path), facts=facts).save("model", optimizer={})
@@ -162,7 +164,7 @@ def test_a_run_is_resumed_with_its_classifier_or_not_at_all(tmp_path: Path) -> N
         checkpointer.resume_or_load("")
 
 
-def test_counters_of_batch_norms_and_wrapped_names_do_not_matter(tmp_path: Path) -> None:
+def test_vireid_checkpointer_ignores_batch_norm_counters_and_wrapped_names(tmp_path: Path) -> None:
     weights = without("trunk.1.num_batches_tracked") | {"pixel_mean": torch.zeros(1, 3, 1, 1)}
     model = network()
     VireidCheckpointer(model).load(
@@ -182,7 +184,7 @@ def test_counters_of_batch_norms_and_wrapped_names_do_not_matter(tmp_path: Path)
         ),
     ],
 )  # fmt: skip
-def test_a_checkpoint_of_another_network_says_what_it_was_trained_as(
+def test_load_model_of_another_network_says_what_it_was_trained_as(
     tmp_path: Path, overrides: list[str], message: str
 ) -> None:
     trained = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "5")

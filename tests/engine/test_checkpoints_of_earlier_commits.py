@@ -168,7 +168,7 @@ def final(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["deen", "wrim"])
-def test_run_of_an_earlier_commit_ends_here_as_it_does_there(
+def test_train_of_a_run_of_an_earlier_commit_ends_as_it_does_there(
     method: str, earlier_tree: Path, little_tree: Path, tmp_path: Path
 ) -> None:
     """DEEN draws random numbers and has an average, WRIM-Net a loss that knows the iteration."""

@@ -69,7 +69,7 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["killed", "stopped"],
 )
-def test_resumed_run_is_the_run_that_nothing_happened_to(
+def test_train_resumed_is_the_run_that_nothing_happened_to(
     few: Path, whole: Path, tmp_path: Path, points: list[str]
 ) -> None:
     for number, point in enumerate(points):
@@ -108,7 +108,7 @@ SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
     ],
     ids=["ctrl-c", "ctrl-c-two-processes", "term-two-processes", "term-splits"],
 )
-def test_signal_reaches_every_process_and_the_run_is_saved(
+def test_train_on_a_signal_ends_every_process_and_saves_the_run(
     few: Path, tmp_path: Path, words: list[str], number: signal.Signals, group: bool
 ) -> None:
     """Ctrl-C goes to all processes of the terminal, also those that read images; others to the first alone."""

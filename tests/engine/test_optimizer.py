@@ -29,7 +29,7 @@ def change(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> float:
     return max((p - before[name]).abs().max().item() for name, p in model.named_parameters())
 
 
-def test_weights_change_with_ours_and_not_with_fastreids_contiguous_buffer() -> None:
+def test_build_optimizer_changes_weights_as_fastreids_buffer_does_not() -> None:
     for ours in (True, False):
         model, cfg = model_of()
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -46,7 +46,7 @@ def test_weights_change_with_ours_and_not_with_fastreids_contiguous_buffer() -> 
         ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.01"],
     ],
 )
-def test_few_groups_and_one_fused_step_do_what_a_group_a_parameter_does(overrides: list[str]) -> None:
+def test_build_optimizer_with_few_groups_equals_a_group_a_parameter(overrides: list[str]) -> None:
     ours, cfg = model_of(*overrides)
     plain, _ = model_of(*overrides)
     optimizer = build_optimizer(cfg, ours)
@@ -64,7 +64,7 @@ def test_few_groups_and_one_fused_step_do_what_a_group_a_parameter_does(override
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_heads_have_a_rate_of_their_own() -> None:
+def test_build_optimizer_gives_heads_a_rate_of_their_own() -> None:
     model, cfg = model_of("SOLVER.HEADS_LR_FACTOR", "10.0")
     rates = {id(p): group["lr"] for group in build_optimizer(cfg, model).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
@@ -72,7 +72,7 @@ def test_heads_have_a_rate_of_their_own() -> None:
             assert rates[id(parameter)] == pytest.approx(cfg.SOLVER.BASE_LR * (10 if name.startswith("heads") else 1))
 
 
-def test_an_unknown_optimiser_is_one_error() -> None:
+def test_build_optimizer_of_an_unknown_name_is_one_error() -> None:
     model, cfg = model_of("SOLVER.OPT", "Adma")
     with pytest.raises(ConfigError, match="'Adma'; use Adam"):
         build_optimizer(cfg, model)

@@ -14,12 +14,12 @@ def factors(epochs: int, *overrides: str) -> list[float]:
     return [schedule(epoch * ITERS) for epoch in range(epochs)]
 
 
-def test_milestones_fall_on_the_printed_epochs_whatever_the_warm_up() -> None:
+def test_absolute_schedule_drops_on_the_printed_epochs_after_any_warm_up() -> None:
     found = factors(10, "SOLVER.WARMUP_ITERS", str(3 * ITERS), "SOLVER.STEPS", "[5, 8]")
     assert found[3:] == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_fastreids_own_schedule_drops_later() -> None:
+def test_fastreid_schedule_drops_later() -> None:
     """The finding: its scheduler is stepped once an epoch from the end of warm-up on, so 5 and 8 become 8 and 11."""
     cfg = small_cfg("SYSU/wrim.yml", "SOLVER.WARMUP_ITERS", str(3 * ITERS), "SOLVER.STEPS", "[5, 8]")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
@@ -40,17 +40,17 @@ def test_fastreids_own_schedule_drops_later() -> None:
     assert drops != [5, 8]
 
 
-def test_warm_up_by_iterations() -> None:
+def test_absolute_schedule_with_warm_up_by_iterations_rises_in_a_line() -> None:
     schedule = AbsoluteSchedule(small_cfg("SYSU/wrim.yml", "SOLVER.WARMUP_ITERS", "10"), ITERS)
     assert [schedule(i) for i in (0, 5, 10)] == pytest.approx([0.1, 0.55, 1])
 
 
-def test_warm_up_by_epochs_as_agw_does() -> None:
+def test_absolute_schedule_with_warm_up_by_epochs_rises_as_in_agw() -> None:
     found = factors(12, "SOLVER.WARMUP_EPOCHS", "10", "SOLVER.STEPS", "[20]")
     assert found == pytest.approx([0.1 * n for n in range(1, 11)] + [1, 1])
 
 
-def test_cosine_starts_after_the_delay_and_ends_at_the_least_rate() -> None:
+def test_absolute_schedule_by_cosine_starts_late_and_ends_at_the_least_rate() -> None:
     found = factors(
         21,
         "SOLVER.SCHED",
@@ -67,7 +67,7 @@ def test_cosine_starts_after_the_delay_and_ends_at_the_least_rate() -> None:
     assert found[20] == pytest.approx(0.1)
 
 
-def test_the_optimizer_follows() -> None:
+def test_build_lr_scheduler_sets_the_rates_of_the_optimizer() -> None:
     cfg = small_cfg("SYSU/wrim.yml", "SOLVER.STEPS", "[1]")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=2.0)
     schedule = build_lr_scheduler(cfg, optimizer, ITERS)["lr_sched"]

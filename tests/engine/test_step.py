@@ -154,7 +154,7 @@ def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Pat
 @pytest.mark.parametrize(
     "config", ["SYSU/wrim.yml", pytest.param("SYSU/idkl.yml", marks=pytest.mark.slow), "SYSU/mscm.yml"]
 )
-def test_checkpointed_stages_give_the_same_step(config: str) -> None:
+def test_stages_that_are_checkpointed_give_the_same_step(config: str) -> None:
     """Gradients and running statistics, with fewer maps kept for the backward pass."""
     found, kept = [], []
     whole = batch(3, 2, views=views_of(small_cfg(config)))
@@ -174,7 +174,7 @@ def test_checkpointed_stages_give_the_same_step(config: str) -> None:
 
 
 @pytest.mark.parametrize("stages", [[1], pytest.param([0, 2, 3, 4], marks=pytest.mark.slow)], ids=["first", "others"])
-def test_compiled_stages_give_the_same_step(stages: list[int]) -> None:
+def test_stages_that_are_compiled_give_the_same_step(stages: list[int]) -> None:
     """Stages as torch traces them; the compiler itself is the user's. Tracing those with attention takes longest."""
     plain, compiled = network(CASE, frozen=False), network(CASE, frozen=False)
     found = stages_of(compiled)

@@ -284,7 +284,7 @@ def first_split(little_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.usefixtures("little_root")
 @pytest.mark.parametrize("use", ["score", "resume", "start from"])
-def test_checkpoint_of_another_split_is_refused(first_split: Path, tmp_path: Path, use: str) -> None:
+def test_trainer_refuses_a_checkpoint_of_another_split(first_split: Path, tmp_path: Path, use: str) -> None:
     """Whether it is scored, resumed or trained on: split 2 tests people that split 1 trains on."""
     shutil.copytree(first_split, out := tmp_path / "out")
     overrides = ["DATASETS.REGDB.SPLIT", "2"]
@@ -296,7 +296,7 @@ def test_checkpoint_of_another_split_is_refused(first_split: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("little_root")
-def test_checkpoint_of_the_same_split_is_scored(first_split: Path, tmp_path: Path) -> None:
+def test_trainer_scores_a_checkpoint_of_the_same_split(first_split: Path, tmp_path: Path) -> None:
     weights = str(first_split / "model_final.pth")
     assert "Rank-1" in evaluate(cfg_of(tmp_path / "out", "MODEL.WEIGHTS", weights, config="RegDB/one_stream.yml"))
 
