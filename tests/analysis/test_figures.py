@@ -33,7 +33,7 @@ def found(tree: Path) -> Extraction:
     return Extraction(dataset, features, [dataset.relative(item) for item in items])
 
 
-def test_distances_are_counted_pair_by_pair(found: Extraction) -> None:
+def test_separation_counts_distances_pair_by_pair(found: Extraction) -> None:
     one = analysis.separation(found)
     labels, matrices = found.catalogue.labels, found.matrices
     apart: dict[bool, list[float]] = {True: [], False: []}
@@ -49,7 +49,7 @@ def test_distances_are_counted_pair_by_pair(found: Extraction) -> None:
     assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["baseline", "method"]
 
 
-def test_the_map_keeps_identities_together_and_repeats(found: Extraction) -> None:
+def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) -> None:
     points = analysis.embedding_map(found, identities=4, images=3)
     assert {point.identity for point in points} <= set(found.catalogue.labels[0].ids.tolist())
     assert len({point.identity for point in points}) == 4
@@ -82,7 +82,7 @@ class Halves(torch.nn.Module):
         return torch.cat([bright, torch.full_like(bright, 0.2)], 1)
 
 
-def test_grad_cam_is_hot_where_the_match_is_from() -> None:
+def test_pair_maps_are_hot_where_the_match_is_from() -> None:
     images = np.zeros((2, 16, 8, 3), np.uint8)
     images[0, :8] = 250
     images[1, 8:] = 120
@@ -97,7 +97,7 @@ def test_grad_cam_is_hot_where_the_match_is_from() -> None:
 
 
 @pytest.mark.parametrize("config", METHODS)
-def test_grad_cam_of_every_method(config: str) -> None:
+def test_pair_maps_of_every_method_run_from_zero_to_one(config: str) -> None:
     model = build_model(small_cfg(config, "MODEL.HEADS.NUM_CLASSES", "4")).eval()
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), dtype=np.uint8)
     pair = analysis.pair_maps(model, *images)
@@ -111,13 +111,13 @@ def test_grad_cam_of_every_method(config: str) -> None:
 
 
 @pytest.mark.usefixtures("data_root")
-def test_pairs_of_a_trained_model(trained: Path) -> None:
+def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> None:
     pairs = analysis.pairs_of(small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained)), 3)
     assert len(pairs) == 3
     assert analysis.draw_pairs(pairs).width > 4 * 32
 
 
-def test_curves_of_a_run(trained: Path, tmp_path: Path) -> None:
+def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
     curves = analysis.read_run(trained)
     assert {"total_loss", "lr", "loss_ce", "Rank-1", "mAP"} <= set(curves)
     scores = json.loads((trained / "evaluation.json").read_text())["results"][0]["mean"]
@@ -136,14 +136,14 @@ def test_curves_of_a_run(trained: Path, tmp_path: Path) -> None:
         analysis.read_metrics(torn)
 
 
-def test_a_name_that_no_picture_can_have_costs_seconds() -> None:
+def test_require_format_refuses_a_name_that_no_picture_can_have() -> None:
     for name in ("a.png", "a.JPG", "a.pdf"):
         require_format("--output", Path(name))
     with pytest.raises(ConfigError, match=r"--output: 'a\.svgz' must end in \.png, \.jpg, \.jpeg, \.pdf"):
         require_format("--output", Path("a.svgz"))
 
 
-def test_without_matplotlib_one_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matplotlib_that_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     assert new_figure(1, 1).get_size_inches().tolist() == [1, 1]
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(InstallError, match="pip install matplotlib"):

@@ -6,7 +6,7 @@ from vireid_plugins.config.check import registered
 from vireid_plugins.evaluation import PROTOCOLS
 
 
-def test_every_registered_name_stands_once_and_ours_have_a_line() -> None:
+def test_plugins_lists_every_registered_name_once_and_ours_with_a_line() -> None:
     found = plugins()
     assert len(found) == len(REGISTRIES) + 1
     for (_, rows), (_, _, registry) in zip(found.items(), REGISTRIES, strict=False):
@@ -18,7 +18,7 @@ def test_every_registered_name_stands_once_and_ours_have_a_line() -> None:
     assert {"SYSUMM01", "IDKL", "QCT", "NonLocal", "BranchHead"} <= {row.name for row in ours}
 
 
-def test_the_size_of_a_network() -> None:
+def test_network_size_counts_parameters_and_operations() -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "10")
     size = network_size(cfg, batch=2)
     # ResNet-18 without its classifier, a neck, ten identities.
@@ -28,7 +28,7 @@ def test_the_size_of_a_network() -> None:
     assert not cfg.is_frozen()
 
 
-def test_the_command_line() -> None:
+def test_list_plugins_lists_names_and_sizes_a_config() -> None:
     listed = python("tools/list_plugins.py")
     assert listed.returncode == 0, listed.stderr
     assert "llcm/v2i_transposed" in listed.stdout

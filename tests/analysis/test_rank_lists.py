@@ -12,7 +12,7 @@ from vireid_plugins.evaluation.evaluate import score
 ALL = PROTOCOLS["sysu/official/all/1shot"]
 
 
-def test_frames_say_right_wrong_and_hidden(tree: Path) -> None:
+def test_rank_lists_have_frames_that_say_right_wrong_and_hidden(tree: Path) -> None:
     dataset = SYSUMM01(root=str(tree))
     paths = [Path(path) for path, _, _ in dataset.gallery[:4]]
     ranked = RankList(paths[0], paths, [True, False, True, True], [False, False, False, True])
@@ -27,7 +27,7 @@ def test_frames_say_right_wrong_and_hidden(tree: Path) -> None:
     assert not (plain[-20] == RIGHT).all(-1).any()
 
 
-def test_lists_follow_the_features_and_the_drop_rule(tree: Path) -> None:
+def test_nearest_follows_the_features_and_the_drop_rule(tree: Path) -> None:
     dataset = SYSUMM01(root=str(tree))
     paths = [str(Path(path).relative_to(dataset.folder)) for path, _, _ in (*dataset.query, *dataset.gallery)]
     identities = np.array([int(path.split("/")[1]) for path in paths])
@@ -51,6 +51,6 @@ def test_lists_follow_the_features_and_the_drop_rule(tree: Path) -> None:
     assert abs(np.mean([one.precision for one in lists]) - ranking.mAP) < 1e-12
 
 
-def test_a_contact_sheet_has_one_identity_a_row(tree: Path) -> None:
+def test_contact_sheet_has_one_identity_a_row(tree: Path) -> None:
     sheet = contact_sheet(SYSUMM01(root=str(tree)), identities=2, images=1, size=(40, 20))
     assert sheet.size == (6 * 23, 2 * 43)

@@ -25,7 +25,7 @@ def page(tree: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return file
 
 
-def test_it_works_from_disk(page: Path, tmp_path: Path) -> None:
+def test_report_opened_from_disk_works(page: Path, tmp_path: Path) -> None:
     with chromium(tmp_path) as browser:
         browser.set_window_size(1200, 900)
         browser.get(page.as_uri())
@@ -73,7 +73,7 @@ def test_it_works_from_disk(page: Path, tmp_path: Path) -> None:
         assert not errors
 
 
-def test_it_can_be_read_on_a_phone(page: Path, tmp_path: Path) -> None:
+def test_report_on_a_phone_can_be_read(page: Path, tmp_path: Path) -> None:
     with chromium(tmp_path) as browser:
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
@@ -87,7 +87,7 @@ def test_it_can_be_read_on_a_phone(page: Path, tmp_path: Path) -> None:
         assert min(sizes) >= 32
 
 
-def test_what_the_data_says_is_never_run(page: Path, tmp_path: Path) -> None:
+def test_write_report_with_scripts_in_its_data_never_runs_them(page: Path, tmp_path: Path) -> None:
     evil = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
     lists = {"query": evil, "gallery": [evil], "right": [False], "hidden": [False], "distances": [0.5], "first": 3,
              "precision": 0.1}  # fmt: skip

@@ -10,7 +10,7 @@ from vireid_plugins.evaluation import PROTOCOLS
 DOCS = ROOT / "docs"
 
 
-def test_every_table_is_what_its_data_says() -> None:
+def test_update_tables_finds_every_table_to_be_what_its_data_says() -> None:
     ran = python("tools/update_tables.py", "--check")
     assert ran.returncode == 0, ran.stderr
     pages = "".join(page.read_text() for page in (ROOT / "README.md", *DOCS.glob("*.md")))
@@ -26,7 +26,7 @@ def test_every_table_is_what_its_data_says() -> None:
         assert f"| `{name}` " in pages
 
 
-def test_every_published_number_has_a_protocol_and_a_source() -> None:
+def test_read_results_gives_every_published_number_a_protocol_and_a_source() -> None:
     results = read_results(DOCS)
     assert set(OWN) <= {entry["method"] for entry in results["published"]}
     for entry in results["published"]:
@@ -38,7 +38,7 @@ def test_every_published_number_has_a_protocol_and_a_source() -> None:
             assert all(score is None or 0 < score <= 100 for score in scores)
 
 
-def test_our_rows_stand_below_the_published_ones_and_unknown_is_a_question_mark() -> None:
+def test_published_puts_our_rows_below_and_a_question_mark_for_unknown() -> None:
     results = {
         "published": [
             {"method": "A", "venue": "V", "source": "P", "published": {"sysu/agw/all/1shot": [None, 50.0]}},
@@ -60,7 +60,7 @@ def test_our_rows_stand_below_the_published_ones_and_unknown_is_a_question_mark(
     ]
 
 
-def test_a_table_that_is_not_there_is_named() -> None:
+def test_with_tables_names_a_table_that_is_not_there() -> None:
     text = "a\n<!-- table: protocols -->\nold\n<!-- end -->\nb"
     found = with_tables(text, DOCS)
     assert "old" not in found
