@@ -36,7 +36,7 @@ def check(gallery: Gallery, by_path: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose([hit.similarity for hit in hits], row[order], rtol=1e-5)
 
 
-def test_add_remove_replace_save_and_load(tmp_path: Path) -> None:
+def test_gallery_adds_removes_replaces_saves_and_loads(tmp_path: Path) -> None:
     gallery = filled()
     content = dict(zip([f"/g/{n}.jpg" for n in range(30)], vectors(30), strict=True))
     check(gallery, content)
@@ -61,7 +61,7 @@ def test_add_remove_replace_save_and_load(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
-def test_a_large_gallery_forgets_and_takes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gallery_that_is_large_forgets_and_takes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred images, indexed as a million is."""
     monkeypatch.setattr(indexes, "FLAT_LIMIT", 300)
     gallery = filled(700)
@@ -101,7 +101,7 @@ def test_a_large_gallery_forgets_and_takes_in(tmp_path: Path, monkeypatch: pytes
     assert loaded.kind is IndexKind.FLAT
 
 
-def test_an_interrupted_save_leaves_the_old_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gallery_with_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(8).save(tmp_path / "index")
     bigger = filled(20)
     monkeypatch.setattr(module.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
@@ -115,7 +115,7 @@ def test_an_interrupted_save_leaves_the_old_gallery(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "index.former").exists()
 
 
-def test_other_things_are_never_replaced(tmp_path: Path) -> None:
+def test_gallery_save_never_replaces_other_things(tmp_path: Path) -> None:
     photos, file, empty = tmp_path / "photos", tmp_path / "file", tmp_path / "empty"
     photos.mkdir()
     (photos / "1.jpg").write_bytes(b"a picture")
@@ -130,7 +130,7 @@ def test_other_things_are_never_replaced(tmp_path: Path) -> None:
     assert len(Gallery.load(empty)) == 8
 
 
-def test_wrong_vectors_and_empty_galleries() -> None:
+def test_gallery_with_wrong_vectors_or_none_is_one_error() -> None:
     gallery = filled()
     with pytest.raises(DataError, match=r"queries must be \(Q, 16\)"):
         gallery.search(np.zeros((2, 3), np.float32))
@@ -143,7 +143,7 @@ def test_wrong_vectors_and_empty_galleries() -> None:
     assert gallery.kind is IndexKind.FLAT
 
 
-def test_damage_is_named(tmp_path: Path) -> None:
+def test_gallery_load_of_damage_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no gallery; make one"):
         Gallery.load(tmp_path / "none")
     for damage in ("json", "vectors", "rows"):
@@ -161,7 +161,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
             Gallery.load(folder)
 
 
-def test_which_files_are_images(tmp_path: Path) -> None:
+def test_image_files_are_found_by_their_endings(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     for name in ("a/2.JPG", "a/b/1.png", "a/notes.txt"):
         (tmp_path / name).touch()

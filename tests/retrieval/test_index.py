@@ -18,12 +18,12 @@ def built(kind: IndexKind, vectors: np.ndarray):
     return index
 
 
-def test_kinds_by_size() -> None:
+def test_choose_kind_goes_by_size() -> None:
     kinds = [choose_kind(count) for count in (0, 200_000, 200_001)]
     assert kinds == [IndexKind.FLAT, IndexKind.FLAT, IndexKind.IVFPQ]
 
 
-def test_a_flat_index_is_the_sorted_products() -> None:
+def test_search_in_a_flat_index_gives_the_sorted_products() -> None:
     vectors, queries = clustered(500), clustered(20, seed=1)
     similarities, numbers = indexes.search(built(IndexKind.FLAT, vectors), queries, 7)
     products = queries @ vectors.T
@@ -33,7 +33,7 @@ def test_a_flat_index_is_the_sorted_products() -> None:
 
 
 @pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.IVFPQ, 0.9)])
-def test_the_measured_recall_is_the_recall(kind: IndexKind, least: float) -> None:
+def test_tuned_effort_measures_the_recall_that_queries_find(kind: IndexKind, least: float) -> None:
     """Beside queries of our own, other images of the same people."""
     vectors, queries = clustered(4000), clustered(200, seed=3)
     numbers = 1000 + np.arange(len(vectors))
@@ -50,7 +50,7 @@ def test_the_measured_recall_is_the_recall(kind: IndexKind, least: float) -> Non
     assert effort >= 16
 
 
-def test_more_effort_finds_more() -> None:
+def test_set_effort_to_more_finds_more() -> None:
     vectors = clustered(6000)
     numbers = np.arange(len(vectors))
     index = indexes.new_index(IndexKind.IVFPQ, vectors)

@@ -25,7 +25,7 @@ def extractor(trained: Path) -> Extractor:
 
 
 @pytest.mark.usefixtures("data_root")
-def test_features_are_the_evaluations(extractor: Extractor, trained: Path) -> None:
+def test_extract_gives_the_features_of_the_evaluation(extractor: Extractor, trained: Path) -> None:
     """Which flips and normalises for itself; the order of rows and batches does not matter."""
     found = extract(small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained)))
     dataset = found.dataset
@@ -36,7 +36,7 @@ def test_features_are_the_evaluations(extractor: Extractor, trained: Path) -> No
     assert extractor([], "visible").shape[0] == 0
 
 
-def test_pictures_of_any_kind_are_the_same(extractor: Extractor, tree: Path) -> None:
+def test_extractor_gives_pictures_of_any_kind_the_same_features(extractor: Extractor, tree: Path) -> None:
     file = next((tree / "SYSU-MM01" / "cam1").glob("*/*.jpg"))
     opened = Image.open(file)
     every = [file, str(file), opened, np.asarray(opened)]
@@ -46,7 +46,7 @@ def test_pictures_of_any_kind_are_the_same(extractor: Extractor, tree: Path) -> 
     assert not np.allclose(rows[0], extractor([file], "infrared")[0])
 
 
-def test_wrong_pictures_and_modalities(extractor: Extractor, tmp_path: Path) -> None:
+def test_extractor_of_wrong_pictures_or_modalities_is_one_error(extractor: Extractor, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="modality: 'thermal' does not exist; there are visible, infrared"):
         extractor([], "thermal")
     with pytest.raises(ConfigError, match="2 images need one number each"):
@@ -58,7 +58,7 @@ def test_wrong_pictures_and_modalities(extractor: Extractor, tmp_path: Path) -> 
         extractor([tmp_path / "torn.jpg"], "visible")
 
 
-def test_modalities_are_guessed_right_on_every_layout(tree: Path) -> None:
+def test_guess_modality_is_right_on_every_layout(tree: Path) -> None:
     places = {"SYSU-MM01/cam[1245]/*/*.jpg": 0, "SYSU-MM01/cam[36]/*/*.jpg": 1, "RegDB/Visible/*/*.bmp": 0,
               "RegDB/Thermal/*/*.bmp": 1, "LLCM/vis/*/*.jpg": 0, "LLCM/nir/*/*.jpg": 1}  # fmt: skip
     for pattern, modality in places.items():
@@ -73,7 +73,7 @@ def test_modalities_are_guessed_right_on_every_layout(tree: Path) -> None:
     assert unsure.probability < 0.6
 
 
-def test_modalities_by_folder(tmp_path: Path) -> None:
+def test_modality_by_folder_goes_by_a_name_in_the_path_or_is_one_error(tmp_path: Path) -> None:
     assert modality_by_folder(tmp_path / "night_cam" / "a.jpg", tmp_path) == 1
     assert modality_by_folder(tmp_path / "RGB" / "7" / "a.jpg", tmp_path) == 0
     for folder in ("cam", "rgb/ir"):
@@ -85,7 +85,7 @@ def search(command: str, folder: Path, *words: str) -> Any:
     return python("tools/search.py", command, str(folder), *words)
 
 
-def test_index_query_add_and_remove(tree: Path, trained: Path, tmp_path: Path) -> None:
+def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_path: Path) -> None:
     dataset = SYSUMM01(root=str(tree))
     gallery, index = tmp_path / "gallery", ["--index", str(tmp_path / "index")]
     for number, item in enumerate(dataset.gallery[:40]):
@@ -139,7 +139,7 @@ def test_index_query_add_and_remove(tree: Path, trained: Path, tmp_path: Path) -
     assert "no image of the gallery" in again.stderr
 
 
-def test_other_weights_are_refused(tree: Path, trained: Path, tmp_path: Path) -> None:
+def test_search_with_other_weights_is_refused(tree: Path, trained: Path, tmp_path: Path) -> None:
     images = tree / "SYSU-MM01" / "cam1"
     weights = tmp_path / "weights.pth"
     shutil.copy(trained / "model_final.pth", weights)
