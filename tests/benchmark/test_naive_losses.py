@@ -56,7 +56,7 @@ def double(bundle: Bundle) -> tuple[Bundle, list[torch.Tensor]]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("name", "keys"), FORMS)
-def test_value_and_gradient(name: str, keys: dict[str, Any], seed: int) -> None:
+def test_losses_equal_their_naive_form_in_value_and_gradient(name: str, keys: dict[str, Any], seed: int) -> None:
     loss = LOSS_REGISTRY.get(name)(**keys, scale=1.0)
     bundle, leaves = double(random_bundle(3, 2, (2, 2), width=6, classes=5, seed=seed)[0])
     found, expected = sum(loss(bundle).values()), NAIVE[name](loss, bundle)
@@ -71,7 +71,7 @@ def test_value_and_gradient(name: str, keys: dict[str, Any], seed: int) -> None:
     assert used
 
 
-def test_every_loss_of_this_package_is_compared() -> None:
+def test_naive_has_every_loss_of_this_package() -> None:
     own = [
         n
         for n in registered(LOSS_REGISTRY)
@@ -81,7 +81,7 @@ def test_every_loss_of_this_package_is_compared() -> None:
     assert len(SUBJECTS) == 2 * len(NAIVE)
 
 
-def test_the_batches_are_the_papers() -> None:
+def test_subjects_have_the_batches_of_the_papers() -> None:
     tasks = {subject.task.split(",")[0]: subject.task for subject in SUBJECTS}
     assert tasks["CMKIC"] == "CMKIC, 16 identities, 128 rows"
     assert tasks["QCT"] == "QCT, 6 identities, 96 rows"
