@@ -119,7 +119,7 @@ def test_dry_run_without_time_fails_by_name(kit: Any, tmp_path: Path) -> None:
     assert re.search(r"not reached within 0 s", ran.out), ran.said
 
 
-def test_table_has_every_method_and_layout_and_two_that_are_compiled() -> None:
+def test_subjects_are_every_method_and_layout_and_two_that_are_compiled() -> None:
     ways = {way.removeprefix("this package, bfloat16, ") for way in (one.way for one in subjects("gpu"))}
     assert ways == {gpu.BARE, "channels last", "channels first", "MODEL.COMPILE"}
     for way in ways:
@@ -129,7 +129,7 @@ def test_table_has_every_method_and_layout_and_two_that_are_compiled() -> None:
 
 
 @pytest.mark.parametrize("way", [gpu.BARE, "this package, bfloat16, channels first"])
-def test_row_of_the_table_takes_steps_and_counts_their_images(way: str, tmp_path: Path) -> None:
+def test_run_here_takes_steps_and_counts_their_images(way: str, tmp_path: Path) -> None:
     (subject,) = (one for one in subjects("gpu") if one.task == "one-stream" and one.way == way)
     row = run_here(subject, tmp_path, "cpu", 1).as_json()
     # 2 identities x 2 images x 2 modalities.

@@ -49,7 +49,7 @@ def test_verify_data_names_every_data_set_that_it_checks() -> None:
     assert "{" + ",".join(LAYOUT_CHECKS) + "}" in ran.stdout
 
 
-def test_plain_module_without_the_package_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_of_a_missing_package_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lone.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(ROOT / "tools"))

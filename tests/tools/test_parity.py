@@ -137,7 +137,7 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def test_public_side_equals_its_own_steps_by_hand(clone: Path, tmp_path: Path) -> None:
+def test_side_of_the_public_code_equals_its_own_steps_by_hand(clone: Path, tmp_path: Path) -> None:
     with Side(released.take_steps, (JOB, str(clone)), tmp_path / "scratch", "the clone") as side:
         shapes, epoch = side.ask()
         steps = [side.ask(True, tuple(shapes) if n else ()) for n in range(3)]
@@ -193,7 +193,7 @@ def test_public_side_equals_its_own_steps_by_hand(clone: Path, tmp_path: Path) -
     assert sorted(file.name for file in clone.iterdir()) == sorted(CLONE)
 
 
-def test_public_side_that_fails_says_why(clone: Path, tmp_path: Path) -> None:
+def test_side_that_fails_says_why(clone: Path, tmp_path: Path) -> None:
     (clone / "model.py").write_text("print('before it fails')\nimport nowhere_to_be_found\n")
     said = r"(?s)the clone failed.*nowhere_to_be_found.*before it fails"
     with (
@@ -231,7 +231,7 @@ def test_find_folder_takes_the_clone_or_the_folder_in_it(tmp_path: Path) -> None
         (["agw", "--official", "x", "--steps", "-1"], "argument --steps: -1 is not 0 or more"),
     ],
 )  # fmt: skip
-def test_parity_bad_arguments_get_one_error(arguments: list[str], said: str) -> None:
+def test_parity_with_bad_arguments_is_one_error(arguments: list[str], said: str) -> None:
     ran = python("tools/benchmarks/parity.py", *arguments)
     assert ran.returncode in (1, 2)
     assert said in ran.stderr
@@ -246,7 +246,7 @@ def test_parity_refuses_a_data_set_that_the_public_code_has_not(tmp_path: Path) 
     assert "error: --datasets: the public code of agw has no llcm" in ran.stderr
 
 
-def test_fill_by_kind_of_key() -> None:
+def test_fill_goes_by_the_kind_of_key() -> None:
     def normal(key: str, shape: tuple[int, ...]) -> Any:
         return np.random.RandomState(zlib.crc32(key.encode()) + 3).standard_normal(shape)
 
@@ -368,14 +368,14 @@ def test_compare_names_what_differs() -> None:
     assert first_difference(rows, 1e-9) == Row(0, "graphs: TGSA and its part of MDR", 0, 0.5)
 
 
-def test_every_row_has_its_column_in_the_table() -> None:
+def test_kind_of_every_row_is_a_column_of_the_table() -> None:
     there, here = steps()
     rows = [Row(0, "steps of an epoch", 1, 1), *compare("idkl", 0, there, here, NAMES.__getitem__)]
     kinds = [tables._kind(row.name) for row in rows]
     assert kinds == ["epoch", *["loss"] * 5, *["rate"] * 2, "feature", *["weight"] * 8, *["gradient"] * 3]
 
 
-def test_largest_batch_stays_below_the_limit() -> None:
+def test_largest_stays_below_the_limit() -> None:
     asked: list[int] = []
 
     def peak(identities: int) -> int:
@@ -391,7 +391,7 @@ def test_largest_batch_stays_below_the_limit() -> None:
         largest(peak, 12, 5 * GIB)
 
 
-def test_epoch_length_of_shipped_configs() -> None:
+def test_epoch_length_of_shipped_configs_is_that_of_the_public_code() -> None:
     lengths = {}
     for method in ("agw", "deen", "mscm", "idkl"):
         cfg = get_cfg()
@@ -414,7 +414,7 @@ def test_engine_calls_its_handlers_in_ignites_order() -> None:
     assert [one for one in said if isinstance(one, tuple)] == [(1, 1, "a"), (1, 2, "b"), (2, 3, "a"), (2, 4, "b")]
 
 
-def test_draws_are_the_same_in_both_forms() -> None:
+def test_trials_are_the_same_in_both_forms() -> None:
     case = next(case for case in scoring.CASES["idkl"] if case.protocol == "sysu/official/all/10shot")
     permutations = scoring._permutations()
     whole = scoring.images(case, 0)
@@ -432,7 +432,7 @@ def test_draws_are_the_same_in_both_forms() -> None:
         np.testing.assert_array_equal(gallery.parts[0], whole.parts[0][rows])
 
 
-def test_scores_are_neither_chance_nor_perfect() -> None:
+def test_ours_scores_neither_chance_nor_perfect() -> None:
     for case in (scoring.CASES["agw"][0], scoring.CASES["deen"][-1], scoring.CASES["idkl"][5]):
         scores = scoring.ours(case)
         assert 5 < scores["rank-1"] < 97
@@ -497,7 +497,7 @@ def test_tables_say_what_a_report_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", REPOSITORIES)
-def test_committed_report_holds_what_the_page_claims(method: str) -> None:
+def test_read_reports_gives_what_the_page_claims(method: str) -> None:
     found = {one["method"]: one for one in tables.read_reports(ROOT / "docs")}[method]
     assert (found["repository"], found["commit"]) == (REPOSITORIES[method].name, REPOSITORIES[method].commit)
     assert found["steps"]
@@ -515,7 +515,7 @@ def test_committed_report_holds_what_the_page_claims(method: str) -> None:
         assert difference < (0.2 if "re-ranking" in case["case"] and "float16" not in case["case"] else 1e-5)
 
 
-def test_every_key_of_the_page_exists() -> None:
+def test_parity_page_has_keys_that_exist() -> None:
     text = (ROOT / "docs" / "parity.md").read_text()
     keys = set(re.findall(r"`([A-Z][A-Z_]*(?:\.[A-Z0-9_]+)+)\b", text))
     assert len(keys) > 50
