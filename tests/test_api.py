@@ -31,21 +31,21 @@ FUNCTIONS = [(name, thing) for name, thing in PUBLIC if inspect.isfunction(thing
 SOURCE = re.compile(r"(19|20)\d\d|arXiv|AGW|CAJ|DEEN|MSCMNet|IDKL|WRIM|ICRE|fast-reid|ours?\b|torch", re.IGNORECASE)
 
 
-def test_every_package_is_in_the_reference() -> None:
+def test_reference_lists_every_package() -> None:
     assert len(PACKAGES) > 12
     missing = [name for name in PACKAGES if f"automodule:: {name}\n" not in REFERENCE and name not in INTERNAL]
     assert not missing
 
 
 @pytest.mark.parametrize(("name", "thing"), PUBLIC, ids=[name for name, _ in PUBLIC])
-def test_every_public_name_is_described(name: str, thing: Any) -> None:
+def test_public_names_are_all_described(name: str, thing: Any) -> None:
     if inspect.isclass(thing) or inspect.isfunction(thing):
         assert thing.__doc__, name
         assert len(inspect.getdoc(thing) or "") > 20
 
 
 @pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
-def test_functions_of_arrays_give_shapes_and_all_name_what_they_take(name: str, function: Any) -> None:
+def test_public_functions_describe_their_arguments_and_the_shapes_of_arrays(name: str, function: Any) -> None:
     doc = inspect.getdoc(function) or ""
     taken = [p for p in inspect.signature(function).parameters.values() if p.annotation is not inspect.Parameter.empty]
     assert len(taken) == len(inspect.signature(function).parameters), "types"
@@ -57,7 +57,7 @@ def test_functions_of_arrays_give_shapes_and_all_name_what_they_take(name: str, 
 
 
 @pytest.mark.parametrize("part", ["losses", "attention", "meta_arch"])
-def test_parts_of_methods_say_where_they_are_from(part: str) -> None:
+def test_modeling_parts_say_where_they_are_from(part: str) -> None:
     package = importlib.import_module(f"vireid_plugins.modeling.{part}")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name in ("base", "build", "baseline", "distance", "centres"):

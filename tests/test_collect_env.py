@@ -3,7 +3,7 @@ from helpers import python
 from vireid_plugins.collect_env import PACKAGES, collect
 
 
-def test_it_says_what_a_result_depends_on() -> None:
+def test_collect_env_says_what_a_result_depends_on() -> None:
     found = collect()
     assert set(PACKAGES) < set(found)
     assert found["fastreid"] == "1.4.0"
@@ -15,7 +15,7 @@ def test_it_says_what_a_result_depends_on() -> None:
     assert lines["torch"] == found["torch"]
 
 
-def test_what_is_installed_fits_but_for_fastreid_s_pins() -> None:
+def test_pip_check_of_what_is_installed_objects_to_fastreid_s_pins_alone() -> None:
     ran = python("-m", "pip", "check")
     others = [line for line in ran.stdout.splitlines() if not line.startswith("fastreid 1.4.0 ")]
     assert others in ([], ["No broken requirements found."]), ran.stdout

@@ -28,7 +28,7 @@ ABLATIONS = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_relative_links_and_named_files_exist(page: Path) -> None:
+def test_page_has_links_and_named_files_that_exist(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / target).exists(), target
@@ -39,12 +39,12 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
 EXPECTED = {"wrim": 5, "agw": 5, "deen": 3, "icre": 3, "idkl": 6, "mscm": 7}
 
 
-def test_every_page_lists_parts_that_can_be_left_out() -> None:
+def test_ablations_are_listed_on_every_page() -> None:
     assert Counter(config for config, _ in ABLATIONS) == {f"SYSU/{name}.yml": n for name, n in EXPECTED.items()}
 
 
 @pytest.mark.parametrize(("config", "overrides"), ABLATIONS)
-def test_every_ablation_is_one_command_line(config: str, overrides: str) -> None:
+def test_ablations_each_train_with_one_command_line(config: str, overrides: str) -> None:
     cfg = small_cfg(config, "MODEL.HEADS.NUM_CLASSES", "6", *shlex.split(overrides))
     model = build_model(cfg).train()
     losses = model(batch(views=views_of(cfg)))
@@ -63,12 +63,12 @@ def commands(page: Path) -> list[str]:
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
 
 
-def test_there_are_commands() -> None:
+def test_commands_are_found_on_the_pages() -> None:
     assert len(COMMANDS) > 50
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda value: getattr(value, "name", None))
-def test_every_command_line_names_what_exists(page: Path, command: str) -> None:
+def test_commands_name_what_exists(page: Path, command: str) -> None:
     """Scripts, their flags, configurations, keys and the types of their values."""
     words = shlex.split(command.replace("$", ""))
     script = next(word for word in words if word.endswith(".py"))

@@ -36,7 +36,7 @@ query_cams, gallery_cams = np.full(4, 3), np.ones(6)
     [page for page, found in BLOCKS.items() if found and page.name not in READERS_OWN],
     ids=lambda page: page.name,
 )
-def test_the_code_of_a_page(page: Path, tmp_path: Path) -> None:
+def test_page_runs_its_code(page: Path, tmp_path: Path) -> None:
     code = "\n".join([BEFORE.get(page.name, ""), *BLOCKS[page]])
     script = tmp_path / "page.py"
     script.write_text(code)

@@ -64,7 +64,7 @@ def part_of(file: Path) -> str:
 
 
 @pytest.mark.parametrize("part", ALLOWED)
-def test_arrows_go_one_way(part: str) -> None:
+def test_imports_go_one_way(part: str) -> None:
     files = [file for file in PACKAGE.rglob("*.py") if part_of(file) == part]
     assert files
     for file in files:
@@ -75,12 +75,12 @@ def test_arrows_go_one_way(part: str) -> None:
             )
 
 
-def test_no_part_is_forgotten() -> None:
+def test_allowed_names_every_part() -> None:
     assert {part_of(file) for file in PACKAGE.rglob("*.py")} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("place", NARROWER)
-def test_narrower_arrows(place: str) -> None:
+def test_narrower_imports_are_kept(place: str) -> None:
     target = PACKAGE / place
     for file in target.rglob("*.py") if target.is_dir() else [target]:
         for name in imports(file):
