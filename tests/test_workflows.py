@@ -1,6 +1,7 @@
 """The public CI runs make targets and nothing else, so that it does what a clone on anyone's machine does."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -47,7 +48,11 @@ def test_read_the_docs_runs_a_make_target() -> None:
 
 
 def test_matrix_rows_are_the_classifiers_and_the_table_of_the_readme() -> None:
-    said = subprocess.run(["make", "--silent", "matrix-rows"], cwd=ROOT, capture_output=True, text=True, check=True)
+    # Not those of a make that runs this suite with rows of its own.
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MATRIX")}
+    said = subprocess.run(
+        ["make", "--silent", "matrix-rows"], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
     pythons = {row["python"] for row in json.loads(said.stdout.removeprefix("rows="))}
     classifiers = re.findall(r"Python :: (3\.\d+)", (ROOT / "setup.py").read_text())
     table = re.findall(r"^\| (3\.\d+)", (ROOT / "README.md").read_text(), re.MULTILINE)
