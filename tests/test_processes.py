@@ -29,8 +29,9 @@ def _thread() -> Iterator[None]:
     thread.join()
 
 
-def test_in_processes_with_one_worker_stays_here() -> None:
-    assert {*in_processes(who, range(5), 1)} == {os.getpid()}
+@pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (2, 5)], ids=["one-worker", "one-chunk"])
+def test_in_processes_with_nothing_to_share_stays_here(workers: int, chunk: int) -> None:
+    assert {*in_processes(who, range(5), workers, chunk)} == {os.getpid()}
 
 
 @pytest.mark.usefixtures("_thread")

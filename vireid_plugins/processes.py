@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def in_processes(
-    function: Callable[[Given], Made], jobs: Iterable[Given], workers: int, chunk: int = 1
+    function: Callable[[Given], Made], jobs: Sequence[Given], workers: int, chunk: int = 1
 ) -> Iterator[Made]:
     """Yield `function` of every job, in order.
 
@@ -58,12 +58,12 @@ def in_processes(
         function: one that a module defines, so that it can be pickled.
         jobs: what it is called with.
         workers: processes; with one it is called in this process.
-        chunk: jobs that a process gets at a time.
+        chunk: jobs that a process gets at a time; no more than these are done in this process, which is quicker.
 
     Raises:
         LoaderError: a process died.
     """
-    if workers == 1:
+    if workers == 1 or len(jobs) <= chunk:
         yield from map(function, jobs)
         return
     try:

@@ -1,5 +1,6 @@
 """What a signal does to a run; that whole runs save and end is in `test_faults.py`."""
 
+import os
 import signal
 from argparse import Namespace
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 import torch.distributed as dist
 from fastreid.utils import comm
 
-from vireid_plugins.engine.stop import StopOnSignal
+from vireid_plugins.engine.stop import TWICE, StopOnSignal
 from vireid_plugins.errors import StoppedError
 
 
@@ -52,3 +53,16 @@ def test_stop_on_signal_that_comes_while_processes_ask_each_other_is_not_lost(
     with pytest.raises(StoppedError, match="SIGINT"):
         stop.after_step()
     assert saved == [4]
+
+
+def test_stop_on_signal_twice_at_once_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches a process from the terminal and from the process that started it."""
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *given: killed.append(given))
+    stop = hook([])
+    stop._ask(signal.SIGINT, None)
+    stop._ask(signal.SIGINT, None)
+    assert not killed
+    monkeypatch.setattr(stop, "since", stop.since - 2 * TWICE)
+    stop._ask(signal.SIGINT, None)
+    assert killed == [(os.getpid(), signal.SIGINT)]

@@ -76,7 +76,7 @@ def write_tree(
     (folder / MANIFEST).write_text(json.dumps({"complete": False}))
     shots: dict[int, list[Shot]] = {}
     jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
-    written = in_processes(_write_person, jobs, workers or os.cpu_count() or 1, chunk=4)
+    written = in_processes(_write_person, jobs, workers or os.cpu_count() or 1, chunk=32)
     for identity, person in enumerate(tqdm(written, total=people, unit="id", disable=None), start=1):
         shots[identity] = person
     rows = [
