@@ -2,14 +2,16 @@
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import python
+from helpers import HANG, ROOT, python
 
 from vireid_plugins.processes import NEEDS_GUARD, context, in_processes, loader_arguments
 
@@ -64,6 +66,34 @@ def test_context_is_a_server_of_one_thread_that_outlives_sigterm(tmp_path: Path)
     )
     ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="3")
     assert ran.stdout.split() == ["1", "True", "3"], ran.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.parametrize("how", ["loader", "pool"])
+def test_end_with_parent_leaves_no_process_of_a_run_that_was_killed(how: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import os, signal, sys, time, torch\n"
+        "from vireid_plugins.data.reporting import ReportingLoader\n"
+        "from vireid_plugins.processes import in_processes\n"
+        "class Pids(torch.utils.data.Dataset):\n"
+        "    def __getitem__(self, _):\n        return os.getpid(), os.getppid()\n"
+        "    def __len__(self):\n        return 8\n"
+        "def pids(_):\n    return os.getpid(), os.getppid()\n"
+        "if __name__ == '__main__':\n"
+        "    if sys.argv[1] == 'pool':\n        rows = in_processes(pids, range(64), 2)\n"
+        "    else:\n        rows = iter(ReportingLoader(dataset=Pids(), batch_size=None, workers=2, timeout=0))\n"
+        "    print(*map(int, next(rows)), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), how], cwd=ROOT, capture_output=True, text=True, timeout=HANG
+    )
+    left = ran.stdout.split()
+    assert len(left) == 2, ran.stderr
+    deadline = time.monotonic() + HANG
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        assert time.monotonic() < deadline, f"{left} are left"
+        time.sleep(0.05)
 
 
 def test_context_where_there_is_no_fork_server_is_spawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -49,6 +50,21 @@ def _one_thread() -> Iterator[None]:
             os.environ[name] = value
 
 
+def end_with_parent(*_: object) -> None:
+    """End this process when the one that asked for it has died, however it died.
+
+    Its parent is the server, which lives as long as one of its processes does.
+    """
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def in_processes(
     function: Callable[[Given], Made], jobs: Sequence[Given], workers: int, chunk: int = 1
 ) -> Iterator[Made]:
@@ -67,7 +83,7 @@ def in_processes(
         yield from map(function, jobs)
         return
     try:
-        with ProcessPoolExecutor(workers, mp_context=context()) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context(), initializer=end_with_parent) as pool:
             yield from pool.map(function, jobs, chunksize=chunk)
     except BrokenProcessPool:
         raise LoaderError(f"one of {workers} processes died; if it said why, it is above; {NEEDS_GUARD}") from None
@@ -75,4 +91,8 @@ def in_processes(
 
 def loader_arguments(workers: int) -> dict[str, Any]:
     """Return the arguments of a `DataLoader` with so many processes."""
-    return {"num_workers": workers, "multiprocessing_context": context() if workers else None}
+    return {
+        "num_workers": workers,
+        "multiprocessing_context": context() if workers else None,
+        "worker_init_fn": end_with_parent,
+    }

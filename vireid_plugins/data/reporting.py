@@ -12,7 +12,7 @@ from torch.utils.data._utils import signal_handling
 
 from vireid_plugins.data.batch import Item
 from vireid_plugins.errors import LoaderError, UserError
-from vireid_plugins.processes import NEEDS_GUARD, loader_arguments
+from vireid_plugins.processes import NEEDS_GUARD, end_with_parent, loader_arguments
 
 # Seconds a worker still works after a SIGTERM, so that a run that was sent one can finish its step and save.
 GRACE = 10.0
@@ -34,9 +34,7 @@ class ReportingLoader(DataLoader[Item]):
         self.patience = timeout or float("inf")
         super().__init__(
             timeout=min(LOOK, self.patience) if workers else 0,
-            worker_init_fn=_outlive_signals,
-            **loader_arguments(workers),
-            **arguments,
+            **{**loader_arguments(workers), "worker_init_fn": _outlive_signals, **arguments},
         )
 
     def __iter__(self) -> Any:
@@ -112,6 +110,7 @@ def _outlive_signals(number: int) -> None:
     """Let a worker work on after signals that are meant for the run, which ends it when it has saved."""
     if get_worker_info() is None:
         return
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_later(*_: object) -> None:

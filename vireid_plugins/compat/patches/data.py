@@ -27,7 +27,7 @@ class DeviceLoader(DataLoader[Any]):
 
     def __init__(self, local_rank: int, **arguments: Any) -> None:
         workers = loader_arguments(arguments.get("num_workers", 0))
-        super().__init__(**{**arguments, **workers, "pin_memory": torch.cuda.is_available()})
+        super().__init__(**{**workers, **arguments, "pin_memory": torch.cuda.is_available()})
         self.local_rank = local_rank
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
