@@ -59,9 +59,10 @@ test-matrix:
 	done; test -z "$$failed" || { echo "not green:$$failed"; exit 1; }
 
 # The same rows for the CI workflow.
-, := ,
 matrix-rows:
-	@echo 'rows=[$(subst } {,}$(,) {,$(foreach row,$(MATRIX),{"python": "$(subst /,"$(,) "torch": ",$(row))"}))]'
+	@rows=; for row in $(MATRIX); do \
+	    rows="$$rows, {\"python\": \"$${row%/*}\", \"torch\": \"$${row#*/}\"}"; \
+	done; echo "rows=[$${rows#, }]"
 
 # What needs a CUDA device: tests/gpu, then a table of speed. Nothing is installed into GPU_PYTHON.
 GPU_DEVICE ?= cuda
@@ -81,13 +82,7 @@ wheel: install
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	.venv-wheel/bin/python -m pip install --quiet --no-deps fastreid==1.4.0
-	python="$(CURDIR)/.venv-wheel/bin/python" && folder=$$(mktemp -d) && cd "$$folder" && "$$python" -c 'if True: \
-	    import vireid_plugins.engine; \
-	    from vireid_plugins.config import config_path, get_cfg; \
-	    from fastreid.modeling import build_model; \
-	    cfg = get_cfg(); cfg.merge_from_file(config_path("SYSU/wrim.yml")); \
-	    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", False]); \
-	    print(type(build_model(cfg)).__name__, "of", vireid_plugins.__file__)'
+	cd "$$(mktemp -d)" && "$(CURDIR)/.venv-wheel/bin/python" "$(CURDIR)/tests/check_wheel.py"
 	rm -rf .venv-wheel
 
 lint: install

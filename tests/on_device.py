@@ -28,7 +28,7 @@ STRIDE = ("MODEL.BACKBONE.LAST_STRIDE", "1")
 
 @functools.lru_cache(maxsize=1)
 def _built(method: str) -> torch.nn.Module:
-    """Tests of one method stand beside each other, so one network is kept."""
+    """Tests of one method run one after another, so one network is kept."""
     torch.manual_seed(0)
     return build_model(small_cfg(f"SYSU/{method}.yml", "MODEL.HEADS.NUM_CLASSES", str(IDENTITIES), *STRIDE))
 

@@ -42,12 +42,14 @@ def _one_thread() -> Iterator[None]:
     """Keep numpy and torch, where a process that is started here imports them, from starting threads."""
     before = {name: os.environ.get(name) for name in POOLS}
     os.environ.update(dict.fromkeys(POOLS, "1"))
-    yield
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def end_with_parent(*_: object) -> None:

@@ -49,7 +49,7 @@ def test_build_train_loader_with_any_workers_or_start_gives_the_same_batches(dat
 
 @pytest.mark.parametrize("config", ["SYSU/wrim.yml", "RegDB/wrim.yml", "LLCM/wrim.yml"])
 def test_build_loaders_can_be_pickled_for_spawned_workers(data_root: Path, config: str) -> None:
-    """As on macOS and Windows, where a loader's workers do not fork."""
+    """A loader's workers are never forked from the process that has the data set."""
     loader = build_train_loader(small_cfg(config)).loader
     train = pickle.loads(pickle.dumps(loader.dataset))
     sample = next(iter(loader.batch_sampler))[0]

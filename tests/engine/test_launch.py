@@ -15,6 +15,7 @@ import torch
 from double import quick
 from fastreid.utils import comm
 from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
+from near import assert_near
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn.parallel import DistributedDataParallel
 
@@ -53,18 +54,7 @@ def after_one_process(case: Case, frozen: bool) -> dict[str, torch.Tensor]:
 
 def compare(case: Case, frozen: bool, together: dict[str, torch.Tensor]) -> None:
     """Several processes with shares of a batch against one with the whole batch."""
-    alone = after_one_process(case, frozen)
-    assert set(together) == set(alone)
-    for key, value in alone.items():
-        # The gradient of a bias before a batch norm is zero but for rounding, which is not to be compared.
-        scale = max(1e-5, float(value.abs().max()))
-        torch.testing.assert_close(
-            together[key] / scale,
-            value / scale,
-            rtol=0,
-            atol=1e-9,
-            msg=lambda text, k=key: f"{case} {k} {text}",
-        )
+    assert_near(together, after_one_process(case, frozen))
 
 
 @pytest.fixture(scope="module")

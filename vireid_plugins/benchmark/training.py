@@ -183,16 +183,16 @@ def _subjects(method: str, name: str) -> list[Subject]:
     views = len(cfg.INPUT.VIEWS.VISIBLE) + len(cfg.INPUT.VIEWS.INFRARED)
     images = identities * instances * views
     task = f"{name}, {images} images of {height} x {width}"
-    found = [Subject(task, "fast-reid, float32", partial(_fastreid, method), items=images)]
+    found = [Subject(task, "fast-reid, float32", partial(_fastreid, method))]
     for dtype in ("float32", "bfloat16"):
         bare = f"bare network, {dtype}"
-        found.append(Subject(task, bare, partial(ceiling, method, dtype), items=images))
+        found.append(Subject(task, bare, partial(ceiling, method, dtype)))
         whole = partial(ours, method, dtype, ())
-        found.append(Subject(task, f"this package, {dtype}", whole, items=images, ceiling=bare))
+        found.append(Subject(task, f"this package, {dtype}", whole, ceiling=bare))
     if method == "wrim":
         for key, words in KEYS.items():
             keyed = partial(ours, method, "bfloat16", words)
-            found.append(Subject(task, f"bfloat16, {key}", keyed, items=images, ceiling="bare network, bfloat16"))
+            found.append(Subject(task, f"bfloat16, {key}", keyed, ceiling="bare network, bfloat16"))
     return found
 
 

@@ -23,7 +23,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def over_rows(work: Callable[[int, int], None], rows: int, least: int = 64) -> None:
     """Call `work(start, stop)` for parts of `rows`, as many at a time as torch uses threads.
 
-    A pool of threads and not numba's own: that one does not survive the fork of a loader's workers. Each part must
+    A pool of threads and not numba's own: that one does not survive a fork. Each part must
     write to rows of its own, so that the number of threads changes no value.
     """
     threads = max(1, min(torch.get_num_threads(), os.cpu_count() or 1, rows // least))
