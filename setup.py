@@ -47,7 +47,7 @@ setup(
     ],
     packages=find_packages(include=["vireid_plugins", "vireid_plugins.*"]),
     package_dir={"": "."},
-    package_data={"vireid_plugins": ["py.typed", "analysis/report.html"]},
+    package_data={"vireid_plugins": ["py.typed", "visualize/report.html"]},
     include_package_data=False,
     install_requires=[
         "torch>=2.6",

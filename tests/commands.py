@@ -113,10 +113,10 @@ def serve() -> None:
     import scipy.io  # noqa: F401
     import torch
 
-    import vireid_plugins.analysis
-    import vireid_plugins.deploy
     import vireid_plugins.engine
-    import vireid_plugins.retrieval  # noqa: F401
+    import vireid_plugins.export
+    import vireid_plugins.search
+    import vireid_plugins.visualize  # noqa: F401
 
     # With torch._dynamo more than a second. Not before the package, which repairs it.
     importlib.import_module("torchvision.models")

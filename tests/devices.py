@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vireid_plugins.engine.launch import launch
-from vireid_plugins.modeling.sync_batch_norm import synchronised
+from vireid_plugins.layers.sync_batch_norm import synchronised
 
 IDENTITIES, INSTANCES = 6, 2
 

@@ -13,9 +13,9 @@ from fastreid.modeling.meta_arch import build_model
 from fastreid.utils.events import EventStorage
 from helpers import ROOT, batch, small_cfg, views_of
 
-from vireid_plugins.compat.step import take_step
+from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step_metrics import StepMetrics
+from vireid_plugins.engine.step import take_step
 
 DEVICE = os.environ.get("VIREID_GPU_DEVICE", "cuda")
 CUDA = DEVICE != "cpu"

@@ -16,10 +16,10 @@ from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data import build_test_loader, build_train_loader
 from vireid_plugins.data.loaders import build_sampler
 from vireid_plugins.data.transforms import Erasing, PadCrop, View, build_view
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.schedule import build_lr_scheduler
 from vireid_plugins.engine.trainer import Trainer
-from vireid_plugins.modeling.attention.mfa import DEE
+from vireid_plugins.methods.deen.modules import DEE
 from vireid_plugins.modeling.heads import TestFeature
 
 # Visible and infrared training images, and identities.

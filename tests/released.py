@@ -11,12 +11,12 @@ from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT
 from torch import Tensor
 
-from vireid_plugins.compat.step import take_step
+from vireid_plugins.checkpoints import LAYOUTS, convert
+from vireid_plugins.checkpoints.convert import renamed
 from vireid_plugins.config import config_path, get_cfg
-from vireid_plugins.deploy import LAYOUTS, convert
-from vireid_plugins.deploy.convert import renamed
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.schedule import build_lr_scheduler
+from vireid_plugins.engine.step import take_step
 
 FIXTURES = ROOT / "tests" / "fixtures"
 Shape = tuple[int, ...]

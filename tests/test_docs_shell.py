@@ -34,10 +34,10 @@ LEFT_OUT = {
     "torchrun": "four devices; tests/engine/test_launch.py",
     "--num-gpus 4": "four devices; tests/engine/test_launch.py",
     "bagtricks.yml": "fast-reid's own trainer at full size; tests/examples/test_market1501.py",
-    "convert_checkpoint.py": "a public checkpoint; tests/deploy/test_convert.py",
+    "convert_checkpoint.py": "a public checkpoint; tests/checkpoints/test_convert.py",
     "configs/SYSU/wrim.yml --output exported": "twenty seconds; docs/export.md runs the same",
     "train_regdb_splits.py": "ten trainings; tests/engine/test_splits.py",
-    "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/deploy/test_convert.py",
+    "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "examples/stranger/configs": "needs the package installed; tests/examples/test_stranger.py",
 }

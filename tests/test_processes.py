@@ -73,7 +73,7 @@ def test_context_is_a_server_of_one_thread_that_outlives_sigterm(tmp_path: Path)
 def test_end_with_parent_leaves_no_process_of_a_run_that_was_killed(how: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, sys, time, torch\n"
-        "from vireid_plugins.data.reporting import ReportingLoader\n"
+        "from vireid_plugins.data.worker_errors import ReportingLoader\n"
         "from vireid_plugins.processes import in_processes\n"
         "class Pids(torch.utils.data.Dataset):\n"
         "    def __getitem__(self, _):\n        return os.getpid(), os.getppid()\n"

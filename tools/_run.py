@@ -68,7 +68,7 @@ def positive(word: str) -> int:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write a report; its folders are made."""
-    from vireid_plugins.files import for_writing
+    from vireid_plugins.io.files import for_writing
 
     with for_writing(file):
         file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from _run import plain, run
 
 def main() -> None:
     """Parse, convert and report every key."""
-    layouts = plain("vireid_plugins.deploy.layouts").LAYOUTS
+    layouts = plain("vireid_plugins.checkpoints.layouts").LAYOUTS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("layout", choices=list(layouts), help="whose code wrote it")
     parser.add_argument("source", type=Path, help="the checkpoint")
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="only count the keys")
     args = parser.parse_args()
 
-    from vireid_plugins.deploy import convert_file
+    from vireid_plugins.checkpoints import convert_file
 
     found = convert_file(args.layout, args.source, args.target)
     if not args.quiet:

@@ -36,7 +36,7 @@ def main() -> None:
     from vireid_plugins.config.check import require_device
     from vireid_plugins.evaluation.evaluate import dataset_of, score
     from vireid_plugins.evaluation.features import require_split
-    from vireid_plugins.evaluation.merge import merge_splits, merged_table
+    from vireid_plugins.evaluation.regdb_average import merge_splits, merged_table
 
     if args.merge:
         merged = merge_splits(args.merge)

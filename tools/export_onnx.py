@@ -18,19 +18,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the comparison here")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
-    from vireid_plugins import deploy, engine
+    from vireid_plugins import engine, export
 
     cfg = engine.read_config(argparse.Namespace(config_file=args.config_file, opts=[*args.opts, "MODEL.DEVICE", "cpu"]))
     model = engine.load_model(cfg).eval()
-    written = deploy.export_onnx(model, cfg, args.output)
+    written = export.export_onnx(model, cfg, args.output)
     if args.torch_export:
-        written += deploy.export_program(model, cfg, args.output)
+        written += export.export_program(model, cfg, args.output)
     for one in written:
         size = one.bytes / 2**20
         print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if args.compare:
-        rows = deploy.compare(deploy.forms(model, cfg, args.output), cfg)
-        print(deploy.comparison_table(rows))
+        rows = export.compare(export.forms(model, cfg, args.output), cfg)
+        print(export.comparison_table(rows))
         if args.json:
             write_json(args.json, {"rows": rows})
 

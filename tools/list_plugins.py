@@ -15,7 +15,7 @@ def main() -> None:
     from tabulate import tabulate
 
     from vireid_plugins import engine
-    from vireid_plugins.analysis.plugins import network_size, plugins
+    from vireid_plugins.visualize.plugins import network_size, plugins
 
     if args.config_file:
         cfg = engine.read_config(args)

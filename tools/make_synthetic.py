@@ -22,9 +22,9 @@ def main() -> None:
             layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
     args = parser.parse_args()
 
-    from vireid_plugins.analysis import contact_sheet
     from vireid_plugins.data import datasets
     from vireid_plugins.data.synthetic import LAYOUTS
+    from vireid_plugins.visualize import contact_sheet
 
     chosen = LAYOUTS[args.dataset]
     folder = args.root / chosen.folder

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
     from vireid_plugins import engine
-    from vireid_plugins.analysis.report import build_report, write_report
+    from vireid_plugins.visualize.report import build_report, write_report
 
     cfg = engine.read_config(args)
     beside = None

@@ -10,8 +10,8 @@ def index(args: argparse.Namespace) -> None:
     """Index a folder, or bring its index up to date: new images are added, missing ones removed."""
     from tqdm import tqdm
 
-    from vireid_plugins.retrieval import Extractor
-    from vireid_plugins.retrieval.search import index_images
+    from vireid_plugins.search import Extractor
+    from vireid_plugins.search.search import index_images
 
     extractor = Extractor.from_files(args.config_file, args.weights)
     with tqdm(unit="image", disable=None) as bar:
@@ -32,11 +32,11 @@ def query(args: argparse.Namespace) -> None:
     """Print the nearest images of an image, or of every image of a folder."""
     from tabulate import tabulate
 
-    from vireid_plugins.analysis.canvas import require_format, save
-    from vireid_plugins.analysis.rank_lists import picture_of_hits
     from vireid_plugins.data.datasets.base import MODALITIES
-    from vireid_plugins.retrieval import Gallery
-    from vireid_plugins.retrieval.search import extractor_of, query_images
+    from vireid_plugins.search import Gallery
+    from vireid_plugins.search.search import extractor_of, query_images
+    from vireid_plugins.visualize._mpl import require_format, save
+    from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
         require_format("--picture", args.picture)
@@ -57,7 +57,7 @@ def query(args: argparse.Namespace) -> None:
 def remove(args: argparse.Namespace) -> None:
     """Remove images, or all below a folder, from an index."""
     from vireid_plugins.errors import DataError
-    from vireid_plugins.retrieval import Gallery
+    from vireid_plugins.search import Gallery
 
     gallery, path = Gallery.load(args.index), args.images.absolute()
     inside = [e.path for e in gallery.entries.values() if path in (Path(e.path), *Path(e.path).parents)]

@@ -18,7 +18,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from vireid_plugins import engine
-    from vireid_plugins.evaluation.merge import merged_table
+    from vireid_plugins.evaluation.regdb_average import merged_table
 
     args.eval_only = False
     merged = engine.train_splits(args, args.splits)

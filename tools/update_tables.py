@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a table is not current")
     args = parser.parse_args()
 
-    from vireid_plugins.analysis.tables import with_tables
+    from vireid_plugins.visualize.tables import with_tables
 
     root = Path(__file__).resolve().parent.parent
     for file in (root / "README.md", *sorted((root / "docs").glob("**/*.md"))):

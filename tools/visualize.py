@@ -10,48 +10,48 @@ from _run import positive, run
 
 def rank(args: argparse.Namespace) -> Any:
     """Draw queries and their nearest gallery images."""
-    from vireid_plugins import analysis, engine
+    from vireid_plugins import engine, visualize
 
-    lists = analysis.rank_lists_of(engine.read_config(args), args.number)
-    return analysis.rank_lists(lists), "green frames are right, red ones wrong, blue ones not seen by the query"
+    lists = visualize.rank_lists_of(engine.read_config(args), args.number)
+    return visualize.rank_lists(lists), "green frames are right, red ones wrong, blue ones not seen by the query"
 
 
 def tsne(args: argparse.Namespace) -> Any:
     """Draw t-SNE of test features, colour = identity, marker = modality."""
-    from vireid_plugins import analysis, engine
+    from vireid_plugins import engine, visualize
 
-    found = analysis.extract(engine.read_config(args))
-    points = analysis.embedding_map(found, args.number)
-    return analysis.draw_embedding_map(points), "circles are visible, triangles infrared"
+    found = visualize.extract(engine.read_config(args))
+    points = visualize.embedding_map(found, args.number)
+    return visualize.draw_embedding_map(points), "circles are visible, triangles infrared"
 
 
 def cam(args: argparse.Namespace) -> Any:
     """Draw Grad-CAM of the similarity of image pairs."""
-    from vireid_plugins import analysis, engine
+    from vireid_plugins import engine, visualize
 
-    return analysis.draw_pairs(
-        analysis.pairs_of(engine.read_config(args), args.number)
+    return visualize.draw_pairs(
+        visualize.pairs_of(engine.read_config(args), args.number)
     ), "red is what the match is from"
 
 
 def distances(args: argparse.Namespace) -> Any:
     """Draw histograms of distances within and between identities, of a baseline beside the method."""
-    from vireid_plugins import analysis, engine
+    from vireid_plugins import engine, visualize
 
     rows = []
     for file, overrides in ((args.beside, []), (args.config_file, args.opts)):
         if file:
             cfg = engine.read_config(argparse.Namespace(config_file=file, opts=overrides))
-            rows.append((Path(file).stem, analysis.separation(analysis.extract(cfg))))
-    return analysis.draw_separation(rows), "the farther apart, the better"
+            rows.append((Path(file).stem, visualize.separation(visualize.extract(cfg))))
+    return visualize.draw_separation(rows), "the farther apart, the better"
 
 
 def training(args: argparse.Namespace) -> Any:
     """Draw losses, learning rate and scores of a run."""
-    from vireid_plugins import analysis, engine
+    from vireid_plugins import engine, visualize
 
     folder = Path(engine.read_config(args).OUTPUT_DIR)
-    return analysis.draw_training(analysis.read_run(folder), str(folder)), "from metrics.json"
+    return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
 
 
 # What is drawn, and how many of what, if that can be said.
@@ -81,7 +81,7 @@ def main() -> None:
             figure.add_argument("--beside", help="configuration of a baseline that is drawn beside it")
         figure.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
-    from vireid_plugins.analysis.canvas import require_format, save
+    from vireid_plugins.visualize._mpl import require_format, save
 
     require_format("--output", args.output)
     picture, meaning = args.draw(args)

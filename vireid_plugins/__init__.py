@@ -5,7 +5,7 @@ attention modules, losses and meta-architectures.
 """
 
 from vireid_plugins import compat  # isort: skip  first: it makes fastreid importable
-from vireid_plugins import config, data, modeling  # registers keys, data sets and model parts
+from vireid_plugins import config, data, methods, modeling  # registers keys, data sets and model parts
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compat", "config", "data", "modeling"]
+__all__ = ["__version__", "compat", "config", "data", "methods", "modeling"]

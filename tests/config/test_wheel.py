@@ -40,5 +40,5 @@ def test_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> N
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
     shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
     assert shipped == modules
-    for name in ("py.typed", "analysis/report.html"):
+    for name in ("py.typed", "visualize/report.html"):
         assert (installed / "vireid_plugins" / name).exists()

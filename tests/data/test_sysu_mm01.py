@@ -11,8 +11,8 @@ from scipy.io import loadmat
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.datasets.lists import read_ids
 from vireid_plugins.errors import DataError
-from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+from vireid_plugins.evaluation.trials import draw_trials
 
 
 def galleries(dataset: SYSUMM01, protocol: Protocol) -> list[list[str]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
 from vireid_plugins.engine.checkpoint import Checkpoints, load_checkpoint
-from vireid_plugins.engine.facts import BINDING
+from vireid_plugins.engine.provenance import BINDING
 from vireid_plugins.errors import DataError
 
 

@@ -13,12 +13,12 @@ from fastreid.utils.events import EventStorage
 from helpers import batch, small_cfg, views_of
 from torch import nn
 
-from vireid_plugins.compat.step import take_step
 from vireid_plugins.data.batch import check_blocks, split_identities
 from vireid_plugins.engine import Trainer, load_model
-from vireid_plugins.engine.average import WeightAverage
 from vireid_plugins.engine.checkpoint import load_checkpoint
-from vireid_plugins.engine.step_metrics import StepMetrics
+from vireid_plugins.engine.hooks.ema import WeightAverage
+from vireid_plugins.engine.hooks.step_metrics import StepMetrics
+from vireid_plugins.engine.step import take_step
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones.multi_stream import stages_of
 

@@ -10,10 +10,10 @@ from naive_ranking import naive
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
 from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, evaluate_protocol
-from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.evaluate import dataset_of, score
 from vireid_plugins.evaluation.features import load_features
 from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation.trials import draw_trials
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from vireid_plugins.benchmark.per_query import per_query
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import evaluate_ranking
 from vireid_plugins.evaluation.metrics import Ranking
-from vireid_plugins.evaluation.places import CMCS, DROPS
+from vireid_plugins.evaluation.rank_positions import CMCS, DROPS
 
 
 def case(seed: int):
@@ -50,7 +50,7 @@ def test_evaluate_ranking_counts_tensors_as_arrays(drop: str, cmc: str, monkeypa
             continue
         expected = evaluate_ranking(distance, *labels, drop, cmc)
         for elements in (2**27, 40):
-            monkeypatch.setattr("vireid_plugins.evaluation.places.DEVICE_ELEMENTS", elements)
+            monkeypatch.setattr("vireid_plugins.evaluation.rank_positions.DEVICE_ELEMENTS", elements)
             found = evaluate_ranking(torch.from_numpy(distance), *labels, drop, cmc)
             np.testing.assert_array_equal(found.cmc, expected.cmc)
             assert (found.mAP, found.mINP) == pytest.approx((expected.mAP, expected.mINP), abs=1e-12)

@@ -8,8 +8,8 @@ from naive_ranking import naive
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
-from vireid_plugins.evaluation.draws import GALLERY_CAMERAS, draw_trials
 from vireid_plugins.evaluation.evaluate import sides
+from vireid_plugins.evaluation.trials import GALLERY_CAMERAS, draw_trials
 
 DRAWN = [protocol for protocol in PROTOCOLS.values() if protocol.draw != "official"]
 

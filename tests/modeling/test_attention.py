@@ -9,9 +9,12 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.attention import ALB, DEE, MFA, MPFR, SDCE, MapShape, NonLocal, Purifier, build_map_modules
-from vireid_plugins.modeling.attention.mfa import CNL, PNL
-from vireid_plugins.modeling.heads import GeMAdd, modality_head
+from vireid_plugins.methods.deen.modules import CNL, DEE, MFA, PNL
+from vireid_plugins.methods.icre.modules import MPFR, SDCE
+from vireid_plugins.methods.idkl.modules import Purifier, modality_head
+from vireid_plugins.methods.mscm.modules import ALB
+from vireid_plugins.modeling.attention import MapShape, NonLocal, build_map_modules
+from vireid_plugins.modeling.heads import GeMAdd
 
 
 def filled(module: nn.Module) -> nn.Module:

@@ -15,10 +15,10 @@ from vireid_plugins.data import build_test_loader
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.engine import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.distances import cross_distances, squared_distances
 from vireid_plugins.evaluation.evaluator import FeatureCollector
+from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
 from vireid_plugins.modeling.heads import TestFeature, build_head
 
 

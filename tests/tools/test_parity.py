@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from helpers import ROOT, python
 
-from vireid_plugins.analysis import parity as tables
 from vireid_plugins.errors import BenchmarkError, ConfigError, DataError
+from vireid_plugins.visualize import parity as tables
 
 sys.path.append(str(ROOT / "tools" / "benchmarks"))
 

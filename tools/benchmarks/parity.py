@@ -110,7 +110,7 @@ def _steps(args: argparse.Namespace, dataset: str, folder: Path, scratch: Path) 
     from parity_parts.exchange import Job, Side
     from parity_parts.repositories import REPOSITORIES
 
-    from vireid_plugins.deploy.convert import renamed
+    from vireid_plugins.checkpoints.convert import renamed
 
     repository = REPOSITORIES[args.method]
     scale, layout = repository.small_scale(dataset), repository.layout[dataset]

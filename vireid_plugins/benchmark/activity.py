@@ -17,7 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from vireid_plugins.errors import UserError
-from vireid_plugins.modeling.attention import ALB, DEE, MFA, MIIM, MPFR, SDCE, NonLocal, Purifier
+from vireid_plugins.methods.deen.modules import DEE, MFA
+from vireid_plugins.methods.icre.modules import MPFR, SDCE
+from vireid_plugins.methods.idkl.modules import Purifier
+from vireid_plugins.methods.mscm.modules import ALB
+from vireid_plugins.methods.wrim.modules import MIIM
+from vireid_plugins.modeling.attention import NonLocal
 
 # Modules that add to their input: what they add is measured against it.
 ADDING = (NonLocal, MFA, SDCE)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vireid_plugins.benchmark.measure import Subject
 from vireid_plugins.benchmark.naive_losses import NAIVE
 from vireid_plugins.config import config_path, get_cfg
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
 # Which configuration a loss is taken from, for its batch and hyper-parameters.

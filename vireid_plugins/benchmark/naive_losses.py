@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.losses.embedding_expansion import expanded_parts
-from vireid_plugins.modeling.losses.purifier import pseudo_labels
+from vireid_plugins.methods.deen.losses import expanded_parts
+from vireid_plugins.methods.idkl.losses import pseudo_labels
+from vireid_plugins.modeling.loss_inputs import Bundle
 
 Rows = Sequence[int]
 

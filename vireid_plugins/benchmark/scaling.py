@@ -14,12 +14,12 @@ from vireid_plugins.benchmark.measure import Subject
 from vireid_plugins.benchmark.scoring import real_test_set
 from vireid_plugins.benchmark.trees import LLCM_TRAINING, SYSU_TRAINING, llcm_training, regdb_names, sysu_training
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
-from vireid_plugins.data.images import TrainImages
 from vireid_plugins.data.samplers import CrossModalityIdentitySampler
-from vireid_plugins.evaluation.catalogue import Catalogue
-from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.feature_table import Catalogue
 from vireid_plugins.evaluation.protocols import PROTOCOLS
+from vireid_plugins.evaluation.trials import draw_trials
 
 SHARES = (0.25, 0.5, 1.0)
 # What writes the names of a share of the training set, what reads them, and the images of the whole set.

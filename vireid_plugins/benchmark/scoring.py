@@ -12,12 +12,12 @@ from vireid_plugins.benchmark.per_query import per_query
 from vireid_plugins.benchmark.trees import llcm_names, regdb_names, sysu_names
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
-from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
-from vireid_plugins.evaluation.draws import draw_trials
 from vireid_plugins.evaluation.evaluate import dataset_of, score, sides
-from vireid_plugins.evaluation.places import Floats
+from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
+from vireid_plugins.evaluation.postprocess import Refinement
 from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
-from vireid_plugins.evaluation.refine import Refinement
+from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.trials import draw_trials
 
 WIDTH = 2048
 TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 
 from vireid_plugins.benchmark.measure import Subject
-from vireid_plugins.retrieval.index import (
+from vireid_plugins.search.index import (
     IndexKind,
     Vectors,
     add,

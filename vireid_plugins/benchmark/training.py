@@ -14,15 +14,15 @@ from fastreid.utils.events import EventStorage
 from torch import Tensor
 
 from vireid_plugins.benchmark.measure import Subject
-from vireid_plugins.compat.step import take_step
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data.batch import split_identities
-from vireid_plugins.engine.average import WeightAverage
+from vireid_plugins.engine.hooks.ema import WeightAverage
+from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step_metrics import StepMetrics
+from vireid_plugins.engine.step import take_step
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
-from vireid_plugins.modeling.bundle import Bundle
-from vireid_plugins.modeling.meta_arch import CrossModalityBaseline
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.loss_inputs import Bundle
 
 # P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
 Small = tuple[int, int, tuple[int, int]]

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.files import make_folder
+from vireid_plugins.io.files import make_folder
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)

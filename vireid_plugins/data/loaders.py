@@ -15,10 +15,10 @@ from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
-from vireid_plugins.data.images import TestImages, TrainImages
-from vireid_plugins.data.reporting import ReportingLoader
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.torch_datasets import TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
+from vireid_plugins.data.worker_errors import ReportingLoader
 from vireid_plugins.errors import ConfigError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)

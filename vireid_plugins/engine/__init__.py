@@ -2,7 +2,7 @@
 
 from vireid_plugins.engine.checkpoint import VireidCheckpointer
 from vireid_plugins.engine.launch import launch
-from vireid_plugins.engine.splits import train_splits
+from vireid_plugins.engine.regdb_splits import train_splits
 from vireid_plugins.engine.train import load_model, main, read_config, setup
 from vireid_plugins.engine.trainer import Trainer
 

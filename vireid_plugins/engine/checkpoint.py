@@ -19,10 +19,10 @@ from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
-from vireid_plugins.compat.weight_file import read_weight_file
-from vireid_plugins.engine.facts import check_resumed, other_network
+from vireid_plugins.engine.provenance import check_resumed, other_network
 from vireid_plugins.errors import DataError
-from vireid_plugins.files import refusal, written_whole
+from vireid_plugins.io.files import refusal, written_whole
+from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)

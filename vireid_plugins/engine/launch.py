@@ -19,7 +19,7 @@ from torch import multiprocessing
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from vireid_plugins.engine.stop import forwarded_signals
+from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
 from vireid_plugins.errors import ConfigError, LaunchError, UserError
 
 # The main process scores alone, which on the largest galleries takes longer than NCCL's ten minutes of patience.

@@ -8,7 +8,6 @@ from fastreid.config import CfgNode
 from fastreid.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
 
-from vireid_plugins.compat.optimizer_groups import merged_groups
 from vireid_plugins.errors import ConfigError
 
 
@@ -44,3 +43,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     )
     built: torch.optim.Optimizer = maybe_add_gradient_clipping(cfg, optimizer)(groups, **arguments)
     return built
+
+
+def merged_groups(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join parameter groups that differ in nothing but their parameters, in order of first appearance."""
+    joined: dict[Any, dict[str, Any]] = {}
+    for group in groups:
+        rules = {name: value for name, value in group.items() if name != "params"}
+        key = tuple(sorted(rules.items()))
+        joined.setdefault(key, {**rules, "params": []})["params"] += group["params"]
+    return list(joined.values())

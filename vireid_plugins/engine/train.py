@@ -18,14 +18,14 @@ from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import check_config, get_cfg
 from vireid_plugins.config.paths import resolve_config
-from vireid_plugins.config.validation import choose_on_validation
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
-from vireid_plugins.engine.expected import check_expected, verify_results
-from vireid_plugins.engine.facts import splits_of
+from vireid_plugins.engine.model_selection import choose_on_validation
 from vireid_plugins.engine.output_folder import claimed
+from vireid_plugins.engine.provenance import splits_of
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.files import make_folder, written_whole
+from vireid_plugins.evaluation.expected_results import check_expected, verify_results
+from vireid_plugins.io.files import make_folder, written_whole
 
 
 def read_config(args: argparse.Namespace) -> CfgNode:

@@ -15,29 +15,30 @@ from fastreid.utils import comm
 from fastreid.utils.events import EventStorage
 from torch import nn
 
-from vireid_plugins.compat import patch
-from vireid_plugins.compat.step import take_step
+from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
 from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
-from vireid_plugins.data.images import require_files
-from vireid_plugins.engine.average import WeightAverage
+from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
-from vireid_plugins.engine.facts import splits_of, training_facts
-from vireid_plugins.engine.hooks import ProgressBar
+from vireid_plugins.engine.hooks.ema import WeightAverage
+from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
+from vireid_plugins.engine.hooks.lr_schedule import LearningRate, build_lr_scheduler
+from vireid_plugins.engine.hooks.progress_bar import ProgressBar
+from vireid_plugins.engine.hooks.random_state import RandomState
+from vireid_plugins.engine.hooks.step_metrics import StepMetrics
+from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
+from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.random_state import RandomState
-from vireid_plugins.engine.schedule import LearningRate, build_lr_scheduler
-from vireid_plugins.engine.step_metrics import StepMetrics
-from vireid_plugins.engine.stop import StopOnSignal
-from vireid_plugins.engine.writers import Writers
+from vireid_plugins.engine.provenance import splits_of, training_facts
+from vireid_plugins.engine.step import take_step
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.layers.sync_batch_norm import synchronised
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
-from vireid_plugins.modeling.sync_batch_norm import synchronised
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -62,7 +63,7 @@ class Trainer(DefaultTrainer):
             dataset = build_dataset(cfg, name)
             check_draws(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
             require_files("test", [*dataset.query, *dataset.gallery])
-        patch(only=["ddp", "buffers", "freeze"])
+        patch(only=["ddp", "buffers"])
         amp = cfg.SOLVER.AMP
         self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
         needs_scaler = self.autocast_dtype is torch.float16
@@ -164,6 +165,8 @@ class Trainer(DefaultTrainer):
                 replaced.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
             elif isinstance(hook, hooks.LRScheduler):
                 replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
+            elif isinstance(hook, hooks.LayerFreeze):
+                replaced.append(LayerFreeze(self.model, self.cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS))
             elif isinstance(hook, hooks.PeriodicWriter):
                 writers = [Writers(hook, Path(self.cfg.OUTPUT_DIR))]
             elif not isinstance(hook, hooks.PeriodicCheckpointer):

@@ -4,9 +4,9 @@ from vireid_plugins.evaluation.evaluate import evaluate_protocol
 from vireid_plugins.evaluation.evaluator import CrossModalityEvaluator
 from vireid_plugins.evaluation.features import load_features, save_features
 from vireid_plugins.evaluation.metrics import Ranking, evaluate_ranking
+from vireid_plugins.evaluation.postprocess import Refinement
 from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol, select_protocols
-from vireid_plugins.evaluation.refine import Refinement
-from vireid_plugins.evaluation.report import ProtocolResult, result_table
+from vireid_plugins.evaluation.results import ProtocolResult, result_table
 
 __all__ = [
     "PROTOCOLS",

@@ -12,14 +12,14 @@ from torch import Tensor
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset, RegDB
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.evaluation.catalogue import Catalogue, FeatureTable
 from vireid_plugins.evaluation.distances import cross_distances, require_metric
-from vireid_plugins.evaluation.draws import draw_trials
+from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
 from vireid_plugins.evaluation.metrics import rank
-from vireid_plugins.evaluation.places import Floats, Ints
+from vireid_plugins.evaluation.postprocess import NONE, Refinement
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
-from vireid_plugins.evaluation.refine import NONE, Refinement
-from vireid_plugins.evaluation.report import ProtocolResult
+from vireid_plugins.evaluation.rank_positions import Floats, Ints
+from vireid_plugins.evaluation.results import ProtocolResult
+from vireid_plugins.evaluation.trials import draw_trials
 
 
 def evaluate_protocol(

@@ -17,9 +17,9 @@ from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
+from vireid_plugins.evaluation.postprocess import Refinement
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.evaluation.refine import Refinement
-from vireid_plugins.evaluation.report import ProtocolResult, result_table
+from vireid_plugins.evaluation.results import ProtocolResult, result_table
 
 logger = logging.getLogger("fastreid." + __name__)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation.places import CMCS, DROPS, Floats, Ints, Labels, find_places
+from vireid_plugins.evaluation.rank_positions import CMCS, DROPS, Floats, Ints, Labels, find_places
 
 Bools = npt.NDArray[np.bool_]
 

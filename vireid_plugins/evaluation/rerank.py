@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation._numba import over_rows
 from vireid_plugins.evaluation.choices import RERANK_FORMS
-from vireid_plugins.evaluation.compiled import over_rows
-from vireid_plugins.evaluation.places import Floats
+from vireid_plugins.evaluation.rank_positions import Floats
 
 
 def rerank(
@@ -71,7 +71,7 @@ def _encode(scaled: Floats, near: npt.NDArray[np.int64], half: npt.NDArray[np.in
     members = np.zeros((len(scaled), size), np.int64)
     values = np.zeros((len(scaled), size), scaled.dtype)
     counts = np.zeros(len(scaled), np.int64)
-    from vireid_plugins.evaluation.rerank_loops import expand  # not at the top: numba is slow to import
+    from vireid_plugins.evaluation._rerank_loops import expand  # not at the top: numba is slow to import
 
     over_rows(lambda start, stop: expand(start, stop, scaled, near, half, members, values, counts), len(scaled))
     kept = np.arange(size) < counts[:, None]
@@ -91,7 +91,7 @@ def _jaccard(query: Any, gallery: Any, dtype: Any) -> Floats:
     """Return 1 - sum(min) / sum(max) of all pairs of rows; every row sums to 1 or is empty."""
     distance = np.empty((query.shape[0], gallery.shape[0]), dtype)
     arguments = (query.indptr, query.indices, query.data, gallery.indptr, gallery.indices, gallery.data, distance)
-    from vireid_plugins.evaluation.rerank_loops import overlap
+    from vireid_plugins.evaluation._rerank_loops import overlap
 
     over_rows(lambda start, stop: overlap(start, stop, *arguments), len(distance))
     return distance

@@ -1,6 +1,7 @@
-"""Backbones, attention, heads, losses and meta-architectures, registered in fast-reid's registries and in our own."""
+"""Backbones, attention, heads, losses and the baseline, registered in fast-reid's registries and in our own."""
 
-from vireid_plugins.modeling import attention, backbones, heads, losses, meta_arch  # registers
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling import attention, backbones, heads, losses  # registers
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 
-__all__ = ["Branch", "Bundle", "attention", "backbones", "heads", "losses", "meta_arch"]
+__all__ = ["Branch", "Bundle", "CrossModalityBaseline", "attention", "backbones", "heads", "losses"]

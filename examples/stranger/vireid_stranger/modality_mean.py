@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses import LOSS_REGISTRY, BranchLoss
 
 

@@ -6,10 +6,10 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.meta_arch import CrossModalityBaseline
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 
 
 @META_ARCH_REGISTRY.register()

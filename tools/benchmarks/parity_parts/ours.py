@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from parity_parts.exchange import Desk, Job, Step, cpu_seconds, finish
 from parity_parts.formula import Shape, fill
 from parity_parts.repositories import spread
-from vireid_plugins.compat.step import take_step
+from vireid_plugins.checkpoints import LAYOUTS, convert
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
-from vireid_plugins.deploy import LAYOUTS, convert
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.schedule import build_lr_scheduler
+from vireid_plugins.engine.step import take_step
 from vireid_plugins.errors import BenchmarkError
 
 

@@ -33,7 +33,7 @@ class Repository:
         folder: where in it the method lies.
         marks: what tells the folder: file -> words that stand in it.
         configs: this package's config by data set.
-        layout: how its weights are renamed, a key of `vireid_plugins.deploy.LAYOUTS`, by data set.
+        layout: how its weights are renamed, a key of `vireid_plugins.export.LAYOUTS`, by data set.
         small: batches of the float64 steps.
         recipe: batches of a training as released.
         tolerance: largest difference of two right implementations in float64 after `steps`. Adam divides by the root

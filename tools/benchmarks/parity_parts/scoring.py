@@ -19,7 +19,7 @@ from parity_parts.exchange import Desk
 from parity_parts.stand_ins import Supplied
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
-from vireid_plugins.evaluation.refine import Refinement
+from vireid_plugins.evaluation.postprocess import Refinement
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fastreid.utils.registry import Registry
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.images import Sample
+from vireid_plugins.data.torch_datasets import Sample
 from vireid_plugins.errors import ConfigError, DataError
 
 logger = logging.getLogger("fastreid." + __name__)

@@ -4,7 +4,7 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 
-from vireid_plugins.compat import patch
+from vireid_plugins.compat.registry import patch
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.attention import MapShape, build_map_modules
 from vireid_plugins.modeling.backbones.adapters import ADAPTERS, Cut, cut

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vireid_plugins.modeling.routing import StreamSwitch
-from vireid_plugins.modeling.statistics import statistics_kept
+from vireid_plugins.layers.frozen_statistics import statistics_kept
+from vireid_plugins.layers.streams import StreamSwitch
 
 # Sizes that a compiled stage may meet: batches of training, of evaluation, and the last of either.
 SIZES_PER_STAGE = 8

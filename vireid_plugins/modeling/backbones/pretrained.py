@@ -17,9 +17,9 @@ from fastreid.config import CfgNode
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.compat import patch
-from vireid_plugins.compat.weight_file import read_weight_file
+from vireid_plugins.compat.registry import patch
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.backbones.names import renamed
 from vireid_plugins.modeling.fit import Fit, fit, listed
 

@@ -11,8 +11,8 @@ from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError, require_name
-from vireid_plugins.modeling.bundle import Branch
 from vireid_plugins.modeling.heads.pooling import POOLINGS
+from vireid_plugins.modeling.loss_inputs import Branch
 
 
 @REID_HEADS_REGISTRY.register()

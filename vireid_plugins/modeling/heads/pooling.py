@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vireid_plugins.modeling.precision import full_precision, without_autocast
+from vireid_plugins.layers.precision import full_precision, without_autocast
 
 
 class GeMAdd(nn.Module):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.errors import require_name
-from vireid_plugins.modeling.bundle import Branch, Bundle
-from vireid_plugins.modeling.precision import without_autocast
+from vireid_plugins.layers.precision import without_autocast
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 
 LOSS_REGISTRY = Registry("LOSS")
 LOSS_REGISTRY.__doc__ = """

@@ -7,9 +7,9 @@ from fastreid.config import CfgNode
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
-from vireid_plugins.modeling.precision import full_precision
 
 
 class FastReidLoss(BranchLoss):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.layers.distances import euclidean
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
-from vireid_plugins.modeling.losses.distance import euclidean
-from vireid_plugins.modeling.precision import full_precision
 
 
 def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:

@@ -8,10 +8,10 @@ with c the batch centre of an identity in a modality, before the neck.
 
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
-from vireid_plugins.modeling.losses.centres import centres, identity_weights
-from vireid_plugins.modeling.precision import full_precision
 
 
 def hetero_centre(visible: Tensor, infrared: Tensor, targets_visible: Tensor, targets_infrared: Tensor) -> Tensor:

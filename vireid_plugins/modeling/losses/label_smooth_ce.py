@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.modeling.bundle import Branch, Bundle
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
-from vireid_plugins.modeling.precision import full_precision
 
 
 @LOSS_REGISTRY.register()

@@ -1,0 +1,68 @@
+"""What a signal does to a run; that whole runs save and end is in `test_faults.py`."""
+
+import os
+import signal
+from argparse import Namespace
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from fastreid.utils import comm
+
+from vireid_plugins.engine.hooks.stop_on_signal import TWICE, StopOnSignal
+from vireid_plugins.errors import StoppedError
+
+
+def hook(saved: list[int]) -> StopOnSignal:
+    def save(done: int) -> str:
+        saved.append(done)
+        return "saved"
+
+    stop = StopOnSignal(period=1, save=save)
+    stop.trainer = Namespace(iter=3, iters_per_epoch=10, max_iter=100)
+    return stop
+
+
+def test_stop_on_signal_ends_after_the_step() -> None:
+    saved: list[int] = []
+    stop = hook(saved)
+    stop.after_step()
+    stop._ask(signal.SIGTERM, None)
+    with pytest.raises(StoppedError, match=r"SIGTERM ended the run after iteration 3; saved"):
+        stop.after_step()
+    assert saved == [4]
+
+
+def test_stop_on_signal_that_comes_while_processes_ask_each_other_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saved: list[int] = []
+    stop = hook(saved)
+
+    def reduce_with_signal(asked: torch.Tensor, *_: Any) -> None:
+        if not asked:
+            stop._ask(signal.SIGINT, None)
+
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(comm, "synchronize", lambda: None)
+    monkeypatch.setattr(dist, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(dist, "all_reduce", reduce_with_signal)
+    stop.after_step()
+    assert not saved, "the other processes have not heard of it"
+    with pytest.raises(StoppedError, match="SIGINT"):
+        stop.after_step()
+    assert saved == [4]
+
+
+def test_stop_on_signal_twice_at_once_is_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches a process from the terminal and from the process that started it."""
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *given: killed.append(given))
+    stop = hook([])
+    stop._ask(signal.SIGINT, None)
+    stop._ask(signal.SIGINT, None)
+    assert not killed
+    monkeypatch.setattr(stop, "since", stop.since - 2 * TWICE)
+    stop._ask(signal.SIGINT, None)
+    assert killed == [(os.getpid(), signal.SIGINT)]

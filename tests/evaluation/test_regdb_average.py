@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from vireid_plugins.errors import DataError
+from vireid_plugins.evaluation.regdb_average import merge_splits, merged_table
+
+
+def write(
+    file: Path, split: int | str | None, rank: float, names: tuple[str, ...] = ("regdb/v2i", "regdb/i2v")
+) -> Path:
+    results = [
+        {"protocol": n, "refinement": "", "split": split, "mean": {"Rank-1": rank, "mAP": rank / 2}} for n in names
+    ]
+    file.write_text(json.dumps({"results": results}))
+    return file
+
+
+def test_merge_splits_of_ten_splits_gives_mean_and_deviation(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{split}.json", split, 10.0 * split) for split in range(1, 11)]
+    merged = merge_splits(files)
+    assert merged["complete"]
+    assert [result["protocol"] for result in merged["merged"]] == ["regdb/v2i", "regdb/i2v"]
+    for result in merged["merged"]:
+        assert result["mean"] == {"Rank-1": 55.0, "mAP": 27.5}
+        assert result["std"]["Rank-1"] == pytest.approx(28.7228, abs=1e-4)
+    assert "55.00 ± 28.72" in merged_table(merged)
+    assert "10 of 10" in merged_table(merged)
+    assert not merge_splits(files[:3])["complete"]
+    assert "3 of 10" in merged_table(merge_splits(files[:3]))
+
+
+def test_merged_table_of_one_split_and_a_refinement_has_a_row_for_each(tmp_path: Path) -> None:
+    mean = {"Rank-1": 10.0, "mAP": 5.0}
+    results = [{"protocol": "regdb/v2i", "refinement": name, "split": 3, "mean": mean} for name in ("", "re-ranked")]
+    (tmp_path / "3.json").write_text(json.dumps({"results": results}))
+    lines = merged_table(merge_splits([tmp_path / "3.json"])).splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])] == [
+        ["protocol", "Rank-1", "mAP", "splits"],
+        ["regdb/v2i", "10.00 ± 0.00", "5.00 ± 0.00", "1 of 10"],
+        ["regdb/v2i + re-ranked", "10.00 ± 0.00", "5.00 ± 0.00", "1 of 10"],
+    ]
+
+
+def test_merge_splits_of_files_that_do_not_fit_is_one_error(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.json", 1, 10)
+    with pytest.raises(DataError, match=r"again\.json' scores regdb/v2i of split 1, and so does .*1\.json"):
+        merge_splits([first, write(tmp_path / "again.json", 1, 20)])
+    with pytest.raises(DataError, match=r"not scored on the same splits: regdb/v2i: \[1, 2\]; regdb/i2v: \[1\]$"):
+        merge_splits([first, write(tmp_path / "2.json", 2, 20, ("regdb/v2i",))])
+    with pytest.raises(DataError, match="has no splits"):
+        merge_splits([write(tmp_path / "none.json", None, 20)])
+    for split in (11, "2"):
+        with pytest.raises(DataError, match=rf"odd\.json' scores regdb/v2i of split {split!r}; RegDB's are 1 to 10$"):
+            merge_splits([first, write(tmp_path / "odd.json", split, 20)])
+    with pytest.raises(DataError, match=r"gone\.json' cannot be read"):
+        merge_splits([tmp_path / "gone.json"])
+    row = {"protocol": "regdb/v2i", "refinement": "", "split": 2}
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps({"results": [row | {"mean": {"Rank-1": 1.0}}]}))
+    with pytest.raises(DataError, match=r"fewer\.json' has Rank-1 of regdb/v2i, but .*1\.json' has Rank-1, mAP"):
+        merge_splits([first, fewer])
+    for wrong in ([1, 2], {"results": []}, {"results": [row]}, {"results": [row | {"mean": [1.0]}]}):
+        (tmp_path / "x.json").write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=r"x\.json' holds no results"):
+            merge_splits([tmp_path / "x.json"])

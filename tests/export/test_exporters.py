@@ -1,0 +1,198 @@
+"""Exported methods compute what the methods compute."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastreid.modeling.meta_arch import build_model
+from helpers import ROOT, SMALL, batch, needs_exporter, python, small_cfg, views_of
+
+from vireid_plugins import export
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.errors import ExportError
+from vireid_plugins.export import exporters
+
+# Its stems differ between the modalities, and its relation blocks are traced too.
+ONNX_METHOD = "agw"
+OTHERS = ("one_stream", "deen", "wrim", "idkl", "mscm", "icre")
+WHOLE = batch(4, 2)
+
+
+def trained_like(config: str) -> tuple[torch.nn.Module, Any]:
+    """A network whose batch statistics and stems are not those of its beginning."""
+    torch.manual_seed(0)
+    cfg = small_cfg(f"SYSU/{config}.yml", "MODEL.HEADS.NUM_CLASSES", "4")
+    model = build_model(cfg).train()
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter) * parameter.abs().mean()
+    model(batch(4, 2, views=views_of(cfg)))
+    return model.eval(), cfg
+
+
+def features_of(model: torch.nn.Module, cfg: Any) -> np.ndarray:
+    """The method's own features of WHOLE, with its own routing of a mixed batch."""
+    with torch.inference_mode():
+        features = model(WHOLE)
+        if cfg.TEST.FLIP.ENABLED:
+            features = features + model(WHOLE | {"images": WHOLE["images"].flip(3)})
+        return torch.nn.functional.normalize(features).numpy()
+
+
+def images_of(modality: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images of a modality in WHOLE and their rows."""
+    rows = (WHOLE["modalities"] == modality).numpy()
+    return WHOLE["images"].float().numpy()[rows], rows
+
+
+@dataclass
+class Files:
+    """A method's ONNX files, and what it says itself about WHOLE."""
+
+    model: torch.nn.Module
+    cfg: Any
+    folder: Path
+    written: list[export.Exported]
+    features: np.ndarray
+
+
+def export_files(config: str, folder: Path) -> Files:
+    model, cfg = trained_like(config)
+    return Files(model, cfg, folder, export.export_onnx(model, cfg, folder), features_of(model, cfg))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """ONNX_METHOD as ONNX, once for the file; not to be changed."""
+    return export_files(ONNX_METHOD, tmp_path_factory.mktemp("exported"))
+
+
+def check_onnx(files: Files) -> None:
+    assert [Path(one.file).name for one in files.written] == ["visible.onnx", "infrared.onnx"]
+    assert all(one.difference <= 1e-4 and one.bytes > 1000 for one in files.written)
+    for modality, name in MODALITIES.items():
+        images, rows = images_of(modality)
+        found = exporters.onnx_runner(files.folder / f"{name}.onnx")(images)
+        np.testing.assert_allclose(found, files.features[rows], atol=1e-4)
+    note = json.loads((files.folder / "model.json").read_text())
+    assert (note["height"], note["width"], len(note["files"])) == (64, 32, 2)
+
+
+@needs_exporter
+def test_export_onnx_equals_the_method(exported: Files) -> None:
+    check_onnx(exported)
+
+
+@needs_exporter
+@pytest.mark.slow
+@pytest.mark.parametrize("config", OTHERS)
+def test_export_onnx_equals_every_other_method(config: str, tmp_path: Path) -> None:
+    check_onnx(export_files(config, tmp_path))
+
+
+@needs_exporter
+def test_export_onnx_gives_the_modalities_different_files(exported: Files) -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (2, 3, 64, 32)).astype(np.float32)
+    both = [exporters.onnx_runner(exported.folder / f"{name}.onnx")(images) for name in ("visible", "infrared")]
+    assert np.abs(both[0] - both[1]).max() > 1e-3
+
+
+def check_programs(config: str, folder: Path) -> None:
+    model, cfg = trained_like(config)
+    written = export.export_program(model, cfg, folder)
+    assert [Path(one.file).name for one in written] == [f"{name}.pt2" for name in exporters.MODALITIES.values()]
+    assert all(one.difference <= 1e-4 and one.bytes > 1000 for one in written)
+    features = features_of(model, cfg)
+    for modality, name in exporters.MODALITIES.items():
+        images, rows = images_of(modality)
+        found = exporters.program_runner(folder / f"{name}.pt2")(images)
+        np.testing.assert_allclose(found, features[rows], atol=1e-4)
+
+
+@needs_exporter
+def test_export_program_equals_the_method(tmp_path: Path) -> None:
+    check_programs(ONNX_METHOD, tmp_path)
+
+
+@needs_exporter
+@pytest.mark.parametrize("config", ["deen", "mscm"])
+def test_export_program_equals_two_other_methods_in_infrared(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ONNX files are made of; `make test-all` makes those, of every method and in both modalities."""
+    monkeypatch.setattr(exporters, "MODALITIES", {1: "infrared"})
+    check_programs(config, tmp_path)
+
+
+@needs_exporter
+@pytest.mark.slow
+@pytest.mark.parametrize("config", OTHERS)
+def test_export_program_equals_every_other_method(config: str, tmp_path: Path) -> None:
+    check_programs(config, tmp_path)
+
+
+@needs_exporter
+def test_export_onnx_refuses_a_file_that_differs(
+    exported: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copies(_: object, __: object, file: str, **___: object) -> None:
+        shutil.copy(exported.folder / Path(file).name, file)
+
+    real = exporters.onnx_runner
+    monkeypatch.setattr(torch.onnx, "export", copies)
+    assert len(export.export_onnx(exported.model, exported.cfg, tmp_path)) == 2
+    monkeypatch.setattr(exporters, "onnx_runner", lambda file: lambda images: real(file)(images) + 2e-4)
+    with pytest.raises(ExportError, match=r"visible\.onnx' differs from the method by .*do not use it"):
+        export.export_onnx(exported.model, exported.cfg, tmp_path)
+
+
+@needs_exporter
+def test_export_onnx_command_compares_forms_that_the_example_searches_without_torch(tree: Path, tmp_path: Path) -> None:
+    out, weights = tmp_path / "out", tmp_path / "weights.pth"
+    model, _ = trained_like("one_stream")
+    torch.save({"model": {key: value for key, value in model.state_dict().items() if key != "heads.weight"}}, weights)
+    ran = python(
+        "tools/export_onnx.py", "--config-file", "configs/SYSU/one_stream.yml", "--output", str(out), "--compare",
+        "--json", str(tmp_path / "rows.json"), *SMALL, "MODEL.WEIGHTS", str(weights), FASTREID_DATASETS=str(tree),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert len(re.findall(r"features differ from the method's by \d", ran.stdout)) == 2
+    rows = {row["form"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert list(rows) == ["torch, float32", "ONNX, float32", "ONNX, float16", "ONNX, int8"]
+    assert rows["ONNX, float16"]["bytes"] < 0.6 * rows["ONNX, float32"]["bytes"]
+    assert rows["ONNX, int8"]["bytes"] < 0.4 * rows["ONNX, float32"]["bytes"]
+    assert rows["ONNX, float32"]["mAP"] == pytest.approx(rows["torch, float32"]["mAP"], abs=0.2)
+    assert rows["ONNX, float16"]["mAP"] == pytest.approx(rows["torch, float32"]["mAP"], abs=2)
+
+    query = SYSUMM01(root=str(tree)).query[0][0]
+    gallery = tree / "SYSU-MM01" / "cam1"
+    watched = (
+        "import sys, runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "assert 'torch' not in sys.modules and 'vireid_plugins' not in sys.modules"
+    )
+    found = python("-c", watched, str(ROOT / "examples" / "onnx_search.py"), str(out), str(gallery), query)
+    assert found.returncode == 0, found.stderr
+    lines = found.stdout.splitlines()
+    assert len(lines) == 10
+    scores = [float(line.split()[1]) for line in lines]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_export_onnx_says_in_one_message_that_the_exporter_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("\x1b[96mno such operator\x1b[0m\nand a long story")
+
+    model, cfg = trained_like("one_stream")
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(
+        ExportError, match=r"cannot export this method \(RuntimeError: no such operator\); tested is torch 2\.13"
+    ):
+        export.export_onnx(model, cfg, tmp_path)

@@ -1,0 +1,200 @@
+"""Losses on identity centres: hetero-centre, QCT, ICG."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from torch import nn
+
+from vireid_plugins.benchmark import naive_losses
+from vireid_plugins.config import get_cfg
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.methods.icre.losses import ICG, centre_guided, centre_tolerance
+from vireid_plugins.methods.mscm.losses import QCT, negative_margin, quadruple_centre_triplet
+from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling.losses import HeteroCentre, LabelSmoothCE, hetero_centre
+
+# Blocks [V1, V2, I1, I2] of three identities with two instances.
+Y = torch.tensor([5, 5, 2, 2, 9, 9]).repeat(4)
+STREAM = [s for s in range(4) for _ in range(6)]
+
+
+def test_qct_of_stored_features_equals_released_value_and_gradient() -> None:
+    fixture = np.load(ROOT / "tests" / "fixtures" / "mscm_qct_seed21.npz")
+    x = torch.from_numpy(fixture["x"]).requires_grad_()
+    value = quadruple_centre_triplet(x, torch.from_numpy(fixture["y"]), [24] * 4, 48)
+    value.backward()
+    assert value.item() == pytest.approx(float(fixture["qct"]), rel=1e-5)
+    np.testing.assert_allclose(x.grad, fixture["grad"], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("a", [0.0, 0.5, 1.0])
+def test_quadruple_centre_triplet_of_collapsed_features_is_half_the_margin(a: float) -> None:
+    x = torch.ones(24, 8, requires_grad=True)
+    value = quadruple_centre_triplet(x, Y, [6] * 4, 12, 0.7, a)
+    value.backward()
+    assert value.item() == pytest.approx(0.35, abs=1e-5)
+    assert torch.isfinite(x.grad).all()
+    alone = quadruple_centre_triplet(torch.ones(8, 3), torch.zeros(8), [2] * 4, 4)
+    assert alone.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_centre_losses_of_one_identity_are_their_values_by_hand() -> None:
+    """One identity at 0 and 4 (visible), 5 (infrared): centres 2 and 5."""
+    visible, infrared = torch.tensor([[0.0], [4.0]]), torch.tensor([[5.0]])
+    y = torch.zeros(2), torch.zeros(1)
+    assert hetero_centre(visible, infrared, *y).item() == 9
+    # ICG without another identity is the mean distance to the other modality's centre: 5, 1 and 3.
+    assert centre_guided(torch.cat([visible, infrared]), torch.zeros(3), 2).item() == pytest.approx(3)
+    # In the tolerance form each distance beyond rho1 = 2: 3, 0 and 1.
+    assert centre_tolerance(torch.cat([visible, infrared]), torch.zeros(3), 2, 2.0, 9.0).item() == pytest.approx(4 / 3)
+    assert identity_weights(torch.tensor([1, 1, 4]), torch.float).tolist() == [0.5, 0.5, 1]
+    found = centres(visible, torch.tensor([1, 2]), torch.tensor([2, 3]))
+    assert found.tolist() == [[4.0], [0.0]]
+
+
+def test_negative_margin_of_two_identities_is_its_value_by_hand() -> None:
+    """Points 0 and 2 of one identity, 4 and 4 of the other: hinges 5 - 4, 5 - 2, and twice 5 - 3."""
+    x = torch.tensor([[0.0], [2.0], [4.0], [4.0]])
+    assert negative_margin(x, torch.tensor([0, 0, 1, 1]), 5.0).item() == pytest.approx((1 + 3 + 2 + 2) / 4)
+
+
+def test_hetero_centre_leaves_out_an_identity_without_infrared_images() -> None:
+    visible, infrared = torch.tensor([[0.0], [7.0]]), torch.tensor([[2.0]])
+    assert hetero_centre(visible, infrared, torch.tensor([1, 2]), torch.tensor([1])).item() == 4
+
+
+def test_icg_separates_the_centres_of_two_identities_by_hand() -> None:
+    """Both modalities of one identity at 0 (three rows) and of the other at 0.5 (two): one distance of 0.5."""
+    x = torch.tensor([[0.0], [0.0], [0.5], [0.0], [0.5]])
+    y = torch.tensor([3, 3, 7, 3, 7])
+    assert centre_tolerance(x, y, 3, 0.01, 0.7).item() == pytest.approx(0.2)
+    assert centre_tolerance(x, y, 3, 0.01, 0.5).item() == 0
+
+
+def test_icg_without_tolerance_and_separation_is_the_plain_pull() -> None:
+    x = torch.randn(24, 5, dtype=torch.double)
+    other = torch.cat([centres(x[12:], Y[12:], Y[:12]), centres(x[:12], Y[:12], Y[12:])])
+    pull = (x - other).norm(dim=1).mean()
+    assert centre_tolerance(x, Y, 12, 0.0, 0.0).item() == pytest.approx(pull.item(), rel=1e-12)
+    # A margin that no distance reaches leaves the pull of the hinge form.
+    far = x + 1e3 * Y[:, None]
+    assert centre_guided(far, Y, 12, 0.3).item() == pytest.approx(pull.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("form", ["tolerance", "hinge"])
+def test_icg_of_uneven_identities_equals_the_naive_loops(form: str, normalize: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.tensor([1, 1, 1, 4, 4, 8, 1, 4, 4, 4, 8, 8])
+    x = torch.randn(12, 3, dtype=torch.double, generator=generator)
+    bundle = Bundle({"global": Branch(x, x, x)}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12))
+    loss = ICG(form=form, normalize=normalize, rho1=0.4, rho2=1.2, scale=1.0)
+    assert loss(bundle)["icg"].item() == pytest.approx(naive_losses.NAIVE["ICG"](loss, bundle).item(), rel=1e-9)
+
+
+def test_icg_on_normalized_features_does_not_see_their_length() -> None:
+    x = torch.randn(24, 5)
+    modalities = torch.tensor([s // 2 for s in STREAM])
+    values = {}
+    for factor in (1, 40):
+        scaled = factor * x
+        bundle = Bundle({"global": Branch(scaled, scaled, scaled)}, Y, modalities, torch.zeros(24))
+        values[factor] = {n: ICG(normalize=n)(bundle)["icg"].item() for n in (True, False)}
+    assert values[40][True] == pytest.approx(values[1][True], rel=1e-5)
+    assert values[40][False] > 10 * values[1][False]
+
+
+def last_cross_entropy(icg: ICG, identities: int = 16, steps: int = 100) -> float:
+    """CE after a training of points of 16 people in two modalities, whose features are some 20 from their mean."""
+    torch.manual_seed(0)
+    people, shift = torch.randn(identities, 32), torch.randn(2, 32)
+    body = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64))
+    neck, classifier = nn.BatchNorm1d(64), nn.Linear(64, identities, bias=False)
+    nn.init.normal_(classifier.weight, std=0.01)
+    with torch.no_grad():
+        body[2].weight.mul_(8)
+    parameters = [p for module in (body, neck, classifier) for p in module.parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+    y = torch.arange(identities).repeat_interleave(2).repeat(2)
+    modalities = torch.tensor([0, 1]).repeat_interleave(2 * identities)
+    found = []
+    for _ in range(steps):
+        pooled = body(people[y] + shift[modalities] + torch.randn(len(y), 32))
+        after = neck(pooled)
+        bundle = Bundle({"global": Branch(pooled, after, classifier(after))}, y, modalities, torch.zeros(len(y)))
+        cross_entropy = LabelSmoothCE(epsilon=0.0)(bundle)["ce"]
+        optimizer.zero_grad()
+        (cross_entropy + icg(bundle)["icg"]).backward()
+        optimizer.step()
+        found.append(cross_entropy.item())
+    return sum(found[-10:]) / 10
+
+
+@pytest.mark.parametrize("form", ["tolerance", "hinge"])
+def test_icg_lets_cross_entropy_fall_on_normalized_features_alone(form: str) -> None:
+    """On raw ones the pull ends in a point and CE stays at log 16 = 2.77, which is why they are normalized."""
+    assert last_cross_entropy(ICG(form=form)) < 0.2
+    assert last_cross_entropy(ICG(form=form, normalize=False)) > 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "rho1"),
+    [({}, 0.01), ({"form": "hinge"}, 0.3), ({"rho1": 0.2}, 0.2), ({"form": "hinge", "rho1": 0.0}, 0.0)],
+)
+def test_icg_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: float) -> None:
+    cfg = get_cfg()
+    for key, value in keys.items():
+        cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key.upper()}", str(value)])
+    assert ICG.from_config(cfg).rho1 == ICG(**keys).rho1 == rho1
+    assert ICG(**keys).rho2 == 0.7
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FORM", "margin", "ICG.FORM: 'margin' does not exist; there are hinge, tolerance"),
+        ("RHO1", "-0.1", "ICG.RHO1: must be a number of at least 0, got -0.1"),
+        ("RHO1", "little", "ICG.RHO1: must be a number of at least 0, got 'little'"),
+        ("RHO2", "-1.0", "ICG.RHO2: must be a number of at least 0, got -1.0"),
+    ],
+)
+def test_icg_from_config_of_an_unreadable_value_is_one_error(key: str, value: str, message: str) -> None:
+    cfg = get_cfg()
+    cfg.merge_from_list([f"MODEL.LOSSES.ICG.{key}", value])
+    with pytest.raises(ConfigError, match=message):
+        ICG.from_config(cfg)
+
+
+def test_centre_losses_have_numerical_gradients_and_survive_collapse() -> None:
+    x = torch.randn(24, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: centre_tolerance(x, Y, 12, 0.5, 1.5), x)
+    assert torch.autograd.gradcheck(lambda x: quadruple_centre_triplet(x, Y, [6] * 4, 12, 3.0, 0.4), x)
+    assert torch.autograd.gradcheck(lambda x: hetero_centre(x[:12], x[12:], Y[:12], Y[12:]), x)
+    assert torch.autograd.gradcheck(lambda x: centre_guided(x, Y, 12), x)
+    collapsed = torch.ones(24, 3, requires_grad=True)
+    for form, at_collapse in ((centre_guided, 0.3), (centre_tolerance, 0.7)):
+        collapsed.grad = None
+        value = form(collapsed, Y, 12)
+        value.backward()
+        assert value.item() == pytest.approx(at_collapse, abs=1e-5)
+        assert torch.isfinite(collapsed.grad).all()
+
+
+def test_centre_losses_under_autocast_are_computed_in_float32() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(24, 4).bfloat16()
+    modalities, views = torch.tensor([s // 2 for s in STREAM]), torch.tensor([s % 2 for s in STREAM])
+    bundle = Bundle({"global": Branch(x, x, x)}, Y, modalities, views)
+    assert bundle.stream_rows() == [6, 6, 6, 6]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = QCT(quad_weight=0.5)(bundle) | HeteroCentre(scale=2.0)(bundle) | ICG(scale=1.0)(bundle)
+    wide = x.float()
+    torch.testing.assert_close(found["qct"], quadruple_centre_triplet(wide, Y, [6] * 4, 12, 0.7, 0.5))
+    torch.testing.assert_close(found["hc"], 2 * hetero_centre(wide[:12], wide[12:], Y[:12], Y[12:]))
+    torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12))
+    assert not QCT(on=["sh"]).applies(bundle)

@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.methods.idkl.losses import (
+    ModalityHeads,
+    Purifier,
+    entropy,
+    pseudo_labels,
+    purified_entropy,
+    purified_relation,
+)
+from vireid_plugins.methods.idkl.modules import GradientReversal
+from vireid_plugins.modeling import Bundle
+
+Y = torch.tensor([3, 3, 7, 3, 3, 7])
+MODALITIES = torch.tensor([0, 0, 0, 1, 1, 1])
+
+
+def test_purifier_terms_of_even_sure_and_collapsed_inputs_are_their_limits() -> None:
+    even, sure = torch.zeros(2, 4), torch.tensor([[100.0, 0, 0, 0]] * 2)
+    assert entropy(even).tolist() == pytest.approx([math.log(4)] * 2)
+    assert entropy(sure).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert purified_entropy(even, even).item() == pytest.approx(math.log(2))
+    assert purified_entropy(sure, even, "released").item() == 0
+    collapsed = torch.ones(6, 3, requires_grad=True)
+    value = purified_relation(collapsed, collapsed.clone(), Y, 3)
+    value.backward()
+    assert value.item() == pytest.approx(math.log(2))
+    assert torch.isfinite(collapsed.grad).all()
+    assert purified_relation(torch.randn(4, 3), torch.randn(4, 3), torch.ones(4), 2).ndim == 0
+
+
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_purifier_terms_have_numerical_gradients(form: str) -> None:
+    a, b = (torch.randn(6, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda a, b: purified_entropy(a, b, form), (a, b))
+    assert torch.autograd.gradcheck(lambda a, b: purified_relation(a, b, Y, 3, form), (a, b))
+
+
+def bundle(**extra: Tensor) -> Bundle:
+    return Bundle({}, Y, MODALITIES, torch.zeros(6), None, extra)
+
+
+def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
+    """The released code's order I,R,I,R and labels 1,0,0,1,1,0,0,1: even pairs are true, odd ones the other way."""
+    assert pseudo_labels(MODALITIES, 3).tolist() == [0, 1, 0, 1, 0, 1]
+    five = torch.tensor([0] * 5 + [1] * 5)
+    assert pseudo_labels(five, 5).tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+
+
+def test_modality_heads_are_cross_entropies_of_true_or_pseudo_labels() -> None:
+    torch.manual_seed(0)
+    logits = {name: torch.randn(6, 2) for name in ("confuser0", "confuser1", "discriminator0")}
+    found = ModalityHeads(scale=2.0)(bundle(**logits))
+    expected = sum(F.cross_entropy(logits[name], MODALITIES) for name in ("confuser0", "confuser1"))
+    torch.testing.assert_close(found["confuser"], 2 * expected)
+    torch.testing.assert_close(found["discriminator"], 2 * F.cross_entropy(logits["discriminator0"], MODALITIES))
+    pseudo = ModalityHeads(confuser_labels="pseudo")(bundle(confuser0=logits["confuser0"]))
+    expected = F.cross_entropy(logits["confuser0"], torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert pseudo.keys() == {"confuser"}
+    torch.testing.assert_close(pseudo["confuser"], expected)
+    assert not ModalityHeads().applies(bundle(other=logits["confuser0"]))
+
+
+def by_row(logits: Tensor) -> float:
+    """The mean over rows of -log softmax of the row's modality."""
+    terms = [
+        math.log(sum(math.exp(value) for value in row)) - row[label]
+        for row, label in zip(logits.tolist(), MODALITIES.tolist(), strict=True)
+    ]
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_modality_heads_of_several_heads_are_summed_or_averaged(reduction: str) -> None:
+    """Eq. 2-4: three confusers and two discriminators count one by one; the mean divides each group by its own size."""
+    torch.manual_seed(0)
+    names = ("confuser0", "confuser1", "confuser2", "discriminator0", "discriminator1")
+    logits = {name: torch.randn(6, 2, dtype=torch.double, requires_grad=True) for name in names}
+    found = ModalityHeads(reduction=reduction)(bundle(**logits))
+    for group, heads in (("confuser", 3), ("discriminator", 2)):
+        expected = 0.0
+        for number in range(heads):
+            expected += by_row(logits[f"{group}{number}"]) / (heads if reduction == "mean" else 1)
+        assert found[group].item() == pytest.approx(expected, rel=1e-12)
+    one_head = {name: logits[name] for name in ("confuser0", "discriminator0")}
+    assert ModalityHeads(reduction=reduction)(bundle(**one_head)) == ModalityHeads()(bundle(**one_head))
+
+
+def test_modality_heads_with_an_unknown_reduction_is_one_error() -> None:
+    with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.MODALITY_HEADS\.REDUCTION: 'max' .*mean, sum"):
+        ModalityHeads(reduction="max")
+
+
+def test_gradient_reversal_turns_the_gradient_around_and_nothing_else() -> None:
+    x = torch.randn(3, 2, requires_grad=True)
+    out = GradientReversal(0.5)(x)
+    assert torch.equal(out, x)
+    out.square().sum().backward()
+    torch.testing.assert_close(x.grad, -0.5 * 2 * x.detach())
+
+
+def test_purifier_loss_is_the_scaled_terms_and_an_unknown_form_one_error() -> None:
+    torch.manual_seed(0)
+    names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalised_pooled")
+    extra = {name: torch.randn(6, 4).bfloat16() for name in names}
+    found = Purifier(scale=0.1)(bundle(**extra))
+    a, b, kept, normalised = (extra[name].float() for name in names)
+    torch.testing.assert_close(found["purifier_e"], 0.1 * purified_entropy(a, b))
+    torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalised, Y, 3))
+    assert not Purifier().applies(bundle())
+    with pytest.raises(ConfigError, match="paper, released"):
+        Purifier(form="eq10")

@@ -1,0 +1,150 @@
+"""t-SNE, distances, Grad-CAM, curves: what they compute, and that they are drawn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastreid.modeling.meta_arch import build_model
+from helpers import ROOT, small_cfg
+from PIL import Image
+
+from vireid_plugins import visualize
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.errors import ConfigError, DataError, InstallError
+from vireid_plugins.visualize import Extraction
+from vireid_plugins.visualize._mpl import matplotlib, new_figure, require_format, save
+from vireid_plugins.visualize.embedding_map import project
+from vireid_plugins.visualize.grad_cam import overlay
+
+METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
+
+
+@pytest.fixture
+def found(tree: Path) -> Extraction:
+    """Features that say the identity, with noise."""
+    dataset = SYSUMM01(root=str(tree))
+    items = [*dataset.query, *dataset.gallery]
+    identities = np.array([item[1] for item in items])
+    rng = np.random.default_rng(0)
+    features = np.eye(identities.max() + 1)[identities] + 0.2 * rng.standard_normal((len(items), identities.max() + 1))
+    return Extraction(dataset, features, [dataset.relative(item) for item in items])
+
+
+def test_separation_counts_distances_pair_by_pair(found: Extraction) -> None:
+    one = visualize.separation(found)
+    labels, matrices = found.catalogue.labels, found.matrices
+    apart: dict[bool, list[float]] = {True: [], False: []}
+    for v, vector in enumerate(matrices[0]):
+        for i, other in enumerate(matrices[1]):
+            apart[bool(labels[0].ids[v] == labels[1].ids[i])].append(1 - float(vector @ other))
+    assert one.intra_mean == pytest.approx(np.mean(apart[True]))
+    assert one.inter_mean == pytest.approx(np.mean(apart[False]))
+    assert one.intra_mean < one.inter_mean
+    for density, values in ((one.intra, apart[True]), (one.inter, apart[False])):
+        np.testing.assert_allclose(density, np.histogram(values, one.edges, density=True)[0])
+    figure = visualize.draw_separation([("baseline", one), ("method", one)])
+    assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["baseline", "method"]
+
+
+def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) -> None:
+    points = visualize.embedding_map(found, identities=4, images=3)
+    assert {point.identity for point in points} <= set(found.catalogue.labels[0].ids.tolist())
+    assert len({point.identity for point in points}) == 4
+    assert {point.modality for point in points} == {0, 1}
+    assert points == visualize.embedding_map(found, identities=4, images=3)
+    for point in points:
+        assert int(point.path.split("/")[1]) == point.identity
+    places = np.array([(point.x, point.y) for point in points])
+    distance = np.linalg.norm(places[:, None] - places, axis=-1) + 1e9 * np.eye(len(points))
+    same = [points[n].identity == points[m].identity for n, m in enumerate(distance.argmin(1))]
+    assert np.mean(same) > 0.9
+    axes = visualize.draw_embedding_map(points).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["visible", "infrared"]
+    assert len(axes.collections) == 8
+    with pytest.raises(DataError, match="at least four images"):
+        project(np.eye(3))
+
+
+class Halves(torch.nn.Module):
+    """A network of one channel that is bright where the image is, and a feature that looks at it."""
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() / 255
+
+    def extract(self, images: torch.Tensor, modalities: Any, views: Any) -> dict[str, torch.Tensor]:
+        return {"stage4": torch.nn.functional.avg_pool2d(images[:, :1], 4).requires_grad_()}
+
+    def embed(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
+        bright = maps["stage4"].mean((2, 3))
+        return torch.cat([bright, torch.full_like(bright, 0.2)], 1)
+
+
+def test_pair_maps_are_hot_where_the_match_is_from() -> None:
+    images = np.zeros((2, 16, 8, 3), np.uint8)
+    images[0, :8] = 250
+    images[1, 8:] = 120
+    pair = visualize.pair_maps(Halves(), *images)
+    assert pair.visible_map.shape == (16, 8)
+    assert pair.infrared_map[12:].min() > 0.9
+    assert pair.infrared_map[:4].max() == 0
+    assert 0 < pair.cosine < 1
+    painted = np.asarray(overlay(images[1], pair.infrared_map)).astype(int)
+    assert painted[14, 4, 0] > painted[14, 4, 2]
+    assert painted[1, 4, 2] > painted[1, 4, 0]
+
+
+@pytest.mark.parametrize("config", METHODS)
+def test_pair_maps_of_every_method_run_from_zero_to_one(config: str) -> None:
+    model = build_model(small_cfg(config, "MODEL.HEADS.NUM_CLASSES", "4")).eval()
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), dtype=np.uint8)
+    pair = visualize.pair_maps(model, *images)
+    for heat in (pair.visible_map, pair.infrared_map):
+        assert heat.shape == (64, 32)
+        assert np.isfinite(heat).all()
+        assert heat.min() >= 0
+        assert heat.max() == pytest.approx(1, abs=1e-5)
+        assert heat.min() == pytest.approx(0, abs=1e-5)
+    assert -1.001 <= pair.cosine <= 1.001
+
+
+@pytest.mark.usefixtures("data_root")
+def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> None:
+    pairs = visualize.pairs_of(small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained)), 2)
+    assert len(pairs) == 2
+    assert visualize.draw_pairs(pairs).width > 4 * 32
+
+
+def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
+    curves = visualize.read_run(trained)
+    assert {"total_loss", "lr", "loss_ce", "Rank-1", "mAP"} <= set(curves)
+    scores = json.loads((trained / "evaluation.json").read_text())["results"][0]["mean"]
+    assert curves["Rank-1"] == [(curves["Rank-1"][0][0], scores["Rank-1"])]
+    panels = [panel["name"] for panel in visualize.training_curves.panels(curves)]
+    assert panels[:2] == ["losses", "learning rate"]
+    save(visualize.draw_training(curves, "run"), tmp_path / "deep" / "curves.png")
+    assert Image.open(tmp_path / "deep" / "curves.png").width > 500
+    torn = tmp_path / "metrics.json"
+    torn.write_text(json.dumps({"iteration": 3, "total_loss": 1.5}) + '\n{"iteration": 4, "total_l')
+    assert visualize.read_metrics(torn) == {"total_loss": [(3, 1.5)]}
+    with pytest.raises(DataError, match="a training writes it to its OUTPUT_DIR"):
+        visualize.read_metrics(tmp_path / "none.json")
+    torn.write_text("")
+    with pytest.raises(DataError, match="holds no metrics yet"):
+        visualize.read_metrics(torn)
+
+
+def test_require_format_refuses_a_name_that_no_picture_can_have() -> None:
+    for name in ("a.png", "a.JPG", "a.pdf"):
+        require_format("--output", Path(name))
+    with pytest.raises(ConfigError, match=r"--output: 'a\.svgz' must end in \.png, \.jpg, \.jpeg, \.pdf"):
+        require_format("--output", Path("a.svgz"))
+
+
+def test_matplotlib_that_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_figure(1, 1).get_size_inches().tolist() == [1, 1]
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(InstallError, match="pip install matplotlib"):
+        matplotlib("figure")

@@ -1,0 +1,37 @@
+import pytest
+from helpers import ROOT, python, small_cfg
+
+from vireid_plugins.config.check import registered
+from vireid_plugins.evaluation import PROTOCOLS
+from vireid_plugins.visualize.plugins import REGISTRIES, network_size, plugins
+
+
+def test_plugins_lists_every_registered_name_once_and_ours_with_a_line() -> None:
+    found = plugins()
+    assert len(found) == len(REGISTRIES) + 1
+    for (_, rows), (_, _, registry) in zip(found.items(), REGISTRIES, strict=False):
+        assert [row.name for row in rows] == registered(registry)
+    assert [row.name for row in found["protocols (TEST.PROTOCOLS)"]] == list(PROTOCOLS)
+    ours = [row for rows in found.values() for row in rows if row.package == "vireid_plugins"]
+    assert len(ours) > 50
+    assert not [row.name for row in ours if not row.line]
+    assert {"SYSUMM01", "IDKL", "QCT", "NonLocal", "BranchHead"} <= {row.name for row in ours}
+
+
+def test_network_size_counts_parameters_and_operations() -> None:
+    cfg = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "10")
+    size = network_size(cfg, batch=2)
+    # ResNet-18 without its classifier, a neck, ten identities.
+    assert size.millions * 1e6 == pytest.approx(11_176_512 + 2 * 512 + 10 * 512)
+    assert size.gmac > 0.05
+    assert size.images_per_second > 0
+    assert not cfg.is_frozen()
+
+
+def test_list_plugins_lists_names_and_sizes_a_config() -> None:
+    listed = python("tools/list_plugins.py")
+    assert listed.returncode == 0, listed.stderr
+    assert "llcm/v2i_transposed" in listed.stdout
+    config = str(ROOT / "configs/demo/one_stream.yml")
+    sized = python("tools/list_plugins.py", "--config-file", config, "MODEL.DEVICE", "cpu")
+    assert "parameters" in sized.stdout, sized.stderr

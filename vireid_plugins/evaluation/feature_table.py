@@ -1,0 +1,130 @@
+"""The test images of a data set, by modality, and the features that were handed over for them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.protocols import Protocol
+from vireid_plugins.evaluation.rank_positions import Floats, Ints, Labels
+from vireid_plugins.evaluation.trials import Trial
+
+
+class Catalogue:
+    """Test images in a fixed order, each modality for itself.
+
+    Args:
+        dataset: whose test images.
+
+    Attributes:
+        paths: for each modality its images, relative to the set's folder.
+        labels: for each modality the identities and cameras of its images.
+    """
+
+    def __init__(self, dataset: CrossModalityDataset) -> None:
+        self.dataset = dataset
+        items: dict[int, list[tuple[str, int, int]]] = {VISIBLE: [], INFRARED: []}
+        for item in (*dataset.query, *dataset.gallery):
+            items[dataset.modality(item)].append((dataset.relative(item), item[1], item[2]))
+        self.paths = {modality: [path for path, _, _ in rows] for modality, rows in items.items()}
+        self.labels = {
+            modality: Labels(np.array([i for _, i, _ in rows], np.int64), np.array([c for _, _, c in rows], np.int64))
+            for modality, rows in items.items()
+        }
+        self._position = {path: row for rows in self.paths.values() for row, path in enumerate(rows)}
+
+    def positions(self, trial: Trial) -> tuple[Ints, Ints]:
+        """Return where queries and gallery of a trial stand among the images of their modality."""
+        return tuple(np.array([self._position[path] for path in paths], np.int64) for paths in trial)  # type: ignore[return-value]
+
+    def labels_at(self, modality: int, positions: Ints) -> Labels:
+        """Return the labels of the images of a modality at these positions."""
+        every = self.labels[modality]
+        return Labels(every.ids[positions], every.cams[positions])
+
+
+class FeatureTable:
+    """Features of a catalogue's images.
+
+    Args:
+        catalogue: the images.
+        features: (n, D) of any floating type; half precision is widened.
+        paths: n paths, relative to the set's folder or below it; more images than are tested do no harm.
+
+    Raises:
+        FeatureError: the features are no finite (n, D) array, or an image is doubled; the message names it.
+    """
+
+    def __init__(self, catalogue: Catalogue, features: Floats, paths: Sequence[str]) -> None:
+        self.catalogue = catalogue
+        matrix = check_features(features, paths)
+        keys = [self._key(str(path)) for path in paths]
+        row_of = dict(zip(keys, range(len(keys)), strict=True))
+        if len(row_of) < len(keys):
+            seen: set[str] = set()
+            doubled = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            raise FeatureError(f"{len(doubled)} paths occur more than once, the first: {doubled[0]}")
+        key = catalogue.dataset.key
+        self._row: dict[int, Ints] = {
+            modality: np.array([row_of.get(key(path), -1) for path in images], np.int64)
+            for modality, images in catalogue.paths.items()
+        }
+        self._matrix = matrix
+
+    def require(self, protocol: Protocol, modality: int, used: Iterable[Ints]) -> None:
+        """Raise a `FeatureError` that names the first unless every image at the positions `used` has features."""
+        positions = np.unique(np.concatenate(list(used)))
+        missing = positions[self._row[modality][positions] < 0]
+        if len(missing):
+            raise FeatureError(
+                f"{protocol.name}: {len(missing)} images have no features, the first: "
+                f"{self.catalogue.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, as "
+                "this one"
+            )
+
+    def of(self, modality: int, normalize: bool = True) -> Floats:
+        """Return the features of all images of a modality, L2-normalized or as they are.
+
+        Those of images that have none are zero.
+        """
+        rows = self._row[modality]
+        found: Floats = self._matrix[rows] * (rows >= 0)[:, None]
+        if not normalize:
+            return found
+        norms = np.linalg.norm(found, axis=1, keepdims=True)
+        found /= np.maximum(norms, np.finfo(found.dtype).tiny)
+        return found
+
+    def _key(self, path: str) -> str:
+        dataset = self.catalogue.dataset
+        return dataset.key(path.replace("\\", "/").removeprefix(f"{dataset.folder.absolute().as_posix()}/"))
+
+
+def check_features(features: Any, paths: Sequence[str]) -> Floats:
+    """Return the features as an array of float32 or float64.
+
+    Raises:
+        FeatureError: they are no finite (n, D) array for n paths; the message names the first bad image.
+    """
+    if isinstance(features, Tensor):
+        features = features.detach().cpu()
+        features = features.float() if features.dtype == torch.bfloat16 else features
+    matrix: npt.NDArray[Any] = np.asarray(features)
+    if matrix.ndim != 2 or len(matrix) != len(paths) or not matrix.size:
+        raise FeatureError(f"features must be (n, D) for n paths; got {matrix.shape} for {len(paths)} paths")
+    if matrix.dtype.kind not in "fiu":
+        raise FeatureError(f"features must be real numbers; got {matrix.dtype}")
+    if matrix.dtype not in (np.float32, np.float64):
+        matrix = matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
+    broken = ~np.isfinite(matrix).all(axis=1)
+    if broken.any():
+        raise FeatureError(
+            f"the features of {broken.sum()} images are not finite, the first: {paths[int(broken.argmax())]}"
+        )
+    return matrix

@@ -1,0 +1,15 @@
+"""Export of trained methods to ONNX and `torch.export`, and comparisons of what was exported."""
+
+from vireid_plugins.export.compare import compare, comparison_table, forms
+from vireid_plugins.export.exporters import Exported, export_onnx, export_program
+from vireid_plugins.export.single_modality import SingleModality
+
+__all__ = [
+    "Exported",
+    "SingleModality",
+    "compare",
+    "comparison_table",
+    "export_onnx",
+    "export_program",
+    "forms",
+]

@@ -1,0 +1,167 @@
+"""Sizes, speed and scores of the exported forms of a method, side by side on its test set."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from fastreid.config import CfgNode
+from tabulate import tabulate
+from torch import nn
+
+from vireid_plugins.data import build_test_loader
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.decode import read_image
+from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.export.exporters import onnx_runner, sample_images
+from vireid_plugins.export.quantize import half_precision, int8
+from vireid_plugins.export.single_modality import SingleModality
+
+Images = npt.NDArray[np.float32]
+Runner = Callable[[Images], npt.NDArray[np.float32]]
+CALIBRATION, REPEATS, BATCH = 64, 5, 8
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to run a method.
+
+    Attributes:
+        name: what it is called.
+        bytes: of its file of one modality; 0 where there is none.
+        runners: images to features, by modality.
+    """
+
+    name: str
+    bytes: int
+    runners: dict[int, Runner]
+
+
+def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
+    """Return the method itself and its ONNX files in float32, float16 and int8, which are written beside them.
+
+    int8 is calibrated on CALIBRATION training images of each modality.
+
+    Args:
+        model: a trained method on a CPU.
+        cfg: its configuration; the training set gives the images for int8.
+        folder: of `export_onnx`.
+
+    Raises:
+        InstallError: onnx or onnxruntime is missing.
+        DataError: the training set is missing.
+    """
+    flip = bool(cfg.TEST.FLIP.ENABLED)
+    single = {modality: SingleModality(model, modality, flip) for modality in MODALITIES}
+    found = [Form("torch, float32", 0, {m: _torch_runner(one) for m, one in single.items()})]
+    calibration = training_images(cfg, CALIBRATION)
+    makers: dict[str, Callable[[Path, Path, int], object]] = {
+        "float16": lambda source, target, modality: half_precision(source, target),
+        "int8": lambda source, target, modality: int8(source, target, calibration[modality]),
+    }
+    files = {modality: folder / f"{name}.onnx" for modality, name in MODALITIES.items()}
+    found.append(_onnx_form("ONNX, float32", files))
+    for kind, make in makers.items():
+        smaller = {modality: file.with_name(f"{file.stem}.{kind}.onnx") for modality, file in files.items()}
+        for modality, target in smaller.items():
+            make(files[modality], target, modality)
+        found.append(_onnx_form(f"ONNX, {kind}", smaller))
+    return found
+
+
+def compare(found: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
+    """Return size, images a second and rank-1 and mAP under the first protocol of every form.
+
+    Args:
+        found: of `forms`.
+        cfg: whose first test set is scored.
+    """
+    rows = []
+    for form in found:
+        scores = _scores(form, cfg)
+        seconds = _seconds(form.runners[VISIBLE], cfg)
+        rows.append(
+            {"form": form.name, "bytes": form.bytes, "images_per_second": BATCH / seconds, **scores, "batch": BATCH}
+        )
+    return rows
+
+
+def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows of `compare` in Markdown."""
+    body = [
+        [
+            row["form"],
+            f"{row['bytes'] / 2**20:.1f}" if row["bytes"] else "",
+            f"{row['images_per_second']:.1f}",
+            f"{row['Rank-1']:.2f}",
+            f"{row['mAP']:.2f}",
+        ]
+        for row in rows
+    ]
+    headers = ["form", "MiB", "images a second", "Rank-1", "mAP"]
+    return tabulate(body, headers=headers, tablefmt="pipe", disable_numparse=True)
+
+
+def training_images(cfg: CfgNode, count: int) -> dict[int, Images]:
+    """Return some training images (n, 3, H, W) of each modality, spread evenly over the training set."""
+    dataset: Any = build_dataset(cfg, cfg.DATASETS.NAMES[0])
+    found = {}
+    for modality in (VISIBLE, INFRARED):
+        items = [item for item in dataset.train if dataset.modality(item) == modality]
+        chosen = [items[n] for n in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
+        images = [read_image(path, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION) for path, _, _ in chosen]
+        found[modality] = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
+    return found
+
+
+def _torch_runner(single: nn.Module) -> Runner:
+    def run(images: Images) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            features: npt.NDArray[np.float32] = single(torch.from_numpy(images)).numpy()
+        return features
+
+    return run
+
+
+def _onnx_form(name: str, files: dict[int, Path]) -> Form:
+    threads = torch.get_num_threads()
+    runners = {modality: onnx_runner(file, threads) for modality, file in files.items()}
+    return Form(name, files[VISIBLE].stat().st_size, runners)
+
+
+def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
+    loader: Any = build_test_loader(cfg, cfg.DATASETS.TESTS[0])[0]
+    dataset = loader.dataset.dataset
+    features, paths = [], []
+    for batch in loader:
+        images = batch["images"].numpy().astype(np.float32)
+        rows: list[Any] = [None] * len(images)
+        for modality in MODALITIES:
+            mine = np.flatnonzero(batch["modalities"].numpy() == modality)
+            if len(mine):
+                for row, feature in zip(mine, form.runners[modality](np.ascontiguousarray(images[mine])), strict=True):
+                    rows[row] = feature
+        features += rows
+        paths += [Path(path).relative_to(dataset.folder).as_posix() for path in batch["img_paths"]]
+    protocol = protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS)[0]
+    means = score(np.stack(features).astype(np.float32), paths, [protocol], dataset)[0].means
+    return {name: means[name] for name in ("Rank-1", "mAP")}
+
+
+def _seconds(run: Runner, cfg: CfgNode) -> float:
+    images = sample_images(BATCH, cfg.INPUT.SIZE_TEST).numpy()
+    run(images)
+    found = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run(images)
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)

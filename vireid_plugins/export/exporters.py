@@ -1,0 +1,193 @@
+"""Methods as ONNX files and as programs of `torch.export`, one a modality, checked against the method itself."""
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from fastreid.config import CfgNode
+from torch import Tensor, nn
+
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.errors import ExportError
+from vireid_plugins.export.optional import optional
+from vireid_plugins.export.single_modality import SingleModality
+from vireid_plugins.io.files import make_folder
+
+OPSET = 18
+# Largest difference of a feature, whose length is 1, between the file and the method.
+TOLERANCE = 1e-4
+BATCHES = (1, 3)
+TESTED = "torch 2.13"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written file.
+
+    Attributes:
+        file: where.
+        modality: `visible` or `infrared`.
+        difference: largest difference of a feature from the method's, over batches of BATCHES images.
+        bytes: size.
+    """
+
+    file: str
+    modality: str
+    difference: float
+    bytes: int
+
+
+def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
+    """Write `visible.onnx`, `infrared.onnx` and `model.json`, and compare them with the method.
+
+    Each takes `images` (batch, 3, H, W) float32 on the 0..255 scale, RGB, and returns `features` (batch, D),
+    L2-normalised; the batch is free, the size is `INPUT.SIZE_TEST`.
+
+    Args:
+        model: a trained method on a CPU.
+        cfg: its configuration.
+        folder: where they go.
+
+    Raises:
+        InstallError: onnx, onnxruntime or onnxscript is missing.
+        ExportError: a file's features differ from the method's by more than TOLERANCE.
+    """
+    optional("onnx"), optional("onnxscript")
+    make_folder(folder, "the export")
+    written = []
+    for modality, name in MODALITIES.items():
+        single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
+        file = folder / f"{name}.onnx"
+        example = sample_images(2, cfg.INPUT.SIZE_TEST)
+        with _exporting():
+            torch.onnx.export(
+                single,
+                (example,),
+                str(file),
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        run = onnx_runner(file)
+        difference = largest_difference(single, run, cfg.INPUT.SIZE_TEST)
+        written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
+    note = {
+        "input": "images (batch, 3, height, width) float32, 0..255, RGB",
+        "output": "features (batch, width), L2-normalised",
+        "height": cfg.INPUT.SIZE_TEST[0],
+        "width": cfg.INPUT.SIZE_TEST[1],
+        "interpolation": cfg.INPUT.INTERPOLATION,
+        "method": cfg.MODEL.META_ARCHITECTURE,
+        "files": [asdict(one) for one in written],
+    }
+    (folder / "model.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+    return written
+
+
+def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
+    """Write `visible.pt2` and `infrared.pt2` with `torch.export`, and compare them with the method.
+
+    Args:
+        model: a trained method on a CPU.
+        cfg: its configuration.
+        folder: where they go.
+
+    Raises:
+        ExportError: a program's features differ from the method's by more than TOLERANCE.
+    """
+    make_folder(folder, "the export")
+    written = []
+    for modality, name in MODALITIES.items():
+        single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
+        batch = torch.export.Dim("batch", min=1, max=4096)
+        example = sample_images(2, cfg.INPUT.SIZE_TEST)
+        file = folder / f"{name}.pt2"
+        with _exporting():
+            torch.export.save(torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}}), file)
+        difference = largest_difference(single, program_runner(file), cfg.INPUT.SIZE_TEST)
+        written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
+    return written
+
+
+@contextmanager
+def _exporting() -> Iterator[None]:
+    """Keep off the screen what torch's exporter tells its own developers, and say in one line where it fails.
+
+    Raises:
+        ExportError: this torch cannot export the method. Releases differ, and fail in many ways.
+    """
+    log = logging.getLogger("onnxscript")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    except OSError:
+        # The disk's business.
+        raise
+    except Exception as error:
+        # The first line, without the colours that torch gives it.
+        reason = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().partition("\n")[0]
+        raise ExportError(
+            f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); "
+            f"tested is {TESTED}"
+        ) from error
+    finally:
+        log.setLevel(level)
+
+
+def program_runner(file: Path) -> Any:
+    """Return a function from images (B, 3, H, W) float32 to features (B, D) of a program of `torch.export`."""
+    loaded = torch.export.load(file).module()
+    return lambda images: loaded(torch.from_numpy(images)).numpy()
+
+
+def onnx_runner(file: Path, threads: int = 0) -> Any:
+    """Return a function from images (B, 3, H, W) float32 to features (B, D) of an ONNX file, on the CPU."""
+    runtime = optional("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {"images": images})[0]
+
+
+def sample_images(count: int, size: Iterable[int]) -> Tensor:
+    """Return random images (B, 3, H, W) on the 0..255 scale, the same at each call."""
+    height, width = size
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 3, height, width))
+    return torch.from_numpy(pixels.astype(np.float32))
+
+
+def largest_difference(single: nn.Module, run: Any, size: Iterable[int]) -> float:
+    """Return the largest difference of a feature between a method and what was made of it."""
+    size = list(size)
+    found = []
+    for count in BATCHES:
+        images = sample_images(count, size)
+        with torch.inference_mode():
+            expected: npt.NDArray[np.float32] = single(images).numpy()
+        found.append(float(np.abs(run(images.numpy()) - expected).max()))
+    return max(found)
+
+
+def _within(difference: float, file: Path) -> float:
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"'{file}' differs from the method by {difference:.2g} in a feature, more than {TOLERANCE:g}; do not use it"
+        )
+    return difference

@@ -1,0 +1,59 @@
+"""Smaller ONNX files: half precision and int8, by onnxruntime's own tools."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vireid_plugins.export.optional import optional
+
+Images = npt.NDArray[np.float32]
+
+
+def half_precision(source: Path, target: Path) -> None:
+    """Write a file with float16 weights and arithmetic; inputs and outputs stay float32.
+
+    Args:
+        source: an ONNX file.
+        target: what is written.
+    """
+    onnx, float16 = optional("onnx"), optional("onnxruntime.transformers.float16")
+    onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+
+
+def int8(source: Path, target: Path, images: Images) -> None:
+    """Write a file with int8 convolutions and matrix products, whose ranges are measured on images.
+
+    Args:
+        source: an ONNX file.
+        target: what is written.
+        images: (n, 3, H, W) float32 of its modality, from the training set.
+    """
+    quantization = optional("onnxruntime.quantization")
+    prepared = target.with_suffix(".prepared.onnx")
+    quantization.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        _reader(images),
+        quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    prepared.unlink()
+
+
+def _reader(images: Images, batch: int = 8) -> Any:
+    """Return what onnxruntime reads calibration images from."""
+    batches: Iterator[Images] = iter(images[n : n + batch] for n in range(0, len(images), batch))
+
+    def get_next(reader: Any) -> dict[str, Images] | None:
+        found = next(batches, None)
+        return None if found is None else {"images": found}
+
+    base = optional("onnxruntime.quantization").CalibrationDataReader
+    return type("Reader", (base,), {"get_next": get_next})()

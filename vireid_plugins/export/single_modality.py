@@ -1,0 +1,88 @@
+"""A method for images of one modality: no routing is left, so that a compiler sees plain layers.
+
+images (B, 3, H, W) float32 on the 0..255 scale -> L2-normalised features (B, D)
+"""
+
+import copy
+import keyword
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vireid_plugins.layers.streams import PerModality, StreamSwitch
+
+
+class _Mean(nn.Module):
+    """The mean of two copies of a stage, as four streams are used at test (MSCMNet)."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to the stage's output."""
+        mean: Tensor = (self.first(x) + self.second(x)) / 2
+        return mean
+
+
+class _Heads(nn.ModuleDict):
+    """Heads by name, stored under names that are no words of Python.
+
+    `torch.export` writes programs in which a module is an attribute, and `heads.global` is no Python.
+    """
+
+    def __init__(self, heads: nn.ModuleDict) -> None:
+        super().__init__({_no_keyword(name): head for name, head in heads.items()})
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return super().__getitem__(_no_keyword(name))
+
+    def __contains__(self, name: str) -> bool:
+        return super().__contains__(_no_keyword(name))
+
+
+def _no_keyword(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+class SingleModality(nn.Module):
+    """A trained method with its inputs' modality built in, in evaluation mode.
+
+    Args:
+        model: a method; it is copied.
+        modality: 0 visible, 1 infrared.
+        flip: add the mirrored image's feature, as `TEST.FLIP.ENABLED` does.
+    """
+
+    def __init__(self, model: nn.Module, modality: int, flip: bool = False) -> None:
+        super().__init__()
+        single: Any = _without_routing(copy.deepcopy(model), modality).eval()
+        single.heads = _Heads(single.heads)
+        self.model = single
+        for parameter in single.parameters():
+            parameter.requires_grad_(False)
+        self.flip = flip
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return L2-normalised features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
+        if not self.flip:
+            return F.normalize(self.model(images))
+        # In one pass, so that a graph holds each weight once.
+        both: Tensor = self.model(torch.cat([images, images.flip(3)]))
+        return F.normalize(both.view(2, -1, both.shape[1]).sum(0))
+
+
+def _without_routing(module: nn.Module, modality: int) -> nn.Module:
+    """Put the copies of a modality in the place of every switch."""
+    for name, child in module.named_children():
+        setattr(module, name, _without_routing(child, modality))
+    if isinstance(module, PerModality):
+        return module.copies[modality]
+    if isinstance(module, StreamSwitch):
+        copies = list(module.copies)
+        if len(copies) == 4:
+            return _Mean(copies[2 * modality], copies[2 * modality + 1])
+        return copies[modality if len(copies) == 2 else 0]
+    return module

@@ -1,0 +1,56 @@
+"""Batch normalisation over all processes: torch's own on CUDA, ours on the host."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vireid_plugins.layers.frozen_statistics import BatchNorm
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.layers.processes import total, world_size
+
+
+class HostSyncBatchNorm(BatchNorm):
+    """What torch's `SyncBatchNorm` does, for the devices it refuses: two sums over the processes."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Take (B, C) and (B, C, H, W) alike."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, ...) with the mean and variance over the images of all processes."""
+        if not self.training or world_size() == 1:
+            alone: Tensor = super().forward(input)
+            return alone
+        x = full_precision(input)
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        count = total(torch.full((1,), x.numel() / x.shape[1], device=x.device))
+        mean = total(x.sum(axes)) / count
+        centred = x - mean.view(shape)
+        variance = total(centred.square().sum(axes)) / count
+        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        out = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics, as `BatchNorm` does; fast-reid's all have a momentum."""
+        buffers: tuple[Any, ...] = (self.num_batches_tracked, self.running_mean, self.running_var)
+        if self.track_running_stats and all(buffer is not None for buffer in buffers):
+            seen, running_mean, running_var = buffers
+            with torch.no_grad():
+                seen.add_(1)
+                running_mean.lerp_(mean, self.momentum or 0.0)
+                running_var.lerp_(variance, self.momentum or 0.0)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """Return the model with every batch norm over all processes, of the same parameters and buffers."""
+    if next(model.parameters()).is_cuda:
+        exchanged: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return exchanged
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            module.__class__ = HostSyncBatchNorm
+    return model

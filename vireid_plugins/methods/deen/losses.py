@@ -1,0 +1,112 @@
+"""The two losses of DEEN's expanded embeddings (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+
+CPM, on the identity centres of the original features (o_V, o_I) and of one expanded branch (b_V, b_I), d(x, y) between
+centres of one identity, n(x) the distance to the nearest centre of another identity within x, m the margin, sg
+stop-gradient:
+
+    1/2 { [d(o_I,b_V) - sg d(o_V,b_V) + m]_+ + 1/2 [d(o_I,b_V) - n(b_V) + m]_+ + 1/2 [d(o_I,b_V) - n(o_V) + m]_+
+        + [d(o_V,b_I) - sg d(o_I,b_I) + m]_+ + 1/2 [d(o_V,b_I) - n(b_I) + m]_+ + 1/2 [d(o_V,b_I) - n(o_I) + m]_+ }
+
+the mean over identities, summed over the branches. Orthogonality: the inner products of an image's two branch features,
+un-normalised, summed over images and divided by the number of all 3B rows.
+"""
+
+import torch
+from torch import Tensor
+
+from vireid_plugins.layers.centers import centres, identity_weights, row_norm
+from vireid_plugins.layers.distances import euclidean
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
+
+
+def cross_modality_expansion(original: Tensor, branch: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:
+    """Return CPM of one expanded branch.
+
+    Args:
+        original: (B, D), the visible rows first.
+        branch: (B, D), the same images.
+        targets: (B,); both modalities have the same identities.
+        visible: how many rows are visible.
+        margin: m.
+    """
+    of = targets[:visible]
+    o_v, o_i, b_v, b_i = (
+        centres(x[part], targets[part], of)
+        for x in (original, branch)
+        for part in (slice(None, visible), slice(visible, None))
+    )
+    terms = _half(o_v, o_i, b_v, of, margin) + _half(o_i, o_v, b_i, of, margin)
+    weights = identity_weights(of, terms.dtype)
+    return (weights * terms).sum() / weights.sum() / 2
+
+
+def _half(own: Tensor, other: Tensor, expanded: Tensor, targets: Tensor, margin: float) -> Tensor:
+    """Return the three hinges of one modality: `own` and `expanded` are of it, `other` is not."""
+    across = row_norm(other - expanded)
+    within = row_norm(own - expanded).detach()
+    near = [_nearest_other(centre, targets) for centre in (expanded, own)]
+    hinges = [(across - limit + margin).clamp_min(0) for limit in (within, *near)]
+    return hinges[0] + (hinges[1] + hinges[2]) / 2
+
+
+def _nearest_other(centre: Tensor, targets: Tensor) -> Tensor:
+    same = targets[:, None] == targets
+    return euclidean(centre, centre).masked_fill(same, torch.finfo(centre.dtype).max).amin(1)
+
+
+def orthogonality(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sum over images of the inner product of their two branch features (B, D), divided by 3B."""
+    return (first * second).sum() / (3 * len(first))
+
+
+def expanded_parts(bundle: Bundle) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the original features and both branches' (B, D) from the 3B rows of `bundle.extra["expanded"]`."""
+    original, first, second = full_precision(bundle.extra["expanded"]).chunk(3)
+    return original, first, second
+
+
+class ExpansionLoss(Loss):
+    """A loss on `bundle.extra["expanded"]` (3B, D): the B originals, their first branch, their second branch."""
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the method expands its embeddings."""
+        return "expanded" in bundle.extra
+
+
+@LOSS_REGISTRY.register()
+class CPM(ExpansionLoss):
+    """`cross_modality_expansion`, summed over the two branches.
+
+    Args:
+        margin: m.
+        scale: weight of the loss.
+    """
+
+    label = "cpm"
+    node = "CPM"
+
+    def __init__(self, *, margin: float = 0.2, scale: float = 0.8) -> None:
+        super().__init__(scale=scale)
+        self.margin = margin
+
+    def compute(self, bundle: Bundle) -> Tensor:
+        """Return the loss."""
+        original, first, second = expanded_parts(bundle)
+        arguments = (bundle.targets, bundle.visible_rows, self.margin)
+        values = [cross_modality_expansion(original, branch, *arguments) for branch in (first, second)]
+        return values[0] + values[1]
+
+
+@LOSS_REGISTRY.register()
+class Orthogonality(ExpansionLoss):
+    """`orthogonality` of the two branches."""
+
+    label = "orthogonality"
+    node = "ORTHOGONALITY"
+
+    def compute(self, bundle: Bundle) -> Tensor:
+        """Return the loss."""
+        _, first, second = expanded_parts(bundle)
+        return orthogonality(first, second)

@@ -1,0 +1,89 @@
+"""DEEN, diverse embedding expansion network (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+
+    stem -> stage1 -> MFA1 -> stage2 -> MFA2 -> stage3 -> MFA3 -> DEE (3B rows) -> stage4
+
+each MFA relating its map to the refined map before it, the first to the stem's. On RegDB the expansion stands after
+stage 2 and stage 3 is the last. What is stated, released and guessed: docs/methods/deen.md.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from vireid_plugins.errors import require_name
+from vireid_plugins.methods.deen.modules import DEE, MFA
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.heads import build_head
+from vireid_plugins.modeling.heads.branch_head import as_branch
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+
+
+@META_ARCH_REGISTRY.register()
+class DEEN(CrossModalityBaseline):
+    """Multi-stage feature aggregation, embedding expansion, one head on three embeddings of an image.
+
+    Args:
+        mfa: one a stage before the expansion.
+        dee: the expansion.
+        parts: see `CrossModalityBaseline` for the other arguments.
+    """
+
+    @configurable
+    def __init__(self, *, mfa: Sequence[MFA], dee: DEE, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.mfa, self.dee = nn.ModuleList(mfa), dee
+        # What comes after the last stage used would be dead weight.
+        for number in range(len(self.mfa) + 2, 5):
+            del self.backbone.stages[f"stage{number}"]
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        node = cfg.MODEL.DEEN
+        found = super().from_config(cfg)
+        channels, sizes = found["backbone"].channels, found["backbone"].sizes
+        names = ["stem", *(f"stage{n}" for n in range(1, node.EXPAND_AFTER + 1))]
+        mfa = [
+            MFA(channels[high], channels[low], round(sizes[low][0] / sizes[high][0]), node.PNL_FOLD)
+            for low, high in pairwise(names)
+        ]
+        return {**found, "mfa": mfa, "dee": DEE(channels[names[-1]], node.DROPOUT)}
+
+    @classmethod
+    def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
+        """Build the head on the stage after the expansion."""
+        require_name("MODEL.DEEN.EXPAND_AFTER", str(cfg.MODEL.DEEN.EXPAND_AFTER), ("2", "3"))
+        return nn.ModuleDict({"global": build_head(cfg, channels[f"stage{cfg.MODEL.DEEN.EXPAND_AFTER + 1}"])})
+
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return the last map of the 3B rows: originals, first branch, second branch."""
+        x = self.backbone.stem(images, modalities, views)
+        stages = list(self.backbone.stages.values())
+        for stage, mfa in zip(stages[:-1], self.mfa, strict=True):
+            x = mfa(stage(x, modalities, views), [x])
+        thrice = [None if column is None else column.repeat(3) for column in (modalities, views)]
+        return {"expanded": stages[-1](self.dee(x), *thrice)}
+
+    def bundles(
+        self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
+    ) -> dict[str, tuple[float, Bundle]]:
+        """Return one branch of 3B rows, its blocks in order, and what the losses of the expansion look at."""
+        branch = as_branch(self.heads["global"](maps["expanded"], targets.repeat(3)))
+        # Rows in block order: the three embeddings are views of an image, visible images first.
+        number = torch.arange(3).repeat_interleave(len(modalities))
+        order = torch.argsort(modalities.repeat(3), stable=True)
+        here = order.to(targets.device, non_blocking=True)
+        ordered = Branch(branch.pooled[here], branch.neck[here], branch.logits[here])
+        rows = (targets.repeat(3)[here], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
+        expansion = Bundle({}, targets, modalities, views, None, {"expanded": branch.pooled})
+        return {"": (1.0, Bundle({"global": ordered}, *rows)), "expansion": (1.0, expansion)}
+
+    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+        """Return the test feature (B, 6D), whose inner product sums the weighted cosines of the three embeddings."""
+        parts = self.test_feature.parts(self.heads["global"], maps["expanded"])
+        return torch.cat([rows for part in parts for rows in part.view(3, -1, part.shape[1]).unbind()], dim=1)

@@ -1,0 +1,125 @@
+"""L_ICG, identity centre guided loss in the spirit of ICRE (arXiv 2512.04522).
+
+The paper's equations are not known to us; stated are "modality-aware centers" and the hyper-parameters lambda and rho1.
+Both forms are ours, with c_m^k the batch centre of identity k in modality m, m' the other modality, c_k the centre of
+all its rows and d Euclidean before the neck:
+
+    tolerance   mean_i [ d(f_i, c_{m'}^{y_i}) - rho1 ]_+ + mean_{j != k} [ rho2 - d(c_j, c_k) ]_+
+    hinge       mean_i { d(f_i, c_{m'}^{y_i}) + [ rho1 + d(f_i, c_{m'}^{y_i}) - min_{m, k != y_i} d(f_i, c_m^k) ]_+ }
+
+The tolerance form follows the nearest relatives in print that have the same letters, PDM (arXiv 2409.05642) and SAAI:
+rho1 is a tolerance of the pull and rho2 a separation of the centres. In the hinge form rho1 is a margin, hence another
+default. On features that are not normalized the pull shrinks everything to a point before the classifier has learned.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.layers.centers import centres, identity_weights, row_norm
+from vireid_plugins.layers.distances import euclidean
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+
+# rho1 of each form.
+RHO1 = {"tolerance": 0.01, "hinge": 0.3}
+
+
+def centre_tolerance(x: Tensor, targets: Tensor, visible: int, rho1: float = 0.01, rho2: float = 0.7) -> Tensor:
+    """Return L_ICG in the tolerance form; with one identity it is the pull alone.
+
+    Args:
+        x: (B, D), the visible rows first.
+        targets: (B,).
+        visible: how many rows are visible.
+        rho1: distance to the other modality's centre that costs nothing.
+        rho2: distance of two identities' centres from which on they cost nothing.
+    """
+    pull = (row_norm(x - _other_centre(x, targets, visible)) - rho1).clamp_min(0).mean()
+    centre = centres(x, targets, targets)
+    # Rows stand for their identities: each pair of identities is weighted as one.
+    weight = identity_weights(targets, x.dtype)
+    apart = targets[:, None] != targets
+    pairs = weight[:, None] * weight * apart
+    push = ((rho2 - euclidean(centre, centre)).clamp_min(0) * pairs).sum() / pairs.sum().clamp_min(1)
+    return pull + push
+
+
+def _other_centre(x: Tensor, targets: Tensor, visible: int) -> Tensor:
+    """Return for each row (B, D) the centre of its identity in the other modality."""
+    halves = slice(None, visible), slice(visible, None)
+    return torch.cat([centres(x[b], targets[b], targets[a]) for a, b in (halves, halves[::-1])])
+
+
+def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float = 0.3) -> Tensor:
+    """Return L_ICG in the hinge form; a row without another identity has no hinge.
+
+    Args:
+        x: (B, D), the visible rows first.
+        targets: (B,).
+        visible: how many rows are visible.
+        rho1: margin of the hinge.
+    """
+    centre_visible, centre_infrared = (
+        centres(x[part], targets[part], targets) for part in (slice(None, visible), slice(visible, None))
+    )
+    other = torch.cat([centre_infrared[:visible], centre_visible[visible:]])
+    positive = row_norm(x - other)
+    same = targets[:, None] == targets
+    far = torch.finfo(x.dtype).max
+    negative = torch.minimum(
+        *(euclidean(x, centre).masked_fill(same, far).amin(1) for centre in (centre_visible, centre_infrared))
+    )
+    hinge = (rho1 + positive - negative).clamp_min(0) * (~same).any(1)
+    return (positive + hinge).mean()
+
+
+@LOSS_REGISTRY.register()
+class ICG(BranchLoss):
+    """L_ICG on pooled features.
+
+    Args:
+        form: `tolerance` or `hinge`.
+        normalize: L2-normalize the features.
+        rho1: tolerance of the pull, or margin of the hinge; None is the form's own, 0.01 and 0.3.
+        rho2: separation of two identities' centres in the tolerance form.
+        on: names of branches; empty is all.
+        scale: lambda.
+
+    Raises:
+        ConfigError: there is no such form, or rho1 or rho2 is negative or no number.
+    """
+
+    label = "icg"
+    node = "ICG"
+
+    def __init__(
+        self,
+        *,
+        form: str = "tolerance",
+        normalize: bool = True,
+        rho1: float | None = None,
+        rho2: float = 0.7,
+        on: Sequence[str] = (),
+        scale: float = 0.5,
+    ) -> None:
+        super().__init__(on=on, scale=scale)
+        require_name("MODEL.LOSSES.ICG.FORM", form, RHO1)
+        for key, value in (("RHO1", rho1), ("RHO2", rho2)):
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
+                raise ConfigError(f"MODEL.LOSSES.ICG.{key}: must be a number of at least 0, got {value!r}")
+        self.form, self.normalize, self.rho2 = form, normalize, rho2
+        self.rho1 = RHO1[form] if rho1 is None else rho1
+
+    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+        """Return the loss of `branch.pooled` (B, D)."""
+        x = full_precision(branch.pooled)
+        if self.normalize:
+            x = F.normalize(x)
+        if self.form == "hinge":
+            return centre_guided(x, bundle.targets, bundle.visible_rows, self.rho1)
+        return centre_tolerance(x, bundle.targets, bundle.visible_rows, self.rho1, self.rho2)

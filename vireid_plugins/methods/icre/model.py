@@ -1,0 +1,63 @@
+"""ICRE in the spirit of the paper (arXiv 2512.04522). Not a reproduction.
+
+Its abstract, captions and short summaries are known to us, its equations are not. The module boundaries are the
+paper's, so that a later reader changes a formula and not the structure; what is stated, second-hand and ours:
+docs/methods/icre.md.
+
+    dual stems -> stage1 .. stage3 = E2, E3, E4 -> stage4 = F_d;  MPFR(E2, E3, E4) = F_id;  SDCE(F_d, F_id) = F_e ->
+    head
+"""
+
+from typing import Any, ClassVar
+
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor
+
+from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.methods.icre.modules import MPFR, SDCE
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+
+
+@META_ARCH_REGISTRY.register()
+class ICRE(CrossModalityBaseline):
+    """The baseline on F_e.
+
+    Args:
+        mpfr: aggregates the shallow maps.
+        sdce: guides the deep map by them.
+        shallow: names of the maps that it takes, usually shallow ones.
+        parts: see `CrossModalityBaseline` for the other arguments.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3", "stage4")
+
+    @configurable
+    def __init__(self, *, mpfr: MPFR, sdce: SDCE, shallow: tuple[str, ...], **parts: Any) -> None:
+        super().__init__(**parts)
+        self.mpfr, self.sdce, self.shallow = mpfr, sdce, tuple(shallow)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Raises:
+            ConfigError: `MODEL.ICRE.STAGES` is empty or names what does not exist.
+        """
+        node = cfg.MODEL.ICRE
+        found = super().from_config(cfg)
+        backbone = found["backbone"]
+        if not node.STAGES:
+            raise ConfigError(f"MODEL.ICRE.STAGES: needs at least one of {', '.join(cls.names)}")
+        for name in node.STAGES:
+            require_name("MODEL.ICRE.STAGES", name, cls.names)
+        channels = [backbone.channels[name] for name in node.STAGES]
+        mpfr = MPFR(channels, node.DIM, node.MASK_SOFTMAX, node.FUSION)
+        sdce = SDCE(backbone.channels["stage4"], backbone.sizes["stage4"], node.DIM, node.HEADS)
+        return {**found, "mpfr": mpfr, "sdce": sdce, "shallow": tuple(node.STAGES)}
+
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return F_e in the place of the last map."""
+        maps = self.backbone(images, modalities, views, tuple(dict.fromkeys((*self.shallow, "stage4"))))
+        guide = self.mpfr(maps["stage4"], [maps[name] for name in self.shallow])
+        return {"stage4": self.sdce(maps["stage4"], [guide])}

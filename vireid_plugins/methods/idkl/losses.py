@@ -1,0 +1,407 @@
+"""Losses of IDKL (Ren and Zhang, CVPR 2024, arXiv 2403.11708): its alignments TGSA, CSA and MDR, purifier and heads.
+
+Affinity (eq. 15): the row softmax of + Euclidean distances between pooled features. Paper (eq. 16), A_ab the affinity
+between the rows of a and of b, sums over rows:
+
+    L_tgsa(a; b) = KL(A_aa, A_bb) + KL(A_aa, A_ab) + KL(A_ab, A_bb)
+
+between (sp,V; sh,V) and (sp,I; sh,I) (eq. 17); "sp" is the purified branch (released code; the paper's symbol is
+ambiguous). Released code: S removes the diagonal, divergences are symmetric, and TGSA has no cross matrix; inside MDR,
+f_X is the first half of f_V with the first half of f_I:
+
+    TGSA: sKL(S(f_V), S(s_V)) + sKL(S(f_I), S(s_I))
+    MDR:  sKL(S(f_V), S(f_I)) + sKL(S(f_V), S(f_X)) + sKL(S(f_X), S(f_I)), and on logits sKL(z_V, z_I) + its
+    instance-wise form
+
+CSA (eq. 19): KL(Z_sh,V, Z_sp,V) + KL(Z_sh,I, Z_sp,I) on logits; the released code adds the same on the logits of the
+k-th images of all identities side by side (instance-wise).
+
+The information purifier and the modality heads. h is the entropy of a softmax row, d(a_V, a_I) the distance of an
+identity's two modality centroids (the paper leaves d open; the released code's, norm of the difference + 1e-6, is
+taken):
+
+            paper                                       released code
+    L_e     eq. 10: Softplus(h(C(f_d+)) - h(C(f_sp)))   mean exp(relu(h(C(f_d+)) - h(C(f_sp)))) - 1
+    L_r     eq. 11: Softplus(d(f_m-) - d(IN f))         mean relu(d(f_m-) - d(IN f))
+
+The modality heads (eq. 2-4) are cross-entropies with the modality as label, summed over the heads. In the paper the
+confusers stand behind a gradient reversal layer; the released code trains its confuser on fixed pseudo labels instead:
+row j of either modality has its true label if j is even, the other one if j is odd.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fastreid.config import CfgNode
+from torch import Tensor
+
+from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.layers.distances import euclidean
+from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
+
+ALIGNMENT_FORMS = ("cross", "mixture")
+
+
+def off_diagonal(distance: Tensor) -> Tensor:
+    """Return (n, n) without its diagonal, (n, n - 1)."""
+    n = len(distance)
+    return distance.flatten()[:-1].view(n - 1, n + 1)[:, 1:].reshape(n, n - 1)
+
+
+def cross_alignment(a: Tensor, b: Tensor, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
+    """Return L_tgsa(a; b) of the paper.
+
+    Args:
+        a: (n, D), the teacher.
+        b: (n, D), row i the same image or identity as row i of `a`.
+        direction: see `divergence`.
+        reduction: see `divergence`.
+    """
+    aa, ab, bb = euclidean(a, a), euclidean(a, b), euclidean(b, b)
+    pairs = ((aa, bb), (aa, ab), (ab, bb))
+    return torch.stack([divergence(p, q, direction, reduction) for p, q in pairs]).sum()
+
+
+def self_alignment(a: Tensor, b: Tensor, direction: str = "symmetric", reduction: str = "batchmean") -> Tensor:
+    """Return the divergence of the affinities S(a), S(b) without diagonals, the released TGSA of one modality.
+
+    Args:
+        a: (n, D).
+        b: (n, D).
+        direction: see `divergence`.
+        reduction: see `divergence`.
+    """
+    return divergence(off_diagonal(euclidean(a, a)), off_diagonal(euclidean(b, b)), direction, reduction)
+
+
+def mixture_alignment(
+    visible: Tensor, infrared: Tensor, direction: str = "symmetric", reduction: str = "batchmean"
+) -> Tensor:
+    """Return the released form between the modalities, over the mixture f_X.
+
+    Args:
+        visible: f_V (n, D), n even.
+        infrared: f_I (n, D).
+        direction: see `divergence`.
+        reduction: see `divergence`.
+
+    Raises:
+        ValueError: n is odd; choose an even P x K.
+    """
+    if len(visible) % 2:
+        raise ValueError(
+            f"the mixture form halves the {len(visible)} images of a modality: P x K must be even, choose "
+            "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE so, or the form 'cross'"
+        )
+    half = len(visible) // 2
+    mixture = torch.cat([visible[:half], infrared[:half]])
+    pairs = ((visible, infrared), (visible, mixture), (mixture, infrared))
+    return torch.stack([self_alignment(p, q, direction, reduction) for p, q in pairs]).sum()
+
+
+def instance_rows(logits: Tensor, instances: int) -> Tensor:
+    """Return logits (P * K, N) as (K, P * N): row k is the k-th image of every identity side by side."""
+    return logits.view(-1, instances, logits.shape[1]).transpose(0, 1).flatten(1)
+
+
+def class_alignment(
+    a: Tensor, b: Tensor, instances: int = 0, direction: str = "printed", reduction: str = "batchmean"
+) -> Tensor:
+    """Return KL between the class distributions of logits (n, N).
+
+    Args:
+        a: first distribution.
+        b: second one.
+        instances: K; with it the instance-wise divergence is added (released code). 0 is without.
+        direction: see `divergence`.
+        reduction: see `divergence`.
+    """
+    value = divergence(a, b, direction, reduction)
+    if instances:
+        by_instance = instance_rows(a, instances), instance_rows(b, instances)
+        value = value + divergence(*by_instance, direction, reduction)
+    return value
+
+
+class AlignmentLoss(Loss):
+    """What the three share: divergence, and the two branches of the bundle.
+
+    The bundle's branch `sh` is the shared one, `bundle.extra` has the purified specific one's `specific_pooled` (B, D)
+    and `specific_logits` (B, N).
+
+    Args:
+        kl: see `divergence`.
+        reduction: see `divergence`.
+        instances: K of the batch, for the instance-wise terms; 0 leaves them out.
+        scale: weight of the loss.
+    """
+
+    def __init__(
+        self,
+        *,
+        kl: str = "printed",
+        reduction: str = "batchmean",
+        instances: int = 0,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__(scale=scale)
+        check_divergence(self.node, kl, reduction)
+        self.instances = instances
+        self.divergence = (kl, reduction)
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments; `INSTANCE_WISE` becomes the K of the batch."""
+        found = {key.lower(): value for key, value in cfg.MODEL.LOSSES[cls.node].items()}
+        if "instance_wise" in found:
+            found["instances"] = cfg.DATALOADER.NUM_INSTANCE if found.pop("instance_wise") else 0
+        return found
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "AlignmentLoss":
+        """Build from `MODEL.LOSSES.<node>`."""
+        return cls(**cls.arguments(cfg))
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the bundle has a shared and a purified branch."""
+        return "sh" in bundle.branches and "specific_pooled" in bundle.extra
+
+
+class GraphAlignmentLoss(AlignmentLoss):
+    """An alignment of graphs in one of two forms.
+
+    Args:
+        form: `cross`, the paper's, or `mixture`, the released code's.
+        arguments: see `AlignmentLoss`.
+    """
+
+    def __init__(self, *, form: str = "cross", **arguments: Any) -> None:
+        super().__init__(**arguments)
+        require_name(f"MODEL.LOSSES.{self.node}.FORM", form, ALIGNMENT_FORMS)
+        self.form = form
+
+
+@LOSS_REGISTRY.register()
+class TGSA(GraphAlignmentLoss):
+    """Aligns the graph of the shared features with that of the purified specific ones, in each modality."""
+
+    label = "tgsa"
+    node = "TGSA"
+
+    def compute(self, bundle: Bundle) -> Tensor:
+        """Return the sum over modalities."""
+        align = cross_alignment if self.form == "cross" else self_alignment
+        specific = bundle.by_modality(full_precision(bundle.extra["specific_pooled"]))
+        shared = bundle.by_modality(full_precision(bundle.branches["sh"].pooled))
+        values = [align(teacher, student, *self.divergence) for teacher, student in zip(specific, shared, strict=True)]
+        return values[0] + values[1]
+
+
+@LOSS_REGISTRY.register()
+class CSA(AlignmentLoss):
+    """Aligns the class distributions of the shared and the purified specific branch, in each modality."""
+
+    label = "csa"
+    node = "CSA"
+
+    def compute(self, bundle: Bundle) -> Tensor:
+        """Return the sum over modalities."""
+        shared = bundle.by_modality(full_precision(bundle.branches["sh"].logits))
+        specific = bundle.by_modality(full_precision(bundle.extra["specific_logits"]))
+        pairs = zip(shared, specific, strict=True)
+        values = [class_alignment(a, b, self.instances, *self.divergence) for a, b in pairs]
+        return values[0] + values[1]
+
+
+@LOSS_REGISTRY.register()
+class MDR(GraphAlignmentLoss):
+    """Modality discrepancy reduction (eq. 20): both alignments between the modalities of the shared branch.
+
+    Args:
+        graph: with the alignment of graphs; without it on RegDB in the released code.
+        arguments: see `GraphAlignmentLoss`.
+    """
+
+    label = "mdr"
+    node = "MDR"
+
+    def __init__(self, *, graph: bool = True, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.graph = graph
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments, after checking that the mixture form can halve a modality's images."""
+        found = super().arguments(cfg)
+        images = cfg.SOLVER.IMS_PER_BATCH // 2
+        if found["form"] == "mixture" and found["graph"] and images % 2:
+            raise ConfigError(
+                f"SOLVER.IMS_PER_BATCH: {2 * images} is {images} images a modality, which MODEL.LOSSES.MDR.FORM "
+                "mixture cannot halve; choose a multiple of 4, or the form cross"
+            )
+        return found
+
+    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+        """Return both parts."""
+        shared = bundle.branches["sh"]
+        logits = bundle.by_modality(full_precision(shared.logits))
+        values = {"mdr_class": class_alignment(*logits, self.instances, *self.divergence)}
+        if self.graph:
+            align = cross_alignment if self.form == "cross" else mixture_alignment
+            values["mdr_graph"] = align(*bundle.by_modality(full_precision(shared.pooled)), *self.divergence)
+        return values
+
+
+DIRECTIONS = ("printed", "reversed", "symmetric")
+DIVERGENCE_REDUCTIONS = ("batchmean", "sum")
+
+
+def divergence(a: Tensor, b: Tensor, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
+    """Return KL(softmax a || softmax b), summed over the rows of (n, m) scores or averaged over them.
+
+    Args:
+        a: (n, m) scores of the first distribution.
+        b: (n, m) of the second.
+        direction: `printed` is KL(a || b), `reversed` KL(b || a), `symmetric` their sum.
+        reduction: `sum` over rows, or `batchmean`, whose scale does not depend on the batch.
+    """
+    log_a, log_b = F.log_softmax(a, dim=1), F.log_softmax(b, dim=1)
+    pairs = {"printed": [(log_a, log_b)], "reversed": [(log_b, log_a)]}
+    pairs["symmetric"] = [*pairs["printed"], *pairs["reversed"]]
+    terms = [F.kl_div(q, p, reduction=reduction, log_target=True) for p, q in pairs[direction]]
+    return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+
+
+def check_divergence(node: str, direction: str, reduction: str) -> None:
+    """Raise a `ConfigError` that names the key of `MODEL.LOSSES.<node>` unless both exist."""
+    require_name(f"MODEL.LOSSES.{node}.KL", direction, DIRECTIONS)
+    require_name(f"MODEL.LOSSES.{node}.REDUCTION", reduction, DIVERGENCE_REDUCTIONS)
+
+
+PURIFIER_FORMS = ("paper", "released")
+LABELS = ("true", "pseudo")
+HEAD_REDUCTIONS = ("sum", "mean")
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Return the entropy (n,) of the softmax rows of logits (n, N)."""
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def purified_entropy(purified: Tensor, raw: Tensor, form: str = "paper") -> Tensor:
+    """Return L_e.
+
+    Args:
+        purified: logits (n, N) of f_d+.
+        raw: logits (n, N) of f_sp.
+        form: of PURIFIER_FORMS.
+    """
+    difference = entropy(purified) - entropy(raw)
+    return F.softplus(difference).mean() if form == "paper" else difference.relu().exp().mean() - 1
+
+
+def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible: int, form: str = "paper") -> Tensor:
+    """Return L_r, the mean over identities.
+
+    Args:
+        kept: f_m- (B, D), the visible rows first.
+        normalised: IN f (B, D).
+        targets: (B,); both modalities have the same identities.
+        visible: how many rows are visible.
+        form: of PURIFIER_FORMS.
+    """
+    of = targets[:visible]
+
+    def distance(x: Tensor) -> Tensor:
+        both = [centres(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
+        norms: Tensor = torch.linalg.vector_norm(both[0] - both[1] + 1e-6, dim=1)
+        return norms
+
+    difference = distance(kept) - distance(normalised)
+    weights = identity_weights(of, difference.dtype)
+    terms = F.softplus(difference) if form == "paper" else difference.relu()
+    return (weights * terms).sum() / weights.sum()
+
+
+def pseudo_labels(labels: Tensor, visible: int) -> Tensor:
+    """Return labels (B,) of two modalities with every second row of either turned around."""
+    rows = torch.arange(len(labels))
+    odd = torch.where(rows < visible, rows, rows - visible) % 2 == 1
+    return torch.where(odd, 1 - labels, labels)
+
+
+@LOSS_REGISTRY.register()
+class Purifier(Loss):
+    """L_e + L_r on what the purifier leaves in `bundle.extra`.
+
+    Args:
+        form: `paper` or `released`.
+        scale: lambda1.
+    """
+
+    label = "purifier"
+    node = "PURIFIER"
+
+    def __init__(self, *, form: str = "paper", scale: float = 0.1) -> None:
+        super().__init__(scale=scale)
+        require_name("MODEL.LOSSES.PURIFIER.FORM", form, PURIFIER_FORMS)
+        self.form = form
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the method has a purifier."""
+        return "kept_pooled" in bundle.extra
+
+    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+        """Return both terms."""
+        extra = {name: full_precision(value) for name, value in bundle.extra.items()}
+        relation = (extra["kept_pooled"], extra["normalised_pooled"], bundle.targets, bundle.visible_rows)
+        return {
+            "purifier_e": purified_entropy(extra["discriminative_logits"], extra["raw_logits"], self.form),
+            "purifier_r": purified_relation(*relation, self.form),
+        }
+
+
+@LOSS_REGISTRY.register()
+class ModalityHeads(Loss):
+    """Cross-entropies of the modality: confusers on the shared branch, discriminators on the specific one.
+
+    `bundle.extra` has the logits (B, 2) under names that begin with `confuser` or `discriminator`.
+
+    Args:
+        confuser_labels: `true`, where the network reverses the gradient, or `pseudo`, the released code's.
+        reduction: over the heads of a group, `sum` (the paper's eq. 2-4) or `mean` (ours). The released code has one
+            head a group, where both are the same.
+        scale: weight of the loss.
+    """
+
+    label = "modality"
+    node = "MODALITY_HEADS"
+
+    def __init__(self, *, confuser_labels: str = "true", reduction: str = "sum", scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
+        require_name("MODEL.LOSSES.MODALITY_HEADS.CONFUSER_LABELS", confuser_labels, LABELS)
+        require_name("MODEL.LOSSES.MODALITY_HEADS.REDUCTION", reduction, HEAD_REDUCTIONS)
+        self.confuser_labels, self.reduction = confuser_labels, reduction
+
+    def applies(self, bundle: Bundle) -> bool:
+        """Say whether the method has modality heads."""
+        return any(name.startswith(("confuser", "discriminator")) for name in bundle.extra)
+
+    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+        """Return a term for each group."""
+        device = bundle.targets.device
+        true = bundle.modalities.long()
+        confused = pseudo_labels(true, bundle.visible_rows) if self.confuser_labels == "pseudo" else true
+        values = {}
+        for group, labels in (("confuser", confused), ("discriminator", true)):
+            logits = [full_precision(value) for name, value in bundle.extra.items() if name.startswith(group)]
+            if logits:
+                here = labels.to(device, non_blocking=True)
+                terms = torch.stack([F.cross_entropy(each, here) for each in logits])
+                values[group] = terms.sum() if self.reduction == "sum" else terms.mean()
+        return values

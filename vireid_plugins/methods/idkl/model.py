@@ -1,0 +1,151 @@
+"""IDKL, implicit discriminative knowledge learning (Ren and Zhang, CVPR 2024, arXiv 2403.11708).
+
+    conv1 .. stage2 -> shared stage3, stage4 -> sh
+                    -> specific stage3, stage4 -> raw sp -> purifier -> purified sp
+
+Both forms are here by key, the paper's (`idkl.yml`) and the released code's (`idkl_released.yml`); what is stated,
+released and guessed: docs/methods/idkl.md. The test feature is the neck feature of the shared branch; the specific
+branch is not run.
+"""
+
+import copy
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from vireid_plugins.errors import require_name
+from vireid_plugins.layers.frozen_statistics import statistics_kept
+from vireid_plugins.methods.idkl.modules import Purified, Purifier, modality_head
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.heads import build_head
+from vireid_plugins.modeling.heads.branch_head import as_branch
+from vireid_plugins.modeling.loss_inputs import Bundle
+
+FORMS = ("paper", "released")
+
+
+@META_ARCH_REGISTRY.register()
+class IDKL(CrossModalityBaseline):
+    """Shared and specific branch, purifier, modality heads.
+
+    The branches are called `sh`, `raw` (only where it has an identity loss) and `sp` (purified).
+
+    Args:
+        purifier: None leaves it out; the raw specific branch then takes its place in the alignments.
+        purified_weight: of the identity losses of `sp`.
+        raw_identity: give the raw specific branch identity losses.
+        form: where the modality heads stand and which classifier L_e looks at, `paper` or `released`.
+        parts: see `CrossModalityBaseline` for the other arguments.
+    """
+
+    train_maps: ClassVar[tuple[str, ...]] = ("stage2", "stage3", "stage4")
+
+    @configurable
+    def __init__(
+        self, *, purifier: Purifier | None, purified_weight: float, raw_identity: bool, form: str, **parts: Any
+    ) -> None:
+        super().__init__(**parts)
+        # After pretrained weights are in, so that both branches start from them.
+        self.specific = nn.Sequential(*(copy.deepcopy(self.backbone.stages[name]) for name in ("stage3", "stage4")))
+        self.purifier = purifier
+        self.purified_weight, self.raw_identity, self.form = purified_weight, raw_identity, form
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        node = cfg.MODEL.IDKL
+        require_name("MODEL.IDKL.FORM", node.FORM, FORMS)
+        found = super().from_config(cfg)
+        attention = cfg.MODEL.ATTENTION.PURIFIER
+        channels = found["backbone"].channels["stage4"]
+        purifier = Purifier(channels, attention.REDUCTION, attention.MASK, attention.AFFINE) if node.PURIFY else None
+        return {
+            **found,
+            "purifier": purifier,
+            "purified_weight": node.PURIFIED_WEIGHT,
+            "raw_identity": node.RAW_IDENTITY or not node.PURIFY,
+            "form": node.FORM,
+        }
+
+    @classmethod
+    def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
+        """Build the identity heads, the modality heads and, in the released form, the classifier of L_e."""
+        node = cfg.MODEL.IDKL
+        last = channels["stage4"]
+        heads = nn.ModuleDict({"sh": build_head(cfg, last)})
+        if node.PURIFY:
+            heads["sp"] = build_head(cfg, last)
+        if node.RAW_IDENTITY or not node.PURIFY:
+            heads["raw"] = build_head(cfg, last)
+        if node.FORM == "released":
+            heads["confuser0"], heads["discriminator0"] = modality_head(last), modality_head(last)
+            if node.PURIFY:
+                heads["entropy"] = nn.Linear(last, cfg.MODEL.HEADS.NUM_CLASSES, bias=False)
+            return heads
+        for number, name in enumerate(("stage2", "stage3", "stage4")):
+            heads[f"confuser{number}"] = modality_head(channels[name], reverse=node.GRL_WEIGHT)
+        for number, name in enumerate(("stage3", "stage4")):
+            heads[f"discriminator{number}"] = modality_head(channels[name])
+        return heads
+
+    def bundles(
+        self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
+    ) -> dict[str, tuple[float, Bundle]]:
+        """Return the shared branch with everything the alignments look at, and the specific branches for themselves."""
+        shared = as_branch(self.heads["sh"](maps["stage4"], targets))
+        middle = self.specific[0](maps["stage2"])
+        raw_map = self.specific[1](middle)
+        extra: dict[str, Tensor] = {}
+        found: dict[str, tuple[float, Bundle]] = {}
+        branches = {}
+        if self.raw_identity:
+            branches["raw"] = as_branch(self.heads["raw"](raw_map, targets))
+            found["raw"] = (1.0, Bundle({"raw": branches["raw"]}, targets, modalities, views))
+        if self.purifier is not None:
+            purified = self.purifier.parts(raw_map)
+            branches["sp"] = as_branch(self.heads["sp"](purified.purified, targets))
+            found["sp"] = (self.purified_weight, Bundle({"sp": branches["sp"]}, targets, modalities, views))
+            extra |= self._purifier_terms(raw_map, purified)
+        specific = branches["sp"] if self.purifier is not None else branches["raw"]
+        extra |= {"specific_pooled": specific.pooled, "specific_logits": specific.logits}
+        if self.form == "released":
+            extra["confuser0"] = self.heads["confuser0"](shared.neck)
+            extra["discriminator0"] = self.heads["discriminator0"](specific.neck)
+        else:
+            for number, name in enumerate(("stage2", "stage3", "stage4")):
+                extra[f"confuser{number}"] = self.heads[f"confuser{number}"](_average(maps[name]))
+            for number, map_ in enumerate((middle, raw_map)):
+                extra[f"discriminator{number}"] = self.heads[f"discriminator{number}"](_average(map_))
+        return {"": (1.0, Bundle({"sh": shared}, targets, modalities, views, None, extra)), **found}
+
+    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+        """Return the neck feature of the shared branch (B, D)."""
+        return self.test_feature.of(self.heads["sh"], maps["stage4"])
+
+    def _purifier_terms(self, raw_map: Tensor, purified: Purified) -> dict[str, Tensor]:
+        """Return what L_e and L_r look at."""
+        head: Any = self.heads["sp"]
+        pool = head.pool_layer
+        maps = {"raw": raw_map, "discriminative": purified.discriminative, "kept": purified.kept}
+        pooled = {name: pool(map_)[..., 0, 0] for name, map_ in maps.items()}
+        classify = self.heads["entropy"] if self.form == "released" else self._classify_purified
+        return {
+            "discriminative_logits": classify(pooled["discriminative"]),
+            "raw_logits": classify(pooled["raw"]),
+            "kept_pooled": pooled["kept"],
+            "normalised_pooled": pool(purified.normalised)[..., 0, 0],
+        }
+
+    def _classify_purified(self, pooled: Tensor) -> Tensor:
+        """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""
+        head: Any = self.heads["sp"]
+        with statistics_kept(head.bottleneck):
+            normalised = head.bottleneck(pooled[..., None, None])[..., 0, 0]
+        return F.linear(normalised, head.weight)
+
+
+def _average(map_: Tensor) -> Tensor:
+    return map_.mean((2, 3))

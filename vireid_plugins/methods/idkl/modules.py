@@ -1,0 +1,134 @@
+"""The information purifier of IDKL (CVPR 2024, arXiv 2403.11708), and its classifiers of the modality.
+
+On the specific map F with its instance-normalised form IN(F):
+
+    m_e = sigma(W2 relu(W1 g(F))),  m_r = sigma(W4 relu(W3 g(IN F))),  reduction 16
+    F_d+ = m_e * F,  F_m- = m_r * IN(F),  purified F~ = m_e * F_m- + m_r * F_d+ = m_e * m_r * (F + IN F)
+
+Paper: masks channel-wise, from pooled feature maps, and a plain instance norm. Released code: masks of full size
+without pooling (g is the identity), and an instance norm with weights and running statistics. Ours: g is GeM, as the
+paper replaces average pooling by GeM; the average of an instance-normalized feature map is 0, which would make m_r the
+constant 0.5.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.layers.pooling import GeneralizedMeanPooling
+from torch import Tensor, nn
+
+from vireid_plugins.errors import require_name
+from vireid_plugins.layers.precision import full_precision, without_autocast
+from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
+
+MASKS = ("channel", "full")
+
+
+class Purified(NamedTuple):
+    """Maps (B, C, H, W): F_d+, F_m-, IN(F) and F~."""
+
+    discriminative: Tensor
+    kept: Tensor
+    normalised: Tensor
+    purified: Tensor
+
+
+@ATTENTION_REGISTRY.register()
+class Purifier(nn.Module):
+    """Purifies a map of what tells the modalities apart.
+
+    Args:
+        channels: C of the map.
+        reduction: C / reduction channels inside a mask.
+        mask: `channel` or `full`.
+        affine: instance norm with weights and running statistics.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
+        super().__init__()
+        require_name("MODEL.ATTENTION.PURIFIER.MASK", mask, MASKS)
+        # p = 3, clamped at 1e-6.
+        self.gem = GeneralizedMeanPooling() if mask == "channel" else None
+        self.norm = nn.InstanceNorm2d(channels, affine=affine, track_running_stats=affine)
+        self.mask_e, self.mask_r = (self._mask(channels, reduction) for _ in range(2))
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
+        """Build from `MODEL.ATTENTION.PURIFIER`."""
+        node = cfg.MODEL.ATTENTION.PURIFIER
+        return cls(shape.channels, node.REDUCTION, node.MASK, node.AFFINE)
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
+        """Map F (B, C, H, W) to F~ (B, C, H, W)."""
+        return self.parts(x).purified
+
+    def parts(self, x: Tensor) -> Purified:
+        """Return the purified map and what it is made of."""
+        normalised = self.norm(x)
+        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalised))
+        discriminative, kept = m_e * x, m_r * normalised
+        return Purified(discriminative, kept, normalised, m_e * kept + m_r * discriminative)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Return g(x): (B, C, 1, 1) in float32 for channel masks, x itself for full ones."""
+        if self.gem is None:
+            return x
+        with without_autocast(x.device):
+            pooled: Tensor = self.gem(full_precision(x))
+        return pooled
+
+    @staticmethod
+    def _mask(channels: int, reduction: int) -> nn.Module:
+        inner = channels // reduction
+        return nn.Sequential(
+            nn.Conv2d(channels, inner, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )
+
+
+class _Reverse(torch.autograd.Function):
+    """The identity whose gradient is turned around."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.weight * gradients[0], None
+
+
+class GradientReversal(nn.Module):
+    """The identity, whose gradient is multiplied by -weight (Ganin and Lempitsky, ICML 2015).
+
+    Args:
+        weight: of the reversed gradient.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        reverse: Any = _Reverse.apply
+        out: Tensor = reverse(x, self.weight)
+        return out
+
+
+def modality_head(channels: int, reverse: float = 0.0) -> nn.Sequential:
+    """Return FC C-100, BN, ReLU, dropout 0.5, FC 100-100, BN, ReLU, dropout 0.5, FC 100-2 (IDKL's released code).
+
+    Args:
+        channels: C of the feature.
+        reverse: weight of a gradient reversal layer in front; 0 is none.
+    """
+    inner = 100
+    layers: list[nn.Module] = [GradientReversal(reverse)] if reverse else []
+    for width in (channels, inner):
+        layers += [nn.Linear(width, inner), nn.BatchNorm1d(inner), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(inner, 2))

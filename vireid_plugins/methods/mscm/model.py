@@ -1,0 +1,69 @@
+"""MSCMNet, multi-scale semantic correlation mining (Pattern Recognition 2025, arXiv 2311.14395).
+
+    four stems [V1, V2, I1, I2] -> stage1 -> stage2 -> stage3 -> ALB0 .. ALB3 (stem, stage1, stage2, itself) -> stage4
+
+Stems and non-local blocks come from `MODEL.STREAMS` and `MODEL.ATTENTION`; this file is the MIMB between stage3 and
+stage4. What is stated, released and guessed: docs/methods/mscm.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.methods.mscm.modules import ALB
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+
+# Height of a map / height of the map of stage 3.
+SCALES = {"stem": 4, "stage1": 4, "stage2": 2, "stage3": 0}
+
+
+@META_ARCH_REGISTRY.register()
+class MSCMNet(CrossModalityBaseline):
+    """The baseline with information adoptive lossless blocks between stage 3 and stage 4.
+
+    Args:
+        blocks: the ALBs in order.
+        related: for each the map it relates the deep one to; `stage3` is the deep map itself.
+        parts: see `CrossModalityBaseline` for the other arguments.
+    """
+
+    train_maps: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3")
+    test_maps: ClassVar[tuple[str, ...]] = train_maps
+
+    @configurable
+    def __init__(self, *, blocks: Sequence[ALB], related: Sequence[str], **parts: Any) -> None:
+        super().__init__(**parts)
+        self.blocks, self.related = nn.ModuleList(blocks), list(related)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        node = cfg.MODEL.MSCM
+        if node.RELATE and list(cfg.INPUT.SIZE_TRAIN) != list(cfg.INPUT.SIZE_TEST):
+            raise ConfigError(
+                f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)} for MSCMNet, whose tokens "
+                f"are as long as a map has places; got {list(cfg.INPUT.SIZE_TEST)}"
+            )
+        found = super().from_config(cfg)
+        channels = found["backbone"].channels
+        size = found["backbone"].sizes["stage3"]
+        blocks = []
+        for name in node.RELATE:
+            require_name("MODEL.MSCM.RELATE", name, SCALES)
+            shallow = channels[name] if SCALES[name] else 0
+            blocks.append(
+                ALB(channels["stage3"], shallow, SCALES[name], size, node.TOKENS, node.HEAD_DIM, node.RESIDUAL)
+            )
+        return {**found, "blocks": blocks, "related": node.RELATE}
+
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return the map of stage 4, of the deep map that the blocks have worked on."""
+        maps = self.backbone(images, modalities, views, self.train_maps)
+        deep = maps["stage3"]
+        for block, name in zip(self.blocks, self.related, strict=True):
+            deep = block(deep, [maps[name]])
+        return {"stage4": self.backbone.stages["stage4"](deep, modalities, views)}

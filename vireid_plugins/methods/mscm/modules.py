@@ -1,0 +1,102 @@
+"""ALB, the information adoptive lossless block of MSCMNet's MIMB (Pattern Recognition 2025, arXiv 2311.14395).
+
+Released code; the paper's equations were not available to us. Channels are the tokens, of length H * W:
+
+    d = LN(flatten(conv1x1(deep -> inner))),  s = LN(flatten(conv(shallow -> inner)))
+    d <- d + 0.1 s;  y = d + MHA(Q = s, K = s, V = d);  y <- y + MLP(LN y);  out = conv1x1(inner -> deep)(y)
+
+with an MLP of four times the length and QuickGELU, and no outer residual. A block that relates the deep map to itself
+has y = d + MHA(d, d, d). The outer residual is an option of ours.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.layers.precision import full_precision, without_autocast
+from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
+
+
+@ATTENTION_REGISTRY.register()
+class ALB(nn.Module):
+    """Relates a deep map to a shallower one, or to itself.
+
+    Args:
+        channels: of the deep map.
+        shallow: channels of the shallower map; 0 relates the deep map to itself.
+        scale: height of the shallower map / height of the deep one.
+        size: height and width of the deep map.
+        inner: number of tokens.
+        head_dim: length of a head of the attention.
+        residual: add the deep map to the output.
+
+    Raises:
+        ConfigError: H * W is no multiple of `head_dim`; the message lists what would be.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        shallow: int,
+        scale: int,
+        size: Sequence[int],
+        inner: int = 256,
+        head_dim: int = 9,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        length = size[0] * size[1]
+        if length % head_dim:
+            fitting = ", ".join(str(n) for n in range(1, length + 1) if length % n == 0)
+            raise ConfigError(
+                f"MODEL.MSCM.HEAD_DIM: {head_dim} does not divide the {size[0]} x {size[1]} = {length} places of the "
+                f"deep map at INPUT.SIZE_TRAIN; these do: {fitting}"
+            )
+        self.size, self.residual = tuple(size), residual
+        self.narrow = nn.Conv2d(channels, inner, 1)
+        self.broad = nn.Conv2d(inner, channels, 1)
+        if shallow:
+            self.shallow = nn.Conv2d(shallow, inner, scale + 2, stride=scale, padding=1 if scale == 2 else scale // 2)
+            self.shallow_norm = nn.LayerNorm(length)
+        self.related = bool(shallow)
+        self.deep_norm = nn.LayerNorm(length)
+        self.mlp_norm = nn.LayerNorm(length)
+        self.attention = nn.MultiheadAttention(length, length // head_dim, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(length, 4 * length), QuickGELU(), nn.Linear(4 * length, length))
+
+    def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """Map the deep map (B, C, H, W) to its form, given `maps` with the shallower one, if there is one.
+
+        Raises:
+            ConfigError: the map is not of the size that the block was built for.
+        """
+        if tuple(x.shape[2:]) != self.size:
+            raise ConfigError(
+                f"INPUT.SIZE_TEST must equal INPUT.SIZE_TRAIN: MSCMNet was built for maps of {self.size}, and got "
+                f"{tuple(x.shape[2:])}"
+            )
+        deep = _float32(self.deep_norm, self.narrow(x).flatten(2))
+        query = deep
+        if self.related:
+            query = _float32(self.shallow_norm, self.shallow(maps[0]).flatten(2))
+            deep = deep + 0.1 * query
+        y = deep + self.attention(query, query, deep, need_weights=False)[0]
+        y = y + self.mlp(_float32(self.mlp_norm, y))
+        out: Tensor = self.broad(y.unflatten(2, x.shape[2:]))
+        return out + x if self.residual else out
+
+
+class QuickGELU(nn.Module):
+    """x sigma(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map element by element."""
+        return x * (1.702 * x).sigmoid()
+
+
+def _float32(norm: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer norm in float32, inside autocast too."""
+    with without_autocast(x.device):
+        out: Tensor = norm(full_precision(x))
+        return out

@@ -1,0 +1,204 @@
+"""What every method shares, and the bag-of-tricks baseline that is nothing else.
+
+Shapes: `B` images, `D` embedding, `N` classes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import torch
+from fastreid.config import CfgNode, configurable
+from fastreid.modeling.backbones import build_backbone
+from fastreid.modeling.losses import log_accuracy
+from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from fastreid.utils import events
+from torch import Tensor, nn
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.modeling.backbones import MultiStreamBackbone
+from vireid_plugins.modeling.gather import gathered
+from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
+from vireid_plugins.modeling.heads.branch_head import as_branch
+from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.losses import Loss, build_losses
+
+# The accuracy of a training batch is read from the device this often.
+ACCURACY_PERIOD = 20
+
+
+@META_ARCH_REGISTRY.register()
+class CrossModalityBaseline(nn.Module):
+    """Streams, one head on the last map, losses.
+
+    A method subclasses it and says which maps it takes (`train_maps`, `test_maps`), which heads it has
+    (`build_heads`), which bundles it hands to the losses and with what weight (`bundles`), and what the test feature is
+    (`embed`).
+
+    In training `forward` returns the losses by name; in evaluation (B, D) features.
+    """
+
+    # Maps of the backbone that training and evaluation need.
+    train_maps: ClassVar[tuple[str, ...]] = ("stage4",)
+    test_maps: ClassVar[tuple[str, ...]] = ("stage4",)
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    losses: nn.ModuleList
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: MultiStreamBackbone,
+        heads: nn.ModuleDict,
+        losses: list[Loss],
+        pixel_mean: list[float],
+        pixel_std: list[float],
+        gather: int = 0,
+        test_feature: TestFeature = TestFeature(),  # noqa: B008  frozen
+    ) -> None:
+        super().__init__()
+        # K, where the losses see the images of all processes.
+        self.gather, self.test_feature = gather, test_feature
+        self.backbone = backbone
+        # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
+        self.heads = heads
+        self.losses = nn.ModuleList(losses)
+        self._pixels = (pixel_mean, pixel_std)
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        backbone = build_backbone(cfg)
+        if not isinstance(backbone, MultiStreamBackbone):
+            raise ConfigError(
+                f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone of stem and stages: set it to "
+                f"build_multi_stream_backbone and MODEL.STREAMS.BACKBONE to {cfg.MODEL.BACKBONE.NAME}"
+            )
+        heads = cls.build_heads(cfg, backbone.channels)
+        if cfg.MODEL.HEADS.PROJECTION_DIM:
+            heads["projection"] = Projection(backbone.channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
+        return {
+            "backbone": backbone,
+            "heads": heads,
+            "losses": build_losses(cfg),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "test_feature": TestFeature.from_config(cfg),
+            "gather": cfg.DATALOADER.NUM_INSTANCE if cfg.MODEL.LOSSES.GATHER else 0,
+        }
+
+    @classmethod
+    def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
+        """Build the heads, by name, on maps of these channels; the projection is added to them."""
+        return nn.ModuleDict({"global": build_head(cfg, channels["stage4"])})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.pixel_mean.device
+
+    def forward(self, batch: Mapping[str, Any] | Tensor) -> dict[str, Tensor] | Tensor:
+        """Compute the losses of a training batch, or the features of any batch in evaluation."""
+        if isinstance(batch, Tensor):
+            batch = {"images": batch}
+        images = self.normalise(batch["images"])
+        modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
+        if not self.training:
+            return self.embed(self.extract(images, modalities, views))
+        if modalities is None:
+            raise ValueError("a training batch needs `modalities`")
+        views = torch.zeros_like(modalities) if views is None else views
+        precise_bn = _is_precise_bn(batch["targets"])
+        targets = batch["targets"].to(self.device, non_blocking=True).clamp_min(0)
+        maps = self.extract(images, modalities, views)
+        bundles = self.bundles(maps, targets, modalities, views)
+        return {} if precise_bn else self.loss_dict(bundles)
+
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return the maps that `bundles` or `embed` take; methods with modules between stages compose it themselves."""
+        maps: dict[str, Tensor] = self.backbone(
+            images, modalities, views, self.train_maps if self.training else self.test_maps
+        )
+        return maps
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) on the 0..255 scale normalised, in new memory.
+
+        fast-reid's `Baseline` writes into its input, so that its flip test normalises twice.
+        """
+        images = images.to(self.device, non_blocking=True)
+        # float32 at least: a network in float64 (`model.double()`) gets float64.
+        images = images.to(torch.promote_types(self.pixel_mean.dtype, torch.float32))
+        mean, std = self.pixel_mean, self.pixel_std
+        if mean.dtype == torch.float64:
+            # The buffers were rounded to float32 before: 57.120000000000005 is then 57.11999893.
+            mean, std = (mean.new_tensor(values).view(1, -1, 1, 1) for values in self._pixels)
+        return (images - mean) / std
+
+    def bundles(
+        self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
+    ) -> dict[str, tuple[float, Bundle]]:
+        """Return what the losses see: by the name their values are printed with, a weight and a bundle."""
+        branch = as_branch(self.heads["global"](maps["stage4"], targets))
+        return {"": (1.0, Bundle({"global": branch}, targets, modalities, views, self.project(branch.pooled)))}
+
+    def project(self, pooled: Tensor) -> Tensor | None:
+        """Return the MLP's output on a pooled feature of stage 4, where `MODEL.HEADS.PROJECTION_DIM` asks for one."""
+        return self.heads["projection"](pooled) if "projection" in self.heads else None
+
+    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+        """Return the test feature (B, D)."""
+        return self.test_feature.of(self.heads["global"], maps["stage4"])
+
+    def loss_dict(self, bundles: dict[str, tuple[float, Bundle]]) -> dict[str, Tensor]:
+        """Apply every loss to every bundle that has what it looks at.
+
+        Raises:
+            ConfigError: a loss applies to none.
+        """
+        if self.gather:
+            bundles = {name: (weight, gathered(bundle, self.gather)) for name, (weight, bundle) in bundles.items()}
+        values: dict[str, Tensor] = {}
+        for loss in cast(list[Loss], list(self.losses)):
+            if not any(loss.applies(bundle) for _, bundle in bundles.values()):
+                raise ConfigError(
+                    f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; "
+                    f"{type(self).__name__} has {_described([bundle for _, bundle in bundles.values()])}"
+                )
+            for prefix, (weight, bundle) in bundles.items():
+                if loss.applies(bundle):
+                    named = {
+                        "_".join(filter(None, ("loss", prefix, key))): weight * value
+                        for key, value in loss(bundle).items()
+                    }
+                    values.update(named)
+        self._log_accuracy(next(iter(bundles.values()))[1])
+        return values
+
+    def _log_accuracy(self, bundle: Bundle) -> None:
+        """Log the share of rows of the first branch that are classified right, where somebody listens."""
+        if events._CURRENT_STORAGE_STACK and events.get_event_storage().iter % ACCURACY_PERIOD == 0:
+            branch: Branch = next(iter(bundle.branches.values()))
+            log_accuracy(branch.logits.detach(), bundle.targets)
+
+
+def _described(bundles: list[Bundle]) -> str:
+    """Name what losses could look at."""
+    names = ", ".join(name for bundle in bundles for name in bundle.branches)
+    projected = any(bundle.projection is not None for bundle in bundles)
+    return f"the branches {names}" + ("" if projected else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
+
+
+def _on_host(column: Tensor | None) -> Tensor | None:
+    """Return a column of the batch on the host; fast-reid's own loader moves every tensor to the device."""
+    return None if column is None else column.cpu()
+
+
+def _is_precise_bn(targets: Tensor) -> bool:
+    """Say whether fast-reid's PreciseBN hands in the batch, which then has targets of -1 and no use for losses.
+
+    Only read on the host; on a device the losses of identity 0 are computed and dropped.
+    """
+    return targets.device.type == "cpu" and bool((targets.numpy() < 0).any())

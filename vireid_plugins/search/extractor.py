@@ -1,0 +1,138 @@
+"""Features of single images and lists of them, outside any data set."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from fastreid.config import CfgNode
+from PIL import Image
+
+from vireid_plugins.config import check_config, get_cfg
+from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.decode import read_image, resized
+from vireid_plugins.data.modality_guess import Guess, guess_modality
+from vireid_plugins.engine.train import load_model
+from vireid_plugins.errors import ConfigError, DataError
+
+Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
+NAMES = {"visible": VISIBLE, "infrared": INFRARED}
+
+
+class Extractor:
+    """A trained method as a function from images to L2-normalised features.
+
+        extractor = Extractor.from_files("configs/SYSU/wrim.yml", "logs/SYSU/wrim/model_final.pth")
+        features = extractor(["night/01.png", "night/02.png"], "infrared")        # (2, D) float32
+        similarity = features @ extractor(["day/01.jpg"], "visible").T
+
+    Args:
+        cfg: the configuration the model was trained with; `MODEL.WEIGHTS` names the checkpoint.
+        batch: images at a time.
+
+    Raises:
+        ConfigError: there is no checkpoint.
+        DataError: the checkpoint cannot be read.
+    """
+
+    def __init__(self, cfg: CfgNode, batch: int = 32) -> None:
+        self.cfg, self.batch = cfg, batch
+        self.model: Any = load_model(cfg).eval()
+
+    @classmethod
+    def from_files(
+        cls, config_file: str, weights: str = "", overrides: Sequence[str] = (), batch: int = 32
+    ) -> "Extractor":
+        """Build from a configuration file and a checkpoint; without one, the last of the output folder.
+
+        Raises:
+            ConfigError: the file or a key is wrong, or there is no checkpoint.
+            DataError: the checkpoint cannot be read.
+        """
+        cfg = get_cfg()
+        cfg.merge_from_file(str(resolve_config(config_file)))
+        cfg.merge_from_list([*overrides, *(["MODEL.WEIGHTS", weights] if weights else [])])
+        check_config(cfg)
+        return cls(cfg, batch)
+
+    def __call__(self, pictures: Iterable[Picture], modality: str | int | Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return features (n, D).
+
+        Args:
+            pictures: files, Pillow images or arrays (H, W, 3) of uint8.
+            modality: `visible` or `infrared` (0 or 1) for all, or a number for each.
+
+        Raises:
+            ConfigError: the modality is neither, or there are not as many as pictures.
+            DataError: an image cannot be read.
+        """
+        found = list(pictures)
+        modalities = _modalities(modality, len(found))
+        batches = zip(_chunks(found, self.batch), _chunks(modalities, self.batch), strict=True)
+        parts = [self._features([self.pixels(p) for p in some], of) for some, of in batches]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def pixels(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """Return an image (H, W, 3) at the network's size.
+
+        Raises:
+            DataError: it cannot be read, or is an array of another form.
+        """
+        size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
+        if isinstance(picture, str | Path):
+            return read_image(str(picture), size, interpolation)
+        if isinstance(picture, np.ndarray):
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+                raise DataError(f"an array must be (H, W, 3) of uint8; got {picture.shape} of {picture.dtype}")
+            picture = Image.fromarray(picture)
+        try:
+            return resized(picture, size, interpolation)
+        except ValueError as error:
+            raise DataError(f"an image cannot be read: {error}") from None
+
+    def guess(self, picture: Picture) -> Guess:
+        """Guess the modality of an image; see `guess_modality`."""
+        return guess_modality(self.pixels(picture))
+
+    def _features(self, images: Sequence[npt.NDArray[np.uint8]], modalities: Sequence[int]) -> npt.NDArray[np.float32]:
+        batch = {
+            "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
+            "modalities": torch.tensor(modalities),
+        }
+        with torch.inference_mode():
+            features = self.model(batch)
+            if self.cfg.TEST.FLIP.ENABLED:
+                features = features + self.model({**batch, "images": batch["images"].flip(3)})
+            normalised: npt.NDArray[np.float32] = F.normalize(features.float()).cpu().numpy()
+        return normalised
+
+
+def modality_number(name: str) -> int:
+    """Return 0 for `visible`, 1 for `infrared`.
+
+    Raises:
+        ConfigError: the name is neither.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"modality: '{name}' does not exist; there are {', '.join(NAMES)}")
+    return NAMES[name]
+
+
+def _modalities(modality: str | int | Sequence[int], count: int) -> list[int]:
+    if isinstance(modality, str):
+        modality = modality_number(modality)
+    numbers = [modality] * count if isinstance(modality, int) else [int(number) for number in modality]
+    if len(numbers) != count or not set(numbers) <= set(NAMES.values()):
+        raise ConfigError(f"modality: {count} images need one number each, 0 visible or 1 infrared; got {modality}")
+    return numbers
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk

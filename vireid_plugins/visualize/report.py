@@ -1,0 +1,125 @@
+"""One self-contained HTML file of an experiment, that opens from disk, on a phone, without a network.
+
+Scores, CMC curves, rank lists one can page through and filter by failure, distances (a baseline's beside), t-SNE,
+training curves, configuration and environment. The page is `report.html`; what is filled in here is one JSON value.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastreid.config import CfgNode
+from PIL import Image
+
+from vireid_plugins.collect_env import described
+from vireid_plugins.data.decode import read_image
+from vireid_plugins.evaluation.choices import METRICS
+from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation.results import ProtocolResult, result_cells
+from vireid_plugins.io.files import for_writing
+from vireid_plugins.visualize.distances import Separation, separation
+from vireid_plugins.visualize.embedding_map import embedding_map
+from vireid_plugins.visualize.rank_lists import RankList
+from vireid_plugins.visualize.retrieve import Extraction, extract, first_protocol, nearest
+from vireid_plugins.visualize.training_curves import panels, read_run
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+THUMBNAIL = (128, 64)
+RANKS = 20
+
+
+def build_report(
+    cfg: CfgNode, beside: tuple[str, CfgNode] | None = None, queries: int = 60, top: int = 10
+) -> dict[str, Any]:
+    """Return everything the page shows, as JSON values.
+
+    Args:
+        cfg: of a trained model; its first test set is used.
+        beside: name and configuration of a baseline, whose distances are drawn beside the model's.
+        queries: rank lists, spread evenly over the queries.
+        top: length of a list.
+
+    Raises:
+        ConfigError: there is no checkpoint.
+        DataError: a checkpoint or the data set cannot be read.
+    """
+    found = extract(cfg)
+    protocols = protocols_of(type(found.dataset).__name__, cfg.TEST.PROTOCOLS)
+    results = score(found.features, found.paths, protocols, found.dataset, device=cfg.MODEL.DEVICE, metric=found.metric)
+    protocol = first_protocol(cfg, found)
+    lists = nearest(found, protocol, queries, top)
+    points = embedding_map(found)
+    method = cfg.MODEL.META_ARCHITECTURE
+    rows = [(method, separation(found))]
+    if beside is not None:
+        rows.insert(0, (beside[0], separation(extract(beside[1]))))
+    shown = [path for one in lists for path in (one.query, *one.gallery)]
+    shown += [found.dataset.folder / point.path for point in points]
+    metrics = Path(cfg.OUTPUT_DIR) / "metrics.json"
+    return {
+        "title": f"{method} on {found.dataset.title}",
+        "subtitle": f"{cfg.OUTPUT_DIR}, {len(found.paths)} test images, features of {found.features.shape[1]} numbers",
+        "scores": _scores(results, found.metric, bool(cfg.TEST.FLIP.ENABLED)),
+        "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
+        "lists": {"protocol": protocol.name, "queries": [_list(found, one) for one in lists]},
+        "distances": [_distances(name, one) for name, one in rows],
+        "tsne": [point._asdict() for point in points],
+        "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
+        "images": {_key(found, path): thumbnail(path) for path in dict.fromkeys(shown)},
+        "config": cfg.dump(),
+        "environment": described(),
+    }
+
+
+def write_report(report: dict[str, Any], file: Path) -> None:
+    """Write the page. What the data says stays data: no text of it can end the script it stands in."""
+    value = json.dumps(report).replace("<", "\\u003c")
+    page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value)
+    with for_writing(file):
+        file.write_text(page, encoding="utf-8")
+
+
+def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL) -> str:
+    """Return a small JPEG of an image as a data URI."""
+    stream = io.BytesIO()
+    Image.fromarray(read_image(str(path), size)).save(stream, "JPEG", quality=75)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _key(found: Extraction, path: Path) -> str:
+    return path.relative_to(found.dataset.folder).as_posix()
+
+
+def _scores(results: Sequence[ProtocolResult], metric: str, flip: bool) -> dict[str, Any]:
+    headers, rows = result_cells(results)
+    how = f"{METRICS[metric]}, no re-ranking, flip {'on' if flip else 'off'}"
+    note = f"{how[0].upper()}{how[1:]}; percent, mean ± deviation over trials."
+    return {"headers": headers, "rows": [[str(cell) for cell in row] for row in rows], "note": note}
+
+
+def _curve(result: ProtocolResult) -> list[float]:
+    length = min(RANKS, min(len(ranking.cmc) for ranking in result.rankings))
+    mean = np.mean([ranking.cmc[:length] for ranking in result.rankings], axis=0)
+    return [round(100 * float(value), 2) for value in mean]
+
+
+def _list(found: Extraction, one: RankList) -> dict[str, Any]:
+    return {
+        "query": _key(found, one.query),
+        "gallery": [_key(found, path) for path in one.gallery],
+        "right": one.right,
+        "hidden": one.hidden,
+        "distances": [round(d, 4) for d in one.distances],
+        "first": one.first,
+        "precision": round(one.precision, 4),
+    }
+
+
+def _distances(name: str, one: Separation) -> dict[str, Any]:
+    columns = {key: [round(float(v), 4) for v in getattr(one, key)] for key in ("edges", "intra", "inter")}
+    return {"name": name, **columns, "intra_mean": one.intra_mean, "inter_mean": one.inter_mean}

@@ -1,0 +1,92 @@
+"""Losses, learning rate and scores of a run, from the `metrics.json` that fast-reid's writer left."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from vireid_plugins.errors import DataError
+from vireid_plugins.visualize._mpl import new_figure
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+def read_metrics(file: Path) -> Curves:
+    """Return every scalar of a run as pairs of an iteration and a value.
+
+    A line that was cut off while it was written, the last one of a killed run, is left out.
+
+    Raises:
+        DataError: the file is missing or holds no metrics.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"'{file}' cannot be read ({error.strerror}); a training writes it to its OUTPUT_DIR") from None
+    curves: Curves = {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        step = row.pop("iteration", None)
+        if step is None:
+            continue
+        for name, value in row.items():
+            if isinstance(value, int | float):
+                curves.setdefault(name, []).append((step, float(value)))
+    if not curves:
+        raise DataError(f"'{file}' holds no metrics yet; they are written every 200 iterations and after an epoch")
+    return curves
+
+
+def read_run(folder: Path) -> Curves:
+    """Return the scalars of a run, with the scores of its last evaluation, which fast-reid's writer leaves out.
+
+    Args:
+        folder: the output folder.
+
+    Raises:
+        DataError: there are no metrics.
+    """
+    curves = read_metrics(folder / "metrics.json")
+    report = folder / "evaluation.json"
+    if report.is_file():
+        last = max(step for points in curves.values() for step, _ in points)
+        for name, value in json.loads(report.read_text(encoding="utf-8"))["results"][0]["mean"].items():
+            if not curves.get(name) or abs(curves[name][-1][1] - value) > 1e-3:
+                curves.setdefault(name, []).append((last, value))
+    return curves
+
+
+PANELS = {
+    "losses": r".*loss.*",
+    "learning rate": r"lr",
+    "scores, percent": r"Rank-1|mAP|mINP",
+    "seconds a step": r"time|data_time",
+}
+
+
+def panels(curves: Curves) -> list[dict[str, Any]]:
+    """Return the curves that belong together, as JSON values: losses, learning rate, scores, seconds a step."""
+    found = []
+    for title, names in PANELS.items():
+        members = [{"name": name, "points": points} for name, points in curves.items() if re.fullmatch(names, name)]
+        if members:
+            found.append({"name": title, "curves": members})
+    return found
+
+
+def draw_training(curves: Curves, title: str = "") -> Any:
+    """Return a matplotlib figure of `panels`."""
+    shown = panels(curves)
+    figure = new_figure(4.5 * len(shown), 3.8)
+    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for member in panel["curves"]:
+            steps, values = zip(*member["points"], strict=True)
+            axes.plot(steps, values, label=member["name"], marker="." if len(steps) < 30 else None)
+        axes.set_title(panel["name"])
+        axes.set_xlabel("iteration")
+        axes.legend(fontsize="small")
+    figure.suptitle(title)
+    return figure
