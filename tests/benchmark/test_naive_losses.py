@@ -6,10 +6,10 @@ import pytest
 import torch
 from helpers import small_cfg
 
-from vireid_plugins.benchmark.losses import CONFIGS, SUBJECTS, random_bundle
+from vireid_plugins.benchmark.losses import CONFIGS, SUBJECTS, random_inputs
 from vireid_plugins.benchmark.naive_losses import NAIVE
 from vireid_plugins.config.check import registered
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import LossInputs
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
 FORMS: list[tuple[str, dict[str, Any]]] = [
@@ -40,26 +40,25 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def double(bundle: Bundle) -> tuple[Bundle, list[torch.Tensor]]:
-    """The bundle in double precision, with leaves of its own."""
+def double(inputs: LossInputs) -> tuple[LossInputs, list[torch.Tensor]]:
+    """The inputs in double precision, with leaves of their own."""
     leaves: list[torch.Tensor] = []
 
     def leaf(x: torch.Tensor) -> torch.Tensor:
+        if not x.is_floating_point():
+            return x
         leaves.append(x.detach().double().requires_grad_())
         return leaves[-1]
 
-    branches = {name: Branch(leaf(b.pooled), leaf(b.neck), leaf(b.logits)) for name, b in bundle.branches.items()}
-    extra = {name: leaf(x) for name, x in bundle.extra.items()}
-    assert bundle.projection is not None
-    return Bundle(branches, bundle.targets, bundle.modalities, bundle.views, leaf(bundle.projection), extra), leaves
+    return inputs.mapped(leaf, lambda column: column), leaves
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("name", "keys"), FORMS)
 def test_losses_equal_their_naive_form_in_value_and_gradient(name: str, keys: dict[str, Any], seed: int) -> None:
     loss = LOSS_REGISTRY.get(name)(**keys, scale=1.0)
-    bundle, leaves = double(random_bundle(3, 2, (2, 2), width=6, classes=5, seed=seed)[0])
-    found, expected = sum(loss(bundle).values()), NAIVE[name](loss, bundle)
+    inputs, leaves = double(random_inputs(3, 2, (2, 2), width=6, classes=5, seed=seed)[0])
+    found, expected = sum(loss(inputs).values()), NAIVE[name](loss, inputs)
     assert found.item() == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
     gradients = [torch.autograd.grad(value, leaves, allow_unused=True) for value in (found, expected)]
     used = 0

@@ -14,7 +14,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.centers import centres, identity_weights
 from vireid_plugins.methods.icre.losses import ICG, centre_guided, centre_tolerance
 from vireid_plugins.methods.mscm.losses import QCT, negative_margin, quadruple_centre_triplet
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import HeteroCentre, LabelSmoothCE, hetero_centre
 
 # Blocks [V1, V2, I1, I2] of three identities with two instances.
@@ -92,9 +92,9 @@ def test_icg_of_uneven_identities_equals_the_naive_loops(form: str, normalize: b
     generator = torch.Generator().manual_seed(seed)
     y = torch.tensor([1, 1, 1, 4, 4, 8, 1, 4, 4, 4, 8, 8])
     x = torch.randn(12, 3, dtype=torch.double, generator=generator)
-    bundle = Bundle({"global": Branch(x, x, x)}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12))
+    inputs = LossInputs({"global": Branch(x, x, x)}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12))
     loss = ICG(form=form, normalize=normalize, rho1=0.4, rho2=1.2, scale=1.0)
-    assert loss(bundle)["icg"].item() == pytest.approx(naive_losses.NAIVE["ICG"](loss, bundle).item(), rel=1e-9)
+    assert loss(inputs)["icg"].item() == pytest.approx(naive_losses.NAIVE["ICG"](loss, inputs).item(), rel=1e-9)
 
 
 def test_icg_on_normalized_features_does_not_see_their_length() -> None:
@@ -103,8 +103,8 @@ def test_icg_on_normalized_features_does_not_see_their_length() -> None:
     values = {}
     for factor in (1, 40):
         scaled = factor * x
-        bundle = Bundle({"global": Branch(scaled, scaled, scaled)}, Y, modalities, torch.zeros(24))
-        values[factor] = {n: ICG(normalize=n)(bundle)["icg"].item() for n in (True, False)}
+        inputs = LossInputs({"global": Branch(scaled, scaled, scaled)}, Y, modalities, torch.zeros(24))
+        values[factor] = {n: ICG(normalize=n)(inputs)["icg"].item() for n in (True, False)}
     assert values[40][True] == pytest.approx(values[1][True], rel=1e-5)
     assert values[40][False] > 10 * values[1][False]
 
@@ -126,10 +126,10 @@ def last_cross_entropy(icg: ICG, identities: int = 16, steps: int = 100) -> floa
     for _ in range(steps):
         pooled = body(people[y] + shift[modalities] + torch.randn(len(y), 32))
         after = neck(pooled)
-        bundle = Bundle({"global": Branch(pooled, after, classifier(after))}, y, modalities, torch.zeros(len(y)))
-        cross_entropy = LabelSmoothCE(epsilon=0.0)(bundle)["ce"]
+        inputs = LossInputs({"global": Branch(pooled, after, classifier(after))}, y, modalities, torch.zeros(len(y)))
+        cross_entropy = LabelSmoothCE(epsilon=0.0)(inputs)["ce"]
         optimizer.zero_grad()
-        (cross_entropy + icg(bundle)["icg"]).backward()
+        (cross_entropy + icg(inputs)["icg"]).backward()
         optimizer.step()
         found.append(cross_entropy.item())
     return sum(found[-10:]) / 10
@@ -189,12 +189,12 @@ def test_centre_losses_under_autocast_are_computed_in_float32() -> None:
     torch.manual_seed(0)
     x = torch.randn(24, 4).bfloat16()
     modalities, views = torch.tensor([s // 2 for s in STREAM]), torch.tensor([s % 2 for s in STREAM])
-    bundle = Bundle({"global": Branch(x, x, x)}, Y, modalities, views)
-    assert bundle.stream_rows() == [6, 6, 6, 6]
+    inputs = LossInputs({"global": Branch(x, x, x)}, Y, modalities, views)
+    assert inputs.stream_rows() == [6, 6, 6, 6]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = QCT(quad_weight=0.5)(bundle) | HeteroCentre(scale=2.0)(bundle) | ICG(scale=1.0)(bundle)
+        found = QCT(quad_weight=0.5)(inputs) | HeteroCentre(scale=2.0)(inputs) | ICG(scale=1.0)(inputs)
     wide = x.float()
     torch.testing.assert_close(found["qct"], quadruple_centre_triplet(wide, Y, [6] * 4, 12, 0.7, 0.5))
     torch.testing.assert_close(found["hc"], 2 * hetero_centre(wide[:12], wide[12:], Y[:12], Y[12:]))
     torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12))
-    assert not QCT(on=["sh"]).applies(bundle)
+    assert not QCT(on=["sh"]).applies(inputs)

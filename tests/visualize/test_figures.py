@@ -77,7 +77,7 @@ class Halves(torch.nn.Module):
     def extract(self, images: torch.Tensor, modalities: Any, views: Any) -> dict[str, torch.Tensor]:
         return {"stage4": torch.nn.functional.avg_pool2d(images[:, :1], 4).requires_grad_()}
 
-    def embed(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
+    def embed(self, maps: dict[str, torch.Tensor], modalities: Any) -> torch.Tensor:
         bright = maps["stage4"].mean((2, 3))
         return torch.cat([bright, torch.full_like(bright, 0.2)], 1)
 

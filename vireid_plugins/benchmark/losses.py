@@ -1,6 +1,7 @@
 """Every loss at the batch of its paper, forward and backward: this package's form beside loops over images."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from torch import Tensor
 from vireid_plugins.benchmark.measure import Subject
 from vireid_plugins.benchmark.naive_losses import NAIVE
 from vireid_plugins.config import config_path, get_cfg
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.methods.deen.losses import ExpansionInputs
+from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
 # Which configuration a loss is taken from, for its batch and hyper-parameters.
@@ -23,7 +26,12 @@ CONFIGS = {
 WIDTH, PROJECTED, CLASSES = 2048, 128, 395
 
 
-def random_bundle(
+@dataclass(frozen=True)
+class EverythingInputs(IDKLInputs, ExpansionInputs):
+    """What every loss finds something in."""
+
+
+def random_inputs(
     identities: int,
     instances: int,
     views: tuple[int, int],
@@ -31,8 +39,8 @@ def random_bundle(
     classes: int,
     device: str = "cpu",
     seed: int = 0,
-) -> tuple[Bundle, list[Tensor]]:
-    """Return a bundle that every loss finds something in, and the tensors in it that take a gradient.
+) -> tuple[LossInputs, list[Tensor]]:
+    """Return inputs that every loss finds something in, and the tensors in it that take a gradient.
 
     Args:
         identities: P.
@@ -53,13 +61,26 @@ def random_bundle(
         return leaves[-1]
 
     shared = Branch(leaf(rows, width), leaf(rows, width), leaf(rows, classes))
-    extra = {name: leaf(rows, width) for name in ("specific_pooled", "kept_pooled", "normalised_pooled")}
-    extra |= {name: leaf(rows, classes) for name in ("specific_logits", "discriminative_logits", "raw_logits")}
-    extra |= {name: leaf(rows, 2) for name in ("confuser0", "confuser1", "discriminator0")}
-    extra["expanded"] = leaf(3 * rows, width)
     modalities, numbers = torch.tensor(blocks).T.repeat_interleave(identities * instances, 1)
     targets = torch.arange(identities).repeat_interleave(instances).repeat(len(blocks)).to(device)
-    return Bundle({"sh": shared}, targets, modalities, numbers, leaf(rows, PROJECTED), extra), leaves
+    inputs = EverythingInputs(
+        {"sh": shared},
+        targets,
+        modalities,
+        numbers,
+        leaf(rows, PROJECTED),
+        specific=Branch(leaf(rows, width), leaf(rows, width), leaf(rows, classes)),
+        purifier=PurifierTerms(
+            discriminative_logits=leaf(rows, classes),
+            raw_logits=leaf(rows, classes),
+            kept_pooled=leaf(rows, width),
+            normalized_pooled=leaf(rows, width),
+        ),
+        confusers=[leaf(rows, 2), leaf(rows, 2)],
+        discriminators=[leaf(rows, 2)],
+        expanded=leaf(3 * rows, width),
+    )
+    return inputs, leaves
 
 
 def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
@@ -75,12 +96,12 @@ def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
 
 def _run(name: str, naive: bool, folder: Path, device: str) -> Callable[[], object]:
     loss, batch = _setting(name)
-    bundle, leaves = random_bundle(*batch, WIDTH, CLASSES, device)
+    inputs, leaves = random_inputs(*batch, WIDTH, CLASSES, device)
 
     def step() -> None:
         for leaf in leaves:
             leaf.grad = None
-        value = loss.scale * NAIVE[name](loss, bundle) if naive else sum(loss(bundle).values())
+        value = loss.scale * NAIVE[name](loss, inputs) if naive else sum(loss(inputs).values())
         value.backward()
 
     return step

@@ -6,15 +6,14 @@ classes.
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.methods.deen.losses import expanded_parts
 from vireid_plugins.methods.idkl.losses import pseudo_labels
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import LossInputs
 
 Rows = Sequence[int]
 
@@ -273,9 +272,9 @@ def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible
     return softened([between(kept, k) - between(normalised, k) for k in identities(targets)], form, exponential=False)
 
 
-def _on_pooled(function: Callable[[Tensor, Bundle, Any], Tensor]) -> Callable[[Any, Bundle], Tensor]:
+def _on_pooled(function: Callable[[Tensor, LossInputs, Any], Tensor]) -> Callable[[Any, LossInputs], Tensor]:
     """Return the mean over the branches a loss is put on."""
-    return lambda loss, bundle: mean(function(branch.pooled, bundle, loss) for branch in bundle.chosen(loss.on))
+    return lambda loss, inputs: mean(function(branch.pooled, inputs, loss) for branch in inputs.chosen(loss.on))
 
 
 def _squared(x: Tensor, targets: Tensor, gamma: float, released: bool) -> Tensor:
@@ -283,91 +282,90 @@ def _squared(x: Tensor, targets: Tensor, gamma: float, released: bool) -> Tensor
     return mean(F.softplus(d.sign() * (gamma * d.square()).clamp_max(88)) for d in deltas)
 
 
-def _icg(x: Tensor, bundle: Bundle, loss: Any) -> Tensor:
+def _icg(x: Tensor, inputs: LossInputs, loss: Any) -> Tensor:
     if loss.normalize:
         x = torch.stack([row / row.norm() for row in x])
     if loss.form == "hinge":
-        return centre_guided(x, bundle.targets, bundle.visible_rows, loss.rho1)
-    return centre_tolerance(x, bundle.targets, bundle.visible_rows, loss.rho1, loss.rho2)
+        return centre_guided(x, inputs.targets, inputs.visible_rows, loss.rho1)
+    return centre_tolerance(x, inputs.targets, inputs.visible_rows, loss.rho1, loss.rho2)
 
 
-def _expanded(bundle: Bundle, margin: float) -> Tensor:
-    original, first, second = expanded_parts(bundle)
-    of = (bundle.targets, bundle.visible_rows, margin)
+def _expanded(inputs: Any, margin: float) -> Tensor:
+    original, first, second = inputs.parts()
+    of = (inputs.targets, inputs.visible_rows, margin)
     return expansion(original, first, *of) + expansion(original, second, *of)
 
 
-def _tgsa(loss: Any, bundle: Bundle) -> Tensor:
+def _tgsa(loss: Any, inputs: Any) -> Tensor:
     align = cross_alignment if loss.form == "cross" else self_alignment
-    specific = bundle.by_modality(bundle.extra["specific_pooled"])
-    shared = bundle.by_modality(bundle.branches["sh"].pooled)
+    specific = inputs.by_modality(inputs.specific.pooled)
+    shared = inputs.by_modality(inputs.branches["sh"].pooled)
     return 2 * mean(align(a, b, *loss.divergence) for a, b in zip(specific, shared, strict=True))
 
 
-def _csa(loss: Any, bundle: Bundle) -> Tensor:
-    shared = bundle.by_modality(bundle.branches["sh"].logits)
-    specific = bundle.by_modality(bundle.extra["specific_logits"])
+def _csa(loss: Any, inputs: Any) -> Tensor:
+    shared = inputs.by_modality(inputs.branches["sh"].logits)
+    specific = inputs.by_modality(inputs.specific.logits)
     pairs = zip(shared, specific, strict=True)
     return 2 * mean(class_alignment(a, b, loss.instances, *loss.divergence) for a, b in pairs)
 
 
-def _mdr(loss: Any, bundle: Bundle) -> Tensor:
-    shared = bundle.branches["sh"]
-    value = class_alignment(*bundle.by_modality(shared.logits), loss.instances, *loss.divergence)
+def _mdr(loss: Any, inputs: LossInputs) -> Tensor:
+    shared = inputs.branches["sh"]
+    value = class_alignment(*inputs.by_modality(shared.logits), loss.instances, *loss.divergence)
     if loss.graph:
         align = cross_alignment if loss.form == "cross" else mixture_alignment
-        value = value + align(*bundle.by_modality(shared.pooled), *loss.divergence)
+        value = value + align(*inputs.by_modality(shared.pooled), *loss.divergence)
     return value
 
 
-def _purifier(loss: Any, bundle: Bundle) -> Tensor:
-    extra = bundle.extra
-    pairs = zip(entropies(extra["discriminative_logits"]), entropies(extra["raw_logits"]), strict=True)
+def _purifier(loss: Any, inputs: Any) -> Tensor:
+    terms = inputs.purifier
+    pairs = zip(entropies(terms.discriminative_logits), entropies(terms.raw_logits), strict=True)
     entropy = softened([a - b for a, b in pairs], loss.form, exponential=True)
-    pooled = extra["kept_pooled"], extra["normalised_pooled"]
-    return entropy + purified_relation(*pooled, bundle.targets, bundle.visible_rows, loss.form)
+    pooled = terms.kept_pooled, terms.normalized_pooled
+    return entropy + purified_relation(*pooled, inputs.targets, inputs.visible_rows, loss.form)
 
 
-def _modality_heads(loss: Any, bundle: Bundle) -> Tensor:
-    true = bundle.modalities.long()
-    confused = pseudo_labels(true, bundle.visible_rows) if loss.confuser_labels == "pseudo" else true
-    total = bundle.targets.new_zeros(()).double()
-    for group, labels in (("confuser", confused), ("discriminator", true)):
-        heads = [logits for name, logits in bundle.extra.items() if name.startswith(group)]
+def _modality_heads(loss: Any, inputs: Any) -> Tensor:
+    true = inputs.modalities.long()
+    confused = pseudo_labels(true, inputs.visible_rows) if loss.confuser_labels == "pseudo" else true
+    total: Tensor = inputs.targets.new_zeros(()).double()
+    for heads, labels in ((inputs.confusers, confused), (inputs.discriminators, true)):
         if heads:
             terms = [smoothed_cross_entropy(head, labels, 0.0) for head in heads]
             total = total + (sum(terms) if loss.reduction == "sum" else mean(terms))
     return total
 
 
-# The unscaled value of each loss of this package, as a function of the loss (for its hyper-parameters) and a bundle.
-NAIVE: dict[str, Callable[[Any, Bundle], Tensor]] = {
-    "LabelSmoothCE": lambda loss, bundle: mean(
-        smoothed_cross_entropy(branch.logits, bundle.targets, loss.epsilon) for branch in bundle.chosen(loss.on)
+def _cmkic(loss: Any, inputs: Any) -> Tensor:
+    z_v, z_i = inputs.by_modality(inputs.projection)
+    y_v, y_i = inputs.by_modality(inputs.targets)
+    return cmkic(z_v, z_i, y_v, y_i, loss.temperature, loss.k_hard, loss.other_positives)
+
+
+# The unscaled value of each loss of this package, as a function of the loss (for its hyper-parameters) and its inputs.
+NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
+    "LabelSmoothCE": lambda loss, inputs: mean(
+        smoothed_cross_entropy(branch.logits, inputs.targets, loss.epsilon) for branch in inputs.chosen(loss.on)
     ),
-    "HardTriplet": _on_pooled(lambda x, bundle, loss: hard_triplet(x, bundle.targets, loss.margin)),
+    "HardTriplet": _on_pooled(lambda x, inputs, loss: hard_triplet(x, inputs.targets, loss.margin)),
     "WeightedTriplet": _on_pooled(
-        lambda x, bundle, loss: mean(map(F.softplus, weighted_differences(x, bundle.targets, loss.released_eps)))
+        lambda x, inputs, loss: mean(map(F.softplus, weighted_differences(x, inputs.targets, loss.released_eps)))
     ),
     "SquaredDifferenceTriplet": _on_pooled(
-        lambda x, bundle, loss: _squared(x, bundle.targets, loss.gamma, loss.released_eps)
+        lambda x, inputs, loss: _squared(x, inputs.targets, loss.gamma, loss.released_eps)
     ),
-    "CMKIC": lambda loss, bundle: cmkic(
-        *bundle.by_modality(cast(Tensor, bundle.projection)),
-        *bundle.by_modality(bundle.targets),
-        loss.temperature,
-        loss.k_hard,
-        loss.other_positives,
-    ),
-    "HeteroCentre": _on_pooled(lambda x, bundle, loss: hetero_centre(x, bundle.targets, bundle.visible_rows)),
+    "CMKIC": _cmkic,
+    "HeteroCentre": _on_pooled(lambda x, inputs, loss: hetero_centre(x, inputs.targets, inputs.visible_rows)),
     "QCT": _on_pooled(
-        lambda x, bundle, loss: quadruple_centre_triplet(
-            x, bundle.targets, bundle.stream_rows(), bundle.visible_rows, loss.margin, loss.quad_weight
+        lambda x, inputs, loss: quadruple_centre_triplet(
+            x, inputs.targets, inputs.stream_rows(), inputs.visible_rows, loss.margin, loss.quad_weight
         )
     ),
     "ICG": _on_pooled(_icg),
-    "CPM": lambda loss, bundle: _expanded(bundle, loss.margin),
-    "Orthogonality": lambda loss, bundle: orthogonality(*expanded_parts(bundle)[1:]),
+    "CPM": lambda loss, inputs: _expanded(inputs, loss.margin),
+    "Orthogonality": lambda loss, inputs: orthogonality(*inputs.parts()[1:]),
     "TGSA": _tgsa,
     "CSA": _csa,
     "MDR": _mdr,

@@ -22,7 +22,7 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.step import take_step
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import LossInputs
 
 # P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
 Small = tuple[int, int, tuple[int, int]]
@@ -132,17 +132,22 @@ def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small 
         model.zero_grad(set_to_none=True)
         with autocast:
             maps = model.extract(images, batch["modalities"], batch["views"])
-            bundles = model.bundles(maps, targets, batch["modalities"], batch["views"])
-        torch.stack([x.float().sum() for _, bundle in bundles.values() for x in _outputs(bundle)]).sum().backward()
+            inputs = model.loss_inputs(maps, targets, batch["modalities"], batch["views"])
+        torch.stack([x.float().sum() for one in inputs for x in _outputs(one)]).sum().backward()
 
     return _logged(step, device, cfg)
 
 
-def _outputs(bundle: Bundle) -> list[Tensor]:
-    """Return everything that the losses look at."""
-    found = [x for branch in bundle.branches.values() for x in (branch.pooled, branch.neck, branch.logits)]
-    found += [bundle.projection] if bundle.projection is not None else []
-    return [x for x in (*found, *bundle.extra.values()) if x.requires_grad]
+def _outputs(inputs: LossInputs) -> list[Tensor]:
+    """Return everything that the losses look at and that has a gradient."""
+    found: list[Tensor] = []
+
+    def note(x: Tensor) -> Tensor:
+        found.append(x)
+        return x
+
+    inputs.mapped(note, lambda column: column)
+    return [x for x in found if x.requires_grad]
 
 
 def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[], object]:

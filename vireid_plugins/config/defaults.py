@@ -138,7 +138,7 @@ def _add_losses(cfg: CfgNode) -> None:
     cfg.MODEL.HEADS.CLASSIFIER_STD = 0.01
     # Standard deviation of the BNNeck's initial weights around 1.
     cfg.MODEL.HEADS.NECK_STD = 0.0
-    # Output width of the MLP on the pooled feature, `bundle.projection`; 0 is no MLP.
+    # Output width of the MLP on the pooled feature, `inputs.projection`; 0 is no MLP.
     cfg.MODEL.HEADS.PROJECTION_DIM = 0
     losses = cfg.MODEL.LOSSES
     # On several devices: each loss sees the images of all of them, with gradient, not its own device's alone.
@@ -159,7 +159,7 @@ def _add_losses(cfg: CfgNode) -> None:
     losses.HARD_TRIPLET.SCALE = 1.0
     # Margin of the hinge.
     losses.HARD_TRIPLET.MARGIN = 0.3
-    # CMKIC of WRIM-Net, on `bundle.projection`.
+    # CMKIC of WRIM-Net, on `inputs.projection`.
     losses.CMKIC = CN()
     # lambda1, weight.
     losses.CMKIC.SCALE = 1.0

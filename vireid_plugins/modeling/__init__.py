@@ -2,6 +2,6 @@
 
 from vireid_plugins.modeling import attention, backbones, heads, losses  # registers
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
-__all__ = ["Branch", "Bundle", "CrossModalityBaseline", "attention", "backbones", "heads", "losses"]
+__all__ = ["Branch", "CrossModalityBaseline", "LossInputs", "attention", "backbones", "heads", "losses"]

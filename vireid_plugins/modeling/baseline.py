@@ -19,7 +19,7 @@ from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.gather import gathered
 from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import MAIN, Branch, LossInputs
 from vireid_plugins.modeling.losses import Loss, build_losses
 
 # The accuracy of a training batch is read from the device this often.
@@ -31,8 +31,7 @@ class CrossModalityBaseline(nn.Module):
     """Streams, one head on the last map, losses.
 
     A method subclasses it and says which maps it takes (`train_maps`, `test_maps`), which heads it has
-    (`build_heads`), which bundles it hands to the losses and with what weight (`bundles`), and what the test feature is
-    (`embed`).
+    (`build_heads`), which inputs it hands to the losses (`loss_inputs`), and what the test feature is (`embed`).
 
     In training `forward` returns the losses by name; in evaluation (B, D) features.
     """
@@ -106,18 +105,21 @@ class CrossModalityBaseline(nn.Module):
         images = self.normalise(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
         if not self.training:
-            return self.embed(self.extract(images, modalities, views))
+            return self.embed(self.extract(images, modalities, views), modalities)
         if modalities is None:
             raise ValueError("a training batch needs `modalities`")
         views = torch.zeros_like(modalities) if views is None else views
         precise_bn = _is_precise_bn(batch["targets"])
         targets = batch["targets"].to(self.device, non_blocking=True).clamp_min(0)
         maps = self.extract(images, modalities, views)
-        bundles = self.bundles(maps, targets, modalities, views)
-        return {} if precise_bn else self.loss_dict(bundles)
+        inputs = self.loss_inputs(maps, targets, modalities, views)
+        return {} if precise_bn else self.loss_dict(inputs)
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
-        """Return the maps that `bundles` or `embed` take; methods with modules between stages compose it themselves."""
+        """Return the feature maps that `loss_inputs` or `embed` take.
+
+        Methods with modules between the stages compose them themselves.
+        """
         maps: dict[str, Tensor] = self.backbone(
             images, modalities, views, self.train_maps if self.training else self.test_maps
         )
@@ -137,57 +139,54 @@ class CrossModalityBaseline(nn.Module):
             mean, std = (mean.new_tensor(values).view(1, -1, 1, 1) for values in self._pixels)
         return (images - mean) / std
 
-    def bundles(
+    def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
-    ) -> dict[str, tuple[float, Bundle]]:
-        """Return what the losses see: by the name their values are printed with, a weight and a bundle."""
+    ) -> list[LossInputs]:
+        """Return what the losses look at; the accuracy is logged of the first branch of the first."""
         branch = as_branch(self.heads["global"](maps["stage4"], targets))
-        return {"": (1.0, Bundle({"global": branch}, targets, modalities, views, self.project(branch.pooled)))}
+        return [LossInputs({"global": branch}, targets, modalities, views, self.project(branch.pooled))]
 
     def project(self, pooled: Tensor) -> Tensor | None:
         """Return the MLP's output on a pooled feature of stage 4, where `MODEL.HEADS.PROJECTION_DIM` asks for one."""
         return self.heads["projection"](pooled) if "projection" in self.heads else None
 
-    def embed(self, maps: dict[str, Tensor]) -> Tensor:
-        """Return the test feature (B, D)."""
+    def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
+        """Return the embeddings (B, D) of feature maps; `modalities` (B,) for heads that differ by modality."""
         return self.test_feature.of(self.heads["global"], maps["stage4"])
 
-    def loss_dict(self, bundles: dict[str, tuple[float, Bundle]]) -> dict[str, Tensor]:
-        """Apply every loss to every bundle that has what it looks at.
+    def loss_dict(self, inputs: list[LossInputs]) -> dict[str, Tensor]:
+        """Return every loss of all inputs that have what it looks at, by the name it is logged with.
 
         Raises:
-            ConfigError: a loss applies to none.
+            ConfigError: a loss finds nothing to look at.
         """
         if self.gather:
-            bundles = {name: (weight, gathered(bundle, self.gather)) for name, (weight, bundle) in bundles.items()}
+            inputs = [gathered(one, self.gather) for one in inputs]
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
-            if not any(loss.applies(bundle) for _, bundle in bundles.values()):
+            fitting = [one for one in inputs if loss.applies(one)]
+            if not fitting:
                 raise ConfigError(
                     f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; "
-                    f"{type(self).__name__} has {_described([bundle for _, bundle in bundles.values()])}"
+                    f"{type(self).__name__} has {_described(inputs)}"
                 )
-            for prefix, (weight, bundle) in bundles.items():
-                if loss.applies(bundle):
-                    named = {
-                        "_".join(filter(None, ("loss", prefix, key))): weight * value
-                        for key, value in loss(bundle).items()
-                    }
-                    values.update(named)
-        self._log_accuracy(next(iter(bundles.values()))[1])
+            for one in fitting:
+                prefix = "loss" if one.name == MAIN else f"loss_{one.name}"
+                values |= {f"{prefix}_{key}": one.weight * value for key, value in loss(one).items()}
+        self._log_accuracy(inputs[0])
         return values
 
-    def _log_accuracy(self, bundle: Bundle) -> None:
+    def _log_accuracy(self, inputs: LossInputs) -> None:
         """Log the share of rows of the first branch that are classified right, where somebody listens."""
         if events._CURRENT_STORAGE_STACK and events.get_event_storage().iter % ACCURACY_PERIOD == 0:
-            branch: Branch = next(iter(bundle.branches.values()))
-            log_accuracy(branch.logits.detach(), bundle.targets)
+            branch: Branch = next(iter(inputs.branches.values()))
+            log_accuracy(branch.logits.detach(), inputs.targets)
 
 
-def _described(bundles: list[Bundle]) -> str:
+def _described(inputs: list[LossInputs]) -> str:
     """Name what losses could look at."""
-    names = ", ".join(name for bundle in bundles for name in bundle.branches)
-    projected = any(bundle.projection is not None for bundle in bundles)
+    names = ", ".join(name for one in inputs for name in one.branches)
+    projected = any(one.projection is not None for one in inputs)
     return f"the branches {names}" + ("" if projected else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
 
 

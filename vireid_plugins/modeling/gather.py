@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vireid_plugins.layers.processes import world_size
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import LossInputs
 
 
 class _AllRows(torch.autograd.Function):
@@ -32,8 +32,8 @@ class _AllRows(torch.autograd.Function):
         return summed[dist.get_rank()]
 
 
-def gathered(bundle: Bundle, instances: int) -> Bundle:
-    """Return the bundle of all processes, with gradient; of one process, the bundle itself.
+def gathered(inputs: LossInputs, instances: int) -> LossInputs:
+    """Return the inputs of all processes, with gradient; of one process, the inputs themselves.
 
     Rows are in the order in which one process would have them: the samplers deal identities out one by one.
 
@@ -41,12 +41,12 @@ def gathered(bundle: Bundle, instances: int) -> Bundle:
     `DistributedDataParallel` does, the gradient of a parameter is that of one process with the whole batch.
 
     Args:
-        bundle: this process's.
+        inputs: this process's.
         instances: K.
     """
     if world_size() == 1:
-        return bundle
-    block = bundle.stream_rows()[0]
+        return inputs
+    block = inputs.stream_rows()[0]
 
     def whole(rows: Tensor) -> Tensor:
         """Bring (W, blocks, P / W, K, ...) into the order (blocks, P / W, W, K, ...)."""
@@ -57,14 +57,4 @@ def gathered(bundle: Bundle, instances: int) -> Bundle:
     def on_host(column: Tensor) -> Tensor:
         return column.view(-1, block).repeat_interleave(world_size(), 0).flatten()
 
-    return Bundle(
-        {
-            name: Branch(whole(branch.pooled), whole(branch.neck), whole(branch.logits))
-            for name, branch in bundle.branches.items()
-        },
-        whole(bundle.targets),
-        on_host(bundle.modalities),
-        on_host(bundle.views),
-        None if bundle.projection is None else whole(bundle.projection),
-        {name: whole(rows) for name, rows in bundle.extra.items()},
-    )
+    return inputs.mapped(whole, on_host)

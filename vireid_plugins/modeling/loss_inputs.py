@@ -3,18 +3,23 @@
 Shapes: `B` rows in the block order of `vireid_plugins.data.batch`, `D` embedding, `N` classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from vireid_plugins.data.batch import VISIBLE
 
+# Name of the inputs whose losses are logged without a name in front: `loss_ce`, and not `loss_main_ce`.
+MAIN = "main"
+Part = TypeVar("Part")
+
 
 @dataclass(frozen=True)
 class Branch:
-    """One embedding of every image: `pooled` (B, D) before the neck, `neck` (B, D) after it, `logits` (B, N)."""
+    """One embedding of every image: `pooled` (B, D) before the BNNeck, `neck` (B, D) after it, `logits` (B, N)."""
 
     pooled: Tensor
     neck: Tensor
@@ -22,8 +27,8 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """Everything a loss may look at.
+class LossInputs:
+    """Everything a loss may look at. A method whose losses look at more has a subclass with more fields.
 
     Attributes:
         branches: the method's embeddings by name.
@@ -31,15 +36,17 @@ class Bundle:
         modalities: (B,) 0 visible, 1 infrared, on the host.
         views: (B,) on the host.
         projection: (B, `MODEL.HEADS.PROJECTION_DIM`), where the method has one.
-        extra: further tensors of a method by name.
+        name: printed in front of the names of the losses, unless it is `MAIN`.
+        weight: factor of every loss on these inputs.
     """
 
-    branches: dict[str, Branch]
+    branches: Mapping[str, Branch]
     targets: Tensor
     modalities: Tensor
     views: Tensor
     projection: Tensor | None = None
-    extra: dict[str, Tensor] = field(default_factory=dict)
+    name: str = MAIN
+    weight: float = 1.0
 
     def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Split (B, ...) into the visible and the infrared rows; views of `rows`, as visible blocks come first."""
@@ -58,3 +65,29 @@ class Bundle:
     def chosen(self, names: Sequence[str]) -> list[Branch]:
         """Return the branches of these names, all of them where there are no names."""
         return [branch for name, branch in self.branches.items() if not names or name in names]
+
+    def mapped(self, change: Callable[[Tensor], Tensor], on_host: Callable[[Tensor], Tensor]) -> "LossInputs":
+        """Return these inputs with every tensor changed, those of subclasses included.
+
+        Args:
+            change: of a tensor that is where the network is.
+            on_host: of `modalities` and `views`.
+        """
+        changed: dict[str, Any] = {"modalities": on_host(self.modalities), "views": on_host(self.views)}
+        others = [one.name for one in fields(self) if one.name not in changed]
+        changed |= {name: map_tensors(getattr(self, name), change) for name in others}
+        return replace(self, **changed)
+
+
+def map_tensors(part: Part, change: Callable[[Tensor], Tensor]) -> Part:
+    """Return `part` with every tensor inside its fields, mappings and sequences changed."""
+    changed: Any = part
+    if isinstance(part, Tensor):
+        changed = change(part)
+    elif is_dataclass(part) and not isinstance(part, type):
+        changed = replace(part, **{one.name: map_tensors(getattr(part, one.name), change) for one in fields(part)})
+    elif isinstance(part, Mapping):
+        changed = {key: map_tensors(value, change) for key, value in part.items()}
+    elif isinstance(part, tuple | list):
+        changed = type(part)(map_tensors(value, change) for value in part)
+    return changed  # type: ignore[no-any-return]

@@ -54,7 +54,7 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
         name, last = list(maps.items())[-1]
         if not last.requires_grad:
             last = last.detach().requires_grad_()
-        features = F.normalize(model.embed({**maps, name: last}))
+        features = F.normalize(model.embed({**maps, name: last}, modalities))
         cosine = (features[0] * features[1]).sum()
         (gradient,) = torch.autograd.grad(cosine, last)
     heat = (gradient.mean((2, 3), keepdim=True) * last).sum(1).detach()

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses import LOSS_REGISTRY, BranchLoss
 
 
@@ -18,6 +18,6 @@ class ModalityMean(BranchLoss):
     label = "modality_mean"
     node = "MODALITY_MEAN"
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return modality_mean(*bundle.by_modality(branch.pooled.float()))
+        return modality_mean(*inputs.by_modality(branch.pooled.float()))

@@ -9,7 +9,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 
 @META_ARCH_REGISTRY.register()
@@ -22,16 +22,16 @@ class Stripes(CrossModalityBaseline):
         names = [f"stripe{number}" for number in range(cfg.MODEL.STRIPES.COUNT)]
         return nn.ModuleDict({name: build_head(cfg, channels["stage4"]) for name in names})
 
-    def bundles(
+    def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
-    ) -> dict[str, tuple[float, Bundle]]:
+    ) -> list[LossInputs]:
         """Return one branch a stripe."""
         branches: dict[str, Branch] = {
             name: as_branch(self.heads[name](stripe, targets)) for name, stripe in self._stripes(maps["stage4"]).items()
         }
-        return {"": (1.0, Bundle(branches, targets, modalities, views))}
+        return [LossInputs(branches, targets, modalities, views)]
 
-    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+    def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
         """Return the test feature (B, COUNT * D)."""
         return torch.cat([self.heads[name](stripe) for name, stripe in self._stripes(maps["stage4"]).items()], dim=1)
 

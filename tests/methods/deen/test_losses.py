@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from vireid_plugins.methods.deen.losses import CPM, Orthogonality, cross_modality_expansion, orthogonality
-from vireid_plugins.modeling import Bundle
+from vireid_plugins.methods.deen.losses import (
+    CPM,
+    ExpansionInputs,
+    Orthogonality,
+    cross_modality_expansion,
+    orthogonality,
+)
+from vireid_plugins.modeling import LossInputs
 
 # Three identities, two visible and two infrared images of each.
 Y = torch.tensor([4, 4, 1, 1, 8, 8]).repeat(2)
@@ -37,10 +43,10 @@ def test_cpm_and_orthogonality_of_bf16_are_computed_in_float32() -> None:
     torch.manual_seed(0)
     expanded = torch.randn(36, 4).bfloat16()
     modalities = torch.tensor([0] * 6 + [1] * 6)
-    bundle = Bundle({}, Y, modalities, torch.zeros(12), None, {"expanded": expanded})
+    inputs = ExpansionInputs({}, Y, modalities, torch.zeros(12), expanded=expanded)
     original, first, second = expanded.float().chunk(3)
     expected = sum(cross_modality_expansion(original, branch, Y, 6, 0.2) for branch in (first, second))
-    torch.testing.assert_close(CPM()(bundle)["cpm"], 0.8 * expected)
-    found = Orthogonality(scale=0.01)(bundle)["orthogonality"]
+    torch.testing.assert_close(CPM()(inputs)["cpm"], 0.8 * expected)
+    found = Orthogonality(scale=0.01)(inputs)["orthogonality"]
     torch.testing.assert_close(found, 0.01 * orthogonality(first, second))
-    assert not CPM().applies(Bundle({}, Y, modalities, torch.zeros(12)))
+    assert not CPM().applies(LossInputs({}, Y, modalities, torch.zeros(12)))

@@ -19,7 +19,7 @@ def test_deen_embed_equals_released_weighted_and_equal_sums(config: str, weights
     images, modalities = torch.rand(3, 3, 64, 32), torch.tensor([0, 1, 1])
     with torch.no_grad():
         maps = model.extract(images, modalities, torch.zeros_like(modalities))
-        feature = model.embed(maps)
+        feature = model.embed(maps, modalities)
         pooled = head.pool_layer(maps["expanded"])
         kinds = (pooled[..., 0, 0], head.bottleneck(pooled)[..., 0, 0])
     expected = torch.zeros(3, 3)

@@ -11,6 +11,7 @@ from vireid_plugins.methods.idkl.losses import (
     CSA,
     MDR,
     TGSA,
+    IDKLInputs,
     class_alignment,
     cross_alignment,
     divergence,
@@ -21,7 +22,7 @@ from vireid_plugins.methods.idkl.losses import (
     purified_relation,
     self_alignment,
 )
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import hard_triplet
 
 RELEASED = np.load(ROOT / "tests" / "fixtures" / "idkl_losses_seed11.npz")
@@ -54,7 +55,7 @@ def test_graph_alignment_gradients_equal_numerical_ones(function) -> None:
 
 
 @pytest.fixture
-def inputs() -> dict[str, Tensor]:
+def values() -> dict[str, Tensor]:
     return {name: torch.from_numpy(RELEASED[name]).requires_grad_() for name in ("fV", "fI", "sV", "sI")}
 
 
@@ -87,34 +88,33 @@ def released(name: str, x: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("name", [n for n in RELEASED.files if f"{n}_grad_fV_norm" in RELEASED.files])
 def test_graph_alignment_and_idkl_terms_equal_released_values_and_gradients(
-    name: str, inputs: dict[str, Tensor]
+    name: str, values: dict[str, Tensor]
 ) -> None:
-    value = released(name, inputs)
+    value = released(name, values)
     value.backward()
     assert value.item() == pytest.approx(float(RELEASED[name]), rel=1e-5)
-    for key, x in inputs.items():
+    for key, x in values.items():
         norm = 0.0 if x.grad is None else x.grad.norm().item()
         assert norm == pytest.approx(float(RELEASED[f"{name}_grad_{key}_norm"]), rel=1e-4, abs=1e-6)
 
 
-def bundle() -> Bundle:
+def inputs() -> IDKLInputs:
     torch.manual_seed(0)
     shared = Branch(torch.randn(8, 6), torch.randn(8, 6), torch.randn(8, 5))
-    extra = {"specific_pooled": torch.randn(8, 6), "specific_logits": torch.randn(8, 5)}
-    return Bundle(
+    specific = Branch(torch.randn(8, 6), torch.randn(8, 6), torch.randn(8, 5))
+    return IDKLInputs(
         {"sh": shared},
         torch.arange(2).repeat_interleave(2).repeat(2),
         torch.tensor([0] * 4 + [1] * 4),
         torch.zeros(8),
-        None,
-        extra,
+        specific=specific,
     )
 
 
 def test_tgsa_csa_and_mdr_are_these_functions() -> None:
-    b = bundle()
+    b = inputs()
     f, z = b.branches["sh"].pooled, b.branches["sh"].logits
-    s, z_s = b.extra["specific_pooled"], b.extra["specific_logits"]
+    s, z_s = b.specific.pooled, b.specific.logits
     expected = cross_alignment(s[:4], f[:4]) + cross_alignment(s[4:], f[4:])
     torch.testing.assert_close(TGSA(scale=0.6)(b)["tgsa"], 0.6 * expected)
     expected = self_alignment(s[:4], f[:4]) + self_alignment(s[4:], f[4:])
@@ -125,7 +125,7 @@ def test_tgsa_csa_and_mdr_are_these_functions() -> None:
     torch.testing.assert_close(found["mdr_class"], class_alignment(z[:4], z[4:]))
     torch.testing.assert_close(found["mdr_graph"], cross_alignment(f[:4], f[4:]))
     assert set(MDR(graph=False)(b)) == {"mdr_class"}
-    assert not TGSA().applies(Bundle({}, b.targets, b.modalities, b.views))
+    assert not TGSA().applies(LossInputs({}, b.targets, b.modalities, b.views))
 
 
 def test_tgsa_csa_and_mdr_from_config_read_their_keys_and_refuse_misfits() -> None:

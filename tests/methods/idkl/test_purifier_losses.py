@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -7,15 +8,17 @@ from torch import Tensor
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.methods.idkl.losses import (
+    IDKLInputs,
     ModalityHeads,
     Purifier,
+    PurifierTerms,
     entropy,
     pseudo_labels,
     purified_entropy,
     purified_relation,
 )
 from vireid_plugins.methods.idkl.modules import GradientReversal
-from vireid_plugins.modeling import Bundle
+from vireid_plugins.modeling import Branch
 
 Y = torch.tensor([3, 3, 7, 3, 3, 7])
 MODALITIES = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -42,8 +45,11 @@ def test_purifier_terms_have_numerical_gradients(form: str) -> None:
     assert torch.autograd.gradcheck(lambda a, b: purified_relation(a, b, Y, 3, form), (a, b))
 
 
-def bundle(**extra: Tensor) -> Bundle:
-    return Bundle({}, Y, MODALITIES, torch.zeros(6), None, extra)
+def inputs(confusers: Sequence[Tensor] = (), discriminators: Sequence[Tensor] = (), **purifier: Tensor) -> IDKLInputs:
+    branch = Branch(torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(6, 1))
+    terms = PurifierTerms(**purifier) if purifier else None
+    heads = {"confusers": confusers, "discriminators": discriminators}
+    return IDKLInputs({}, Y, MODALITIES, torch.zeros(6), specific=branch, purifier=terms, **heads)
 
 
 def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
@@ -55,16 +61,16 @@ def test_pseudo_labels_turn_every_second_row_of_each_modality_around() -> None:
 
 def test_modality_heads_are_cross_entropies_of_true_or_pseudo_labels() -> None:
     torch.manual_seed(0)
-    logits = {name: torch.randn(6, 2) for name in ("confuser0", "confuser1", "discriminator0")}
-    found = ModalityHeads(scale=2.0)(bundle(**logits))
-    expected = sum(F.cross_entropy(logits[name], MODALITIES) for name in ("confuser0", "confuser1"))
+    first, second, third = (torch.randn(6, 2) for _ in range(3))
+    found = ModalityHeads(scale=2.0)(inputs([first, second], [third]))
+    expected = F.cross_entropy(first, MODALITIES) + F.cross_entropy(second, MODALITIES)
     torch.testing.assert_close(found["confuser"], 2 * expected)
-    torch.testing.assert_close(found["discriminator"], 2 * F.cross_entropy(logits["discriminator0"], MODALITIES))
-    pseudo = ModalityHeads(confuser_labels="pseudo")(bundle(confuser0=logits["confuser0"]))
-    expected = F.cross_entropy(logits["confuser0"], torch.tensor([0, 1, 0, 1, 0, 1]))
+    torch.testing.assert_close(found["discriminator"], 2 * F.cross_entropy(third, MODALITIES))
+    pseudo = ModalityHeads(confuser_labels="pseudo")(inputs([first]))
+    expected = F.cross_entropy(first, torch.tensor([0, 1, 0, 1, 0, 1]))
     assert pseudo.keys() == {"confuser"}
     torch.testing.assert_close(pseudo["confuser"], expected)
-    assert not ModalityHeads().applies(bundle(other=logits["confuser0"]))
+    assert not ModalityHeads().applies(inputs())
 
 
 def by_row(logits: Tensor) -> float:
@@ -80,16 +86,13 @@ def by_row(logits: Tensor) -> float:
 def test_modality_heads_of_several_heads_are_summed_or_averaged(reduction: str) -> None:
     """Eq. 2-4: three confusers and two discriminators count one by one; the mean divides each group by its own size."""
     torch.manual_seed(0)
-    names = ("confuser0", "confuser1", "confuser2", "discriminator0", "discriminator1")
-    logits = {name: torch.randn(6, 2, dtype=torch.double, requires_grad=True) for name in names}
-    found = ModalityHeads(reduction=reduction)(bundle(**logits))
-    for group, heads in (("confuser", 3), ("discriminator", 2)):
-        expected = 0.0
-        for number in range(heads):
-            expected += by_row(logits[f"{group}{number}"]) / (heads if reduction == "mean" else 1)
+    logits = [torch.randn(6, 2, dtype=torch.double, requires_grad=True) for _ in range(5)]
+    found = ModalityHeads(reduction=reduction)(inputs(logits[:3], logits[3:]))
+    for group, heads in (("confuser", logits[:3]), ("discriminator", logits[3:])):
+        expected = sum(by_row(head) for head in heads) / (len(heads) if reduction == "mean" else 1)
         assert found[group].item() == pytest.approx(expected, rel=1e-12)
-    one_head = {name: logits[name] for name in ("confuser0", "discriminator0")}
-    assert ModalityHeads(reduction=reduction)(bundle(**one_head)) == ModalityHeads()(bundle(**one_head))
+    one_head = (logits[:1], logits[3:4])
+    assert ModalityHeads(reduction=reduction)(inputs(*one_head)) == ModalityHeads()(inputs(*one_head))
 
 
 def test_modality_heads_with_an_unknown_reduction_is_one_error() -> None:
@@ -107,12 +110,12 @@ def test_gradient_reversal_turns_the_gradient_around_and_nothing_else() -> None:
 
 def test_purifier_loss_is_the_scaled_terms_and_an_unknown_form_one_error() -> None:
     torch.manual_seed(0)
-    names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalised_pooled")
-    extra = {name: torch.randn(6, 4).bfloat16() for name in names}
-    found = Purifier(scale=0.1)(bundle(**extra))
-    a, b, kept, normalised = (extra[name].float() for name in names)
+    names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalized_pooled")
+    terms = {name: torch.randn(6, 4).bfloat16() for name in names}
+    found = Purifier(scale=0.1)(inputs(**terms))
+    a, b, kept, normalised = (terms[name].float() for name in names)
     torch.testing.assert_close(found["purifier_e"], 0.1 * purified_entropy(a, b))
     torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalised, Y, 3))
-    assert not Purifier().applies(bundle())
+    assert not Purifier().applies(inputs())
     with pytest.raises(ConfigError, match="paper, released"):
         Purifier(form="eq10")

@@ -9,7 +9,7 @@ from vireid_plugins.benchmark import naive_losses
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.methods.wrim.losses import CMKIC, cmkic
-from vireid_plugins.modeling import Bundle
+from vireid_plugins.modeling import LossInputs
 
 TAU = 0.1
 
@@ -114,41 +114,41 @@ def test_cmkic_module_splits_by_modality_and_runs_in_float32_under_autocast() ->
     z_v, z_i, y = points(3, 2)
     z = torch.cat([z_v, z_i]).float()
     modalities = torch.tensor([0] * 6 + [1] * 6)
-    bundle = Bundle({}, y.repeat(2), modalities, torch.zeros(12), z)
+    inputs = LossInputs({}, y.repeat(2), modalities, torch.zeros(12), z)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = CMKIC(scale=3.0)(bundle)
+        found = CMKIC(scale=3.0)(inputs)
     assert found["cmkic"].dtype == torch.float32
     assert found["cmkic"].item() == pytest.approx(3 * naive_losses.cmkic(z_v, z_i, y, y).item(), rel=1e-5)
-    half = Bundle({}, y.repeat(2), modalities, torch.zeros(12), z.bfloat16())
+    half = LossInputs({}, y.repeat(2), modalities, torch.zeros(12), z.bfloat16())
     assert CMKIC()(half)["cmkic"].dtype == torch.float32
-    assert not CMKIC().applies(Bundle({}, y, modalities, modalities))
+    assert not CMKIC().applies(LossInputs({}, y, modalities, modalities))
 
 
-def small_bundle() -> Bundle:
+def small_inputs() -> LossInputs:
     z_v, z_i, y = points(3, 2)
-    return Bundle({}, y.repeat(2), torch.tensor([0] * 6 + [1] * 6), torch.zeros(12), torch.cat([z_v, z_i]))
+    return LossInputs({}, y.repeat(2), torch.tensor([0] * 6 + [1] * 6), torch.zeros(12), torch.cat([z_v, z_i]))
 
 
 def test_cmkic_ramp_rises_linearly_with_the_iteration_of_the_run() -> None:
-    bundle = small_bundle()
-    full = CMKIC(scale=3.0)(bundle)["cmkic"].item()
+    inputs = small_inputs()
+    full = CMKIC(scale=3.0)(inputs)["cmkic"].item()
     loss = CMKIC(scale=3.0, ramp_iters=10)
     # A run that is resumed at its seventh step opens a storage that starts there.
     for start in (0, 7):
         with EventStorage(start) as storage:
             for iteration in range(start, 13):
                 storage.iter = iteration
-                assert loss(bundle)["cmkic"].item() == pytest.approx(full * min(1.0, iteration / 10))
-                assert CMKIC(scale=3.0)(bundle)["cmkic"].item() == full
+                assert loss(inputs)["cmkic"].item() == pytest.approx(full * min(1.0, iteration / 10))
+                assert CMKIC(scale=3.0)(inputs)["cmkic"].item() == full
     # Outside of a run.
-    assert loss(bundle)["cmkic"].item() == full
+    assert loss(inputs)["cmkic"].item() == full
 
 
 def test_cmkic_ramp_at_its_first_step_has_a_gradient_of_zero_and_not_none() -> None:
     z = torch.randn(12, 4, requires_grad=True)
     y = torch.arange(3).repeat_interleave(2).repeat(2)
     with EventStorage(0):
-        CMKIC(ramp_iters=10)(Bundle({}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12), z))["cmkic"].backward()
+        CMKIC(ramp_iters=10)(LossInputs({}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12), z))["cmkic"].backward()
     assert z.grad is not None
     assert torch.equal(z.grad, torch.zeros_like(z))
 

@@ -3,21 +3,21 @@ import torch
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
 from helpers import small_cfg
 
-from vireid_plugins.benchmark.losses import random_bundle
+from vireid_plugins.benchmark.losses import random_inputs
 from vireid_plugins.benchmark.naive_losses import NAIVE
 from vireid_plugins.config import get_cfg
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import LOSS_REGISTRY, LabelSmoothCE, build_losses
 from vireid_plugins.modeling.losses.base import BranchLoss
 
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
 
 
-def bundle() -> Bundle:
+def inputs() -> LossInputs:
     torch.manual_seed(1)
     branches = {name: Branch(torch.randn(6, 4), torch.randn(6, 4), torch.randn(6, 5)) for name in ("a", "b", "c")}
-    return Bundle(branches, Y, torch.tensor([0] * 3 + [1] * 3), torch.zeros(6))
+    return LossInputs(branches, Y, torch.tensor([0] * 3 + [1] * 3), torch.zeros(6))
 
 
 def by_definition(logits: torch.Tensor, epsilon: float) -> float:
@@ -30,16 +30,16 @@ def by_definition(logits: torch.Tensor, epsilon: float) -> float:
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
 def test_label_smooth_ce_equals_its_definition(epsilon: float) -> None:
-    found = LabelSmoothCE(epsilon=epsilon, on=["b"])(bundle())["ce"]
-    assert found.item() == pytest.approx(by_definition(bundle().branches["b"].logits, epsilon), rel=1e-5)
+    found = LabelSmoothCE(epsilon=epsilon, on=["b"])(inputs())["ce"]
+    assert found.item() == pytest.approx(by_definition(inputs().branches["b"].logits, epsilon), rel=1e-5)
 
 
 def test_branch_loss_is_the_scaled_mean_over_its_branches() -> None:
-    values = {name: LabelSmoothCE(on=[name])(bundle())["ce"] for name in "abc"}
-    assert LabelSmoothCE(scale=2.0)(bundle())["ce"] == pytest.approx(2 * sum(values.values()).item() / 3)
-    chosen = LabelSmoothCE(on=["a", "c"])(bundle())["ce"]
+    values = {name: LabelSmoothCE(on=[name])(inputs())["ce"] for name in "abc"}
+    assert LabelSmoothCE(scale=2.0)(inputs())["ce"] == pytest.approx(2 * sum(values.values()).item() / 3)
+    chosen = LabelSmoothCE(on=["a", "c"])(inputs())["ce"]
     assert chosen == pytest.approx((values["a"] + values["c"]).item() / 2)
-    assert not LabelSmoothCE(on=["d"]).applies(bundle())
+    assert not LabelSmoothCE(on=["d"]).applies(inputs())
 
 
 def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
@@ -52,8 +52,8 @@ def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
     )
     found: dict[str, float] = {}
     for loss in build_losses(cfg):
-        found |= {name: value.item() for name, value in loss(bundle()).items()}
-    branches = bundle().branches.values()
+        found |= {name: value.item() for name, value in loss(inputs()).items()}
+    branches = inputs().branches.values()
     expected = {
         "cls": sum(cross_entropy_loss(b.logits, Y, 0.0) for b in branches) / 3,
         "tri": sum(triplet_loss(b.pooled, Y, 0.3, False, False) for b in branches) / 3,
@@ -78,7 +78,7 @@ def test_loss_registry_entries_read_a_node_that_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NAIVE))
 def test_loss_registry_entries_obey_their_scale_and_chosen_branches(name: str) -> None:
-    loss, found = LOSS_REGISTRY.get(name), random_bundle(3, 2, (2, 2), width=6, classes=5)[0]
+    loss, found = LOSS_REGISTRY.get(name), random_inputs(3, 2, (2, 2), width=6, classes=5)[0]
     once, thrice = loss(scale=1.0)(found), loss(scale=3.0)(found)
     assert thrice.keys() == once.keys()
     for key, value in once.items():

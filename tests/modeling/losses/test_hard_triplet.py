@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vireid_plugins.benchmark import naive_losses
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import HardTriplet, hard_triplet
 
 
@@ -48,8 +48,8 @@ def test_hard_triplet_under_autocast_keeps_distances_in_float32() -> None:
     x[1, 0] += 0.01
     assert hard_triplet(x, torch.tensor([0, 1]), 1.0).item() == pytest.approx(0.99, abs=1e-6)
     branch = Branch(x, x, x)
-    bundle = Bundle({"global": branch}, torch.tensor([0, 1]), torch.tensor([0, 1]), torch.zeros(2))
+    inputs = LossInputs({"global": branch}, torch.tensor([0, 1]), torch.tensor([0, 1]), torch.zeros(2))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = HardTriplet(margin=1.0)(bundle)["triplet"]
+        found = HardTriplet(margin=1.0)(inputs)["triplet"]
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(0.99, abs=1e-6)

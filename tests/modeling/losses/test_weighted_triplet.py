@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vireid_plugins.benchmark.naive_losses import weighted_differences
-from vireid_plugins.modeling import Branch, Bundle
+from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import (
     SquaredDifferenceTriplet,
     WeightedTriplet,
@@ -70,11 +70,11 @@ def test_weighted_triplet_gradients_equal_numerical_ones(released: bool) -> None
 
 def test_weighted_triplet_under_autocast_is_computed_in_float32() -> None:
     x = torch.randn(8, 4).bfloat16()
-    bundle = Bundle({"global": Branch(x, x, x)}, Y, torch.tensor([0] * 4 + [1] * 4), torch.zeros(8))
+    inputs = LossInputs({"global": Branch(x, x, x)}, Y, torch.tensor([0] * 4 + [1] * 4), torch.zeros(8))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        wrt, esd = WeightedTriplet(scale=2.0)(bundle)["wrt"], SquaredDifferenceTriplet(gamma=2.0)(bundle)["esd"]
+        wrt, esd = WeightedTriplet(scale=2.0)(inputs)["wrt"], SquaredDifferenceTriplet(gamma=2.0)(inputs)["esd"]
     torch.testing.assert_close(wrt, 2 * weighted_triplet(x.float(), Y))
-    released = WeightedTriplet(released_eps=True)(bundle)["wrt"]
+    released = WeightedTriplet(released_eps=True)(inputs)["wrt"]
     torch.testing.assert_close(released, weighted_triplet(x.float(), Y, released_eps=True))
     assert not torch.equal(released, wrt / 2)
     torch.testing.assert_close(esd, squared_difference_triplet(x.float(), Y, 2.0))

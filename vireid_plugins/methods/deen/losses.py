@@ -11,13 +11,15 @@ the mean over identities, summed over the branches. Orthogonality: the inner pro
 un-normalised, summed over images and divided by the number of all 3B rows.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from vireid_plugins.layers.centers import centres, identity_weights, row_norm
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 
 
@@ -61,18 +63,28 @@ def orthogonality(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum() / (3 * len(first))
 
 
-def expanded_parts(bundle: Bundle) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the original features and both branches' (B, D) from the 3B rows of `bundle.extra["expanded"]`."""
-    original, first, second = full_precision(bundle.extra["expanded"]).chunk(3)
-    return original, first, second
+@dataclass(frozen=True, kw_only=True)
+class ExpansionInputs(LossInputs):
+    """What the losses of the expansion look at.
+
+    Attributes:
+        expanded: (3B, D), the pooled features of the B originals, their first branch and their second branch.
+    """
+
+    expanded: Tensor
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the original features and both branches' (B, D), in float32 at least."""
+        original, first, second = full_precision(self.expanded).chunk(3)
+        return original, first, second
 
 
 class ExpansionLoss(Loss):
-    """A loss on `bundle.extra["expanded"]` (3B, D): the B originals, their first branch, their second branch."""
+    """A loss on `ExpansionInputs`."""
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the method expands its embeddings."""
-        return "expanded" in bundle.extra
+    def applies(self, inputs: LossInputs) -> bool:
+        """Return whether the method expands its embeddings."""
+        return isinstance(inputs, ExpansionInputs)
 
 
 @LOSS_REGISTRY.register()
@@ -91,10 +103,11 @@ class CPM(ExpansionLoss):
         super().__init__(scale=scale)
         self.margin = margin
 
-    def compute(self, bundle: Bundle) -> Tensor:
+    def compute(self, inputs: LossInputs) -> Tensor:
         """Return the loss."""
-        original, first, second = expanded_parts(bundle)
-        arguments = (bundle.targets, bundle.visible_rows, self.margin)
+        assert isinstance(inputs, ExpansionInputs)
+        original, first, second = inputs.parts()
+        arguments = (inputs.targets, inputs.visible_rows, self.margin)
         values = [cross_modality_expansion(original, branch, *arguments) for branch in (first, second)]
         return values[0] + values[1]
 
@@ -106,7 +119,8 @@ class Orthogonality(ExpansionLoss):
     label = "orthogonality"
     node = "ORTHOGONALITY"
 
-    def compute(self, bundle: Bundle) -> Tensor:
+    def compute(self, inputs: LossInputs) -> Tensor:
         """Return the loss."""
-        _, first, second = expanded_parts(bundle)
+        assert isinstance(inputs, ExpansionInputs)
+        _, first, second = inputs.parts()
         return orthogonality(first, second)

@@ -16,11 +16,12 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.errors import require_name
+from vireid_plugins.methods.deen.losses import ExpansionInputs
 from vireid_plugins.methods.deen.modules import DEE, MFA
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 
 @META_ARCH_REGISTRY.register()
@@ -69,9 +70,9 @@ class DEEN(CrossModalityBaseline):
         thrice = [None if column is None else column.repeat(3) for column in (modalities, views)]
         return {"expanded": stages[-1](self.dee(x), *thrice)}
 
-    def bundles(
+    def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
-    ) -> dict[str, tuple[float, Bundle]]:
+    ) -> list[LossInputs]:
         """Return one branch of 3B rows, its blocks in order, and what the losses of the expansion look at."""
         branch = as_branch(self.heads["global"](maps["expanded"], targets.repeat(3)))
         # Rows in block order: the three embeddings are views of an image, visible images first.
@@ -80,10 +81,13 @@ class DEEN(CrossModalityBaseline):
         here = order.to(targets.device, non_blocking=True)
         ordered = Branch(branch.pooled[here], branch.neck[here], branch.logits[here])
         rows = (targets.repeat(3)[here], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
-        expansion = Bundle({}, targets, modalities, views, None, {"expanded": branch.pooled})
-        return {"": (1.0, Bundle({"global": ordered}, *rows)), "expansion": (1.0, expansion)}
+        originals = (targets, modalities, views)
+        return [
+            LossInputs({"global": ordered}, *rows),
+            ExpansionInputs({}, *originals, name="expansion", expanded=branch.pooled),
+        ]
 
-    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+    def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
         """Return the test feature (B, 6D), whose inner product sums the weighted cosines of the three embeddings."""
         parts = self.test_feature.parts(self.heads["global"], maps["expanded"])
         return torch.cat([rows for part in parts for rows in part.view(3, -1, part.shape[1]).unbind()], dim=1)

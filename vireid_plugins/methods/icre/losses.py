@@ -22,7 +22,7 @@ from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.centers import centres, identity_weights, row_norm
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 # rho1 of each form.
@@ -115,11 +115,11 @@ class ICG(BranchLoss):
         self.form, self.normalize, self.rho2 = form, normalize, rho2
         self.rho1 = RHO1[form] if rho1 is None else rho1
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
         x = full_precision(branch.pooled)
         if self.normalize:
             x = F.normalize(x)
         if self.form == "hinge":
-            return centre_guided(x, bundle.targets, bundle.visible_rows, self.rho1)
-        return centre_tolerance(x, bundle.targets, bundle.visible_rows, self.rho1, self.rho2)
+            return centre_guided(x, inputs.targets, inputs.visible_rows, self.rho1)
+        return centre_tolerance(x, inputs.targets, inputs.visible_rows, self.rho1, self.rho2)

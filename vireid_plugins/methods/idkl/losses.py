@@ -29,6 +29,8 @@ confusers stand behind a gradient reversal layer; the released code trains its c
 row j of either modality has its true label if j is even, the other one if j is odd.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,10 +42,44 @@ from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.centers import centres, identity_weights
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs, map_tensors
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 
 ALIGNMENT_FORMS = ("cross", "mixture")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurifierTerms:
+    """What the purifier's losses look at.
+
+    Attributes:
+        discriminative_logits: (B, N) of f_d+.
+        raw_logits: (B, N) of f_sp.
+        kept_pooled: f_m- (B, D).
+        normalized_pooled: IN f (B, D).
+    """
+
+    discriminative_logits: Tensor
+    raw_logits: Tensor
+    kept_pooled: Tensor
+    normalized_pooled: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class IDKLInputs(LossInputs):
+    """The shared branch, named `sh`, and what its alignments, the purifier and the modality heads look at.
+
+    Attributes:
+        specific: the purified specific branch, or the raw one where there is no purifier.
+        purifier: None where there is none.
+        confusers: logits (B, 2) of the modality, of the heads on the shared branch.
+        discriminators: logits (B, 2) of the modality, of the heads on the specific branch.
+    """
+
+    specific: Branch
+    purifier: PurifierTerms | None = None
+    confusers: Sequence[Tensor] = ()
+    discriminators: Sequence[Tensor] = ()
 
 
 def off_diagonal(distance: Tensor) -> Tensor:
@@ -128,10 +164,7 @@ def class_alignment(
 
 
 class AlignmentLoss(Loss):
-    """What the three share: divergence, and the two branches of the bundle.
-
-    The bundle's branch `sh` is the shared one, `bundle.extra` has the purified specific one's `specific_pooled` (B, D)
-    and `specific_logits` (B, N).
+    """What the three share: the divergence, and the two branches of `IDKLInputs`.
 
     Args:
         kl: see `divergence`.
@@ -166,9 +199,9 @@ class AlignmentLoss(Loss):
         """Build from `MODEL.LOSSES.<node>`."""
         return cls(**cls.arguments(cfg))
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the bundle has a shared and a purified branch."""
-        return "sh" in bundle.branches and "specific_pooled" in bundle.extra
+    def applies(self, inputs: LossInputs) -> bool:
+        """Return whether the method has a shared and a specific branch."""
+        return isinstance(inputs, IDKLInputs)
 
 
 class GraphAlignmentLoss(AlignmentLoss):
@@ -192,11 +225,12 @@ class TGSA(GraphAlignmentLoss):
     label = "tgsa"
     node = "TGSA"
 
-    def compute(self, bundle: Bundle) -> Tensor:
+    def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
         align = cross_alignment if self.form == "cross" else self_alignment
-        specific = bundle.by_modality(full_precision(bundle.extra["specific_pooled"]))
-        shared = bundle.by_modality(full_precision(bundle.branches["sh"].pooled))
+        assert isinstance(inputs, IDKLInputs)
+        specific = inputs.by_modality(full_precision(inputs.specific.pooled))
+        shared = inputs.by_modality(full_precision(inputs.branches["sh"].pooled))
         values = [align(teacher, student, *self.divergence) for teacher, student in zip(specific, shared, strict=True)]
         return values[0] + values[1]
 
@@ -208,10 +242,11 @@ class CSA(AlignmentLoss):
     label = "csa"
     node = "CSA"
 
-    def compute(self, bundle: Bundle) -> Tensor:
+    def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
-        shared = bundle.by_modality(full_precision(bundle.branches["sh"].logits))
-        specific = bundle.by_modality(full_precision(bundle.extra["specific_logits"]))
+        assert isinstance(inputs, IDKLInputs)
+        shared = inputs.by_modality(full_precision(inputs.branches["sh"].logits))
+        specific = inputs.by_modality(full_precision(inputs.specific.logits))
         pairs = zip(shared, specific, strict=True)
         values = [class_alignment(a, b, self.instances, *self.divergence) for a, b in pairs]
         return values[0] + values[1]
@@ -245,14 +280,14 @@ class MDR(GraphAlignmentLoss):
             )
         return found
 
-    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+    def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return both parts."""
-        shared = bundle.branches["sh"]
-        logits = bundle.by_modality(full_precision(shared.logits))
+        shared = inputs.branches["sh"]
+        logits = inputs.by_modality(full_precision(shared.logits))
         values = {"mdr_class": class_alignment(*logits, self.instances, *self.divergence)}
         if self.graph:
             align = cross_alignment if self.form == "cross" else mixture_alignment
-            values["mdr_graph"] = align(*bundle.by_modality(full_precision(shared.pooled)), *self.divergence)
+            values["mdr_graph"] = align(*inputs.by_modality(full_precision(shared.pooled)), *self.divergence)
         return values
 
 
@@ -337,7 +372,7 @@ def pseudo_labels(labels: Tensor, visible: int) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class Purifier(Loss):
-    """L_e + L_r on what the purifier leaves in `bundle.extra`.
+    """L_e + L_r on `IDKLInputs.purifier`.
 
     Args:
         form: `paper` or `released`.
@@ -352,16 +387,18 @@ class Purifier(Loss):
         require_name("MODEL.LOSSES.PURIFIER.FORM", form, PURIFIER_FORMS)
         self.form = form
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the method has a purifier."""
-        return "kept_pooled" in bundle.extra
+    def applies(self, inputs: LossInputs) -> bool:
+        """Return whether the method has a purifier."""
+        return isinstance(inputs, IDKLInputs) and inputs.purifier is not None
 
-    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+    def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return both terms."""
-        extra = {name: full_precision(value) for name, value in bundle.extra.items()}
-        relation = (extra["kept_pooled"], extra["normalised_pooled"], bundle.targets, bundle.visible_rows)
+        assert isinstance(inputs, IDKLInputs)
+        assert inputs.purifier is not None
+        terms = map_tensors(inputs.purifier, full_precision)
+        relation = (terms.kept_pooled, terms.normalized_pooled, inputs.targets, inputs.visible_rows)
         return {
-            "purifier_e": purified_entropy(extra["discriminative_logits"], extra["raw_logits"], self.form),
+            "purifier_e": purified_entropy(terms.discriminative_logits, terms.raw_logits, self.form),
             "purifier_r": purified_relation(*relation, self.form),
         }
 
@@ -369,8 +406,6 @@ class Purifier(Loss):
 @LOSS_REGISTRY.register()
 class ModalityHeads(Loss):
     """Cross-entropies of the modality: confusers on the shared branch, discriminators on the specific one.
-
-    `bundle.extra` has the logits (B, 2) under names that begin with `confuser` or `discriminator`.
 
     Args:
         confuser_labels: `true`, where the network reverses the gradient, or `pseudo`, the released code's.
@@ -388,20 +423,21 @@ class ModalityHeads(Loss):
         require_name("MODEL.LOSSES.MODALITY_HEADS.REDUCTION", reduction, HEAD_REDUCTIONS)
         self.confuser_labels, self.reduction = confuser_labels, reduction
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the method has modality heads."""
-        return any(name.startswith(("confuser", "discriminator")) for name in bundle.extra)
+    def applies(self, inputs: LossInputs) -> bool:
+        """Return whether the method has modality heads."""
+        return isinstance(inputs, IDKLInputs) and bool(inputs.confusers or inputs.discriminators)
 
-    def compute(self, bundle: Bundle) -> dict[str, Tensor]:
+    def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return a term for each group."""
-        device = bundle.targets.device
-        true = bundle.modalities.long()
-        confused = pseudo_labels(true, bundle.visible_rows) if self.confuser_labels == "pseudo" else true
+        assert isinstance(inputs, IDKLInputs)
+        device = inputs.targets.device
+        true = inputs.modalities.long()
+        confused = pseudo_labels(true, inputs.visible_rows) if self.confuser_labels == "pseudo" else true
         values = {}
-        for group, labels in (("confuser", confused), ("discriminator", true)):
-            logits = [full_precision(value) for name, value in bundle.extra.items() if name.startswith(group)]
+        groups = (("confuser", inputs.confusers, confused), ("discriminator", inputs.discriminators, true))
+        for group, logits, labels in groups:
             if logits:
                 here = labels.to(device, non_blocking=True)
-                terms = torch.stack([F.cross_entropy(each, here) for each in logits])
+                terms = torch.stack([F.cross_entropy(full_precision(each), here) for each in logits])
                 values[group] = terms.sum() if self.reduction == "sum" else terms.mean()
         return values

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from vireid_plugins.errors import require_name
 from vireid_plugins.layers.frozen_statistics import statistics_kept
+from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
 from vireid_plugins.methods.idkl.modules import Purified, Purifier, modality_head
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 FORMS = ("paper", "released")
 
@@ -91,53 +92,64 @@ class IDKL(CrossModalityBaseline):
             heads[f"discriminator{number}"] = modality_head(channels[name])
         return heads
 
-    def bundles(
+    def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
-    ) -> dict[str, tuple[float, Bundle]]:
-        """Return the shared branch with everything the alignments look at, and the specific branches for themselves."""
+    ) -> list[LossInputs]:
+        """Return the shared branch with all that the alignments look at, and the specific branches by themselves."""
+        rows = (targets, modalities, views)
         shared = as_branch(self.heads["sh"](maps["stage4"], targets))
         middle = self.specific[0](maps["stage2"])
         raw_map = self.specific[1](middle)
-        extra: dict[str, Tensor] = {}
-        found: dict[str, tuple[float, Bundle]] = {}
-        branches = {}
+        specific: list[LossInputs] = []
+        terms = None
         if self.raw_identity:
-            branches["raw"] = as_branch(self.heads["raw"](raw_map, targets))
-            found["raw"] = (1.0, Bundle({"raw": branches["raw"]}, targets, modalities, views))
+            branch = as_branch(self.heads["raw"](raw_map, targets))
+            specific.append(LossInputs({"raw": branch}, *rows, name="raw"))
         if self.purifier is not None:
             purified = self.purifier.parts(raw_map)
-            branches["sp"] = as_branch(self.heads["sp"](purified.purified, targets))
-            found["sp"] = (self.purified_weight, Bundle({"sp": branches["sp"]}, targets, modalities, views))
-            extra |= self._purifier_terms(raw_map, purified)
-        specific = branches["sp"] if self.purifier is not None else branches["raw"]
-        extra |= {"specific_pooled": specific.pooled, "specific_logits": specific.logits}
-        if self.form == "released":
-            extra["confuser0"] = self.heads["confuser0"](shared.neck)
-            extra["discriminator0"] = self.heads["discriminator0"](specific.neck)
-        else:
-            for number, name in enumerate(("stage2", "stage3", "stage4")):
-                extra[f"confuser{number}"] = self.heads[f"confuser{number}"](_average(maps[name]))
-            for number, map_ in enumerate((middle, raw_map)):
-                extra[f"discriminator{number}"] = self.heads[f"discriminator{number}"](_average(map_))
-        return {"": (1.0, Bundle({"sh": shared}, targets, modalities, views, None, extra)), **found}
+            branch = as_branch(self.heads["sp"](purified.purified, targets))
+            specific.append(LossInputs({"sp": branch}, *rows, name="sp", weight=self.purified_weight))
+            terms = self._purifier_terms(raw_map, purified)
+        confusers, discriminators = self._modality_logits(maps, (middle, raw_map), shared, branch)
+        main = IDKLInputs(
+            {"sh": shared},
+            *rows,
+            specific=branch,
+            purifier=terms,
+            confusers=confusers,
+            discriminators=discriminators,
+        )
+        return [main, *specific]
 
-    def embed(self, maps: dict[str, Tensor]) -> Tensor:
-        """Return the neck feature of the shared branch (B, D)."""
+    def _modality_logits(
+        self, maps: dict[str, Tensor], specific_maps: tuple[Tensor, Tensor], shared: Branch, specific: Branch
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the logits (B, 2) of the confusers and of the discriminators."""
+        if self.form == "released":
+            return [self.heads["confuser0"](shared.neck)], [self.heads["discriminator0"](specific.neck)]
+        confused = [maps[name] for name in ("stage2", "stage3", "stage4")]
+        return (
+            [self.heads[f"confuser{number}"](_average(map_)) for number, map_ in enumerate(confused)],
+            [self.heads[f"discriminator{number}"](_average(map_)) for number, map_ in enumerate(specific_maps)],
+        )
+
+    def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
+        """Return the BNNeck feature of the shared branch (B, D)."""
         return self.test_feature.of(self.heads["sh"], maps["stage4"])
 
-    def _purifier_terms(self, raw_map: Tensor, purified: Purified) -> dict[str, Tensor]:
+    def _purifier_terms(self, raw_map: Tensor, purified: Purified) -> PurifierTerms:
         """Return what L_e and L_r look at."""
         head: Any = self.heads["sp"]
         pool = head.pool_layer
         maps = {"raw": raw_map, "discriminative": purified.discriminative, "kept": purified.kept}
         pooled = {name: pool(map_)[..., 0, 0] for name, map_ in maps.items()}
         classify = self.heads["entropy"] if self.form == "released" else self._classify_purified
-        return {
-            "discriminative_logits": classify(pooled["discriminative"]),
-            "raw_logits": classify(pooled["raw"]),
-            "kept_pooled": pooled["kept"],
-            "normalised_pooled": pool(purified.normalised)[..., 0, 0],
-        }
+        return PurifierTerms(
+            discriminative_logits=classify(pooled["discriminative"]),
+            raw_logits=classify(pooled["raw"]),
+            kept_pooled=pooled["kept"],
+            normalized_pooled=pool(purified.normalised)[..., 0, 0],
+        )
 
     def _classify_purified(self, pooled: Tensor) -> Tensor:
         """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from vireid_plugins.layers.centers import centres, identity_weights, row_norm
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -102,7 +102,7 @@ class QCT(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.margin, self.quad_weight = margin, quad_weight
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        x, rows = full_precision(branch.pooled), bundle.stream_rows()
-        return quadruple_centre_triplet(x, bundle.targets, rows, bundle.visible_rows, self.margin, self.quad_weight)
+        x, rows = full_precision(branch.pooled), inputs.stream_rows()
+        return quadruple_centre_triplet(x, inputs.targets, rows, inputs.visible_rows, self.margin, self.quad_weight)

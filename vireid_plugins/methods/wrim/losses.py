@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Bundle
+from vireid_plugins.modeling.loss_inputs import LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 
 
@@ -83,7 +83,7 @@ def cmkic(
 
 @LOSS_REGISTRY.register()
 class CMKIC(Loss):
-    """`cmkic` on `bundle.projection`.
+    """`cmkic` on `inputs.projection`.
 
     Args:
         temperature: tau.
@@ -114,15 +114,15 @@ class CMKIC(Loss):
         self.temperature, self.k_hard, self.other_positives = temperature, k_hard, other_positives
         self.ramp_iters = ramp_iters
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the bundle has a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
-        return bundle.projection is not None
+    def applies(self, inputs: LossInputs) -> bool:
+        """Say whether the inputs has a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
+        return inputs.projection is not None
 
-    def compute(self, bundle: Bundle) -> Tensor:
-        """Return the loss of `bundle.projection` (B, D), times the ramp."""
-        assert bundle.projection is not None
-        z_visible, z_infrared = bundle.by_modality(full_precision(bundle.projection))
-        visible, infrared = bundle.by_modality(bundle.targets)
+    def compute(self, inputs: LossInputs) -> Tensor:
+        """Return the loss of `inputs.projection` (B, D), times the ramp."""
+        assert inputs.projection is not None
+        z_visible, z_infrared = inputs.by_modality(full_precision(inputs.projection))
+        visible, infrared = inputs.by_modality(inputs.targets)
         value = cmkic(z_visible, z_infrared, visible, infrared, self.temperature, self.k_hard, self.other_positives)
         return self.ramp() * value
 

@@ -20,7 +20,7 @@ from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 
 @META_ARCH_REGISTRY.register()
@@ -78,19 +78,20 @@ class WRIMNet(CrossModalityBaseline):
         maps: dict[str, Tensor] = self.backbone(images, modalities, views, names)
         return maps
 
-    def bundles(
+    def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
-    ) -> dict[str, tuple[float, Bundle]]:
-        """Return the main bundle (R, Z) with weight 1 and the auxiliary one (Q) with weight lambda2."""
+    ) -> list[LossInputs]:
+        """Return the main branches and Z with weight 1, and the auxiliary branches with weight lambda2."""
         main = self._branches("R", maps["stage4"], targets)
         projection = self.project(getattr(main["R_g"], self.projection_from))
-        found = {"": (1.0, Bundle(main, targets, modalities, views, projection))}
+        inputs = [LossInputs(main, targets, modalities, views, projection)]
         if self.aux_weight:
             auxiliary = self._branches("Q", maps["stage3"], targets)
-            found["aux"] = (self.aux_weight, Bundle(auxiliary, targets, modalities, views))
-        return found
+            rows = (targets, modalities, views)
+            inputs.append(LossInputs(auxiliary, *rows, name="aux", weight=self.aux_weight))
+        return inputs
 
-    def embed(self, maps: dict[str, Tensor]) -> Tensor:
+    def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
         """Return the L2-normalised concatenation of the neck features of all R, and of all Q with `test_aux`."""
         parts = self._parts("R", maps["stage4"])
         if self.test_aux:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from vireid_plugins.config.check import registered
 from vireid_plugins.errors import require_name
 from vireid_plugins.layers.precision import without_autocast
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 LOSS_REGISTRY = Registry("LOSS")
 LOSS_REGISTRY.__doc__ = """
 Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor, which
-`from_config(cfg)` fills from the node of `MODEL.LOSSES` that the class names. `compute(bundle)` returns a scalar,
+`from_config(cfg)` fills from the node of `MODEL.LOSSES` that the class names. `compute(inputs)` returns a scalar,
 printed as `loss_<label>`, or a dict of scalars, printed as `loss_<key>`. The mathematics is a pure function in the same
 file.
 """
@@ -45,17 +45,17 @@ class Loss(nn.Module, ABC):
         return cls(**{key.lower(): value for key, value in cfg.MODEL.LOSSES[cls.node].items()})
 
     @abstractmethod
-    def compute(self, bundle: Bundle) -> Tensor | dict[str, Tensor]:
+    def compute(self, inputs: LossInputs) -> Tensor | dict[str, Tensor]:
         """Return the unscaled value; called with autocast off."""
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the bundle has what the loss looks at."""
+    def applies(self, inputs: LossInputs) -> bool:
+        """Say whether the inputs has what the loss looks at."""
         return True
 
-    def forward(self, bundle: Bundle) -> dict[str, Tensor]:
+    def forward(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return the scaled values by their printed names, without the `loss_` in front."""
-        with without_autocast(bundle.targets.device):
-            value = self.compute(bundle)
+        with without_autocast(inputs.targets.device):
+            value = self.compute(inputs)
         values = value if isinstance(value, dict) else {self.label: value}
         return {name: self.scale * term for name, term in values.items()}
 
@@ -73,16 +73,16 @@ class BranchLoss(Loss):
         self.on = tuple(on)
 
     @abstractmethod
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
-        """Return the value on one branch, rows in the order of `bundle`; its tensors may be half precision."""
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
+        """Return the value on one branch, rows in the order of `inputs`; its tensors may be half precision."""
 
-    def applies(self, bundle: Bundle) -> bool:
-        """Say whether the bundle has one of the branches."""
-        return bool(bundle.chosen(self.on))
+    def applies(self, inputs: LossInputs) -> bool:
+        """Say whether the inputs has one of the branches."""
+        return bool(inputs.chosen(self.on))
 
-    def compute(self, bundle: Bundle) -> Tensor:
+    def compute(self, inputs: LossInputs) -> Tensor:
         """Return the mean over the chosen branches."""
-        return torch.stack([self.on_branch(branch, bundle) for branch in bundle.chosen(self.on)]).mean()
+        return torch.stack([self.on_branch(branch, inputs) for branch in inputs.chosen(self.on)]).mean()
 
 
 def build_losses(cfg: CfgNode) -> list[Loss]:

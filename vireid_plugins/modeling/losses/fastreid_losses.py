@@ -8,7 +8,7 @@ from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pa
 from torch import Tensor
 
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -35,9 +35,9 @@ class FastReidLoss(BranchLoss):
         node = cfg.MODEL.LOSSES[cls.node]
         return cls([node[key] for key in cls.keys], node.SCALE)
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return fast-reid's value."""
-        return type(self).function(full_precision(getattr(branch, self.takes)), bundle.targets, *self.arguments)
+        return type(self).function(full_precision(getattr(branch, self.takes)), inputs.targets, *self.arguments)
 
 
 @LOSS_REGISTRY.register()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -47,6 +47,6 @@ class HardTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.margin = margin
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return hard_triplet(full_precision(branch.pooled), bundle.targets, self.margin)
+        return hard_triplet(full_precision(branch.pooled), inputs.targets, self.margin)

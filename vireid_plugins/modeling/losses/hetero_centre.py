@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vireid_plugins.layers.centers import centres, identity_weights
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -38,7 +38,7 @@ class HeteroCentre(BranchLoss):
     label = "hc"
     node = "HETERO_CENTRE"
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        visible, infrared = bundle.by_modality(full_precision(branch.pooled))
-        return hetero_centre(visible, infrared, *bundle.by_modality(bundle.targets))
+        visible, infrared = inputs.by_modality(full_precision(branch.pooled))
+        return hetero_centre(visible, infrared, *inputs.by_modality(inputs.targets))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -30,6 +30,6 @@ class LabelSmoothCE(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.epsilon = epsilon
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the mean over the rows of `branch.logits` (B, N)."""
-        return F.cross_entropy(full_precision(branch.logits), bundle.targets, label_smoothing=self.epsilon)
+        return F.cross_entropy(full_precision(branch.logits), inputs.targets, label_smoothing=self.epsilon)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, Bundle
+from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
@@ -97,9 +97,9 @@ class WeightedTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.released_eps = released_eps
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return weighted_triplet(full_precision(branch.pooled), bundle.targets, self.released_eps)
+        return weighted_triplet(full_precision(branch.pooled), inputs.targets, self.released_eps)
 
 
 @LOSS_REGISTRY.register()
@@ -122,6 +122,6 @@ class SquaredDifferenceTriplet(BranchLoss):
         super().__init__(on=on, scale=scale)
         self.gamma, self.released_eps = gamma, released_eps
 
-    def on_branch(self, branch: Branch, bundle: Bundle) -> Tensor:
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
-        return squared_difference_triplet(full_precision(branch.pooled), bundle.targets, self.gamma, self.released_eps)
+        return squared_difference_triplet(full_precision(branch.pooled), inputs.targets, self.gamma, self.released_eps)
