@@ -21,8 +21,8 @@ from helpers import CONFIGS, HANG, ROOT, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
+from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
-from vireid_plugins.engine import read_config
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "stranger" / "README.md"]
 # Not run, and why: the rest of a line is what is searched for.
@@ -209,7 +209,7 @@ def test_page_has_arguments_that_its_commands_take(page: Path, monkeypatch: pyte
         (args,) = told.value.args
         if str(getattr(args, "config_file", "")).startswith("configs/"):
             args.opts = getattr(args, "opts", [])
-            read_config(args)
+            load_config(args.config_file, args.opts)
 
 
 def test_left_out_lines_are_on_a_page() -> None:

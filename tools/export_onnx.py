@@ -19,8 +19,9 @@ def main() -> None:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
     from vireid_plugins import engine, export
+    from vireid_plugins.config import load_config
 
-    cfg = engine.read_config(argparse.Namespace(config_file=args.config_file, opts=[*args.opts, "MODEL.DEVICE", "cpu"]))
+    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
     model = engine.load_model(cfg).eval()
     written = export.export_onnx(model, cfg, args.output)
     if args.torch_export:

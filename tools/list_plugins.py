@@ -14,11 +14,11 @@ def main() -> None:
 
     from tabulate import tabulate
 
-    from vireid_plugins import engine
+    from vireid_plugins.config import load_config
     from vireid_plugins.visualize.plugins import network_size, plugins
 
     if args.config_file:
-        cfg = engine.read_config(args)
+        cfg = load_config(args.config_file, args.opts)
         size = network_size(cfg)
         print(
             f"{cfg.MODEL.META_ARCHITECTURE} at {cfg.INPUT.SIZE_TEST} on {cfg.MODEL.DEVICE}: {size.millions:.2f} M "

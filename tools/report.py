@@ -15,14 +15,13 @@ def main() -> None:
     parser.add_argument("--queries", type=positive, default=60, help="rank lists (default %(default)s)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
     args = parser.parse_args()
-    from vireid_plugins import engine
+    from vireid_plugins.config import load_config
     from vireid_plugins.visualize.report import build_report, write_report
 
-    cfg = engine.read_config(args)
+    cfg = load_config(args.config_file, args.opts)
     beside = None
     if args.beside:
-        baseline = argparse.Namespace(config_file=args.beside, opts=[])
-        beside = (Path(args.beside).stem, engine.read_config(baseline))
+        beside = (Path(args.beside).stem, load_config(args.beside))
     write_report(build_report(cfg, beside, args.queries), args.output)
     print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")
 

@@ -32,8 +32,9 @@ def main() -> None:
     args = parser().parse_args()
 
     from vireid_plugins import engine
+    from vireid_plugins.config import load_config
 
-    engine.launch(engine.main, args, engine.read_config(args))
+    engine.launch(engine.main, args, load_config(args.config_file, args.opts))
 
 
 if __name__ == "__main__":

@@ -10,47 +10,52 @@ from _run import positive, run
 
 def rank(args: argparse.Namespace) -> Any:
     """Draw queries and their nearest gallery images."""
-    from vireid_plugins import engine, visualize
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
 
-    lists = visualize.rank_lists_of(engine.read_config(args), args.number)
+    lists = visualize.rank_lists_of(load_config(args.config_file, args.opts), args.number)
     return visualize.rank_lists(lists), "green frames are right, red ones wrong, blue ones not seen by the query"
 
 
 def tsne(args: argparse.Namespace) -> Any:
     """Draw t-SNE of test features, colour = identity, marker = modality."""
-    from vireid_plugins import engine, visualize
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
 
-    found = visualize.extract(engine.read_config(args))
+    found = visualize.extract(load_config(args.config_file, args.opts))
     points = visualize.embedding_map(found, args.number)
     return visualize.draw_embedding_map(points), "circles are visible, triangles infrared"
 
 
 def cam(args: argparse.Namespace) -> Any:
     """Draw Grad-CAM of the similarity of image pairs."""
-    from vireid_plugins import engine, visualize
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
 
     return visualize.draw_pairs(
-        visualize.pairs_of(engine.read_config(args), args.number)
+        visualize.pairs_of(load_config(args.config_file, args.opts), args.number)
     ), "red is what the match is from"
 
 
 def distances(args: argparse.Namespace) -> Any:
     """Draw histograms of distances within and between identities, of a baseline beside the method."""
-    from vireid_plugins import engine, visualize
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
 
     rows = []
     for file, overrides in ((args.beside, []), (args.config_file, args.opts)):
         if file:
-            cfg = engine.read_config(argparse.Namespace(config_file=file, opts=overrides))
+            cfg = load_config(file, overrides)
             rows.append((Path(file).stem, visualize.separation(visualize.extract(cfg))))
     return visualize.draw_separation(rows), "the farther apart, the better"
 
 
 def training(args: argparse.Namespace) -> Any:
     """Draw losses, learning rate and scores of a run."""
-    from vireid_plugins import engine, visualize
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
 
-    folder = Path(engine.read_config(args).OUTPUT_DIR)
+    folder = Path(load_config(args.config_file, args.opts).OUTPUT_DIR)
     return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
 
 

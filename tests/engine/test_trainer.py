@@ -13,10 +13,10 @@ from fastreid.utils.env import seed_all_rng
 from helpers import CONFIGS, batch, small_cfg
 
 from vireid_plugins.config import CfgNode
+from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
-from vireid_plugins.engine.model_selection import choose_on_validation
 from vireid_plugins.engine.train import evaluate
 from vireid_plugins.errors import ConfigError, DataError
 

@@ -1,8 +1,9 @@
 import pytest
 from helpers import small_cfg
 
+from vireid_plugins.config import check_config
 from vireid_plugins.errors import ConfigError, ExpectationError
-from vireid_plugins.evaluation.expected_results import check_expected, verify_results
+from vireid_plugins.evaluation.expected_results import verify_results
 
 ROW = "[['SYSUMM01', 'mAP', 50.0, 1.5], ['SYSUMM01', 'Rank-1', 60, 2]]"
 
@@ -39,6 +40,6 @@ def test_verify_results_takes_several_sets_and_names_a_score_that_is_not_there()
         ("[['RegDB', 'mAP', 50.0, 1.0]]", "'RegDB' is not tested; DATASETS.TESTS has SYSUMM01"),
     ],
 )
-def test_check_expected_refuses_wrong_rows_before_training(rows: str, said: str) -> None:
+def test_check_config_refuses_wrong_rows_of_expected_results_before_training(rows: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        check_expected(expecting(rows))
+        check_config(expecting(rows))

@@ -138,12 +138,13 @@ def main() -> None:
     """Parse `train_net.py`'s command line, train, measure."""
     import vireid_plugins.engine as engine  # first: it makes fastreid importable
     from fastreid.engine import default_argument_parser  # isort: skip
+    from vireid_plugins.config import load_config
     from vireid_plugins.data import build_train_loader
 
     args = default_argument_parser().parse_args()
-    engine.launch(engine.main, args, engine.read_config(args))
+    engine.launch(engine.main, args, load_config(args.config_file, args.opts))
     trained = time.process_time()
-    cfg = engine.read_config(args)
+    cfg = load_config(args.config_file, args.opts)
     measured = activity(engine.load_model(cfg), next(iter(build_train_loader(cfg))))
     report = {"cpu_seconds": trained, **measured}
     (Path(cfg.OUTPUT_DIR) / "activity.json").write_text(json.dumps(report), encoding="utf-8")

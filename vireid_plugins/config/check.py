@@ -1,5 +1,6 @@
 """Checks a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ def check_config(cfg: CfgNode) -> None:
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
     require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
+    _check_expected(cfg)
     for key, least in (
         ("MAX_EPOCH", 1),
         ("CHECKPOINT_PERIOD", 1),
@@ -94,3 +96,17 @@ def _refuse_unused(cfg: CfgNode) -> None:
 def _at_least(key: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{key}: must be at least {least}, got {value}")
+
+
+def _check_expected(cfg: CfgNode) -> None:
+    """Raise a `ConfigError` unless every row can be compared with something."""
+    for row in cfg.TEST.EXPECTED_RESULTS:
+        if not isinstance(row, Sequence) or len(row) != 4 or not all(isinstance(x, int | float) for x in row[2:]):
+            raise ConfigError(
+                f"TEST.EXPECTED_RESULTS: {row!r} is not a row; a row is [data set, score, value, tolerance], as "
+                '["SYSUMM01", "mAP", 75.4, 1.0]'
+            )
+        if row[0] not in cfg.DATASETS.TESTS:
+            raise ConfigError(
+                f"TEST.EXPECTED_RESULTS: '{row[0]}' is not tested; DATASETS.TESTS has {', '.join(cfg.DATASETS.TESTS)}"
+            )

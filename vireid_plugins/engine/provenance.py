@@ -7,10 +7,10 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
+from vireid_plugins.config.model_selection import VALIDATION
 from vireid_plugins.config.node import differences
 from vireid_plugins.data.datasets import build_options
 from vireid_plugins.data.torch_datasets import TrainImages
-from vireid_plugins.engine.model_selection import VALIDATION
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.fit import listed
 

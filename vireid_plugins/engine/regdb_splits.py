@@ -10,9 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
-from vireid_plugins.engine.train import main, read_config
+from vireid_plugins.engine.train import main
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.regdb_average import merge_splits
 
@@ -33,7 +34,7 @@ def train_splits(args: argparse.Namespace, splits: Sequence[int]) -> dict[str, A
     Raises:
         ConfigError: the configuration does not train and test RegDB, or sets the split itself.
     """
-    cfg = read_config(copy.deepcopy(args))
+    cfg = load_config(args.config_file, args.opts)
     if tuple(cfg.DATASETS.NAMES) != ("RegDB",) or tuple(cfg.DATASETS.TESTS) != ("RegDB",):
         raise ConfigError(
             f"DATASETS.NAMES and TESTS must be RegDB alone to train its splits; {args.config_file} says "

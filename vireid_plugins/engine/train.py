@@ -16,33 +16,14 @@ from fastreid.utils.collect_env import collect_env_info
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.logger import setup_logger
 
-from vireid_plugins.config import check_config, get_cfg
-from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.config import get_cfg, load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
-from vireid_plugins.engine.model_selection import choose_on_validation
 from vireid_plugins.engine.output_folder import claimed
 from vireid_plugins.engine.provenance import splits_of
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.evaluation.expected_results import check_expected, verify_results
+from vireid_plugins.evaluation.expected_results import verify_results
 from vireid_plugins.io.files import make_folder, written_whole
-
-
-def read_config(args: argparse.Namespace) -> CfgNode:
-    """Return the configuration of `--config-file` and overrides, checked.
-
-    Raises:
-        ConfigError: a key, value or name is wrong.
-    """
-    cfg = get_cfg()
-    if args.config_file:
-        args.config_file = str(resolve_config(args.config_file))
-        cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
-    choose_on_validation(cfg)
-    check_config(cfg)
-    check_expected(cfg)
-    return cfg
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -51,7 +32,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     Raises:
         ConfigError: a key, value or name is wrong.
     """
-    cfg = read_config(args)
+    cfg = load_config(args.config_file, args.opts)
     if cfg.SEED < 0:
         # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
         cfg.SEED = comm.all_gather(_drawn_seed(cfg, getattr(args, "resume", False)))[0]

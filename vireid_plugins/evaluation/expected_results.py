@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastreid.config import CfgNode
@@ -10,18 +10,6 @@ from fastreid.config import CfgNode
 from vireid_plugins.errors import ConfigError, ExpectationError
 
 logger = logging.getLogger("fastreid." + __name__)
-FORM = 'a row is [data set, score, value, tolerance], as ["SYSUMM01", "mAP", 75.4, 1.0]'
-
-
-def check_expected(cfg: CfgNode) -> None:
-    """Raise a `ConfigError` unless every row can be compared with something."""
-    for row in cfg.TEST.EXPECTED_RESULTS:
-        if not isinstance(row, Sequence) or len(row) != 4 or not all(isinstance(x, int | float) for x in row[2:]):
-            raise ConfigError(f"TEST.EXPECTED_RESULTS: {row!r} is not a row; {FORM}")
-        if row[0] not in cfg.DATASETS.TESTS:
-            raise ConfigError(
-                f"TEST.EXPECTED_RESULTS: '{row[0]}' is not tested; DATASETS.TESTS has {', '.join(cfg.DATASETS.TESTS)}"
-            )
 
 
 def verify_results(cfg: CfgNode, scores: Mapping[str, Any] | None) -> None:

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from fastreid.config import CfgNode
 from PIL import Image
 
-from vireid_plugins.config import check_config, get_cfg
-from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.decode import read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
@@ -54,11 +53,8 @@ class Extractor:
             ConfigError: the file or a key is wrong, or there is no checkpoint.
             DataError: the checkpoint cannot be read.
         """
-        cfg = get_cfg()
-        cfg.merge_from_file(str(resolve_config(config_file)))
-        cfg.merge_from_list([*overrides, *(["MODEL.WEIGHTS", weights] if weights else [])])
-        check_config(cfg)
-        return cls(cfg, batch)
+        named = ["MODEL.WEIGHTS", weights] if weights else []
+        return cls(load_config(config_file, [*overrides, *named]), batch)
 
     def __call__(self, pictures: Iterable[Picture], modality: str | int | Sequence[int]) -> npt.NDArray[np.float32]:
         """Return features (n, D).

@@ -1,0 +1,30 @@
+"""From a file and overrides to a configuration that is ready to be used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.config.check import check_config
+from vireid_plugins.config.model_selection import choose_on_validation
+from vireid_plugins.config.node import get_cfg
+from vireid_plugins.config.paths import resolve_config
+
+
+def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode:
+    """Return the checked configuration of a file and overrides.
+
+    Args:
+        file: a file, or the name of a shipped config such as `SYSU/wrim.yml`; empty for the defaults.
+        overrides: `KEY`, `value`, `KEY`, `value`, ... as on a command line.
+
+    Raises:
+        ConfigError: a key, value or name is wrong.
+    """
+    cfg: CfgNode = get_cfg()
+    if file:
+        cfg.merge_from_file(resolve_config(str(file)))
+    cfg.merge_from_list([str(word) for word in overrides])
+    choose_on_validation(cfg)
+    check_config(cfg)
+    return cfg
