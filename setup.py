@@ -1,4 +1,4 @@
-"""Packaging. fastreid is not a requirement here on purpose: its metadata pins torch 1.13.1 (see README, Install)."""
+"""Packaging. fastreid is not a requirement here on purpose: its metadata pins torch 1.13.1 (see docs/install.md)."""
 
 import shutil
 from pathlib import Path

@@ -24,7 +24,7 @@ from test_docs_code import BLOCKS, READERS_OWN
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "stranger" / "README.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "plugin_package" / "README.md"]
 # Not run, and why: the rest of a line is what is searched for.
 LEFT_OUT = {
     "tools/benchmark.py": "minutes each; their rows are committed, tests/benchmark runs every subject's code",
@@ -39,7 +39,7 @@ LEFT_OUT = {
     "train_regdb_splits.py": "ten trainings; tests/engine/test_splits.py",
     "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
-    "examples/stranger/configs": "needs the package installed; tests/examples/test_stranger.py",
+    "examples/plugin_package/configs": "needs the package installed; tests/examples/test_plugin_package.py",
 }
 
 

@@ -2,7 +2,7 @@
 
 Flat is exact and fine up to some hundred thousand images. IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes
 and finds candidates, whose order the vectors decide. HNSW was measured beside them and left out: at a million vectors
-it is slower to build and to search than IVF-PQ at equal recall, and cannot forget (docs/search.md).
+it is slower to build and to search than IVF-PQ at equal recall, and cannot forget (docs/image_search.md).
 """
 
 from collections.abc import Sequence

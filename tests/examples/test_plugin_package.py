@@ -9,15 +9,17 @@ import torch
 from commands import Commands, Ran
 from helpers import HANG, ROOT, SMALL, python
 
-CONFIG = "examples/stranger/configs/stripes.yml"
+CONFIG = "examples/plugin_package/configs/stripes.yml"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that pip installed the example into."""
-    folder = tmp_path_factory.mktemp("stranger")
+    folder = tmp_path_factory.mktemp("plugin_package")
     # From a copy: setuptools leaves its build folder behind.
-    shutil.copytree(ROOT / "examples" / "stranger", folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "examples" / "plugin_package", folder / "source", ignore=shutil.ignore_patterns("__pycache__")
+    )
     ran = python(
         "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
         "--target", str(folder / "site"), str(folder / "source"),
@@ -47,7 +49,7 @@ def test_list_plugins_names_the_parts_of_the_package(command: Callable[..., Ran]
     ran = command("tools/list_plugins.py")
     assert ran.code == 0, ran.err
     for name in ("ChannelGate", "ModalityMean", "Stripes"):
-        assert any(name in line and "vireid_stranger" in line for line in ran.out.splitlines()), name
+        assert any(name in line and "vireid_example" in line for line in ran.out.splitlines()), name
 
 
 @pytest.mark.usefixtures("little_root")

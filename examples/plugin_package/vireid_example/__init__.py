@@ -8,7 +8,7 @@ from vireid_plugins.config import register_keys
 def register() -> None:
     """Add the keys and register the parts; `vireid_plugins.config.get_cfg()` calls this once."""
     register_keys(add_keys)
-    from vireid_stranger import channel_gate, modality_mean, stripes  # noqa: F401  each registers itself
+    from vireid_example import channel_gate, modality_mean, stripes  # noqa: F401  each registers itself
 
 
 def add_keys(cfg: CfgNode) -> None:
