@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vireid_plugins.engine.provenance import check_resumed, other_network
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import refusal, written_whole
+from vireid_plugins.io.files import refusal, write_atomic
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -82,7 +82,7 @@ class VireidCheckpointer(Checkpointer):
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         file = Path(self.save_dir) / f"{name}.pth"
         try:
-            with written_whole(file) as stream:
+            with write_atomic(file) as stream:
                 torch.save(data, stream)
             if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
@@ -97,7 +97,7 @@ class VireidCheckpointer(Checkpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Say which checkpoint is the last."""
-        with written_whole(Path(self.save_dir) / "last_checkpoint") as stream:
+        with write_atomic(Path(self.save_dir) / "last_checkpoint") as stream:
             stream.write(last_filename_basename.encode())
 
     def candidates(self) -> list[Path]:

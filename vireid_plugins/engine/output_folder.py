@@ -12,8 +12,8 @@ LOCK = ".lock"
 
 
 @contextmanager
-def claimed(folder: Path, resume: bool) -> Iterator[None]:
-    """Hold the output folder of a training inside a `with` block; the system lets go of it when the process dies.
+def claim(folder: Path, resume: bool) -> Iterator[None]:
+    """Lock the output folder of a run inside a `with` block; the lock ends with the process.
 
     Args:
         folder: the folder, which exists.

@@ -37,7 +37,7 @@ from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.layers.sync_batch_norm import synchronised
+from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -89,7 +89,7 @@ class Trainer(DefaultTrainer):
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
         if cfg.MODEL.SYNC_BN and comm.get_world_size() > 1:
-            model = synchronised(model)
+            model = synchronize_(model)
         if cfg.MODEL.COMPILE:
             compile_stages(model)
         return model

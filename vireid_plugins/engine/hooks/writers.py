@@ -8,7 +8,7 @@ from typing import Any
 from fastreid.engine.hooks import PeriodicWriter
 from fastreid.utils.events import JSONWriter, TensorboardXWriter, get_event_storage
 
-from vireid_plugins.io.files import written_whole
+from vireid_plugins.io.files import write_atomic
 
 logger = logging.getLogger("fastreid." + __name__)
 # Values of a scalar that fast-reid's writers smooth over.
@@ -113,7 +113,7 @@ def drop_lines_from(file: Path, iteration: int) -> None:
     if len(kept) == len(lines):
         return
     logger.info("%d lines of %s are written again", len(lines) - len(kept), file)
-    with written_whole(file) as stream:
+    with write_atomic(file) as stream:
         stream.write("".join(f"{line}\n" for line in kept).encode())
 
 
