@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
-from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
@@ -32,7 +30,7 @@ from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.provenance import splits_of, training_facts
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
@@ -64,16 +62,22 @@ class Trainer(DefaultTrainer):
             check_draws(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
             require_files("test", [*dataset.query, *dataset.gallery])
         patch(only=["ddp", "buffers"])
-        amp = cfg.SOLVER.AMP
-        self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
-        needs_scaler = self.autocast_dtype is torch.float16
-        self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=needs_scaler)
+        dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
+        self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
         with warnings.catch_warnings():
-            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `run_step` does not use it.
+            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         require_files("training", self.data_loader.images.items)
         self._trainer.grad_scaler = None
+        self.take_step = TrainingStep(
+            self.model,
+            self.optimizer,
+            dtype,
+            self.scaler,
+            parts=cfg.SOLVER.ACCUMULATE,
+            skip_nonfinite=cfg.SOLVER.SKIP_NONFINITE > 0,
+        )
         self.first_iter = 0
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
@@ -256,18 +260,8 @@ class Trainer(DefaultTrainer):
         return str(next(iter(self.checkpointer.candidates()), ""))
 
     def run_step(self) -> None:
-        """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
-        self._trainer.iter = self.iter
-        parts = self.cfg.SOLVER.ACCUMULATE
-        take_step(
-            self._trainer,
-            self.cfg.MODEL.DEVICE.split(":")[0],
-            self.autocast_dtype,
-            self.scaler,
-            split=partial(split_identities, parts=parts) if parts > 1 else None,
-            write=self.metrics.add,
-            unless=self.metrics.left_out if self.cfg.SOLVER.SKIP_NONFINITE else None,
-        )
+        """Take one step and record its losses."""
+        self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:
         """Score the moving average of the weights, where there is one, else the weights."""
