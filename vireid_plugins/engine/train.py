@@ -5,7 +5,7 @@ import logging
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         StoppedError: a signal came; the run is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    with claim(folder, resume) if comm.is_main_process() else nullcontext():
+    # Before the trainer is built, which takes a while; the trainer itself claims it for those who do without this.
+    with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         if comm.is_main_process():
