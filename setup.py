@@ -64,7 +64,7 @@ setup(
         "faiss-cpu>=1.7.4",
         "tqdm>=4.66",
         "numba>=0.60",
-        "filelock>=3.12",
+        "filelock>=3.13",
     ],
     extras_require={
         "analysis": ANALYSIS,

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vireid_plugins.engine.launch import launch
-from vireid_plugins.layers.sync_batch_norm import synchronised
+from vireid_plugins.layers.sync_batch_norm import synchronize_
 
 IDENTITIES, INSTANCES = 6, 2
 
@@ -70,7 +70,7 @@ def steps(args: Namespace) -> None:
     torch.set_num_threads(1)
     for number, (case, frozen) in enumerate(args.cases):
         model = network(case, frozen)
-        model = DistributedDataParallel(model if frozen else synchronised(model))
+        model = DistributedDataParallel(model if frozen else synchronize_(model))
         with quick():
             found = state_after_a_step(model, [share(whole_batch(case), dist.get_rank(), dist.get_world_size())])
         if dist.get_rank() == 0:

@@ -15,7 +15,7 @@ from helpers import ROOT, batch, small_cfg, views_of
 
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 
 DEVICE = os.environ.get("VIREID_GPU_DEVICE", "cuda")
 CUDA = DEVICE != "cpu"
@@ -66,12 +66,14 @@ class Steps:
         # No step after the first writes metrics.
         self.metrics = StepMetrics(period=1000)
         self.metrics.trainer = self.trainer
-        self.trainer.iter, self.dtype, self.storage = 0, dtype, EventStorage()
+        self.take_step = TrainingStep(self.model, self.optimizer, dtype, self.scaler)
+        self.trainer.iter, self.storage = 0, EventStorage()
 
     def take(self) -> torch.Tensor:
         """Take a step and return its losses, where they are."""
         with self.storage:
-            take_step(self.trainer, DEVICE, self.dtype, self.scaler, write=self.metrics.add)
+            step = self.take_step(self.trainer._data_loader_iter)
+            self.metrics.record(step)
         self.trainer.iter += 1
         self.storage.iter = self.trainer.iter
-        return self.metrics.recent[-1][1] if self.metrics.recent else torch.zeros(0)
+        return torch.stack(list(step.losses.values()))

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from vireid_plugins.checkpoints.convert import renamed
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 
 FIXTURES = ROOT / "tests" / "fixtures"
 Shape = tuple[int, ...]
@@ -138,15 +137,9 @@ class Training:
 
     def step(self, batch: dict[str, Any]) -> dict[str, float]:
         """Take a step and return the losses, weighted, by their printed names; gradients stay."""
-        trainer = SimpleNamespace(model=self.model, optimizer=self.optimizer, _data_loader_iter=iter([batch]))
-        losses: dict[str, float] = {}
-
-        def write(means: dict[str, Tensor], waited: float, batch: Any) -> None:
-            losses.update({name.removeprefix("loss_"): value.item() for name, value in means.items()})
-
-        take_step(trainer, "cpu", None, torch.amp.GradScaler("cpu", enabled=False), write=write)
+        losses = TrainingStep(self.model, self.optimizer)(iter([batch])).losses
         self.schedule.step()
-        return losses
+        return {name.removeprefix("loss_"): value.item() for name, value in losses.items()}
 
     def rate(self, key: str) -> float:
         """The rate that the next step has for a parameter."""

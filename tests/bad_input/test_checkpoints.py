@@ -138,7 +138,7 @@ CASES = {
     ),
     "a run over a run": Case(
         TRAIN + "OUTPUT_DIR trained",
-        ("OUTPUT_DIR: 'trained' holds a run already (model_best.pth, model_final.pth), which would be overwritten"),
+        ("OUTPUT_DIR: 'trained' already contains a run (model_best.pth, model_final.pth), which would be overwritten"),
     ),
 }
 

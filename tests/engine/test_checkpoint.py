@@ -12,7 +12,8 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
-from vireid_plugins.engine.checkpoint import Checkpoints, load_checkpoint
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.provenance import BINDING
 from vireid_plugins.errors import DataError
 

@@ -215,7 +215,9 @@ def test_train_keeps_the_last_checkpoints(finished: Path) -> None:
 
 def test_train_over_a_finished_run_is_refused(finished: Path) -> None:
     before = {file: file.read_bytes() for file in finished.iterdir() if file.name != "log.txt"}
-    with pytest.raises(ConfigError, match=r"holds a run already .*, which would be overwritten: go on with --resume"):
+    with pytest.raises(
+        ConfigError, match=r"already contains a run .*, which would be overwritten: go on with --resume"
+    ):
         train(cfg_of(finished), resume=False)
     assert all(file.read_bytes() == content for file, content in before.items())
 

@@ -198,7 +198,7 @@ def test_launch_ends_the_threads_that_talked_to_other_processes() -> None:
         return threads()
 
     before = threads()
-    during = module._joined(talk, None, module.Place(0, 1, 0, 1), "cpu", torch.distributed.HashStore())
+    during = module._joined(talk, None, module.ProcessInfo(0, 1, 0, 1), "cpu", torch.distributed.HashStore())
     if not [name for name in during if "gloo" in name]:
         pytest.skip(f"torch {torch.__version__} does not name its threads")
     assert not [name for name in threads() if "gloo" in name and name not in before]

@@ -18,13 +18,12 @@ from vireid_plugins.engine import Trainer, load_model
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import StepResult, TrainingStep
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones.multi_stream import stages_of
 
 CASE: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
 NAMES = {"img_paths": [f"{number}.jpg" for number in range(9)]}
-NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
 
 @pytest.mark.parametrize("views", [(1, 1), (2, 1)])
@@ -48,17 +47,11 @@ def test_split_identities_that_do_not_divide_is_one_error() -> None:
 
 
 @quick()
-def test_take_step_in_parts_gives_the_mean_of_their_gradients() -> None:
+def test_training_step_in_parts_gives_the_mean_of_their_gradients() -> None:
     """The same as two processes without GATHER, which test_launch compares."""
     model = network(CASE, frozen=True)
     whole = whole_batch(CASE)
-    trainer: Any = Namespace(model=model, optimizer=torch.optim.SGD(model.parameters(), 0.0), _data_loader_iter=[whole])
-    trainer._data_loader_iter = iter([whole])
-    written: list[dict[str, torch.Tensor]] = []
-    take_step(
-        trainer, "cpu", None, NO_SCALER,
-        split=lambda one: split_identities(one, 2), write=lambda losses, waited, batch: written.append(losses),
-    )  # fmt: skip
+    losses = TrainingStep(model, torch.optim.SGD(model.parameters(), 0.0), parts=2)(iter([whole])).losses
     halves = split_identities(whole, 2)  # type: ignore[arg-type]
     expected = state_after_a_step(network(CASE, frozen=True), halves)  # type: ignore[arg-type]
     for key, parameter in model.named_parameters():
@@ -66,7 +59,7 @@ def test_take_step_in_parts_gives_the_mean_of_their_gradients() -> None:
             torch.testing.assert_close(parameter.grad, expected[key], rtol=1e-9, atol=1e-12)
     reference = network(CASE, frozen=True)
     values = [reference(half) for half in halves]
-    for name, value in written[0].items():
+    for name, value in losses.items():
         torch.testing.assert_close(value, (values[0][name] + values[1][name]).detach() / 2)
 
 
@@ -79,7 +72,8 @@ def test_trainer_with_parts_that_do_not_divide_is_one_error(tmp_path: Path) -> N
 def add(metrics: StepMetrics, storage: EventStorage, values: list[float]) -> None:
     for number, value in enumerate(values):
         storage.iter = metrics.trainer.iter = number
-        metrics.add({"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}, 0.1 * number, NAMES)
+        losses = {"loss_a": torch.tensor(value), "loss_b": torch.tensor(1.0)}
+        metrics.record(StepResult(losses, NAMES, waited=0.1 * number, skipped=False))
 
 
 def test_step_metrics_are_means_over_the_period() -> None:

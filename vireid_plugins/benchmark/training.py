@@ -15,11 +15,10 @@ from torch import Tensor
 
 from vireid_plugins.benchmark.measure import Subject
 from vireid_plugins.config import CfgNode, config_path, get_cfg
-from vireid_plugins.data.batch import split_identities
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.loss_inputs import LossInputs
@@ -108,13 +107,12 @@ def ours(
     average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
     metrics = StepMetrics(cfg.SOLVER.METRICS_PERIOD)
     metrics.trainer = trainer
-    parts = cfg.SOLVER.ACCUMULATE
     scaler = torch.amp.GradScaler(device, enabled=dtype == "float16")
     type_ = None if dtype == "float32" else getattr(torch, dtype)
-    split: Any = partial(split_identities, parts=parts) if parts > 1 else None
+    take_step = TrainingStep(model, trainer.optimizer, type_, scaler, parts=cfg.SOLVER.ACCUMULATE)
 
     def step() -> None:
-        take_step(trainer, device, type_, scaler, split=split, write=metrics.add)
+        metrics.record(take_step(trainer._data_loader_iter))
         if average:
             average.after_step()
 

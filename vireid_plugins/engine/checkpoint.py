@@ -9,19 +9,18 @@ that. Only classifiers need not fit, where a run begins or is scored: their rows
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
 from vireid_plugins.engine.provenance import check_resumed, other_network
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import refusal, written_whole
+from vireid_plugins.io.files import refusal, write_atomic
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -32,6 +31,44 @@ STOPPED = "model_stopped"
 CLASSIFIER = re.compile(r"heads\.\w+\.weight")
 # Checkpoints of older fast-reids have what the configuration says.
 CONFIGURED = ("pixel_mean", "pixel_std")
+
+
+class Entry(NamedTuple):
+    """An entry of a checkpoint.
+
+    Attributes:
+        key: its name in the file.
+        content: what it holds.
+        written_by: what saves it, and when, where that is not always.
+        read_by: what uses it.
+        since: the first release that writes it, or fast-reid, whose own checkpoints have it too.
+    """
+
+    key: str
+    content: str
+    written_by: str
+    read_by: str
+    since: str
+
+
+FAST, OURS = "fast-reid", "0.1.0"
+FORMAT = (
+    Entry("model", "weights and buffers", "`VireidCheckpointer`", "resume, `MODEL.WEIGHTS`, conversion", FAST),
+    Entry("vireid", "provenance: data, split, configuration", "`VireidCheckpointer`", "resume, `MODEL.WEIGHTS`", OURS),
+    Entry("optimizer", "state and rates of the parameter groups", "the optimizer", "resume", FAST),
+    Entry("lr_sched", "position of the learning-rate schedule", "the schedule", "resume", FAST),
+    Entry("grad_scaler", "scale of the loss; empty without float16", "torch's `GradScaler`", "resume", OURS),
+    Entry("metrics", "sums of losses not yet written; skipped steps", "`StepMetrics`", "resume", OURS),
+    Entry("random_state", "random generators of every process", "`RandomState`", "resume", OURS),
+    Entry("average", "averaged weights", "`WeightAverage`, with `SOLVER.EMA_DECAY`", "resume, evaluation", OURS),
+    Entry("hooks", "states of the method's own hooks, by name", "`HookStates`, if there are any", "resume", OURS),
+    Entry("checkpoints", "best score so far", "`Checkpoints`", "resume", OURS),
+    Entry("writers", "scalars that the log smooths; last iterations written", "`Writers`", "resume", OURS),
+    Entry("epoch", "last finished epoch, from 0; -1 is none", "`Checkpoints`, `StopOnSignal`", "resume", FAST),
+    Entry("iteration", "number of finished steps", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
+    Entry("iters_per_epoch", "steps per epoch", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
+    Entry("metric", "latest score of the set that chooses", "`Checkpoints`", "the patch `resume`", FAST),
+)
 
 
 class VireidCheckpointer(Checkpointer):
@@ -65,24 +102,28 @@ class VireidCheckpointer(Checkpointer):
         self.average, self.partial = average, partial
         self.facts, self.splits = facts or {}, splits or {}
         self.resumed: Path | None = None
-        # What messages call the file that is loaded.
-        self._file = ""
-        # What was read to find out whether it can be resumed, so that it is not read twice.
-        self._read: dict[str, Any] | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write `<name>.pth` and point `last_checkpoint` at it; at `model_best` only while there is no other.
 
+        Args:
+            name: of the file.
+            **kwargs: entries besides the model, its provenance and the checkpointables.
+
         Raises:
             DataError: it cannot be written; the message names the last one that was.
+            ValueError: an entry is not in `FORMAT`.
         """
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict(), "vireid": self.facts, **kwargs}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
+        if unknown := set(data) - {entry.key for entry in FORMAT}:
+            raise ValueError(f"checkpoint entries that FORMAT does not list: {', '.join(sorted(unknown))}")
         file = Path(self.save_dir) / f"{name}.pth"
         try:
-            with written_whole(file) as stream:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with write_atomic(file) as stream:
                 torch.save(data, stream)
             if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
@@ -97,7 +138,7 @@ class VireidCheckpointer(Checkpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Say which checkpoint is the last."""
-        with written_whole(Path(self.save_dir) / "last_checkpoint") as stream:
+        with write_atomic(Path(self.save_dir) / "last_checkpoint") as stream:
             stream.write(last_filename_basename.encode())
 
     def candidates(self) -> list[Path]:
@@ -118,21 +159,20 @@ class VireidCheckpointer(Checkpointer):
         Raises:
             DataError: there are checkpoints and none can be resumed, or the training was another one.
         """
-        files = self.candidates() if resume else []
         broken: list[str] = []
-        for file in files:
+        for file in self.candidates() if resume else []:
             try:
-                checkpoint = load_checkpoint(file)
-                if not {"optimizer", "vireid"} <= set(checkpoint):
-                    raise DataError(f"'{file}' has weights and no training that could go on")
+                checkpoint = _load_training(file)
             except DataError as error:
                 broken.append(str(error))
                 logger.warning("%s; the checkpoint before it is tried", error)
                 continue
             self._check_splits(file, checkpoint)
             check_resumed(str(file), checkpoint["vireid"], self.facts)
-            self.resumed, self._read = file, checkpoint
-            return self.load(str(file))
+            self.resumed = file
+            if absent := [key for key in self.checkpointables if key not in checkpoint]:
+                logger.warning("%s has no %s: new in the run that goes on", file, ", ".join(absent))
+            return self._fill(file, checkpoint, self.checkpointables)
         if broken:
             raise DataError(
                 f"nothing in '{self.save_dir}' can be resumed: {'; '.join(broken)}. Put a whole checkpoint there, or "
@@ -148,11 +188,30 @@ class VireidCheckpointer(Checkpointer):
         Raises:
             DataError: the file is missing, torn or not a checkpoint, of another split, or does not fill the model.
         """
-        if path and not Path(path).is_file():
+        if not path:
+            return {}
+        file = Path(path)
+        if not file.is_file():
             raise DataError(f"checkpoint '{path}' does not exist (MODEL.WEIGHTS or {self.save_dir}/last_checkpoint)")
-        return super().load(path, checkpointables)
+        checkpoint = load_checkpoint(file)
+        self._check_splits(file, checkpoint)
+        if self.average and "average" in checkpoint:
+            checkpoint["model"] = checkpoint["average"]["model"]
+        return self._fill(file, checkpoint, self.checkpointables if checkpointables is None else checkpointables)
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> None:
+    def _fill(self, file: Path, checkpoint: dict[str, Any], checkpointables: Iterable[str]) -> dict[str, Any]:
+        """Fill the model and the named parts, and return what is left of a checkpoint."""
+        logger.info("Loading checkpoint %s", file)
+        self._fill_model(file, checkpoint)
+        for key in checkpointables:
+            try:
+                if key in checkpoint:
+                    self.checkpointables[key].load_state_dict(checkpoint.pop(key))
+            except DataError as error:
+                raise DataError(f"checkpoint '{file}': {error}") from None
+        return checkpoint
+
+    def _fill_model(self, file: Path, checkpoint: dict[str, Any]) -> None:
         """Fill the model, or raise a `DataError` and leave it as it is."""
         given = checkpoint.pop("model")
         # Of a model that was wrapped for several devices.
@@ -162,18 +221,18 @@ class VireidCheckpointer(Checkpointer):
             tensors.pop(name, None)
         found = fit(self.model.state_dict(), tensors)
         if not found.fitting:
-            raise DataError(f"checkpoint '{self._file}' holds no weights of this network: {found}")
+            raise DataError(f"checkpoint '{file}' holds no weights of this network: {found}")
         others = [] if self.resumed else classifiers_of_others(found)
         if set(found.unfilled) - set(others) or found.unused:
-            self._require_partial(found, checkpoint.get("vireid", {}))
+            self._require_partial(file, found, checkpoint.get("vireid", {}))
         elif others:
             rows = [f"{name} has {found.shapes[name][0][0] if name in found.shapes else 'no'}" for name in others]
-            logger.info("Classifiers of other identities are not taken from %s: %s", self._file, listed(rows))
+            logger.info("Classifiers of other identities are not taken from %s: %s", file, listed(rows))
         self.model.load_state_dict(found.fitting, strict=False)
 
-    def _require_partial(self, found: Fit, facts: Mapping[str, Any]) -> None:
+    def _require_partial(self, file: Path, found: Fit, facts: Mapping[str, Any]) -> None:
         """Raise unless a partial fill is accepted; then it is a warning."""
-        text = f"checkpoint '{self._file}' does not fill the network: {found}{other_network(facts, self.facts)}"
+        text = f"checkpoint '{file}' does not fill the network: {found}{other_network(facts, self.facts)}"
         if self.resumed:
             raise DataError(f"{text}. A run goes on with the network that it began with")
         if not self.partial:
@@ -182,17 +241,6 @@ class VireidCheckpointer(Checkpointer):
                 "MODEL.WEIGHTS_PARTIAL True"
             )
         logger.warning("%s; what is not filled starts at random", text)
-
-    def _load_file(self, f: str) -> Any:
-        self._file = f
-        if self._read is not None:
-            checkpoint, self._read = self._read, None
-            return checkpoint
-        checkpoint = load_checkpoint(Path(f))
-        self._check_splits(Path(f), checkpoint)
-        if self.average and "average" in checkpoint:
-            checkpoint["model"] = checkpoint["average"]["model"]
-        return checkpoint
 
     def _check_splits(self, file: Path, checkpoint: dict[str, Any]) -> None:
         trained = checkpoint.get("vireid", {}).get("splits", {})
@@ -213,6 +261,18 @@ def classifiers_of_others(found: Fit) -> list[str]:
     return [name for name in (*found.missing, *resized) if CLASSIFIER.fullmatch(name)]
 
 
+def _load_training(file: Path) -> dict[str, Any]:
+    """Read a checkpoint that a run can go on from.
+
+    Raises:
+        DataError: it is torn, not a checkpoint, or has weights only.
+    """
+    checkpoint = load_checkpoint(file)
+    if not {"optimizer", "vireid"} <= set(checkpoint):
+        raise DataError(f"'{file}' has weights and no training that could go on")
+    return checkpoint
+
+
 def load_checkpoint(file: Path) -> dict[str, Any]:
     """Read a checkpoint to the host without running anything in it.
 
@@ -228,51 +288,3 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
             kind = type(value).__name__
             raise DataError(f"checkpoint '{file}': 'model' must be a state dict; its '{name}' is no tensor but {kind}")
     return checkpoint
-
-
-class Checkpoints(PeriodicCheckpointer):
-    """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included.
-
-    Args:
-        checkpointer: writes.
-        period: epochs between two checkpoints.
-        keep: how many of them stay, beside the best and the final one; 0 is all.
-    """
-
-    best_metric: float
-
-    def __init__(self, checkpointer: VireidCheckpointer, period: int, keep: int = 0) -> None:
-        super().__init__(checkpointer, period)
-        self.keep = keep
-
-    def step(self, epoch: int, **kwargs: Any) -> None:
-        """Save what is due after `epoch`, zero-based: `model_best` whenever an evaluation is better than all before.
-
-        Args:
-            epoch: the epoch that has ended.
-            **kwargs: `metric`, the latest score of the set that chooses.
-        """
-        last = epoch >= self.max_epoch - 1
-        steps = self.trainer.iters_per_epoch
-        position = {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
-        if kwargs["metric"] > self.best_metric:
-            self.best_metric = kwargs["metric"]
-            self.checkpointer.save("model_best", **position, **kwargs)
-        if last or (epoch + 1) % self.period == 0:
-            self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
-            self._forget_older()
-
-    def _forget_older(self) -> None:
-        folder = Path(self.checkpointer.save_dir)
-        (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
-        older = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
-        for file in older[: -self.keep] if self.keep else []:
-            file.unlink()
-
-    def state_dict(self) -> dict[str, float]:
-        """Return what is saved with every checkpoint."""
-        return {"best_metric": float(self.best_metric)}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Take the best metric of the run that is resumed."""
-        self.best_metric = state["best_metric"]

@@ -28,13 +28,13 @@ TIMEOUT = timedelta(hours=2)
 GRACE = 10.0
 
 
-class Place(NamedTuple):
-    """Where a process stands.
+class ProcessInfo(NamedTuple):
+    """Ranks of a process.
 
     Attributes:
-        rank: among all processes.
+        rank: its number among all processes.
         world: number of all processes.
-        local_rank: among the processes of this machine.
+        local_rank: its number among the processes of this machine.
         local_world: number of the processes of this machine.
     """
 
@@ -64,9 +64,9 @@ def launch(main: Callable[[Any], Any], args: Any, cfg: CfgNode) -> Any:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         if missing := [name for name in names if not os.environ.get(name, "").isdigit()]:
             raise ConfigError(f"{', '.join(missing)}: not set to a number, as torchrun sets them beside RANK")
-        place = Place(*(int(os.environ[name]) for name in names))
-        _require_devices(device, place.local_world)
-        return _joined(main, args, place, device)
+        here = ProcessInfo(*(int(os.environ[name]) for name in names))
+        _require_devices(device, here.local_world)
+        return _joined(main, args, here, device)
     if args.num_gpus < 1 or not 0 <= args.machine_rank < args.num_machines:
         raise ConfigError(
             f"--num-gpus {args.num_gpus} --num-machines {args.num_machines} --machine-rank {args.machine_rank}: the "
@@ -122,14 +122,14 @@ def _killed(processes: list[Any]) -> str:
 
 
 def _worker(local_rank: int, main: Callable[[Any], Any], args: Any, device: str, port: int | None, errors: Any) -> None:
-    place = Place(
+    here = ProcessInfo(
         args.machine_rank * args.num_gpus + local_rank, args.num_machines * args.num_gpus, local_rank, args.num_gpus
     )
     if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.num_gpus))
     store = None if port is None else TCPStore("127.0.0.1", port, is_master=False)
     try:
-        _joined(main, args, place, device, store, args.dist_url)
+        _joined(main, args, here, device, store, args.dist_url)
     except UserError as error:
         # Without a traceback, as from a single process.
         errors.put(pickle.dumps(error))
@@ -137,21 +137,21 @@ def _worker(local_rank: int, main: Callable[[Any], Any], args: Any, device: str,
 
 
 def _joined(
-    main: Callable[[Any], Any], args: Any, place: Place, device: str, store: Any = None, url: str = "env://"
+    main: Callable[[Any], Any], args: Any, here: ProcessInfo, device: str, store: Any = None, url: str = "env://"
 ) -> Any:
     """Join the other processes, call `main(args)` and leave them."""
     # Of torch about fast-reid's pickling, and about gradients of 1 x 1 convolutions whose layouts only differ in name.
     warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     if device == "cuda":
-        torch.cuda.set_device(place.local_rank)
+        torch.cuda.set_device(here.local_rank)
     # DistributedDataParallel needs it. Imported once the processes have met, its functions keep their group for good,
     # as defaults of their arguments; see `_leave`.
     importlib.import_module("torch._dynamo")
     where = {"store": store} if store is not None else {"init_method": url}
     try:
         dist.init_process_group(
-            "nccl" if device == "cuda" else "gloo", rank=place.rank, world_size=place.world, timeout=TIMEOUT, **where
+            "nccl" if device == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT, **where
         )
     except (RuntimeError, ValueError) as error:
         if store is not None:
@@ -161,9 +161,9 @@ def _joined(
             f"--dist-url: {url}: the processes cannot meet there: {reason}. It must be "
             "tcp://<first machine>:<free port>, the same for all"
         ) from None
-    machine = place.rank // place.local_world
-    for number in range(place.world // place.local_world):
-        ranks = list(range(number * place.local_world, (number + 1) * place.local_world))
+    machine = here.rank // here.local_world
+    for number in range(here.world // here.local_world):
+        ranks = list(range(number * here.local_world, (number + 1) * here.local_world))
         group = dist.new_group(ranks)
         if number == machine:
             comm._LOCAL_PROCESS_GROUP = group

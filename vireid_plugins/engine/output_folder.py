@@ -4,25 +4,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastreid.utils import comm
 from filelock import FileLock, Timeout
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.io.files import make_folder
 
 LOCK = ".lock"
 
 
 @contextmanager
-def claimed(folder: Path, resume: bool) -> Iterator[None]:
-    """Hold the output folder of a training inside a `with` block; the system lets go of it when the process dies.
+def claim(folder: Path, resume: bool) -> Iterator[None]:
+    """Make the output folder of a run and lock it inside a `with` block; the lock ends with the process.
+
+    With several processes the main one does it for all. Who holds a folder may claim it again.
 
     Args:
-        folder: the folder, which exists.
+        folder: the folder.
         resume: the run that is there goes on.
 
     Raises:
-        ConfigError: another training holds it, or one has left checkpoints there that would be overwritten.
+        ConfigError: the folder cannot be written, another run holds it, or one has left checkpoints there that would be
+            overwritten.
     """
-    lock = FileLock(folder / LOCK)
+    if not comm.is_main_process():
+        yield
+        return
+    make_folder(folder, "OUTPUT_DIR")
+    lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -33,7 +42,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[None]:
         checkpoints = sorted(file.name for file in folder.glob("*.pth"))
         if checkpoints and not resume:
             raise ConfigError(
-                f"OUTPUT_DIR: '{folder}' holds a run already ({', '.join(checkpoints[:3])}), which would be "
+                f"OUTPUT_DIR: '{folder}' already contains a run ({', '.join(checkpoints[:3])}), which would be "
                 "overwritten: go on with --resume, or name another folder"
             )
         yield

@@ -1,65 +1,114 @@
 """One training step in mixed precision."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from fastreid.utils import comm
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vireid_plugins.data.batch import split_identities
 
-def take_step(
-    trainer: Any,
-    device: str,
-    dtype: torch.dtype | None,
-    scaler: torch.amp.GradScaler,
-    *,
-    split: Callable[[Any], Sequence[Any]] | None = None,
-    write: Callable[[dict[str, Tensor], float, Any], None] | None = None,
-    unless: Callable[[dict[str, Tensor], Any], bool] | None = None,
-) -> None:
-    """Take one step of a fast-reid `SimpleTrainer` or `AMPTrainer`.
+Losses = dict[str, Tensor]
 
-    Gradients are unscaled before the optimiser sees them, so that clipping clips what it means to.
+
+class StepResult(NamedTuple):
+    """What a step computed.
+
+    Attributes:
+        losses: scalars, still on their device; with accumulation the means over the parts of the batch.
+        batch: the batch they are of.
+        waited: seconds until the batch was there.
+        skipped: the losses were not finite, and weights, buffers and optimizer are as before the step.
+    """
+
+    losses: Losses
+    batch: Any
+    waited: float
+    skipped: bool
+
+
+class TrainingStep:
+    """Takes training steps of a model: forward, backward, optimizer.
 
     Args:
-        trainer: holds model, optimiser and the loader's iterator.
-        device: `cuda` or `cpu`.
-        dtype: of autocast; None is none.
-        scaler: of the loss; a disabled one does nothing.
-        split: makes the parts of a batch whose gradients are averaged; by default one.
-        write: is given the losses, the seconds waited for the batch, and the batch; by default fast-reid's.
-        unless: is given the losses and the batch, and says whether the step is left out: then weights, buffers and
-            optimiser stay as they were.
+        model: returns its losses for a batch; may be wrapped in `DistributedDataParallel`.
+        optimizer: of its parameters; one that clips does so in its own `step`, as fast-reid's do.
+        dtype: of autocast; None disables it.
+        scaler: of the loss; None disables it.
+        parts: gradient-accumulation steps per batch; the identities are divided among them.
+        skip_nonfinite: skip steps whose losses are infinite or NaN in any process.
     """
-    start = time.perf_counter()
-    batch = next(trainer._data_loader_iter)
-    waited = time.perf_counter() - start
-    parts = split(batch) if split else [batch]
-    trainer.optimizer.zero_grad(set_to_none=True)
-    # Batch statistics are updated by the forward pass.
-    before = [buffer.clone() for buffer in trainer.model.buffers()] if unless else []
-    means: dict[str, Tensor] = {}
-    for number, part in enumerate(parts, start=1):
-        alone = number < len(parts) and isinstance(trainer.model, DistributedDataParallel)
-        with trainer.model.no_sync() if alone else nullcontext():
-            with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-                losses = trainer.model(part)
-            scaler.scale(sum(losses.values()) / len(parts)).backward()
-        for name, value in losses.items():
-            share = value.detach() / len(parts)
-            means[name] = means[name] + share if name in means else share
-    if unless and unless(means, batch):
-        trainer.optimizer.zero_grad(set_to_none=True)
-        for buffer, former in zip(trainer.model.buffers(), before, strict=True):
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        dtype: torch.dtype | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+        *,
+        parts: int = 1,
+        skip_nonfinite: bool = False,
+    ) -> None:
+        self.model, self.optimizer, self.dtype = model, optimizer, dtype
+        self.device = next(model.parameters()).device.type
+        self.scaler = scaler or torch.amp.GradScaler(self.device, enabled=False)
+        self.parts, self.skip_nonfinite = parts, skip_nonfinite
+
+    def __call__(self, batches: Iterator[Any]) -> StepResult:
+        """Take a step with the next batch."""
+        start = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - start
+
+        self.optimizer.zero_grad(set_to_none=True)
+        # The forward pass updates the running statistics.
+        buffers = [buffer.clone() for buffer in self.model.buffers()] if self.skip_nonfinite else []
+        losses = self._forward_and_backward(batch)
+        if self.skip_nonfinite and not _finite_everywhere(losses):
+            self._undo(buffers)
+            return StepResult(losses, batch, waited, skipped=True)
+        # Before the optimizer, which clips gradients (SOLVER.CLIP_GRADIENTS).
+        self.scaler.unscale_(self.optimizer)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return StepResult(losses, batch, waited, skipped=False)
+
+    def _forward_and_backward(self, batch: Any) -> Losses:
+        """Accumulate the gradients of all parts of a batch, and return the means of their losses."""
+        parts = split_identities(batch, self.parts) if self.parts > 1 else [batch]
+        means: Losses = {}
+        for number, part in enumerate(parts, start=1):
+            with self._synchronization(last=number == len(parts)):
+                with torch.autocast(self.device, dtype=self.dtype, enabled=self.dtype is not None):
+                    losses: Losses = self.model(part)
+                total: Any = sum(losses.values()) / len(parts)
+                self.scaler.scale(total).backward()
+            for name, value in losses.items():
+                share = value.detach() / len(parts)
+                means[name] = means[name] + share if name in means else share
+        return means
+
+    def _synchronization(self, last: bool) -> AbstractContextManager[None]:
+        """Let the processes average their gradients only once per batch, in its last part."""
+        if isinstance(self.model, DistributedDataParallel) and not last:
+            apart: AbstractContextManager[None] = self.model.no_sync()
+            return apart
+        return nullcontext()
+
+    def _undo(self, buffers: list[Tensor]) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        for buffer, former in zip(self.model.buffers(), buffers, strict=True):
             buffer.copy_(former)
-        return
-    scaler.unscale_(trainer.optimizer)
-    if write:
-        write(means, waited, batch)
-    else:
-        trainer._write_metrics(means, waited)
-    scaler.step(trainer.optimizer)
-    scaler.update()
+
+
+def _finite_everywhere(losses: Losses) -> bool:
+    """Tell whether the losses of all processes are finite."""
+    finite = torch.isfinite(torch.stack(list(losses.values()))).all().float()
+    if comm.get_world_size() > 1:
+        dist.all_reduce(finite, dist.ReduceOp.MIN)
+    return bool(finite)

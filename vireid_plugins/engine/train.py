@@ -5,7 +5,7 @@ import logging
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import get_cfg, load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
-from vireid_plugins.engine.output_folder import claimed
+from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.expected_results import verify_results
-from vireid_plugins.io.files import make_folder, written_whole
+from vireid_plugins.io.files import make_folder, write_atomic
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -99,11 +99,12 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         StoppedError: a signal came; the run is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    with claimed(folder, resume) if comm.is_main_process() else nullcontext():
+    # Before the trainer is built, which takes a while; the trainer itself claims it for those who do without this.
+    with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         if comm.is_main_process():
-            with written_whole(folder / "config.yaml") as stream:
+            with write_atomic(folder / "config.yaml") as stream:
                 stream.write(trainer.cfg.dump().encode())
         return trainer.train()
 

@@ -3,13 +3,14 @@
 import logging
 import warnings
 from collections import OrderedDict
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, hooks
+from fastreid.engine.train_loop import HookBase
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
 from fastreid.utils.events import EventStorage
@@ -18,26 +19,28 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
-from vireid_plugins.data.batch import split_identities
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.torch_datasets import require_files
-from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
 from vireid_plugins.engine.hooks.lr_schedule import LearningRate, build_lr_scheduler
+from vireid_plugins.engine.hooks.method_hooks import HookStates, method_hooks
 from vireid_plugins.engine.hooks.progress_bar import ProgressBar
 from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator
 from vireid_plugins.evaluation.evaluate import check_draws
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.layers.sync_batch_norm import synchronised
+from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -46,8 +49,8 @@ logger = logging.getLogger("fastreid." + __name__)
 class Trainer(DefaultTrainer):
     """Trains and scores what a configuration describes.
 
-    The loop, the hooks, the writers and the evaluation loop are fast-reid's. Replaced are the loaders, the optimiser's
-    groups, the schedule, the step (autocast, float32 losses) and the checkpoints.
+    The writers and the evaluation loop are fast-reid's. Replaced are the loaders, the optimizer's groups, the schedule,
+    the step, the checkpoints, and the loop, which can go on within an epoch. Nothing is written before `train`.
 
     Args:
         cfg: the configuration.
@@ -64,16 +67,22 @@ class Trainer(DefaultTrainer):
             check_draws(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
             require_files("test", [*dataset.query, *dataset.gallery])
         patch(only=["ddp", "buffers"])
-        amp = cfg.SOLVER.AMP
-        self.autocast_dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
-        needs_scaler = self.autocast_dtype is torch.float16
-        self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=needs_scaler)
+        dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
+        self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
         with warnings.catch_warnings():
-            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `run_step` does not use it.
+            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         require_files("training", self.data_loader.images.items)
         self._trainer.grad_scaler = None
+        self.take_step = TrainingStep(
+            self.model,
+            self.optimizer,
+            dtype,
+            self.scaler,
+            parts=cfg.SOLVER.ACCUMULATE,
+            skip_nonfinite=cfg.SOLVER.SKIP_NONFINITE > 0,
+        )
         self.first_iter = 0
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
@@ -89,7 +98,7 @@ class Trainer(DefaultTrainer):
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
         if cfg.MODEL.SYNC_BN and comm.get_world_size() > 1:
-            model = synchronised(model)
+            model = synchronize_(model)
         if cfg.MODEL.COMPILE:
             compile_stages(model)
         return model
@@ -135,56 +144,84 @@ class Trainer(DefaultTrainer):
         """Return the schedule, absolute in epochs."""
         return build_lr_scheduler(cfg, optimizer, iters_per_epoch)
 
-    def build_hooks(self) -> list[Any]:
-        """Return fast-reid's hooks, with our metrics, schedule, evaluation and checkpoints, and a progress bar."""
-        solver = self.cfg.SOLVER
+    def build_hooks(self) -> list[HookBase]:
+        """Return the hooks in the order in which they are called.
+
+        The method's own come after the step's losses are recorded and before everything that averages, scores or saves
+        what they have changed.
+        """
+        cfg, solver = self.cfg, self.cfg.SOLVER
         self.metrics = StepMetrics(solver.METRICS_PERIOD, solver.SKIP_NONFINITE, self._last_good)
         self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
+        own = method_hooks(self.checkpointer.model, cfg)
+        freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
+        self.checkpointer: Any = self._build_checkpointer(own)
+        found: list[HookBase | None] = [
+            self.metrics,
+            *own,
+            self.average,
+            hooks.IterationTimer(),
+            LearningRate(self.optimizer, self.scheduler["lr_sched"]),
+            self._precise_bn(),
+            LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS) if freezes else None,
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
+            self.random_state,
+        ]
+        if comm.is_main_process():
+            writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
+            checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
+            self.checkpointer.checkpointables |= {"checkpoints": checkpoints, "writers": writers}
+            # What is written comes before what is saved: a run that dies in between loses no line.
+            found += [writers, checkpoints, ProgressBar()]
+        found.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
+        return [hook for hook in found if hook is not None]
+
+    def _build_checkpointer(self, own: Sequence[HookBase]) -> VireidCheckpointer:
+        """Replace fast-reid's checkpointer, and add what it does not save."""
         fast: Any = self.checkpointer
-        self.checkpointer: Any = VireidCheckpointer(
+        checkpointer = VireidCheckpointer(
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
             facts=training_facts(self.cfg, self.data_loader.images),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
+            **fast.checkpointables,
             grad_scaler=self.scaler,
             metrics=self.metrics,
             random_state=self.random_state,
-            **fast.checkpointables,
         )
-        replaced: list[Any] = [self.metrics]
         if self.average:
-            self.checkpointer.checkpointables["average"] = self.average
-            replaced.append(self.average)
-        checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
-        writers: list[Any] = []
-        for hook in super().build_hooks():
-            if isinstance(hook, hooks.EvalHook):
-                replaced.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
-            elif isinstance(hook, hooks.LRScheduler):
-                replaced.append(LearningRate(self.optimizer, self.scheduler["lr_sched"]))
-            elif isinstance(hook, hooks.LayerFreeze):
-                replaced.append(LayerFreeze(self.model, self.cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS))
-            elif isinstance(hook, hooks.PeriodicWriter):
-                writers = [Writers(hook, Path(self.cfg.OUTPUT_DIR))]
-            elif not isinstance(hook, hooks.PeriodicCheckpointer):
-                replaced.append(hook)
-        replaced.append(self.random_state)
-        if comm.is_main_process():
-            self.checkpointer.checkpointables |= {"checkpoints": checkpoints, "writers": writers[0]}
-            # What is written comes before what is saved: a run that dies in between loses no line.
-            replaced += [*writers, checkpoints, ProgressBar()]
-        return [*replaced, StopOnSignal(solver.METRICS_PERIOD, self._save_stopped)]
+            checkpointer.checkpointables["average"] = self.average
+        states = HookStates(own)
+        if states.hooks:
+            checkpointer.checkpointables["hooks"] = states
+        return checkpointer
+
+    def _precise_bn(self) -> HookBase | None:
+        """Return fast-reid's hook for exact batch statistics, with a loader of its own, where it is asked for."""
+        precise = self.cfg.TEST.PRECISE_BN
+        if not precise.ENABLED:
+            return None
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.DATALOADER.NUM_WORKERS, cfg.DATASETS.NAMES = 0, (precise.DATASET,)
+        return hooks.PreciseBN(self.model, self.build_train_loader(cfg), precise.NUM_ITER)
 
     def train(self) -> "OrderedDict[str, Any] | None":
-        """Train from where the run stands and return the last scores."""
+        """Train from where the run stands and return the last scores.
+
+        Raises:
+            ConfigError: the output folder cannot be written, is in use, or has a run that this one does not resume.
+            StoppedError: a signal came; the run is saved.
+        """
         if self.start_epoch >= self.max_epoch:
             logger.info("The run has finished its %d epochs; it is only scored", self.max_epoch)
             results: OrderedDict[str, Any] = self.test(self.cfg, self.model)
             return results
-        self._loop()
+        with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
+            self._loop()
         return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
 
     def resume_or_load(self, resume: bool = True) -> None:
@@ -225,8 +262,10 @@ class Trainer(DefaultTrainer):
                 self.before_train()
                 self.random_state.restore()
                 for epoch in range(first // steps, self.max_epoch):
-                    self.epoch = epoch
-                    self.before_epoch()
+                    self.epoch = self.storage.epoch = epoch
+                    # Once per epoch of the run: one that is resumed within an epoch is past it.
+                    if self.iter == epoch * steps:
+                        self.before_epoch()
                     while self.iter < (epoch + 1) * steps:
                         self.before_step()
                         self.run_step()
@@ -256,18 +295,8 @@ class Trainer(DefaultTrainer):
         return str(next(iter(self.checkpointer.candidates()), ""))
 
     def run_step(self) -> None:
-        """Take one step: autocast of the type asked for, unscaled gradients for clipping."""
-        self._trainer.iter = self.iter
-        parts = self.cfg.SOLVER.ACCUMULATE
-        take_step(
-            self._trainer,
-            self.cfg.MODEL.DEVICE.split(":")[0],
-            self.autocast_dtype,
-            self.scaler,
-            split=partial(split_identities, parts=parts) if parts > 1 else None,
-            write=self.metrics.add,
-            unless=self.metrics.left_out if self.cfg.SOLVER.SKIP_NONFINITE else None,
-        )
+        """Take one step and record its losses."""
+        self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:
         """Score the moving average of the weights, where there is one, else the weights."""

@@ -15,8 +15,8 @@ _REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENA
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """Give a stream to a file beside `file`, which takes its name when all is on the disk, and goes when it is not."""
+def write_atomic(file: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `file` once it is on the disk, and is removed when writing fails."""
     partial = file.with_name(file.name + ".partial")
     try:
         with partial.open("wb") as stream:

@@ -1,4 +1,4 @@
-"""Batch norms that compute as ever and keep their running statistics where they are."""
+"""Run batch norms in training mode without updating their running statistics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 @contextmanager
-def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of every batch norm in `module` inside a `with` block."""
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of every batch norm in `module` as they are inside a `with` block."""
     moving = [
         (norm, norm.momentum, norm.num_batches_tracked)
         for norm in module.modules()

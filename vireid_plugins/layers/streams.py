@@ -30,8 +30,12 @@ def route(copies: Sequence[nn.Module], index: Tensor, x: Tensor, modalities: Ten
     return out if sorted_already else out[torch.argsort(order).to(x.device, non_blocking=True)]
 
 
-def known(modalities: Tensor | None) -> Tensor:
-    """Return `modalities`, or say why they are needed."""
+def require_known(modalities: Tensor | None) -> Tensor:
+    """Return `modalities`.
+
+    Raises:
+        ValueError: the batch has none.
+    """
     if modalities is None:
         raise ValueError("this network has own parts for each modality: the batch needs `modalities`, 0 or 1 an image")
     return modalities
@@ -50,7 +54,7 @@ class PerModality(nn.Module):
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        modalities = known(modalities)
+        modalities = require_known(modalities)
         views = torch.zeros_like(modalities) if views is None else views
         return route(list(self.copies), modalities, x, modalities, views)
 
@@ -75,7 +79,7 @@ class StreamSwitch(nn.Module):
         if len(copies) == 1:
             out: Tensor = copies[0](x, modalities, views)
             return out
-        modalities = known(modalities)
+        modalities = require_known(modalities)
         views = torch.zeros_like(modalities) if views is None else views
         if len(copies) == 2:
             return route(copies, modalities, x, modalities, views)

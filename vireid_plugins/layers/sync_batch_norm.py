@@ -45,8 +45,11 @@ class HostSyncBatchNorm(BatchNorm):
                 running_var.lerp_(variance, self.momentum or 0.0)
 
 
-def synchronised(model: nn.Module) -> nn.Module:
-    """Return the model with every batch norm over all processes, of the same parameters and buffers."""
+def synchronize_(model: nn.Module) -> nn.Module:
+    """Make every batch norm of a model normalize over all processes, and return it.
+
+    The parameters and buffers are those of before; on the host the modules are too.
+    """
     if next(model.parameters()).is_cuda:
         exchanged: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return exchanged

@@ -93,6 +93,10 @@ class CrossModalityBaseline(nn.Module):
         """Build the heads, by name, on maps of these channels; the projection is added to them."""
         return nn.ModuleDict({"global": build_head(cfg, channels["stage4"])})
 
+    def hooks(self, cfg: CfgNode) -> list[Any]:
+        """Return the hooks (fast-reid's `HookBase`) that the trainer calls around each step and epoch."""
+        return []
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""

@@ -11,7 +11,7 @@ from fastreid.solver import build as solver
 from vireid_plugins.compat.registry import Replacement, register_patch
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
 from vireid_plugins.engine.optimizer import merged_groups
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.io.weight_file import read_weight_file
 
 
@@ -74,7 +74,9 @@ def _with_scaler(init: Callable[..., None]) -> Callable[..., None]:
 def _amp_step(self: Any) -> None:
     device = next(self.model.parameters()).device.type
     # torch's own types for autocast: float16 on CUDA, bfloat16 on a CPU.
-    take_step(self, device, torch.get_autocast_dtype(device), self.grad_scaler)
+    take_step = TrainingStep(self.model, self.optimizer, torch.get_autocast_dtype(device), self.grad_scaler)
+    step = take_step(self._data_loader_iter)
+    self._write_metrics(step.losses, step.waited)
 
 
 @register_patch(

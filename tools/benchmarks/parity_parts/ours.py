@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.step import take_step
+from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import BenchmarkError
 
 
@@ -90,13 +89,11 @@ class Training:
         if self.schedule is None:
             (self.schedule,) = build_lr_scheduler(self.cfg, self.optimizer, epoch_steps).values()
         taken = Step(rates=self._rates(), epoch_steps=epoch_steps)
-        trainer = SimpleNamespace(model=self.network, optimizer=self.optimizer, _data_loader_iter=iter([batch]))
-        scaler = torch.amp.GradScaler("cpu", enabled=False)
-        losses: dict[str, Tensor] = {}
+        take_step = TrainingStep(self.network, self.optimizer)
         counter = FlopCounterMode(display=False) if count else contextlib.nullcontext()
         with counter:
             started = cpu_seconds()
-            take_step(trainer, "cpu", None, scaler, write=lambda values, *_: losses.update(values))
+            losses = take_step(iter([batch])).losses
             self.schedule.step()
             # As the public scripts do, for their meters.
             taken.terms = {name: float(value) for name, value in losses.items()}

@@ -1,4 +1,4 @@
-"""Hooks of our own."""
+"""A progress bar."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Writes losses every few steps, so that a device is not asked for them, nor the other processes, at each."""
+"""Means of the losses, read from the device and averaged over the processes only every few steps."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ import torch.distributed as dist
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
-from torch import Tensor
 
+from vireid_plugins.engine.step import Losses, StepResult
 from vireid_plugins.errors import LossError
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -39,24 +39,28 @@ class StepMetrics(HookBase):
         self._forget()
 
     def _forget(self) -> None:
-        self.sums: dict[str, Tensor] = {}
+        self.sums: Losses = {}
         self.steps = 0
         self.waited = 0.0
         # Of every step since the last writing: the losses where they are, and the images.
-        self.recent: list[tuple[int, Tensor, list[str]]] = []
+        self.recent: list[tuple[int, Losses, list[str]]] = []
 
-    def add(self, losses: dict[str, Tensor], waited: float, batch: Mapping[str, Any]) -> None:
-        """Take the losses of a step, the seconds it waited for its batch, and the batch.
+    def record(self, step: StepResult) -> None:
+        """Add the losses of a step to the sums, or count it where it was skipped.
 
         Raises:
-            LossError: a loss since the last writing was infinite or NaN; all processes raise it.
+            LossError: a loss since the last writing was infinite or NaN, or one step more was skipped than may be; all
+                processes raise it.
         """
-        for name, value in losses.items():
-            here = value.detach().double() if value.device.type == "cpu" else value.detach().float()
+        self.recent.append((self.trainer.iter, step.losses, step.batch["img_paths"]))
+        if step.skipped:
+            self._count_skipped()
+            return
+        for name, value in step.losses.items():
+            here = value.double() if value.device.type == "cpu" else value.float()
             self.sums[name] = self.sums[name].to(here.device) + here if name in self.sums else here
-        self.recent.append((self.trainer.iter, torch.stack([v.detach() for v in losses.values()]), batch["img_paths"]))
         self.steps += 1
-        self.waited = max(self.waited, waited)
+        self.waited = max(self.waited, step.waited)
         if self.first or self.steps == self.period:
             self.first = False
             self.write()
@@ -81,35 +85,19 @@ class StepMetrics(HookBase):
         if len(named) > 1:
             storage.put_scalars(**named)
 
-    def left_out(self, losses: dict[str, Tensor], batch: Mapping[str, Any]) -> bool:
-        """Tell whether a step is left out since a loss of it, in any process, is infinite or NaN.
-
-        Raises:
-            LossError: so many have been left out already that this is one too many.
-        """
-        values = torch.stack([value.detach() for value in losses.values()])
-        finite = torch.isfinite(values).all().float()
-        if comm.get_world_size() > 1:
-            dist.all_reduce(finite, dist.ReduceOp.MIN)
-        if bool(finite):
-            return False
-        self.recent.append((self.trainer.iter, values, batch["img_paths"]))
-        self.sums = self.sums or dict.fromkeys(losses, values.new_zeros(()))
+    def _count_skipped(self) -> None:
         said = self._found()
         if self.skipped == self.skips:
             raise LossError(f"{said} {self.skipped} steps were left out before it (SOLVER.SKIP_NONFINITE)")
         self.skipped += 1
         logger.warning("%s The step is left out, %d of %d (SOLVER.SKIP_NONFINITE)", said, self.skipped, self.skips)
         self.recent.pop()
-        return True
 
     def _found(self) -> str:
         """Say which loss broke first, at which step and on which images."""
-        for iteration, values, paths in self.recent:
-            broken = ~torch.isfinite(values)
-            if bool(broken.any()):
-                losses = zip(self.sums, values.tolist(), broken.tolist(), strict=True)
-                named = ", ".join(f"{name} is {value}" for name, value, bad in losses if bad)
+        for iteration, losses, paths in self.recent:
+            named = ", ".join(f"{name} is {value.item()}" for name, value in losses.items() if not value.isfinite())
+            if named:
                 images = ", ".join(dict.fromkeys(paths[:SHOWN]))
                 more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
                 return (

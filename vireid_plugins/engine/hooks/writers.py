@@ -2,18 +2,21 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicWriter
-from fastreid.utils.events import JSONWriter, TensorboardXWriter, get_event_storage
+from fastreid.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
-from vireid_plugins.io.files import written_whole
+from vireid_plugins.io.files import write_atomic
 
 logger = logging.getLogger("fastreid." + __name__)
 # Values of a scalar that fast-reid's writers smooth over.
 WINDOW = 200
-# Measured anew by a resumed run.
+# Steps between two writings, as in fast-reid.
+PERIOD = 200
+# A resumed run measures them again.
 CLOCK = ("time", "eta_seconds")
 
 
@@ -21,29 +24,25 @@ class Writers(PeriodicWriter):
     """Writes scalars to the log, `metrics.json` and tensorboard; remembers what a resumed run has to know of them.
 
     Args:
-        fast: fast-reid's hook, whose writers and period it takes.
+        build: makes the writers, which open their files, when the training begins.
         folder: the output folder.
     """
 
     trainer: Any
 
-    def __init__(self, fast: PeriodicWriter, folder: Path) -> None:
-        super().__init__(fast._writers, fast._period)
-        self.folder = folder
+    def __init__(self, build: Callable[[], list[EventWriter]], folder: Path) -> None:
+        super().__init__([], PERIOD)
+        self.build, self.folder = build, folder
         self.resumed: dict[str, Any] = {}
         self.storage: Any = None
 
     def before_train(self) -> None:
         """Take the scalars of the resumed run up, and drop what was written after its checkpoint."""
         start, self.storage = self.trainer.start_iter, get_event_storage()
-        metrics = self.folder / "metrics.json"
-        drop_lines_from(metrics, self._first_unwritten(JSONWriter, start))
+        drop_lines_from(self.folder / "metrics.json", self._first_unwritten(JSONWriter, start))
+        self._writers = self.build()
         for number, writer in enumerate(self._writers):
-            if isinstance(writer, JSONWriter):
-                # The file has been replaced.
-                writer.close()
-                self._writers[number] = JSONWriter(str(metrics))
-            elif isinstance(writer, TensorboardXWriter) and start:
+            if isinstance(writer, TensorboardXWriter) and start:
                 writer.close()
                 self._writers[number] = TensorboardXWriter(
                     str(self.folder), purge_step=self._first_unwritten(TensorboardXWriter, start)
@@ -113,7 +112,7 @@ def drop_lines_from(file: Path, iteration: int) -> None:
     if len(kept) == len(lines):
         return
     logger.info("%d lines of %s are written again", len(lines) - len(kept), file)
-    with written_whole(file) as stream:
+    with write_atomic(file) as stream:
         stream.write("".join(f"{line}\n" for line in kept).encode())
 
 

@@ -17,7 +17,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.errors import require_name
-from vireid_plugins.layers.frozen_statistics import statistics_kept
+from vireid_plugins.layers.frozen_statistics import frozen_statistics
 from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
 from vireid_plugins.methods.idkl.modules import Purified, Purifier, modality_head
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
@@ -154,7 +154,7 @@ class IDKL(CrossModalityBaseline):
     def _classify_purified(self, pooled: Tensor) -> Tensor:
         """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""
         head: Any = self.heads["sp"]
-        with statistics_kept(head.bottleneck):
+        with frozen_statistics(head.bottleneck):
             normalised = head.bottleneck(pooled[..., None, None])[..., 0, 0]
         return F.linear(normalised, head.weight)
 

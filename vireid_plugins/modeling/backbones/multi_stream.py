@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vireid_plugins.layers.frozen_statistics import statistics_kept
+from vireid_plugins.layers.frozen_statistics import frozen_statistics
 from vireid_plugins.layers.streams import StreamSwitch
 
 # Sizes that a compiled stage may meet: batches of training, of evaluation, and the last of either.
@@ -35,7 +35,7 @@ class Stage(nn.Module):
         if not (self.keeps_input_only and self.training and torch.is_grad_enabled()):
             return self._run(x, modalities)
         out: Tensor = checkpoint(
-            self._run, x, modalities, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(self))
+            self._run, x, modalities, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(self))
         )
         return out
 

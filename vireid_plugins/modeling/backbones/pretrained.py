@@ -65,14 +65,14 @@ def read_pretrained(cfg: CfgNode) -> Weights:
     """
     path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
     if path:
-        return sorted_out(read_weight_file(Path(path)), path)
+        return parse_state_dict(read_weight_file(Path(path)), path)
     plain = not (cfg.MODEL.BACKBONE.WITH_IBN or cfg.MODEL.BACKBONE.WITH_SE)
     if plain and cfg.MODEL.STREAMS.BACKBONE == "build_resnet_backbone":
         return _from_torchvision(cfg)
     return _from_fastreid(cfg)
 
 
-def sorted_out(content: Mapping[str, object], source: str) -> Weights:
+def parse_state_dict(content: Mapping[str, object], source: str) -> Weights:
     """Return the weights in a file's content.
 
     Known are state dicts of torchvision's names, alone or below `state_dict`, `model_state` or `model`; fast-reid's
@@ -116,7 +116,7 @@ def max_pool_of(cfg: CfgNode) -> str:
             f"MODEL.STREAMS.MAX_POOL: auto looks into MODEL.BACKBONE.PRETRAIN_PATH '{path}', which does not exist; set "
             "it to torchvision or fastreid"
         )
-    return sorted_out(read_weight_file(Path(path)), path).max_pool
+    return parse_state_dict(read_weight_file(Path(path)), path).max_pool
 
 
 def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None:
@@ -204,7 +204,7 @@ def _from_torchvision(cfg: CfgNode) -> Weights:
 
     url = get_model_weights(f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}")["IMAGENET1K_V1"].url
     try:
-        return sorted_out(torch.hub.load_state_dict_from_url(url, map_location="cpu"), url)
+        return parse_state_dict(torch.hub.load_state_dict_from_url(url, map_location="cpu"), url)
     except (URLError, OSError) as error:
         raise ConfigError(
             f"MODEL.BACKBONE.PRETRAIN: {url} cannot be fetched ({error}). Fetch it on a machine with a network and "
@@ -232,7 +232,7 @@ def _from_fastreid(cfg: CfgNode) -> Weights:
     if not read:
         raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: {name} has no weights of its own; {ADVICE}")
     # fast-reid loads what fits, and goes on with the rest at random.
-    return sorted_out(read[-1], f"fast-reid's address for {name}")
+    return parse_state_dict(read[-1], f"fast-reid's address for {name}")
 
 
 @contextmanager
