@@ -12,7 +12,7 @@ from fastreid.engine import DefaultTrainer, default_argument_parser, default_set
 
 from vireid_plugins.config import CfgNode, get_cfg
 from vireid_plugins.data import build_test_loader, build_train_loader
-from vireid_plugins.evaluation import CrossModalityEvaluator
+from vireid_plugins.evaluation import CrossModalityEvaluator, plan_test
 
 
 class StockTrainer(DefaultTrainer):
@@ -32,7 +32,7 @@ class StockTrainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> Any:
         """Build the loader and the evaluator of a test set."""
         loader, _ = cls.build_test_loader(cfg, dataset_name)
-        return loader, CrossModalityEvaluator(cfg, loader.dataset.dataset, output_dir or cfg.OUTPUT_DIR)
+        return loader, CrossModalityEvaluator(cfg, plan_test(cfg, dataset_name), output_dir or cfg.OUTPUT_DIR)
 
 
 def main(args: Any) -> "OrderedDict[str, Any]":

@@ -4,7 +4,7 @@ import logging
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.root import data_root
-from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -26,6 +26,8 @@ DatasetItem = tuple[str, int, int]
 # The images of one identity in one camera: identity, camera, sorted paths relative to the set's folder.
 Listing = tuple[int, int, list[str]]
 Counts = dict[str, int]
+# Pairs (query camera, gallery camera).
+CameraPairs = tuple[tuple[int, int], ...]
 
 
 class CrossModalityDataset(ImageDataset):
@@ -53,6 +55,12 @@ class CrossModalityDataset(ImageDataset):
     source: ClassVar[str]
     # How `tools/make_synthetic.py` and `tools/verify_data.py` call its layout.
     layout_name: ClassVar[str]
+    # Gallery cameras, in order, by `Protocol.mode`; a protocol without a mode takes all of them.
+    galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    # Which cameras do not see which, by `Protocol.drop`: a query of the first camera of a pair does not see the second.
+    unseen: ClassVar[Mapping[str, CameraPairs]] = {}
+    # The splits that there are; the constructor then takes one as `split`.
+    splits: ClassVar[Sequence[int]] = ()
     # The split that this object reads; data sets without splits have None.
     split: int | None = None
 
@@ -95,6 +103,20 @@ class CrossModalityDataset(ImageDataset):
             cameras: which cameras, in order; all of them by default.
         """
         raise NotImplementedError
+
+    def official_trials(self, listings: list[Listing], trials: int, shots: int) -> list[list[str]]:
+        """Return the images that the data set's own authors draw in each trial, `Protocol.draw` official.
+
+        Args:
+            listings: what is drawn from.
+            trials: how many trials.
+            shots: images of one identity in one camera.
+
+        Raises:
+            ConfigError: the data set comes without draws.
+            DataError: the draws are missing or do not fit the images on disk.
+        """
+        raise ConfigError(f"{self.title} has no official draws")
 
     def subsets(self) -> dict[str, list[DatasetItem]]:
         """Return every list of the set by the name that the published counts use."""

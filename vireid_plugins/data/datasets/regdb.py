@@ -6,7 +6,7 @@ Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,t
 on the other 206. A number is the mean over ten trainings, one a split.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,7 +18,6 @@ from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem,
 from vireid_plugins.data.datasets.lists import read_labelled_paths
 from vireid_plugins.errors import ConfigError, DataError
 
-SPLITS = range(1, 11)
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
 
 
@@ -39,9 +38,10 @@ class RegDB(CrossModalityDataset):
     layout: ClassVar[tuple[str, ...]] = ("Visible", "Thermal", "idx")
     source: ClassVar[str] = "sign the agreement of Dongguk University, dm.dongguk.edu/link.html"
     layout_name: ClassVar[str] = "RegDB"
+    splits: ClassVar[Sequence[int]] = range(1, 11)
 
     def __init__(self, root: str = "datasets", split: int = 1, **_: Any) -> None:
-        if split not in SPLITS:
+        if split not in self.splits:
             raise ConfigError(f"DATASETS.REGDB.SPLIT: RegDB has the splits 1 to 10, got {split}")
         self.split: int = split
         self._listings: dict[int, list[Listing]] = {}
