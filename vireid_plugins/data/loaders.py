@@ -158,10 +158,10 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
         the loader and the number of queries.
     """
     dataset = build_dataset(cfg, dataset_name)
-    return loader_of(cfg, dataset), len(dataset.query)
+    return loader_of_test_set(cfg, dataset), len(dataset.query)
 
 
-def loader_of(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
+def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
     """Build the loader of a data set that is already there, see `build_test_loader`."""
     if comm.is_main_process():
         dataset.show_test()

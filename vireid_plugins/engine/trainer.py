@@ -18,9 +18,8 @@ from torch import nn
 
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
-from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
+from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.data.batch import split_identities
-from vireid_plugins.data.loaders import loader_of
 from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.checkpoint import STOPPED, Checkpoints, VireidCheckpointer
 from vireid_plugins.engine.hooks.ema import WeightAverage
@@ -123,7 +122,7 @@ class Trainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
         """Build the loader and the evaluator of one of `DATASETS.TESTS`, by the plan that `test` has for it."""
         plan = cls.planned.get(dataset_name) or plan_test(cfg, dataset_name)
-        return loader_of(cfg, plan.dataset), CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
+        return loader_of_test_set(cfg, plan.dataset), CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, plans: Mapping[str, EvaluationPlan] | None = None) -> Any:

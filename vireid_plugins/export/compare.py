@@ -14,11 +14,11 @@ from fastreid.config import CfgNode
 from tabulate import tabulate
 from torch import nn
 
+from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.decode import read_image
-from vireid_plugins.data.loaders import loader_of
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -143,7 +143,7 @@ def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
     dataset: Any = build_dataset(cfg, name)
     plan = EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS)[:1])
     features, paths = [], []
-    for batch in loader_of(cfg, dataset):
+    for batch in loader_of_test_set(cfg, dataset):
         images = batch["images"].numpy().astype(np.float32)
         rows: list[Any] = [None] * len(images)
         for modality in MODALITIES:

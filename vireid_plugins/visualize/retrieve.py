@@ -8,9 +8,9 @@ import numpy as np
 from fastreid.config import CfgNode
 from fastreid.evaluation import inference_on_dataset
 
+from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
-from vireid_plugins.data.loaders import loader_of
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.evaluation.distances import cross_distances
 from vireid_plugins.evaluation.evaluator import FeatureCollector
@@ -74,7 +74,7 @@ def extract(cfg: CfgNode, model: Any = None) -> Extraction:
     model = load_model(cfg) if model is None else model
     plan = plan_test(cfg, cfg.DATASETS.TESTS[0])
     collector = FeatureCollector(plan.dataset)
-    inference_on_dataset(model, loader_of(cfg, plan.dataset), collector, flip_test=cfg.TEST.FLIP.ENABLED)
+    inference_on_dataset(model, loader_of_test_set(cfg, plan.dataset), collector, flip_test=cfg.TEST.FLIP.ENABLED)
     gathered = collector.gathered()
     assert gathered is not None
     return Extraction(plan, *gathered, cfg.TEST.METRIC)
