@@ -36,7 +36,7 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
     cfg = load_config(config_file, overrides)
     if tuple(cfg.DATASETS.NAMES) != ("RegDB",) or tuple(cfg.DATASETS.TESTS) != ("RegDB",):
         raise ConfigError(
-            f"DATASETS.NAMES and TESTS must be RegDB alone to train its splits; {config_file} says "
+            f"DATASETS.NAMES and TESTS must be RegDB alone to train its splits; {config_file} has "
             f"{list(cfg.DATASETS.NAMES)} and {list(cfg.DATASETS.TESTS)}"
         )
     if "DATASETS.REGDB.SPLIT" in overrides:

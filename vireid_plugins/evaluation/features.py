@@ -12,7 +12,7 @@ from vireid_plugins.evaluation.types import Floats
 
 
 class FeatureFile(NamedTuple):
-    """What a feature file holds; `split` is None unless it says one."""
+    """Content of a feature file; `split` is None where the file has none."""
 
     features: Floats
     paths: list[str]
@@ -28,15 +28,15 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
         paths: n paths relative to the data set's folder.
         split: that the model was trained on.
     """
-    said = {} if split is None else {"split": np.array(split)}
-    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **said)
+    optional = {} if split is None else {"split": np.array(split)}
+    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
 
 
 def require_split(content: FeatureFile, split: int | None, file: Path) -> None:
     """Refuse features of a model of another split: they would be scored on people it was trained on.
 
     Raises:
-        FeatureError: the file says another split than the one asked for.
+        FeatureError: the file's model was trained on another split than the one asked for.
     """
     if content.split is not None and split is not None and content.split != split:
         raise FeatureError(

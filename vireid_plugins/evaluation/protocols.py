@@ -17,7 +17,7 @@ class Protocol:
         cmc: `distinct_id` or `ordinary`, see `evaluate_ranking`.
         drop: `same_camera`, `none` or a key of the data set's `unseen`, see `evaluate_ranking`.
         about: who prints it, and what tells it from its neighbours.
-        mode: a key of the data set's `galleries`, which says its cameras; empty is every camera.
+        mode: which gallery cameras, a key of the data set's `galleries`; empty is all of them.
         draw: how the drawn side of a trial comes about: `official` (by files that come with the data set), `seeded`
             (`random.seed(trial)`) or `everything`.
         drawn: the side that is drawn, `gallery` or `query`; the other one is whole.

@@ -19,7 +19,7 @@ class ProtocolResult:
 
     Attributes:
         protocol: what was scored.
-        rankings: one a trial.
+        rankings: one per trial.
         split: of a data set with splits.
         postprocessing: query expansion and re-ranking, as they are printed; empty is none.
         metric: a key of `METRICS`.
@@ -83,7 +83,7 @@ def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -
 
     Args:
         results: what to print.
-        notes: one a row, for instance whose features they are; empty is no such column.
+        notes: one per row, for instance whose features they are; empty is no such column.
     """
     rows = []
     for number, result in enumerate(results):

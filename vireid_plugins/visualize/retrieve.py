@@ -83,7 +83,7 @@ def extract(cfg: CfgNode, model: Any = None) -> Extraction:
 def nearest(found: Extraction, protocol: Protocol, queries: int = 8, top: int = 10) -> list[RankList]:
     """Return the rank lists of `queries` queries, spread evenly over those that have a match, in trial 0.
 
-    Images that the protocol does not let a query see stand in the list, marked, where they would rank.
+    Images that the protocol hides from a query stay in the list where they would rank, and are marked.
 
     Args:
         found: features of the test set.

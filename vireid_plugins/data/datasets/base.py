@@ -33,9 +33,10 @@ CameraPairs = tuple[tuple[int, int], ...]
 class CrossModalityDataset(ImageDataset):
     """A data set in fast-reid's form that knows the modality of its images.
 
-    Subclasses set the class variables, say what `modality` an item has, and hand `train`, `query` and `gallery` over as
-    functions, so that scoring does not read the training lists. `query` and `gallery` are everything any protocol uses,
-    each image once. The functions must be methods: a loader's workers may get the data set pickled.
+    Subclasses set the class variables, which are all that evaluation knows of a data set, tell the `modality` of an
+    item, and pass `train`, `query` and `gallery` as functions, so that scoring does not read the training lists.
+    `query` and `gallery` are everything any protocol uses, each image once. The functions must be methods: a loader's
+    workers may get the data set pickled.
 
     Args:
         root: the data root, or the set's folder itself.
@@ -44,7 +45,7 @@ class CrossModalityDataset(ImageDataset):
         gallery: returns the other half.
 
     Raises:
-        DataError: something of `layout` is missing; the message names it and says where the set is had.
+        DataError: something of `layout` is missing; the message names it and where to obtain the set.
     """
 
     # Folder below the data root.

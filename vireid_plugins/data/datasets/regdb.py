@@ -3,7 +3,7 @@ Cameras", Sensors 2017), with the ten splits that the field uses.
 
 Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,thermal}_{1..10}.txt` with lines
 `Visible/285/male_back_v_05528_285.bmp 0`. 412 identities with 10 images a modality; each split trains on 206 and tests
-on the other 206. A number is the mean over ten trainings, one a split.
+on the other 206. A result is the mean over ten trainings, one per split.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class RegDB(CrossModalityDataset):
 
     Raises:
         ConfigError: there is no such split.
-        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+        DataError: a file or folder is missing or malformed; the message names it and where to obtain the set.
     """
 
     dataset_dir: ClassVar[str] = "RegDB"

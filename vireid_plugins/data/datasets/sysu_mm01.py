@@ -33,7 +33,7 @@ class SYSUMM01(CrossModalityDataset):
         train: `trainval` (395 identities, the training set of every paper) or `train` (296).
 
     Raises:
-        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+        DataError: a file or folder is missing or malformed; the message names it and where to obtain the set.
     """
 
     dataset_dir: ClassVar[str] = "SYSU-MM01"
