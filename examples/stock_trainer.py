@@ -11,8 +11,8 @@ from vireid_plugins.compat import patch  # isort: skip  first: it makes fastreid
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
 
 from vireid_plugins.config import CfgNode, get_cfg
-from vireid_plugins.data import build_test_loader, build_train_loader
-from vireid_plugins.evaluation import CrossModalityEvaluator
+from vireid_plugins.data import build_test_loader, build_train_loader, loader_of_test_set
+from vireid_plugins.evaluation import CrossModalityEvaluator, plan_test
 
 
 class StockTrainer(DefaultTrainer):
@@ -31,8 +31,9 @@ class StockTrainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> Any:
         """Build the loader and the evaluator of a test set."""
-        loader, _ = cls.build_test_loader(cfg, dataset_name)
-        return loader, CrossModalityEvaluator(cfg, loader.dataset.dataset, output_dir or cfg.OUTPUT_DIR)
+        plan = plan_test(cfg, dataset_name)
+        evaluator = CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
+        return loader_of_test_set(cfg, plan.dataset), evaluator
 
 
 def main(args: Any) -> "OrderedDict[str, Any]":

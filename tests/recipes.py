@@ -321,9 +321,9 @@ def check_evaluator(name: str, recipe: Recipe) -> None:
     """Compare what scores; the data root has a tree of the data set."""
     cfg = config(name)
     _, evaluator = Trainer.build_evaluator(cfg, cfg.DATASETS.TESTS[0])
-    names = [protocol.name for protocol in evaluator.protocols]
+    names = [protocol.name for protocol in evaluator.plan.protocols]
     assert names[: len(recipe.galleries)] == list(recipe.galleries)
     assert len(set(names)) == len(names)
     assert evaluator.metric == recipe.metric
     assert evaluator.flip == recipe.flip
-    assert not evaluator.refinement
+    assert not evaluator.postprocessing

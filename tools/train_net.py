@@ -34,7 +34,7 @@ def main() -> None:
     from vireid_plugins import engine
     from vireid_plugins.config import load_config
 
-    engine.launch(engine.main, args, load_config(args.config_file, args.opts))
+    engine.launch(engine.main, engine.Run.from_arguments(args), load_config(args.config_file, args.opts))
 
 
 if __name__ == "__main__":

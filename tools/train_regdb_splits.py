@@ -20,8 +20,7 @@ def main() -> None:
     from vireid_plugins import engine
     from vireid_plugins.evaluation.regdb_average import merged_table
 
-    args.eval_only = False
-    merged = engine.train_splits(args, args.splits)
+    merged = engine.train_splits(args.config_file, args.opts, args.splits)
     print("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
     print(merged_table(merged))
 

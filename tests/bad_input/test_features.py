@@ -69,7 +69,7 @@ CASES = {
     ),
     "no split": Case(
         SCORE + "--protocol regdb/v2i",
-        "RegDB has ten splits: say which one, 1 to 10, the features were trained on (--split)",
+        "RegDB has 10 splits: say which one, 1 to 10, the features' model was trained on (--split)",
     ),
     "split of a set without": Case(
         SCORE + "--protocol llcm/v2i --split 1",

@@ -1,6 +1,5 @@
 """The splits of RegDB: each trained once, resumed, and averaged."""
 
-import argparse
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,8 @@ from vireid_plugins.engine import train_splits
 from vireid_plugins.errors import ConfigError
 
 
-def arguments(*opts: str, config: str = "RegDB/one_stream.yml") -> argparse.Namespace:
-    return argparse.Namespace(
-        config_file=str(config_path(config)),
-        eval_only=False,
-        opts=[*SMALL, "SOLVER.IMS_PER_BATCH", "32", *opts],
-    )
+def arguments(*overrides: str, config: str = "RegDB/one_stream.yml") -> tuple[str, list[str]]:
+    return str(config_path(config)), [*SMALL, "SOLVER.IMS_PER_BATCH", "32", *overrides]
 
 
 def test_train_splits_trains_once_resumes_and_averages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +26,7 @@ def test_train_splits_trains_once_resumes_and_averages(tmp_path: Path, monkeypat
     module = sys.modules["vireid_plugins.engine.regdb_splits"]
     monkeypatch.setattr(module, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
     args = arguments("OUTPUT_DIR", str(tmp_path))
-    merged = train_splits(args, [2, 5])
+    merged = train_splits(*args, [2, 5])
     assert json.loads((tmp_path / "splits.json").read_text()) == merged
     assert [result["splits"] for result in merged["merged"]] == [[2, 5]] * 4
     first = {split: tmp_path / f"split_{split}" / "model_final.pth" for split in (2, 5)}
@@ -45,17 +40,17 @@ def test_train_splits_trains_once_resumes_and_averages(tmp_path: Path, monkeypat
     times = {split: file.stat().st_mtime_ns for split, file in first.items()}
 
     # What is finished stays; what was interrupted, or is to have more epochs, goes on from where it stood.
-    assert train_splits(args, [2, 5])["merged"][0]["splits"] == [2, 5]
+    assert train_splits(*args, [2, 5])["merged"][0]["splits"] == [2, 5]
     assert {split: file.stat().st_mtime_ns for split, file in first.items()} == times
     (first[5].parent / "evaluation.json").unlink()
     longer = arguments("OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_EPOCH", "2")
-    train_splits(longer, [5])
+    train_splits(*longer, [5])
     assert torch.load(first[5], weights_only=True)["epoch"] == 1
     assert "Starting training from epoch 1" in (tmp_path / "split_5" / "log.txt").read_text()
 
 
 def test_train_splits_of_what_does_not_fit_is_one_error(data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be RegDB alone"):
-        train_splits(arguments(config="SYSU/one_stream.yml"), [1])
+        train_splits(*arguments(config="SYSU/one_stream.yml"), [1])
     with pytest.raises(ConfigError, match="choose some with --splits"):
-        train_splits(arguments("DATASETS.REGDB.SPLIT", "2"), [1])
+        train_splits(*arguments("DATASETS.REGDB.SPLIT", "2"), [1])

@@ -1,22 +1,20 @@
 """`setup`: the seed of a run."""
 
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from helpers import python, small_cfg
 
-from vireid_plugins.engine import setup
+from vireid_plugins.engine import Run, setup
 
 # Where a process starts from is drawn, as forked processes would start from the same state.
 SCRIPT = """
-import argparse, random, sys
+import random, sys
 import numpy as np
 import torch
-from vireid_plugins.engine import setup
+from vireid_plugins.engine import Run, setup
 random.seed(); np.random.seed(); torch.seed()
-cfg = setup(argparse.Namespace(config_file="SYSU/wrim.yml", eval_only=False,
-                               opts=["OUTPUT_DIR", sys.argv[1], "MODEL.DEVICE", "cpu", "SEED", sys.argv[2]]))
+cfg = setup(Run("SYSU/wrim.yml", ["OUTPUT_DIR", sys.argv[1], "MODEL.DEVICE", "cpu", "SEED", sys.argv[2]]))
 print("drawn", cfg.SEED, torch.rand(1).item(), np.random.rand(), random.random())
 """
 
@@ -40,9 +38,6 @@ def test_setup_of_a_resumed_run_keeps_the_seed_it_drew(tmp_path: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "SEED", "4711")
     (tmp_path / "config.yaml").write_text(cfg.dump())
     opts = ["OUTPUT_DIR", str(tmp_path), "MODEL.DEVICE", "cpu", "SEED", "-1"]
-    seeds = [
-        setup(Namespace(config_file="SYSU/wrim.yml", eval_only=False, resume=resume, opts=opts)).SEED
-        for resume in (True, False)
-    ]
+    seeds = [setup(Run("SYSU/wrim.yml", opts, resume=resume)).SEED for resume in (True, False)]
     assert seeds[0] == 4711
     assert seeds[1] != 4711

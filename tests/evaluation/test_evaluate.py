@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fastreid.config import CfgNode
 from helpers import small_cfg
 from naive_ranking import naive
 
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
-from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, evaluate_protocol
+from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, EvaluationPlan, evaluate_protocol
 from vireid_plugins.evaluation.evaluate import dataset_of, score
 from vireid_plugins.evaluation.features import load_features
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -24,6 +25,11 @@ def features(tree: Path) -> tuple[np.ndarray, list[str]]:
 def features_of(dataset: CrossModalityDataset) -> tuple[np.ndarray, list[str]]:
     paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
     return np.random.default_rng(0).standard_normal((len(paths), 16)), paths
+
+
+def evaluator_of(cfg: CfgNode, dataset: CrossModalityDataset, folder: Path) -> CrossModalityEvaluator:
+    plan = EvaluationPlan(dataset, protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS))
+    return CrossModalityEvaluator(cfg, plan, str(folder))
 
 
 def read(path: str) -> tuple[int, int]:
@@ -63,7 +69,7 @@ def test_score_of_several_protocols_equals_each_alone(tree: Path) -> None:
     dataset = LLCM(root=str(tree))
     matrix, paths = features_of(dataset)
     protocols = protocols_of("LLCM", [])
-    together = score(matrix, paths, protocols, dataset)
+    together = score(matrix, paths, EvaluationPlan(dataset, protocols))
     assert [result.protocol for result in together] == protocols
     for result in together:
         assert result.means == evaluate_protocol(matrix, paths, result.protocol, tree).means
@@ -150,7 +156,7 @@ def test_evaluate_protocol_with_a_wrong_name_or_place_is_one_error(tree, feature
         evaluate_protocol(*features, "sysu/all", tree)
     with pytest.raises(ConfigError, match=r"sysu/agw/all/10shot' does not exist"):
         evaluate_protocol(*features, "sysu/agw/all/10shot", tree)
-    with pytest.raises(ConfigError, match="has ten splits"):
+    with pytest.raises(ConfigError, match="has 10 splits"):
         evaluate_protocol(*features, "regdb/v2i", tree)
     with pytest.raises(ConfigError, match="splits 1 to 10, got 11"):
         evaluate_protocol(*features, "regdb/v2i", tree, split=11)
@@ -165,7 +171,7 @@ def test_evaluate_protocol_with_a_wrong_name_or_place_is_one_error(tree, feature
 def test_cross_modality_evaluator_scores_every_protocol_from_one_extraction(tree, features, tmp_path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "TEST.COMPARE_RANDOM", "True")
     dataset = SYSUMM01(root=str(tree))
-    evaluator = CrossModalityEvaluator(cfg, dataset, str(tmp_path))
+    evaluator = evaluator_of(cfg, dataset, tmp_path)
     matrix, paths = features
     for start in range(0, len(paths), 7):
         inputs = {"img_paths": [str(dataset.folder / path) for path in paths[start : start + 7]]}
@@ -179,7 +185,7 @@ def test_cross_modality_evaluator_scores_every_protocol_from_one_extraction(tree
     assert report["settings"] == {"distance": "cosine", "refinement": "", "flip": True}
 
 
-def test_cross_modality_evaluator_names_refinements_in_row_log_and_file(tree, features, tmp_path, log) -> None:
+def test_cross_modality_evaluator_names_postprocessing_in_row_log_and_file(tree, features, tmp_path, log) -> None:
     cfg = small_cfg(
         "SYSU/wrim.yml",
         "TEST.RERANK.ENABLED",
@@ -189,7 +195,7 @@ def test_cross_modality_evaluator_names_refinements_in_row_log_and_file(tree, fe
         "TEST.PROTOCOLS",
         "['sysu/agw/all/1shot']",
     )
-    evaluator = CrossModalityEvaluator(cfg, SYSUMM01(root=str(tree)), str(tmp_path))
+    evaluator = evaluator_of(cfg, SYSUMM01(root=str(tree)), tmp_path)
     evaluator.process(
         {"img_paths": [str(evaluator.dataset.folder / path) for path in features[1]]}, torch.from_numpy(features[0])
     )
@@ -204,7 +210,7 @@ def test_cross_modality_evaluator_saves_features_that_score_the_same(tree, tmp_p
     cfg = small_cfg("RegDB/wrim.yml", "TEST.SAVE_FEATURES", "True", "DATASETS.REGDB.SPLIT", "2")
     dataset = dataset_of("RegDB", tree, 2)
     matrix, paths = features_of(dataset)
-    evaluator = CrossModalityEvaluator(cfg, dataset, str(tmp_path))
+    evaluator = evaluator_of(cfg, dataset, tmp_path)
     evaluator.process({"img_paths": [str(dataset.folder / path) for path in paths]}, torch.from_numpy(matrix))
     scores = evaluator.evaluate()
     saved = load_features(tmp_path / "features_RegDB.npz")

@@ -6,8 +6,7 @@ from naive_ranking import naive
 from vireid_plugins.benchmark.per_query import per_query
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import evaluate_ranking
-from vireid_plugins.evaluation.metrics import Ranking
-from vireid_plugins.evaluation.rank_positions import CMCS, DROPS
+from vireid_plugins.evaluation.metrics import CMCS, DROPS, Ranking
 
 
 def case(seed: int):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_ranking import naive
 
+from vireid_plugins.data.datasets import SYSUMM01, SYSUMM01Val
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
-from vireid_plugins.evaluation.evaluate import sides
-from vireid_plugins.evaluation.trials import GALLERY_CAMERAS, draw_trials
+from vireid_plugins.evaluation.trials import draw_trials, sides
 
 DRAWN = [protocol for protocol in PROTOCOLS.values() if protocol.draw != "official"]
 
@@ -54,6 +54,8 @@ def test_evaluate_ranking_of_anything_equals_the_naive_loop(
 class Images:
     """A data set of nothing but names."""
 
+    galleries = SYSUMM01.galleries | SYSUMM01Val.galleries
+
     def __init__(self, cells: dict[tuple[int, int, int], int]) -> None:
         self.cells = cells
 
@@ -76,7 +78,8 @@ def test_draw_trials_from_any_tree_keeps_the_rules(protocol: object, cells: dict
     assert trials == draw_trials(dataset, protocol)
     assert len(trials) == protocol.trials
     query, gallery = sides(protocol)
-    allowed = {"query": dataset.listings(query), "gallery": dataset.listings(gallery, GALLERY_CAMERAS[protocol.mode])}
+    cameras = dataset.galleries[protocol.mode] if protocol.mode else None
+    allowed = {"query": dataset.listings(query), "gallery": dataset.listings(gallery, cameras)}
     for trial in trials:
         for side, paths in (("query", trial.query), ("gallery", trial.gallery)):
             assert len(set(paths)) == len(paths)

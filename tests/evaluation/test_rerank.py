@@ -5,7 +5,7 @@ from fastreid.evaluation.query_expansion import aqe
 from fastreid.evaluation.rerank import re_ranking
 
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation import Refinement
+from vireid_plugins.evaluation import PostProcessing
 from vireid_plugins.evaluation.rerank import rerank
 
 
@@ -72,7 +72,7 @@ def test_rerank_in_the_ordinary_form_equals_fast_reid() -> None:
     query, gallery = features(60, 45)
     distance = np.sqrt(squared(query, gallery))
     expected = re_ranking(distance[:60, 60:], distance[:60, :60], distance[60:, 60:])
-    np.testing.assert_allclose(Refinement(rerank="ordinary").distance(query, gallery), expected, atol=2e-6)
+    np.testing.assert_allclose(PostProcessing(rerank="ordinary").distance(query, gallery), expected, atol=2e-6)
     # The paper's k1, k2 and lambda unless others are given; as exact as what it is given.
     ours = rerank(squared(query, gallery), 60)
     np.testing.assert_array_equal(ours, rerank(squared(query, gallery), 60, 20, 6, 0.3))
@@ -90,7 +90,7 @@ def test_rerank_in_its_limits_is_the_distance_or_finite() -> None:
     assert np.isfinite(rerank(np.zeros((6, 6)), 3)).all()
 
 
-def test_refinement_by_rerank_helps_where_clusters_are_tight() -> None:
+def test_postprocessing_by_rerank_helps_where_clusters_are_tight() -> None:
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((15, 32))
     ids = np.repeat(np.arange(15), 20)
@@ -102,26 +102,26 @@ def test_refinement_by_rerank_helps_where_clusters_are_tight() -> None:
         return float((ids[gallery][distance.argmin(axis=1)] == ids[query]).mean())
 
     plain = rank_1(-matrix[query] @ matrix[gallery].T)
-    assert rank_1(Refinement(rerank="ordinary").distance(matrix[query], matrix[gallery])) > plain
+    assert rank_1(PostProcessing(rerank="ordinary").distance(matrix[query], matrix[gallery])) > plain
 
 
-def test_refinement_by_expansion_equals_fast_reid() -> None:
+def test_postprocessing_by_expansion_equals_fast_reid() -> None:
     query, gallery = features(30, 25)
     expected = aqe(torch.from_numpy(query), torch.from_numpy(gallery), 2, 4, 3.0)
     left, right = (torch.nn.functional.normalize(part) for part in expected)
-    found = Refinement(expansions=2, neighbours=4).distance(query, gallery)
+    found = PostProcessing(expansions=2, neighbours=4).distance(query, gallery)
     np.testing.assert_allclose(found, -(left @ right.T).numpy(), atol=1e-12)
 
 
-def test_refinement_with_wrong_values_is_one_error() -> None:
+def test_postprocessing_with_wrong_values_is_one_error() -> None:
     query, gallery = features(4, 3)
     with pytest.raises(FeatureError, match="ordinary, query_only"):
-        Refinement(rerank="reciprocal").distance(query, gallery)
+        PostProcessing(rerank="reciprocal").distance(query, gallery)
     for keys in ({"k1": 0}, {"k2": 0}, {"lambda_": 1.1}, {"lambda_": -0.1}, {"k1": 0, "lambda_": 2.0}):
         with pytest.raises(FeatureError, match="k1 and k2 must be at least 1 and lambda in"):
             rerank(squared(query, gallery), 4, **keys)
     with pytest.raises(FeatureError, match="k1 and k2 must be at least 1"):
-        Refinement(rerank="ordinary", k1=0).distance(query, gallery)
+        PostProcessing(rerank="ordinary", k1=0).distance(query, gallery)
     with pytest.raises(FeatureError, match="7 neighbours of 7 images"):
-        Refinement(expansions=1, neighbours=7).distance(query, gallery)
-    assert not Refinement()
+        PostProcessing(expansions=1, neighbours=7).distance(query, gallery)
+    assert not PostProcessing()

@@ -1,6 +1,7 @@
 """Invariants of every protocol's trials, and the reference loaders' draws written from their descriptions."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,9 @@ def test_draw_trials_of_regdb_takes_its_split(tree: Path) -> None:
     assert sorted(trial.query) == sorted(line.split()[0] for line in lines)
 
 
-def test_draw_trials_of_official_draws_is_for_sysu_alone(tree: Path) -> None:
-    with pytest.raises(ConfigError, match="only SYSU-MM01 has official draws"):
-        draw_trials(LLCM(root=str(tree)), PROTOCOLS["sysu/official/all/1shot"])
+def test_draw_trials_of_what_the_data_set_does_not_have_is_one_error(tree: Path) -> None:
+    dataset, protocol = LLCM(root=str(tree)), PROTOCOLS["llcm/i2v"]
+    with pytest.raises(ConfigError, match="LLCM has no official draws"):
+        draw_trials(dataset, replace(protocol, draw="official"))
+    with pytest.raises(ConfigError, match="llcm/i2v: mode: 'indoor' does not exist"):
+        draw_trials(dataset, replace(protocol, mode="indoor"))

@@ -18,7 +18,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.distances import cross_distances, squared_distances
 from vireid_plugins.evaluation.evaluator import FeatureCollector
-from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
+from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModality
 from vireid_plugins.modeling.heads import TestFeature, build_head
 
 
@@ -89,12 +89,11 @@ def test_test_feature_of_caj_and_deen_scores_as_the_released_sums(method: str, d
     loader: Any = build_test_loader(cfg, "SYSUMM01")[0]
     collector = FeatureCollector(loader.dataset.dataset)
     inference_on_dataset(model, loader, collector, flip_test=cfg.TEST.FLIP.ENABLED)
-    catalogue = Catalogue(collector.dataset)
-    table = FeatureTable(catalogue, np.concatenate(collector.features), collector.paths)
+    table = FeatureTable(ImagesByModality(collector.dataset), np.concatenate(collector.features), collector.paths)
     cosine = cfg.TEST.METRIC == "cosine"
     ours = cross_distances(table.of(INFRARED, cosine)[:3], table.of(VISIBLE, cosine)[:5], cfg.TEST.METRIC)
 
-    rows = {m: [collector.paths.index(path) for path in catalogue.paths[m]] for m in (INFRARED, VISIBLE)}
+    rows = {m: [collector.paths.index(path) for path in table.images.paths[m]] for m in (INFRARED, VISIBLE)}
     images = [
         torch.stack([torch.from_numpy(loader.dataset[row]["images"].copy()) for row in some]).permute(0, 3, 1, 2)
         for some in (rows[INFRARED][:3], rows[VISIBLE][:5])

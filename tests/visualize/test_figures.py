@@ -14,6 +14,7 @@ from PIL import Image
 from vireid_plugins import visualize
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import ConfigError, DataError, InstallError
+from vireid_plugins.evaluation import EvaluationPlan
 from vireid_plugins.visualize import Extraction
 from vireid_plugins.visualize._mpl import matplotlib, new_figure, require_format, save
 from vireid_plugins.visualize.embedding_map import project
@@ -30,12 +31,12 @@ def found(tree: Path) -> Extraction:
     identities = np.array([item[1] for item in items])
     rng = np.random.default_rng(0)
     features = np.eye(identities.max() + 1)[identities] + 0.2 * rng.standard_normal((len(items), identities.max() + 1))
-    return Extraction(dataset, features, [dataset.relative(item) for item in items])
+    return Extraction(EvaluationPlan(dataset, []), features, [dataset.relative(item) for item in items])
 
 
 def test_separation_counts_distances_pair_by_pair(found: Extraction) -> None:
     one = visualize.separation(found)
-    labels, matrices = found.catalogue.labels, found.matrices
+    labels, matrices = found.images.labels, found.matrices
     apart: dict[bool, list[float]] = {True: [], False: []}
     for v, vector in enumerate(matrices[0]):
         for i, other in enumerate(matrices[1]):
@@ -51,7 +52,7 @@ def test_separation_counts_distances_pair_by_pair(found: Extraction) -> None:
 
 def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) -> None:
     points = visualize.embedding_map(found, identities=4, images=3)
-    assert {point.identity for point in points} <= set(found.catalogue.labels[0].ids.tolist())
+    assert {point.identity for point in points} <= set(found.images.labels[0].ids.tolist())
     assert len({point.identity for point in points}) == 4
     assert {point.modality for point in points} == {0, 1}
     assert points == visualize.embedding_map(found, identities=4, images=3)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_plugins.data.datasets import SYSUMM01
-from vireid_plugins.evaluation import PROTOCOLS
+from vireid_plugins.evaluation import PROTOCOLS, EvaluationPlan
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.trials import draw_trials
 from vireid_plugins.visualize import Extraction, RankList, contact_sheet, nearest, rank_lists
@@ -32,7 +32,7 @@ def test_nearest_follows_the_features_and_the_drop_rule(tree: Path) -> None:
     paths = [str(Path(path).relative_to(dataset.folder)) for path, _, _ in (*dataset.query, *dataset.gallery)]
     identities = np.array([int(path.split("/")[1]) for path in paths])
     noise = 0.8 * np.random.default_rng(0).standard_normal((len(paths), identities.max() + 1))
-    found = Extraction(dataset, np.eye(identities.max() + 1)[identities] + noise, paths)
+    found = Extraction(EvaluationPlan(dataset, [ALL]), np.eye(identities.max() + 1)[identities] + noise, paths)
     lists = nearest(found, ALL, queries=60, top=100)
     gallery = {dataset.folder / path for path in draw_trials(dataset, ALL)[0].gallery}
     hidden = 0
@@ -45,7 +45,7 @@ def test_nearest_follows_the_features_and_the_drop_rule(tree: Path) -> None:
         hidden += sum(unseen)
     assert hidden
     # What stands at a list is what the protocol counts.
-    ranking = score(found.features, found.paths, [ALL], dataset)[0].rankings[0]
+    ranking = score(found.features, found.paths, found.plan)[0].rankings[0]
     assert len(lists) == ranking.counted
     assert np.mean([one.first == 1 for one in lists]) == np.float64(ranking.cmc[0])
     assert abs(np.mean([one.precision for one in lists]) - ranking.mAP) < 1e-12

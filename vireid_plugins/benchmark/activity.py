@@ -141,10 +141,10 @@ def main() -> None:
     from vireid_plugins.config import load_config
     from vireid_plugins.data import build_train_loader
 
-    args = default_argument_parser().parse_args()
-    engine.launch(engine.main, args, load_config(args.config_file, args.opts))
+    run = engine.Run.from_arguments(default_argument_parser().parse_args())
+    cfg = load_config(run.config_file, run.overrides)
+    engine.launch(engine.main, run, cfg)
     trained = time.process_time()
-    cfg = load_config(args.config_file, args.opts)
     measured = activity(engine.load_model(cfg), next(iter(build_train_loader(cfg))))
     report = {"cpu_seconds": trained, **measured}
     (Path(cfg.OUTPUT_DIR) / "activity.json").write_text(json.dumps(report), encoding="utf-8")

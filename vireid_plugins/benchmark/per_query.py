@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vireid_plugins.evaluation.rank_positions import Floats, Ints
+from vireid_plugins.evaluation.types import Floats, Ints
 
 
 class Scores(NamedTuple):

@@ -17,9 +17,8 @@ from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.samplers import CrossModalityIdentitySampler
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.evaluation.evaluate import score
-from vireid_plugins.evaluation.feature_table import Catalogue
+from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import PROTOCOLS
-from vireid_plugins.evaluation.trials import draw_trials
 
 SHARES = (0.25, 0.5, 1.0)
 # What writes the names of a share of the training set, what reads them, and the images of the whole set.
@@ -53,10 +52,8 @@ def _reading(name: str, share: float, folder: Path, device: str) -> Callable[[],
 def _scoring(name: str, share: float, folder: Path, device: str) -> Callable[[], object]:
     protocol = PROTOCOLS[name]
     dataset, features, paths = real_test_set(folder, protocol.dataset, share)
-    catalogue = Catalogue(dataset)
-    trials = [catalogue.positions(trial) for trial in draw_trials(dataset, protocol)]
-    assert all(len(rows) and len(columns) for rows, columns in trials)
-    return lambda: score(features, paths, [protocol], dataset, device=device)
+    assert all(len(rows) and len(columns) for rows, columns in EvaluationPlan(dataset, [protocol]).trials[name])
+    return lambda: score(features, paths, EvaluationPlan(dataset, [protocol]), device=device)
 
 
 def _subjects() -> list[Subject]:

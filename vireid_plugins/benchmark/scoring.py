@@ -12,12 +12,13 @@ from vireid_plugins.benchmark.per_query import per_query
 from vireid_plugins.benchmark.trees import llcm_names, regdb_names, sysu_names
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
-from vireid_plugins.evaluation.evaluate import dataset_of, score, sides
-from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
-from vireid_plugins.evaluation.postprocess import Refinement
+from vireid_plugins.evaluation.evaluate import dataset_of, score
+from vireid_plugins.evaluation.feature_table import FeatureTable
+from vireid_plugins.evaluation.plan import EvaluationPlan
+from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
-from vireid_plugins.evaluation.rank_positions import Floats
-from vireid_plugins.evaluation.trials import draw_trials
+from vireid_plugins.evaluation.trials import sides
+from vireid_plugins.evaluation.types import Floats
 
 WIDTH = 2048
 TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}
@@ -47,7 +48,7 @@ def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossMod
 def _counting(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
     protocols = [PROTOCOLS[name] for name in names]
     dataset, features, paths = real_test_set(folder, protocols[0].dataset)
-    return lambda: score(features, paths, protocols, dataset, device=device)
+    return lambda: score(features, paths, EvaluationPlan(dataset, protocols), device=device)
 
 
 def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
@@ -55,41 +56,40 @@ def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], ob
     dataset, features, paths = real_test_set(folder, protocols[0].dataset)
 
     def run() -> None:
-        catalogue = Catalogue(dataset)
-        features_of = _matrices(catalogue, features, paths)
+        plan = EvaluationPlan(dataset, protocols)
+        matrices = _matrices(plan, features, paths)
         for protocol in protocols:
-            _loop_over_trials(catalogue, features_of, protocol)
+            _loop_over_trials(plan, matrices, protocol)
 
     return run
 
 
-def _loop_over_trials(catalogue: Catalogue, features: dict[int, Floats], protocol: Protocol) -> None:
+def _loop_over_trials(plan: EvaluationPlan, features: dict[int, Floats], protocol: Protocol) -> None:
     query, gallery = sides(protocol)
-    for trial in draw_trials(catalogue.dataset, protocol):
-        rows, columns = catalogue.positions(trial)
+    for rows, columns in plan.trials[protocol.name]:
         distance = -features[query][rows] @ features[gallery][columns].T
-        left, right = catalogue.labels[query], catalogue.labels[gallery]
+        left, right = plan.images.labels[query], plan.images.labels[gallery]
         labels = (left.ids[rows], right.ids[columns], left.cams[rows], right.cams[columns])
         per_query(distance, *labels, protocol.drop, protocol.cmc)
 
 
-def _matrices(catalogue: Catalogue, features: Floats, paths: list[str]) -> dict[int, Floats]:
-    table = FeatureTable(catalogue, features, paths)
+def _matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[int, Floats]:
+    table = FeatureTable(plan.images, features, paths)
     return {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
 
 
 def _one_trial(folder: Path) -> tuple[Floats, Floats]:
     dataset, features, paths = real_test_set(folder, "SYSUMM01")
-    catalogue = Catalogue(dataset)
     protocol = PROTOCOLS["sysu/official/all/1shot"]
-    matrices = _matrices(catalogue, features, paths)
-    rows, columns = catalogue.positions(draw_trials(dataset, protocol)[0])
+    plan = EvaluationPlan(dataset, [protocol])
+    matrices = _matrices(plan, features, paths)
+    rows, columns = plan.trials[protocol.name][0]
     return matrices[INFRARED][rows], matrices[VISIBLE][columns]
 
 
 def _rerank(folder: Path, device: str) -> Callable[[], object]:
     query, gallery = _one_trial(folder)
-    return lambda: Refinement(rerank="ordinary").distance(query, gallery)
+    return lambda: PostProcessing(rerank="ordinary").distance(query, gallery)
 
 
 def _rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from fastreid.config import CfgNode
+from fastreid.data.datasets.bases import ImageDataset
 from fastreid.data.samplers import InferenceSampler
 from fastreid.utils import comm
 from torch.utils.data import BatchSampler, DataLoader
@@ -157,11 +158,16 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
         the loader and the number of queries.
     """
     dataset = build_dataset(cfg, dataset_name)
+    return loader_of_test_set(cfg, dataset), len(dataset.query)
+
+
+def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
+    """Build the loader of a data set that is already there, see `build_test_loader`."""
     if comm.is_main_process():
         dataset.show_test()
     test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
-    loader = ReportingLoader(
+    return ReportingLoader(
         dataset=test,
         batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
         timeout=cfg.DATALOADER.TIMEOUT,
@@ -169,4 +175,3 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
     )
-    return loader, len(dataset.query)

@@ -3,7 +3,17 @@
 from vireid_plugins.engine.checkpoint import VireidCheckpointer
 from vireid_plugins.engine.launch import launch
 from vireid_plugins.engine.regdb_splits import train_splits
-from vireid_plugins.engine.train import load_model, main, setup
+from vireid_plugins.engine.train import Run, checkpoint_of, load_model, main, setup
 from vireid_plugins.engine.trainer import Trainer
 
-__all__ = ["Trainer", "VireidCheckpointer", "launch", "load_model", "main", "setup", "train_splits"]
+__all__ = [
+    "Run",
+    "Trainer",
+    "VireidCheckpointer",
+    "checkpoint_of",
+    "launch",
+    "load_model",
+    "main",
+    "setup",
+    "train_splits",
+]

@@ -4,8 +4,9 @@ import argparse
 import logging
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,47 @@ from vireid_plugins.evaluation.expected_results import verify_results
 from vireid_plugins.io.files import make_folder, write_atomic
 
 
-def setup(args: argparse.Namespace) -> CfgNode:
+@dataclass(frozen=True)
+class Run:
+    """What a command line asks for.
+
+    Attributes:
+        config_file: see `load_config`.
+        overrides: see `load_config`.
+        resume: go on from the last checkpoint of the output folder, if there is one.
+        eval_only: score and do not train.
+        num_gpus: processes on this machine; this and what follows is read by `launch`.
+        num_machines: how many machines.
+        machine_rank: of this machine, from 0.
+        dist_url: where machines meet.
+    """
+
+    config_file: str
+    overrides: Sequence[str] = ()
+    resume: bool = False
+    eval_only: bool = False
+    num_gpus: int = 1
+    num_machines: int = 1
+    machine_rank: int = 0
+    dist_url: str = ""
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> "Run":
+        """Return what the arguments of fast-reid's `default_argument_parser` ask for."""
+        names = ("resume", "eval_only", "num_gpus", "num_machines", "machine_rank", "dist_url")
+        return cls(args.config_file, tuple(args.opts), **{name: getattr(args, name) for name in names})
+
+
+def setup(run: Run) -> CfgNode:
     """Read the configuration, open the log in the output folder and seed every generator.
 
     Raises:
         ConfigError: a key, value or name is wrong.
     """
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(run.config_file, run.overrides)
     if cfg.SEED < 0:
         # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
-        cfg.SEED = comm.all_gather(_drawn_seed(cfg, getattr(args, "resume", False)))[0]
+        cfg.SEED = comm.all_gather(_drawn_seed(cfg, run.resume))[0]
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
@@ -45,7 +77,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     seed_all_rng(cfg.SEED + comm.get_rank())
-    if not getattr(args, "eval_only", False):
+    if not run.eval_only:
         torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     return cfg
 
@@ -75,14 +107,14 @@ def quiet_console(log: logging.Logger) -> Iterator[None]:
             handler.setLevel(level)
 
 
-def main(args: argparse.Namespace) -> Any:
+def main(run: Run) -> Any:
     """Train, resume or only score, and return the scores of the first protocol.
 
     Raises:
         ExpectationError: they are not those of `TEST.EXPECTED_RESULTS`.
     """
-    cfg = setup(args)
-    scores = evaluate(cfg) if args.eval_only else train(cfg, args.resume)
+    cfg = setup(run)
+    scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
     verify_results(cfg, scores)
     return scores
 
@@ -114,27 +146,36 @@ def evaluate(cfg: CfgNode) -> Any:
     return Trainer.test(cfg, load_model(cfg))
 
 
+def checkpoint_of(cfg: CfgNode) -> Path:
+    """Return `MODEL.WEIGHTS`, or the last checkpoint of the output folder.
+
+    Raises:
+        ConfigError: there is no checkpoint.
+    """
+    if cfg.MODEL.WEIGHTS:
+        return Path(cfg.MODEL.WEIGHTS)
+    tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
+    if not tag.is_file():
+        raise ConfigError(f"MODEL.WEIGHTS: name a checkpoint; the output folder '{cfg.OUTPUT_DIR}' holds none either")
+    return tag.parent / tag.read_text().strip()
+
+
 def load_model(cfg: CfgNode) -> Any:
-    """Build the model and fill it from `MODEL.WEIGHTS`, or from the last checkpoint of the output folder.
+    """Build the model and fill it from `checkpoint_of` the configuration.
 
     Raises:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint cannot be read, was trained on another split, or does not fill the model.
     """
+    file = checkpoint_of(cfg)
+    facts = load_checkpoint(file).get("vireid", {})
+    cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    if not cfg.MODEL.WEIGHTS:
-        tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
-        if not tag.is_file():
-            raise ConfigError(
-                f"MODEL.WEIGHTS: name a checkpoint; the output folder '{cfg.OUTPUT_DIR}' holds none either"
-            )
-        cfg.MODEL.WEIGHTS = str(tag.parent / tag.read_text().strip())
-    facts = load_checkpoint(Path(cfg.MODEL.WEIGHTS)).get("vireid", {})
     cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
     model = Trainer.build_model(cfg)
     splits = splits_of(cfg, cfg.DATASETS.TESTS)
     now = {"config": cfg.dump(), "meta_architecture": cfg.MODEL.META_ARCHITECTURE}
     choices = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
-    VireidCheckpointer(model, facts=now, splits=splits, **choices).load(cfg.MODEL.WEIGHTS)
+    VireidCheckpointer(model, facts=now, splits=splits, **choices).load(str(file))
     return model

@@ -3,9 +3,9 @@
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from fastreid.config import CfgNode
@@ -18,8 +18,7 @@ from torch import nn
 
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
-from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader
-from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
@@ -37,9 +36,7 @@ from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
-from vireid_plugins.evaluation import CrossModalityEvaluator
-from vireid_plugins.evaluation.evaluate import check_draws
-from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
@@ -60,12 +57,13 @@ class Trainer(DefaultTrainer):
         DataError: a data set, an image of its lists or its gallery draws are missing or malformed.
     """
 
+    planned: ClassVar[Mapping[str, EvaluationPlan]] = {}
+
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
-        for name in cfg.DATASETS.TESTS:
-            dataset = build_dataset(cfg, name)
-            check_draws(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
-            require_files("test", [*dataset.query, *dataset.gallery])
+        self.plans = {name: plan_test(cfg, name) for name in cfg.DATASETS.TESTS}
+        for plan in self.plans.values():
+            require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
         patch(only=["ddp", "buffers"])
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
@@ -130,9 +128,22 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
-        """Build the loader and the evaluator of one of `DATASETS.TESTS`."""
-        loader, _ = cls.build_test_loader(cfg, dataset_name)
-        return loader, CrossModalityEvaluator(cfg, loader.dataset.dataset, output_dir or cfg.OUTPUT_DIR)
+        """Build the loader and the evaluator of one of `DATASETS.TESTS`, by the plan that `test` has for it."""
+        plan = cls.planned.get(dataset_name) or plan_test(cfg, dataset_name)
+        return loader_of_test_set(cfg, plan.dataset), CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, plans: Mapping[str, EvaluationPlan] | None = None) -> Any:
+        """Score a model on every data set of `DATASETS.TESTS`.
+
+        Args:
+            cfg: the configuration.
+            model: a method.
+            plans: by data set; those of a run are made once. By default they are made here.
+        """
+        # fast-reid's loop knows names alone, and asks its class for the evaluators.
+        with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}})
+        return super(Trainer, with_plans).test(cfg, model)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:
@@ -218,7 +229,7 @@ class Trainer(DefaultTrainer):
         """
         if self.start_epoch >= self.max_epoch:
             logger.info("The run has finished its %d epochs; it is only scored", self.max_epoch)
-            results: OrderedDict[str, Any] = self.test(self.cfg, self.model)
+            results: OrderedDict[str, Any] = self.test(self.cfg, self.model, self.plans)
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
             self._loop()
@@ -300,5 +311,5 @@ class Trainer(DefaultTrainer):
 
     def _evaluate(self) -> Any:
         """Score the moving average of the weights, where there is one, else the weights."""
-        self._last_eval_results = self.test(self.cfg, self.average.model if self.average else self.model)
+        self._last_eval_results = self.test(self.cfg, self.average.model if self.average else self.model, self.plans)
         return self._last_eval_results

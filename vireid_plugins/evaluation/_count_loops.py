@@ -1,4 +1,4 @@
-"""The compiled loops that count what is ranked before each correct match; see `places`."""
+"""The compiled loops that count what is ranked before each correct match; see `rank_positions`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from vireid_plugins.evaluation._numba import compiled
 
 @compiled
 def _ahead(near: Any, hit: int) -> Any:
-    """Return how many images stand before the one at `hit`."""
+    """Return how many images are ranked before the one at `hit`."""
     limit, before, behind = near[hit], near[:hit], near[hit + 1 :]
     # In this form, counting from 0 to the length of a slice in four bytes, the loops become vector instructions.
     ahead: Any = np.int32(0)
@@ -44,35 +44,38 @@ def count(
     gallery_cams: Any,
     by_identity: Any,
     starts: Any,
-    drop: int,
-    distinct: int,
+    pairs: Any,
+    same_camera: bool,
+    distinct: bool,
     first: Any,
     precision: Any,
     inverse: Any,
 ) -> None:
     """Count for the queries `start` to `stop`.
 
-    `by_identity` are the places in the gallery ordered by identity; those of identity i are `starts[i]` to
-    `starts[i + 1]`.
+    `by_identity` lists the gallery images ordered by identity; those of identity i are `starts[i]` to `starts[i + 1]`.
+    `pairs` (n, 2) and `same_camera` are those of `DropRule`.
     """
     size = len(columns)
     near = np.empty(size, distance.dtype)
     hits = np.empty(size, np.int64)
-    places = np.empty(size, np.int64)
-    same_place = np.flatnonzero(gallery_cams == 2)
+    positions = np.empty(size, np.int64)
     for q in range(start, stop):
         row, identity, camera = distance[rows[q]], query_ids[q], query_cams[q]
         for g in range(size):
             near[g] = row[columns[g]]
         # Not a number is neither nearer nor as near: what is dropped is never counted.
-        if drop == 1 and camera == 3:
-            near[same_place] = np.nan
+        for p in range(len(pairs)):
+            if pairs[p, 0] == camera:
+                for g in range(size):
+                    if gallery_cams[g] == pairs[p, 1]:
+                        near[g] = np.nan
         right = 0
         if identity >= 0:
             for hit in by_identity[starts[identity] : starts[identity + 1]]:
-                if drop == 2 and gallery_cams[hit] == camera:
+                if same_camera and gallery_cams[hit] == camera:
                     near[hit] = np.nan
-                elif not (drop == 1 and camera == 3 and gallery_cams[hit] == 2):
+                elif not np.isnan(near[hit]):
                     hits[right] = hit
                     right += 1
         if right == 0:
@@ -80,14 +83,14 @@ def count(
             continue
         best = hits[0]
         for h in range(right):
-            places[h] = _ahead(near, hits[h])
+            positions[h] = _ahead(near, hits[h])
             if near[hits[h]] < near[best]:
                 best = hits[h]
-        places[:right].sort()
+        positions[:right].sort()
         for h in range(right):
-            precision[q] += (h + 1) / (places[h] + 1)
+            precision[q] += (h + 1) / (positions[h] + 1)
         precision[q] /= right
-        inverse[q] = right / (places[right - 1] + 1)
-        first[q] = places[0]
-        if distinct and places[0] > 0:
+        inverse[q] = right / (positions[right - 1] + 1)
+        first[q] = positions[0]
+        if distinct and positions[0] > 0:
             first[q] = _identities_ahead(near, best, by_identity, starts)

@@ -18,7 +18,7 @@ def expand(start: int, stop: int, scaled: Any, near: Any, half: Any, members: An
             if np.any(near[neighbour] == i):
                 core[size] = neighbour
                 size += 1
-        found = size
+        expanded = size
         members[i, :size] = core[:size]
         for candidate in core[:size]:
             few = 0
@@ -30,17 +30,17 @@ def expand(start: int, stop: int, scaled: Any, near: Any, half: Any, members: An
                     shared += np.any(core[:size] == neighbour)
             if shared > 2 / 3 * few:
                 for neighbour in small[:few]:
-                    if not np.any(members[i, :found] == neighbour):
-                        members[i, found] = neighbour
-                        found += 1
-        members[i, :found].sort()
+                    if not np.any(members[i, :expanded] == neighbour):
+                        members[i, expanded] = neighbour
+                        expanded += 1
+        members[i, :expanded].sort()
         total = 0.0
-        for m in range(found):
+        for m in range(expanded):
             values[i, m] = np.exp(-scaled[i, members[i, m]])
             total += values[i, m]
-        for m in range(found):
+        for m in range(expanded):
             values[i, m] /= total
-        counts[i] = found
+        counts[i] = expanded
 
 
 @compiled

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vireid_plugins.errors import require_name
 from vireid_plugins.evaluation.choices import METRICS
-from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.types import Floats
 
 
 def require_metric(metric: str) -> None:

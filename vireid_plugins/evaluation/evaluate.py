@@ -10,16 +10,17 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from torch import Tensor
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets import CrossModalityDataset, RegDB
+from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.distances import cross_distances, require_metric
-from vireid_plugins.evaluation.feature_table import Catalogue, FeatureTable
+from vireid_plugins.evaluation.feature_table import FeatureTable
 from vireid_plugins.evaluation.metrics import rank
-from vireid_plugins.evaluation.postprocess import NONE, Refinement
+from vireid_plugins.evaluation.plan import EvaluationPlan
+from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
-from vireid_plugins.evaluation.rank_positions import Floats, Ints
 from vireid_plugins.evaluation.results import ProtocolResult
-from vireid_plugins.evaluation.trials import draw_trials
+from vireid_plugins.evaluation.trials import sides
+from vireid_plugins.evaluation.types import Floats
 
 
 def evaluate_protocol(
@@ -28,7 +29,7 @@ def evaluate_protocol(
     protocol: str | Protocol,
     data_root: str | Path,
     split: int | None = None,
-    refinement: Refinement = NONE,
+    postprocessing: PostProcessing = NONE,
     device: str = "cpu",
     metric: str = "cosine",
 ) -> ProtocolResult:
@@ -40,9 +41,9 @@ def evaluate_protocol(
             do no harm.
         protocol: a name in `PROTOCOLS`, or a protocol.
         data_root: the folder that holds the data set's folder, or that folder itself.
-        split: 1 to 10 for RegDB, nothing for the others.
-        refinement: query expansion and re-ranking.
-        device: where distances are computed and places counted.
+        split: of a data set with splits, as RegDB's 1 to 10; nothing for the others.
+        postprocessing: query expansion and re-ranking.
+        device: where distances are computed and rank positions counted.
         metric: `cosine`, `euclidean` (squared) or `inner_product`, the latter two of features as they are.
 
     Raises:
@@ -53,7 +54,7 @@ def evaluate_protocol(
     if isinstance(protocol, str):
         protocol = require_protocols([protocol])[0]
     dataset = dataset_of(protocol.dataset, data_root, split)
-    return score(features, paths, [protocol], dataset, refinement, device, metric)[0]
+    return score(features, paths, EvaluationPlan(dataset, [protocol]), postprocessing, device, metric)[0]
 
 
 def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> CrossModalityDataset:
@@ -63,76 +64,59 @@ def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> Cr
         ConfigError: the split is missing or not for this data set.
         DataError: the data set's files are missing.
     """
-    factory = DATASET_REGISTRY.get(name)
-    if not issubclass(factory, RegDB):
-        if split is not None:
-            raise ConfigError(f"{name} has no splits, but split {split} was asked for")
-        options: dict[str, Any] = {}
-    elif split is None:
-        raise ConfigError(f"{name} has ten splits: say which one, 1 to 10, the features were trained on (--split)")
-    else:
-        options = {"split": split}
-    dataset: CrossModalityDataset = factory(root=str(data_root), **options)
-    return dataset
+    factory: type[CrossModalityDataset] = DATASET_REGISTRY.get(name)
+    splits = factory.splits
+    if not splits and split is not None:
+        raise ConfigError(f"{name} has no splits, but split {split} was asked for")
+    if splits and split is None:
+        raise ConfigError(
+            f"{name} has {len(splits)} splits: say which one, {splits[0]} to {splits[-1]}, the features' model was "
+            "trained on (--split)"
+        )
+    options: dict[str, Any] = {"split": split} if splits else {}
+    return factory(root=str(data_root), **options)
 
 
 def score(
     features: Floats,
     paths: Sequence[str],
-    protocols: Sequence[Protocol],
-    dataset: CrossModalityDataset,
-    refinement: Refinement = NONE,
+    plan: EvaluationPlan,
+    postprocessing: PostProcessing = NONE,
     device: str = "cpu",
     metric: str = "cosine",
 ) -> list[ProtocolResult]:
-    """Score features under protocols of a data set that is already read; see `evaluate_protocol`.
+    """Score features under every protocol of a plan; see `evaluate_protocol`.
 
     Distances between the modalities are computed once; protocols, trials, modes and shots index them.
     """
     require_metric(metric)
-    refinement.check(metric)
-    catalogue = Catalogue(dataset)
-    table = FeatureTable(catalogue, features, paths)
-    plans: dict[str, list[tuple[Ints, Ints]]] = {}
-    for protocol in protocols:
-        plan = plans[protocol.name] = [catalogue.positions(trial) for trial in draw_trials(dataset, protocol)]
+    postprocessing.check(metric)
+    images = plan.images
+    table = FeatureTable(images, features, paths)
+    for protocol in plan.protocols:
         query, gallery = sides(protocol)
-        table.require(protocol, query, (rows for rows, _ in plan))
-        table.require(protocol, gallery, (columns for _, columns in plan))
+        trials = plan.trials[protocol.name]
+        table.require(protocol, query, (trial.query for trial in trials))
+        table.require(protocol, gallery, (trial.gallery for trial in trials))
     matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
     distances = _Distances(matrices, device, metric)
     results: dict[str, ProtocolResult] = {}
     # One direction after the other, so that the matrix is turned around once.
-    for protocol in sorted(protocols, key=lambda p: p.direction):
+    for protocol in sorted(plan.protocols, key=lambda p: p.direction):
         query, gallery = sides(protocol)
         rankings = []
-        for rows, columns in plans[protocol.name]:
-            labels = (catalogue.labels_at(query, rows), catalogue.labels_at(gallery, columns))
-            if refinement:
-                distance: Floats | Tensor = refinement.distance(
+        for rows, columns in plan.trials[protocol.name]:
+            labels = (images.labels_at(query, rows), images.labels_at(gallery, columns))
+            if postprocessing:
+                distance: Floats | Tensor = postprocessing.distance(
                     matrices[query][rows], matrices[gallery][columns], metric
                 )
                 rows, columns = np.arange(len(rows)), np.arange(len(columns))
             else:
                 distance = distances.of_queries(query)
-            rankings.append(rank(distance, rows, columns, *labels, protocol.drop, protocol.cmc))
-        results[protocol.name] = ProtocolResult(protocol, rankings, dataset.split, str(refinement), metric)
-    return [results[protocol.name] for protocol in protocols]
-
-
-def sides(protocol: Protocol) -> tuple[int, int]:
-    """Return the modality of the queries and of the gallery."""
-    return (INFRARED, VISIBLE) if protocol.direction == "i2v" else (VISIBLE, INFRARED)
-
-
-def check_draws(dataset: CrossModalityDataset, protocols: Sequence[Protocol]) -> None:
-    """Draw every trial once, so that files that are missing or do not fit are found before a training and not after.
-
-    Raises:
-        DataError: see `draw_trials`.
-    """
-    for protocol in protocols:
-        draw_trials(dataset, protocol)
+            rankings.append(rank(distance, rows, columns, *labels, plan.rules[protocol.name], protocol.cmc))
+        results[protocol.name] = ProtocolResult(protocol, rankings, plan.dataset.split, str(postprocessing), metric)
+    return [results[protocol.name] for protocol in plan.protocols]
 
 
 class _Distances:
@@ -159,5 +143,5 @@ class _Distances:
             turned = torch.as_tensor(self.matrix).T.contiguous()
             self.matrix = turned.numpy() if self.device == "cpu" else turned
         self.query = query
-        found: Floats | Tensor = self.matrix
-        return found
+        distances: Floats | Tensor = self.matrix
+        return distances

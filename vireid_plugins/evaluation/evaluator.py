@@ -17,8 +17,8 @@ from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
-from vireid_plugins.evaluation.postprocess import Refinement
-from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation.plan import EvaluationPlan
+from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -56,7 +56,7 @@ class FeatureCollector(DatasetEvaluator):
 
 
 class CrossModalityEvaluator(FeatureCollector):
-    """Collects features once and scores them under every protocol of `TEST.PROTOCOLS`.
+    """Collects features once and scores them under every protocol of its plan.
 
     `evaluate` logs a table, writes `evaluation.json` to the output folder (`evaluation_<data set>.json` where several
     are tested), and returns the first protocol's scores with `metric`, the mean of rank-1 and mAP as in fast-reid. With
@@ -64,14 +64,14 @@ class CrossModalityEvaluator(FeatureCollector):
 
     Args:
         cfg: the configuration.
-        dataset: the test set.
+        plan: of the test set, see `plan_test`.
         output_dir: where `evaluation.json` goes; empty is nowhere.
     """
 
-    def __init__(self, cfg: CfgNode, dataset: CrossModalityDataset, output_dir: str = "") -> None:
-        super().__init__(dataset)
-        self.protocols = protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS)
-        self.refinement = Refinement.from_config(cfg)
+    def __init__(self, cfg: CfgNode, plan: EvaluationPlan, output_dir: str = "") -> None:
+        super().__init__(plan.dataset)
+        self.plan = plan
+        self.postprocessing = PostProcessing.from_config(cfg)
         self.metric = cfg.TEST.METRIC
         self.device = cfg.MODEL.DEVICE
         self.flip = bool(cfg.TEST.FLIP.ENABLED)
@@ -79,7 +79,7 @@ class CrossModalityEvaluator(FeatureCollector):
         self.save_features = bool(cfg.TEST.SAVE_FEATURES)
         self.output_dir = output_dir
         # Several test sets must not write over each other.
-        self.suffix = f"_{type(dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
+        self.suffix = f"_{type(self.dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
 
     def evaluate(self) -> "OrderedDict[str, float]":
         """Score everything processed since `reset`; empty on processes other than the main one."""
@@ -87,14 +87,14 @@ class CrossModalityEvaluator(FeatureCollector):
         if gathered is None:
             return OrderedDict()
         features, paths = gathered
-        results = score(features, paths, self.protocols, self.dataset, self.refinement, self.device, self.metric)
+        results = score(features, paths, self.plan, self.postprocessing, self.device, self.metric)
         chance = self._random(paths) if self.compare_random else []
         notes = ["model"] * len(results) + ["random"] * len(chance) if chance else []
         logger.info(
             "%s, %s, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
             self.dataset.title,
             METRICS[self.metric],
-            self.refinement if self.refinement else "no re-ranking",
+            self.postprocessing if self.postprocessing else "no re-ranking",
             "on" if self.flip else "off",
             result_table([*results, *chance], notes),
         )
@@ -113,10 +113,10 @@ class CrossModalityEvaluator(FeatureCollector):
 
     def _random(self, paths: list[str]) -> list[ProtocolResult]:
         features = np.random.default_rng(0).standard_normal((len(paths), 64))
-        return score(features, paths, self.protocols, self.dataset, device=self.device)
+        return score(features, paths, self.plan, device=self.device)
 
     def _write(self, results: list[ProtocolResult], chance: list[ProtocolResult]) -> None:
-        settings = {"distance": self.metric, "refinement": str(self.refinement), "flip": self.flip}
+        settings = {"distance": self.metric, "refinement": str(self.postprocessing), "flip": self.flip}
         report = {"settings": settings, "results": [result.as_json() for result in results]}
         if chance:
             report["random_features"] = [result.as_json() for result in chance]

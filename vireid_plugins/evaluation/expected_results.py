@@ -28,13 +28,13 @@ def verify_results(cfg: CfgNode, scores: Mapping[str, Any] | None) -> None:
         return
     lines, missed = [], 0
     for name, score, value, tolerance in cfg.TEST.EXPECTED_RESULTS:
-        found = scores if len(cfg.DATASETS.TESTS) == 1 else scores[name]
-        if score not in found:
-            raise ConfigError(f"TEST.EXPECTED_RESULTS: there is no score '{score}'; there are {', '.join(found)}")
+        of_dataset = scores if len(cfg.DATASETS.TESTS) == 1 else scores[name]
+        if score not in of_dataset:
+            raise ConfigError(f"TEST.EXPECTED_RESULTS: there is no score '{score}'; there are {', '.join(of_dataset)}")
         # A NaN is no number near anything.
-        holds = math.isfinite(found[score]) and abs(found[score] - value) <= tolerance
+        holds = math.isfinite(of_dataset[score]) and abs(of_dataset[score] - value) <= tolerance
         missed += not holds
-        lines.append(f"{name} {score} is {found[score]:.2f}, expected {value:g} ± {tolerance:g}")
+        lines.append(f"{name} {score} is {of_dataset[score]:.2f}, expected {value:g} ± {tolerance:g}")
     if missed:
         raise ExpectationError(f"TEST.EXPECTED_RESULTS: {missed} of {len(lines)} missed: " + "; ".join(lines))
     logger.info("As expected: %s", "; ".join(lines))

@@ -12,11 +12,10 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.protocols import Protocol
-from vireid_plugins.evaluation.rank_positions import Floats, Ints, Labels
-from vireid_plugins.evaluation.trials import Trial
+from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
 
-class Catalogue:
+class ImagesByModality:
     """Test images in a fixed order, each modality for itself.
 
     Args:
@@ -25,6 +24,7 @@ class Catalogue:
     Attributes:
         paths: for each modality its images, relative to the set's folder.
         labels: for each modality the identities and cameras of its images.
+        position: of each path among the images of its modality.
     """
 
     def __init__(self, dataset: CrossModalityDataset) -> None:
@@ -37,11 +37,7 @@ class Catalogue:
             modality: Labels(np.array([i for _, i, _ in rows], np.int64), np.array([c for _, _, c in rows], np.int64))
             for modality, rows in items.items()
         }
-        self._position = {path: row for rows in self.paths.values() for row, path in enumerate(rows)}
-
-    def positions(self, trial: Trial) -> tuple[Ints, Ints]:
-        """Return where queries and gallery of a trial stand among the images of their modality."""
-        return tuple(np.array([self._position[path] for path in paths], np.int64) for paths in trial)  # type: ignore[return-value]
+        self.position = {path: row for rows in self.paths.values() for row, path in enumerate(rows)}
 
     def labels_at(self, modality: int, positions: Ints) -> Labels:
         """Return the labels of the images of a modality at these positions."""
@@ -50,10 +46,10 @@ class Catalogue:
 
 
 class FeatureTable:
-    """Features of a catalogue's images.
+    """Features of test images.
 
     Args:
-        catalogue: the images.
+        images: the images.
         features: (n, D) of any floating type; half precision is widened.
         paths: n paths, relative to the set's folder or below it; more images than are tested do no harm.
 
@@ -61,8 +57,8 @@ class FeatureTable:
         FeatureError: the features are no finite (n, D) array, or an image is doubled; the message names it.
     """
 
-    def __init__(self, catalogue: Catalogue, features: Floats, paths: Sequence[str]) -> None:
-        self.catalogue = catalogue
+    def __init__(self, images: ImagesByModality, features: Floats, paths: Sequence[str]) -> None:
+        self.images = images
         matrix = check_features(features, paths)
         keys = [self._key(str(path)) for path in paths]
         row_of = dict(zip(keys, range(len(keys)), strict=True))
@@ -70,10 +66,10 @@ class FeatureTable:
             seen: set[str] = set()
             doubled = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
             raise FeatureError(f"{len(doubled)} paths occur more than once, the first: {doubled[0]}")
-        key = catalogue.dataset.key
+        key = images.dataset.key
         self._row: dict[int, Ints] = {
-            modality: np.array([row_of.get(key(path), -1) for path in images], np.int64)
-            for modality, images in catalogue.paths.items()
+            modality: np.array([row_of.get(key(path), -1) for path in known], np.int64)
+            for modality, known in images.paths.items()
         }
         self._matrix = matrix
 
@@ -84,7 +80,7 @@ class FeatureTable:
         if len(missing):
             raise FeatureError(
                 f"{protocol.name}: {len(missing)} images have no features, the first: "
-                f"{self.catalogue.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, as "
+                f"{self.images.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, as "
                 "this one"
             )
 
@@ -94,15 +90,15 @@ class FeatureTable:
         Those of images that have none are zero.
         """
         rows = self._row[modality]
-        found: Floats = self._matrix[rows] * (rows >= 0)[:, None]
+        features: Floats = self._matrix[rows] * (rows >= 0)[:, None]
         if not normalize:
-            return found
-        norms = np.linalg.norm(found, axis=1, keepdims=True)
-        found /= np.maximum(norms, np.finfo(found.dtype).tiny)
-        return found
+            return features
+        norms = np.linalg.norm(features, axis=1, keepdims=True)
+        features /= np.maximum(norms, np.finfo(features.dtype).tiny)
+        return features
 
     def _key(self, path: str) -> str:
-        dataset = self.catalogue.dataset
+        dataset = self.images.dataset
         return dataset.key(path.replace("\\", "/").removeprefix(f"{dataset.folder.absolute().as_posix()}/"))
 
 

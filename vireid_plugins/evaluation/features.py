@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.types import Floats
 
 
 class FeatureFile(NamedTuple):
-    """What a feature file holds; `split` is None unless it says one."""
+    """Content of a feature file; `split` is None where the file has none."""
 
     features: Floats
     paths: list[str]
@@ -28,20 +28,20 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
         paths: n paths relative to the data set's folder.
         split: that the model was trained on.
     """
-    said = {} if split is None else {"split": np.array(split)}
-    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **said)
+    optional = {} if split is None else {"split": np.array(split)}
+    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
 
 
-def require_split(found: FeatureFile, split: int | None, file: Path) -> None:
+def require_split(content: FeatureFile, split: int | None, file: Path) -> None:
     """Refuse features of a model of another split: they would be scored on people it was trained on.
 
     Raises:
-        FeatureError: the file says another split than the one asked for.
+        FeatureError: the file's model was trained on another split than the one asked for.
     """
-    if found.split is not None and split is not None and found.split != split:
+    if content.split is not None and split is not None and content.split != split:
         raise FeatureError(
-            f"'{file}' says that its model was trained on split {found.split}, but split {split} is asked for; it "
-            f"would be tested on people it was trained on. Use --split {found.split}"
+            f"'{file}' says that its model was trained on split {content.split}, but split {split} is asked for; it "
+            f"would be tested on people it was trained on. Use --split {content.split}"
         )
 
 

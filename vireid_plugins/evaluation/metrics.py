@@ -9,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation.rank_positions import CMCS, DROPS, Floats, Ints, Labels, find_places
+from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
+from vireid_plugins.evaluation.rank_positions import count_positions
+from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
-Bools = npt.NDArray[np.bool_]
+# What `evaluate_ranking` takes.
+DROPS = drop_rules(SYSUMM01.unseen)
+CMCS = ("ordinary", "distinct_id")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Ranking:
     Attributes:
         cmc: (G,), entry r - 1 is rank-r.
         mAP: mean over queries of the mean precision at the hits.
-        mINP: mean over queries of the number of hits / position of the last one.
+        mINP: mean over queries of the number of hits / rank of the last one.
         counted: queries that had a match left; the others are skipped in all three.
         skipped: queries that had none.
     """
@@ -51,8 +56,8 @@ def evaluate_ranking(
         gallery_ids: (G,).
         query_cams: (Q,) camera numbers.
         gallery_cams: (G,).
-        drop: which gallery images a query does not see. `sysu`: a camera-3 query does not see camera 2, the same place;
-            `same_camera`: the same identity in the same camera; `none`.
+        drop: which gallery images a query does not see. `sysu`: a camera-3 query does not see camera 2, which films the
+            same room; `same_camera`: the same identity in the same camera; `none`.
         cmc: `distinct_id` counts identities, of which the first image in the ranking stands for all (SYSU-MM01, LLCM);
             `ordinary` counts images (Market-1501, RegDB in AGW).
 
@@ -65,40 +70,30 @@ def evaluate_ranking(
         distance = np.asarray(distance)
     _check(distance, query, gallery, drop, cmc)
     rows, columns = np.arange(len(query.ids)), np.arange(len(gallery.ids))
-    return rank(distance, rows, columns, query, gallery, drop, cmc)
+    return rank(distance, rows, columns, query, gallery, DROPS[drop], cmc)
 
 
 def rank(
-    distance: Floats | Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, drop: str, cmc: str
+    distance: Floats | Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, cmc: str
 ) -> Ranking:
-    """Score some rows and columns of a distance matrix; the arguments are those of `find_places`.
+    """Score some rows and columns of a distance matrix; the arguments are those of `count_positions`.
 
     Raises:
         FeatureError: no query has a match.
     """
-    places = find_places(distance, rows, columns, query, gallery, drop, cmc)
-    matched = places.first >= 0
+    positions = count_positions(distance, rows, columns, query, gallery, rule, cmc == "distinct_id")
+    matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
         raise FeatureError("no query has a match in the gallery: nothing can be scored")
-    hits = np.bincount(places.first[matched], minlength=len(columns))
+    hits = np.bincount(positions.first[matched], minlength=len(columns))
     return Ranking(
         cmc=hits.cumsum() / counted,
-        mAP=float(places.precision.sum() / counted),
-        mINP=float(places.inverse.sum() / counted),
+        mAP=float(positions.precision.sum() / counted),
+        mINP=float(positions.inverse.sum() / counted),
         counted=counted,
         skipped=len(rows) - counted,
     )
-
-
-def dropped(query: Labels, gallery: Labels, drop: str) -> Bools:
-    """Return (Q, G), true where the query does not see the gallery image; see `evaluate_ranking`."""
-    hidden: Bools = np.zeros((len(query.ids), len(gallery.ids)), dtype=bool)
-    if drop == "sysu":
-        hidden = (query.cams[:, None] == 3) & (gallery.cams == 2)
-    if drop == "same_camera":
-        hidden = (query.ids[:, None] == gallery.ids) & (query.cams[:, None] == gallery.cams)
-    return hidden
 
 
 def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str, cmc: str) -> None:

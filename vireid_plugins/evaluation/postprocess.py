@@ -9,12 +9,12 @@ from fastreid.evaluation.query_expansion import aqe
 
 from vireid_plugins.errors import ConfigError, FeatureError
 from vireid_plugins.evaluation.distances import cross_distances, squared_distances
-from vireid_plugins.evaluation.rank_positions import Floats
 from vireid_plugins.evaluation.rerank import rerank
+from vireid_plugins.evaluation.types import Floats
 
 
 @dataclass(frozen=True)
-class Refinement:
+class PostProcessing:
     """Query expansion first, then re-ranking, each over the queries and the gallery of one trial.
 
     Attributes:
@@ -36,7 +36,7 @@ class Refinement:
     alpha: float = 3.0
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> "Refinement":
+    def from_config(cls, cfg: CfgNode) -> "PostProcessing":
         """Return what `TEST.RERANK` and `TEST.AQE` ask for."""
         rerank, expansion = cfg.TEST.RERANK, cfg.TEST.AQE
         return cls(
@@ -71,7 +71,7 @@ class Refinement:
             )
 
     def distance(self, query: Floats, gallery: Floats, metric: str = "cosine") -> Floats:
-        """Return the refined distances (Q, G).
+        """Return the post-processed distances (Q, G).
 
         Re-ranking takes squared Euclidean distances, which are 2 - 2 cos where features are normalized.
 
@@ -99,4 +99,4 @@ class Refinement:
         return rerank(squared, len(query), self.k1, self.k2, self.lambda_, self.rerank)
 
 
-NONE = Refinement()
+NONE = PostProcessing()

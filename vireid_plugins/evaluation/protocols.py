@@ -15,11 +15,11 @@ class Protocol:
         dataset: name in fast-reid's `DATASET_REGISTRY`.
         direction: query to gallery, `i2v` or `v2i`.
         cmc: `distinct_id` or `ordinary`, see `evaluate_ranking`.
-        drop: `sysu`, `same_camera` or `none`, see `evaluate_ranking`.
+        drop: `same_camera`, `none` or a key of the data set's `unseen`, see `evaluate_ranking`.
         about: who prints it, and what tells it from its neighbours.
-        mode: `all`, `indoor` or `val`, the gallery cameras of SYSU-MM01; empty elsewhere.
-        draw: how the drawn side of a trial comes about: `official` (rand_perm_cam.mat), `seeded` (`random.seed(trial)`)
-            or `everything`.
+        mode: which gallery cameras, a key of the data set's `galleries`; empty is all of them.
+        draw: how the drawn side of a trial comes about: `official` (by files that come with the data set), `seeded`
+            (`random.seed(trial)`) or `everything`.
         drawn: the side that is drawn, `gallery` or `query`; the other one is whole.
         shots: drawn images of one identity in one camera; 0 is all of them.
         trials: draws over which scores are averaged.
@@ -129,11 +129,11 @@ def require_protocols(names: Iterable[str]) -> list[Protocol]:
     Raises:
         ConfigError: one does not exist; the message lists those that do.
     """
-    found = []
+    protocols = []
     for name in names:
         require_name("TEST.PROTOCOLS", name, PROTOCOLS)
-        found.append(PROTOCOLS[name])
-    return found
+        protocols.append(PROTOCOLS[name])
+    return protocols
 
 
 def select_protocols(names: Iterable[str] | None, dataset: str | None) -> list[Protocol]:
@@ -144,12 +144,12 @@ def select_protocols(names: Iterable[str] | None, dataset: str | None) -> list[P
     """
     if not names:
         return protocols_of(dataset or "", [])
-    found = require_protocols(names)
-    if len({protocol.dataset for protocol in found}) > 1:
+    protocols = require_protocols(names)
+    if len({protocol.dataset for protocol in protocols}) > 1:
         raise ConfigError(
-            f"the protocols {', '.join(p.name for p in found)} are of several data sets; score one at a time"
+            f"the protocols {', '.join(p.name for p in protocols)} are of several data sets; score one at a time"
         )
-    return found
+    return protocols
 
 
 def protocols_of(dataset: str, names: Iterable[str]) -> list[Protocol]:
@@ -159,9 +159,9 @@ def protocols_of(dataset: str, names: Iterable[str]) -> list[Protocol]:
         ConfigError: a name does not exist, or none of them scores the data set.
     """
     names = list(names)
-    found = [protocol for protocol in require_protocols(names or PROTOCOLS) if protocol.dataset == dataset]
-    if not found:
+    scoring = [protocol for protocol in require_protocols(names or PROTOCOLS) if protocol.dataset == dataset]
+    if not scoring:
         known = ", ".join(p.name for p in PROTOCOLS.values() if p.dataset == dataset) or "none"
         wrong = f"none of {', '.join(names)} scores {dataset}" if names else f"nothing scores {dataset}"
         raise ConfigError(f"TEST.PROTOCOLS: {wrong}; those that do: {known}")
-    return found
+    return scoring

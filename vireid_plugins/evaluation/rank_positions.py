@@ -1,8 +1,8 @@
-"""Where the right gallery images stand in each query's ranking, by counting instead of sorting.
+"""Rank positions of the correct matches, computed by counting instead of sorting.
 
-The place of a gallery image is the number of images that are nearer, or as near and earlier in the gallery. A query has
-few right images, so counting for these alone is cheaper than a sort, and exact with ties. The same counts are taken by
-compiled loops on the host and by torch on a device.
+The rank position of a gallery image is the number of images that are nearer, or as near and earlier in the gallery. A
+query has few correct matches, so counting for these alone is cheaper than a sort, and exact with ties. The same counts
+are taken by compiled loops on the host and by torch on a device.
 
 Shapes: `Q` queries, `G` gallery images.
 """
@@ -15,40 +15,31 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.evaluation._numba import over_rows
+from vireid_plugins.evaluation.drop_rules import DropRule
+from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
-Ints = npt.NDArray[np.integer[Any]]
-Floats = npt.NDArray[np.floating[Any]]
-DROPS = ("none", "sysu", "same_camera")
-CMCS = ("ordinary", "distinct_id")
 # Elements of the largest intermediate on a device.
 DEVICE_ELEMENTS = 2**27
 
 
-class Labels(NamedTuple):
-    """Identities and cameras, each (n,)."""
-
-    ids: Ints
-    cams: Ints
-
-
-class Places(NamedTuple):
-    """For each query (Q,): zero-based place of the first hit in the CMC, -1 where no match is left; AP; INP."""
+class RankPositions(NamedTuple):
+    """For each query (Q,): zero-based position of the first hit in the CMC, -1 where no match is left; AP; INP."""
 
     first: Ints
     precision: npt.NDArray[np.float64]
     inverse: npt.NDArray[np.float64]
 
 
-def find_places(
+def count_positions(
     distance: Floats | Tensor,
     rows: Ints,
     columns: Ints,
     query: Labels,
     gallery: Labels,
-    drop: str,
-    cmc: str,
-) -> Places:
-    """Count the places in the rankings of some rows and columns of a distance matrix.
+    rule: DropRule,
+    distinct: bool,
+) -> RankPositions:
+    """Count the rank positions of some rows and columns of a distance matrix.
 
     Args:
         distance: an array, or a tensor on any device, which is then worked on there; smaller is nearer.
@@ -56,8 +47,8 @@ def find_places(
         columns: (G,) which columns are the gallery, in the order that breaks ties.
         query: labels of the Q queries.
         gallery: labels of the G gallery images.
-        drop: of DROPS, see `evaluate_ranking`.
-        cmc: of CMCS, see `evaluate_ranking`.
+        rule: which gallery images a query does not see.
+        distinct: count identities instead of images before the first hit.
     """
     names, gallery_ids = np.unique(gallery.ids, return_inverse=True)
     at = np.searchsorted(names, query.ids).clip(max=max(len(names) - 1, 0))
@@ -65,54 +56,51 @@ def find_places(
     query_ids = np.where(names[at] == query.ids, at, -1) if len(names) else np.full(len(rows), -1)
     query, gallery = Labels(query_ids, query.cams), Labels(gallery_ids, gallery.cams)
     if isinstance(distance, Tensor):
-        return _on_device(distance, rows, columns, query, gallery, drop, cmc)
+        return _on_device(distance, rows, columns, query, gallery, rule, distinct)
     # Not at the top: numba takes a tenth of a second to import.
     from vireid_plugins.evaluation._count_loops import count
 
-    found = Places(np.empty(len(rows), np.int64), np.zeros(len(rows)), np.zeros(len(rows)))
+    positions = RankPositions(np.empty(len(rows), np.int64), np.zeros(len(rows)), np.zeros(len(rows)))
     by_identity = np.argsort(gallery_ids, kind="stable")
     starts = np.searchsorted(gallery_ids[by_identity], np.arange(len(names) + 1))
     arguments = [a.astype(np.int64) for a in (rows, columns, *query, gallery.cams, by_identity, starts)]
-    rules = (DROPS.index(drop), CMCS.index(cmc))
-    over_rows(lambda start, stop: count(start, stop, distance, *arguments, *rules, *found), len(rows))
-    return found
+    rules = (np.array(rule.pairs, np.int64).reshape(-1, 2), rule.same_camera, distinct)
+    over_rows(lambda start, stop: count(start, stop, distance, *arguments, *rules, *positions), len(rows))
+    return positions
 
 
 def _on_device(
-    distance: Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, drop: str, cmc: str
-) -> Places:
+    distance: Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, distinct: bool
+) -> RankPositions:
     device = distance.device
-    whole = [torch.as_tensor(a.astype(np.int64), device=device) for a in (rows, columns, *query, *gallery)]
-    row, column, query_ids, query_cams, gallery_ids, gallery_cams = whole
+    whole: list[Any] = [torch.as_tensor(a.astype(np.int64), device=device) for a in (rows, columns, *query, *gallery)]
+    row, column, query_ids, query_cams, *there = whole
     most = int(np.bincount(gallery.ids).max(initial=1))
     chunk = max(1, DEVICE_ELEMENTS // max(1, most * len(columns)))
     parts = []
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
         near = distance[row[part]][:, column]
-        same = query_ids[part, None] == gallery_ids
-        if drop == "sysu":
-            hidden = (query_cams[part, None] == 3) & (gallery_cams == 2)
-        elif drop == "same_camera":
-            hidden = same & (query_cams[part, None] == gallery_cams)
-        else:
-            hidden = torch.zeros_like(same)
+        hidden = rule.hides(Labels(query_ids[part], query_cams[part]), Labels(*there))
         near = near.masked_fill(hidden, torch.nan)
-        parts.append(_places(near, same & ~hidden, gallery_ids, most, cmc))
+        right = (query_ids[part, None] == there[0]) & ~hidden
+        parts.append(_positions(near, right, there[0], most, distinct))
     if not parts:
-        return Places(np.empty(0, np.int64), np.empty(0), np.empty(0))
-    return Places(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+        return RankPositions(np.empty(0, np.int64), np.empty(0), np.empty(0))
+    return RankPositions(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
 
-def _places(near: Tensor, right: Tensor, gallery_ids: Tensor, most: int, cmc: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Return first place, AP and INP of a few queries.
+def _positions(
+    near: Tensor, right: Tensor, gallery_ids: Tensor, most: int, distinct: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return first position, AP and INP of a few queries.
 
     Args:
         near: (Q, G) distances, NaN where dropped.
         right: (Q, G) true for the matches that are left.
         gallery_ids: (G,) 0 .. n - 1.
         most: the largest number of matches.
-        cmc: of CMCS.
+        distinct: see `count_positions`.
     """
     total = right.sum(1)
     # Matches first, in the order of the gallery.
@@ -122,13 +110,13 @@ def _places(near: Tensor, right: Tensor, gallery_ids: Tensor, most: int, cmc: st
     index = torch.arange(near.shape[1], device=near.device)
     ahead = (near[:, None] < limit[..., None]).sum(2)
     ahead += ((near[:, None] == limit[..., None]) & (index < hits[..., None])).sum(2)
-    places, order = ahead.masked_fill(~valid, near.shape[1]).sort(dim=1)
+    positions, order = ahead.masked_fill(~valid, near.shape[1]).sort(dim=1)
     number = torch.arange(1, hits.shape[1] + 1, device=near.device, dtype=torch.float64)
-    precision = (number / (places + 1) * valid).sum(1) / total.clamp(min=1)
-    last = places.gather(1, (total - 1).clamp(min=0)[:, None])[:, 0]
+    precision = (number / (positions + 1) * valid).sum(1) / total.clamp(min=1)
+    last = positions.gather(1, (total - 1).clamp(min=0)[:, None])[:, 0]
     inverse = (total / (last + 1).to(torch.float64)) * (total > 0)
-    first = places[:, 0]
-    if cmc == "distinct_id":
+    first = positions[:, 0]
+    if distinct:
         best = hits.gather(1, order[:, :1])
         limit = near.gather(1, best)
         before = (near < limit) | ((near == limit) & (index < best))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from vireid_plugins.data.datasets.regdb import SPLITS
+from vireid_plugins.data.datasets.regdb import RegDB
 from vireid_plugins.errors import DataError
 
 
@@ -22,15 +22,17 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
     Raises:
         DataError: a file is missing, is something else, or holds a split twice, or splits were not all scored alike.
     """
-    found: dict[tuple[str, str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
+    by_protocol: dict[tuple[str, str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
     for file in files:
         for result in _results(file):
             key, split = (result["protocol"], result["refinement"], result.get("metric", "cosine")), result["split"]
             if split is None:
                 raise DataError(f"'{file}': {result['protocol']} has no splits to average over")
-            if split not in SPLITS:
-                raise DataError(f"'{file}' scores {key[0]} of split {split!r}; RegDB's are {SPLITS[0]} to {SPLITS[-1]}")
-            others = found.setdefault(key, {})
+            if split not in RegDB.splits:
+                raise DataError(
+                    f"'{file}' scores {key[0]} of split {split!r}; RegDB's are {RegDB.splits[0]} to {RegDB.splits[-1]}"
+                )
+            others = by_protocol.setdefault(key, {})
             if split in others:
                 raise DataError(f"'{file}' scores {key[0]} of split {split}, and so does '{others[split][0]}'")
             for other, means in others.values():
@@ -39,11 +41,13 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
                         f"'{file}' has {', '.join(result['mean'])} of {key[0]}, but '{other}' has {', '.join(means)}"
                     )
             others[split] = (file, result["mean"])
-    if len({frozenset(splits) for splits in found.values()}) > 1:
-        listed = "; ".join(f"{_named(name, metric)}: {sorted(splits)}" for (name, _, metric), splits in found.items())
+    if len({frozenset(splits) for splits in by_protocol.values()}) > 1:
+        listed = "; ".join(
+            f"{_named(name, metric)}: {sorted(splits)}" for (name, _, metric), splits in by_protocol.items()
+        )
         raise DataError(f"the protocols were not scored on the same splits: {listed}")
     merged = []
-    for (protocol, refinement, metric), splits in found.items():
+    for (protocol, refinement, metric), splits in by_protocol.items():
         scores = [means for _, means in splits.values()]
         merged.append(
             {
@@ -55,7 +59,7 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
                 "std": {name: float(np.std([score[name] for score in scores])) for name in scores[0]},
             }
         )
-    return {"merged": merged, "complete": all(result["splits"] == list(SPLITS) for result in merged)}
+    return {"merged": merged, "complete": all(result["splits"] == list(RegDB.splits) for result in merged)}
 
 
 def _named(protocol: str, metric: str) -> str:
@@ -69,7 +73,7 @@ def merged_table(merged: dict[str, Any]) -> str:
         [
             " + ".join(filter(None, (_named(result["protocol"], result["metric"]), result["refinement"]))),
             *(f"{result['mean'][name]:.2f} ± {result['std'][name]:.2f}" for name in result["mean"]),
-            f"{len(result['splits'])} of {len(SPLITS)}",
+            f"{len(result['splits'])} of {len(RegDB.splits)}",
         ]
         for result in results
     ]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation._numba import over_rows
 from vireid_plugins.evaluation.choices import RERANK_FORMS
-from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.types import Floats
 
 
 def rerank(
@@ -53,16 +53,16 @@ def rerank(
 def _nearest(distance: Floats, count: int) -> npt.NDArray[np.int64]:
     """Return the `count` nearest columns of every row, nearest first, ties among them in the order of the columns."""
     count = min(count, distance.shape[1])
-    found = np.empty((len(distance), count), np.int64)
+    nearest = np.empty((len(distance), count), np.int64)
 
     def part(start: int, stop: int) -> None:
         rows = distance[start:stop]
         chosen = np.sort(np.argpartition(rows, count - 1, axis=1)[:, :count], axis=1)
         order = np.argsort(np.take_along_axis(rows, chosen, axis=1), axis=1, kind="stable")
-        found[start:stop] = np.take_along_axis(chosen, order, axis=1)
+        nearest[start:stop] = np.take_along_axis(chosen, order, axis=1)
 
     over_rows(part, len(distance))
-    return found
+    return nearest
 
 
 def _encode(scaled: Floats, near: npt.NDArray[np.int64], half: npt.NDArray[np.int64]) -> Any:

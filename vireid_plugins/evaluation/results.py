@@ -19,23 +19,23 @@ class ProtocolResult:
 
     Attributes:
         protocol: what was scored.
-        rankings: one a trial.
+        rankings: one per trial.
         split: of a data set with splits.
-        refinement: query expansion and re-ranking, as they are printed; empty is none.
+        postprocessing: query expansion and re-ranking, as they are printed; empty is none.
         metric: a key of `METRICS`.
     """
 
     protocol: Protocol
     rankings: list[Ranking]
     split: int | None = None
-    refinement: str = ""
+    postprocessing: str = ""
     metric: str = "cosine"
 
     @property
     def label(self) -> str:
         """The protocol's name with whatever else made the numbers."""
         split = "" if self.split is None else f" split {self.split}"
-        return self.protocol.name + split + (f" + {self.refinement}" if self.refinement else "")
+        return self.protocol.name + split + (f" + {self.postprocessing}" if self.postprocessing else "")
 
     @property
     def scores(self) -> dict[str, list[float]]:
@@ -68,7 +68,7 @@ class ProtocolResult:
             "trials": len(self.rankings),
             "cmc": p.cmc,
             "drop": p.drop,
-            "refinement": self.refinement,
+            "refinement": self.postprocessing,
             "metric": self.metric,
             "queries_counted": self.counted,
             "queries_skipped": self.rankings[0].skipped,
@@ -83,7 +83,7 @@ def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -
 
     Args:
         results: what to print.
-        notes: one a row, for instance whose features they are; empty is no such column.
+        notes: one per row, for instance whose features they are; empty is no such column.
     """
     rows = []
     for number, result in enumerate(results):

@@ -4,14 +4,10 @@ import random
 from typing import NamedTuple
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets import SYSUMM01, CrossModalityDataset
+from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.data.datasets.base import Listing
-from vireid_plugins.data.datasets.sysu_draws import OfficialDraws
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import require_name
 from vireid_plugins.evaluation.protocols import Protocol
-
-# Gallery cameras of SYSU-MM01; None is all of them.
-GALLERY_CAMERAS = {"all": (1, 2, 4, 5), "indoor": (1, 2), "val": (4, 5), "": None}
 
 
 class Trial(NamedTuple):
@@ -21,15 +17,24 @@ class Trial(NamedTuple):
     gallery: list[str]
 
 
+def sides(protocol: Protocol) -> tuple[int, int]:
+    """Return the modality of the queries and of the gallery."""
+    return (INFRARED, VISIBLE) if protocol.direction == "i2v" else (VISIBLE, INFRARED)
+
+
 def draw_trials(dataset: CrossModalityDataset, protocol: Protocol) -> list[Trial]:
     """Return queries and gallery of every trial of a protocol.
 
     Raises:
+        ConfigError: the data set has no such gallery, or no official draws.
         DataError: lists or draws are missing or do not fit the images on disk.
     """
-    query_modality = INFRARED if protocol.direction == "i2v" else VISIBLE
-    query = dataset.listings(query_modality)
-    gallery = dataset.listings(VISIBLE + INFRARED - query_modality, GALLERY_CAMERAS[protocol.mode])
+    query_modality, gallery_modality = sides(protocol)
+    cameras = None
+    if protocol.mode:
+        require_name(f"{protocol.name}: mode", protocol.mode, dataset.galleries)
+        cameras = dataset.galleries[protocol.mode]
+    query, gallery = dataset.listings(query_modality), dataset.listings(gallery_modality, cameras)
     if protocol.drawn == "query":
         return [Trial(drawn, _flat(gallery)) for drawn in _draws(dataset, protocol, query)]
     whole = _flat(query)
@@ -41,18 +46,7 @@ def _draws(dataset: CrossModalityDataset, protocol: Protocol, listings: list[Lis
         return [_flat(listings)]
     if protocol.draw == "seeded":
         return [_seeded(listings, trial) for trial in range(protocol.trials)]
-    if not isinstance(dataset, SYSUMM01):
-        raise ConfigError(f"{protocol.name}: only SYSU-MM01 has official draws, {dataset.title} has none")
-    draws = OfficialDraws(dataset.folder)
-    # The mat file's order: cameras outside, identities inside.
-    rows = [
-        (images, draws.rows(camera, identity, len(images)))
-        for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
-    ]
-    return [
-        [images[index - 1] for images, permutations in rows for index in permutations[trial][: protocol.shots]]
-        for trial in range(protocol.trials)
-    ]
+    return dataset.official_trials(listings, protocol.trials, protocol.shots)
 
 
 def _seeded(listings: list[Listing], trial: int) -> list[str]:

@@ -14,12 +14,13 @@ from fastreid.config import CfgNode
 from tabulate import tabulate
 from torch import nn
 
-from vireid_plugins.data import build_test_loader
+from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.export.exporters import onnx_runner, sample_images
 from vireid_plugins.export.quantize import half_precision, int8
@@ -138,10 +139,11 @@ def _onnx_form(name: str, files: dict[int, Path]) -> Form:
 
 
 def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
-    loader: Any = build_test_loader(cfg, cfg.DATASETS.TESTS[0])[0]
-    dataset = loader.dataset.dataset
+    name = cfg.DATASETS.TESTS[0]
+    dataset: Any = build_dataset(cfg, name)
+    plan = EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS)[:1])
     features, paths = [], []
-    for batch in loader:
+    for batch in loader_of_test_set(cfg, dataset):
         images = batch["images"].numpy().astype(np.float32)
         rows: list[Any] = [None] * len(images)
         for modality in MODALITIES:
@@ -151,8 +153,7 @@ def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
                     rows[row] = feature
         features += rows
         paths += [Path(path).relative_to(dataset.folder).as_posix() for path in batch["img_paths"]]
-    protocol = protocols_of(type(dataset).__name__, cfg.TEST.PROTOCOLS)[0]
-    means = score(np.stack(features).astype(np.float32), paths, [protocol], dataset)[0].means
+    means = score(np.stack(features).astype(np.float32), paths, plan)[0].means
     return {name: means[name] for name in ("Rank-1", "mAP")}
 
 

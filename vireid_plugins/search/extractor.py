@@ -16,7 +16,7 @@ from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.decode import read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
-from vireid_plugins.engine.train import load_model
+from vireid_plugins.engine.train import checkpoint_of, load_model
 from vireid_plugins.errors import ConfigError, DataError
 
 Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
@@ -34,13 +34,17 @@ class Extractor:
         cfg: the configuration the model was trained with; `MODEL.WEIGHTS` names the checkpoint.
         batch: images at a time.
 
+    Attributes:
+        weights: the checkpoint.
+
     Raises:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint cannot be read.
     """
 
     def __init__(self, cfg: CfgNode, batch: int = 32) -> None:
-        self.cfg, self.batch = cfg, batch
+        self.cfg, self.batch = cfg.clone(), batch
+        self.weights = checkpoint_of(cfg)
         self.model: Any = load_model(cfg).eval()
 
     @classmethod
@@ -67,9 +71,9 @@ class Extractor:
             ConfigError: the modality is neither, or there are not as many as pictures.
             DataError: an image cannot be read.
         """
-        found = list(pictures)
-        modalities = _modalities(modality, len(found))
-        batches = zip(_chunks(found, self.batch), _chunks(modalities, self.batch), strict=True)
+        every = list(pictures)
+        modalities = _modalities(modality, len(every))
+        batches = zip(_chunks(every, self.batch), _chunks(modalities, self.batch), strict=True)
         parts = [self._features([self.pixels(p) for p in some], of) for some, of in batches]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 

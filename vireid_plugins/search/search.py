@@ -67,7 +67,7 @@ def modality_teller(way: str, root: Path, extractor: Extractor) -> Callable[[Pat
 
 def made_by(extractor: Extractor) -> dict[str, str]:
     """Return what a gallery remembers of the model: enough to build it again, and to tell when it has changed."""
-    weights = Path(extractor.cfg.MODEL.WEIGHTS)
+    weights = extractor.weights
     return {"weights": str(weights.absolute()), "sha256": digest_of(weights), "config": extractor.cfg.dump()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.visualize._mpl import new_figure
 from vireid_plugins.visualize.retrieve import Extraction
 
@@ -43,7 +43,7 @@ def separation(found: Extraction) -> Separation:
     edges = np.linspace(0, 2, BINS + 1)
     counts, sums, pairs = np.zeros((2, BINS)), np.zeros(2), np.zeros(2)
     visible, infrared = found.matrices[VISIBLE], found.matrices[INFRARED]
-    ids = found.catalogue.labels
+    ids = found.images.labels
     for start in range(0, len(infrared), BLOCK):
         rows = slice(start, start + BLOCK)
         distance = 1 - infrared[rows] @ visible.T

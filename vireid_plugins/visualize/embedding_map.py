@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import DataError
-from vireid_plugins.evaluation.rank_positions import Floats
+from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.visualize._mpl import matplotlib, new_figure
 from vireid_plugins.visualize.retrieve import Extraction
 
@@ -53,7 +53,7 @@ def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed
         DataError: no identity has both modalities, or there are fewer than four images.
     """
     rng = np.random.default_rng(seed)
-    labels = found.catalogue.labels
+    labels = found.images.labels
     shared = np.intersect1d(labels[0].ids, labels[1].ids)
     if not len(shared):
         raise DataError(f"no test identity of {found.dataset.title} has images of both modalities to place")
@@ -67,7 +67,7 @@ def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed
     features = np.stack([found.matrices[modality][row] for _, modality, row in rows])
     placed = project(features, seed)
     return [
-        MapPoint(float(x), float(y), identity, modality, found.catalogue.paths[modality][row])
+        MapPoint(float(x), float(y), identity, modality, found.images.paths[modality][row])
         for (x, y), (identity, modality, row) in zip(placed, rows, strict=True)
     ]
 

@@ -17,15 +17,15 @@ from PIL import Image
 
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
-from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells
 from vireid_plugins.io.files import for_writing
 from vireid_plugins.visualize.distances import Separation, separation
 from vireid_plugins.visualize.embedding_map import embedding_map
 from vireid_plugins.visualize.rank_lists import RankList
-from vireid_plugins.visualize.retrieve import Extraction, extract, first_protocol, nearest
+from vireid_plugins.visualize.retrieve import Extraction, extract, nearest
 from vireid_plugins.visualize.training_curves import panels, read_run
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -49,9 +49,8 @@ def build_report(
         DataError: a checkpoint or the data set cannot be read.
     """
     found = extract(cfg)
-    protocols = protocols_of(type(found.dataset).__name__, cfg.TEST.PROTOCOLS)
-    results = score(found.features, found.paths, protocols, found.dataset, device=cfg.MODEL.DEVICE, metric=found.metric)
-    protocol = first_protocol(cfg, found)
+    results = score(found.features, found.paths, found.plan, device=cfg.MODEL.DEVICE, metric=found.metric)
+    protocol = found.plan.protocols[0]
     lists = nearest(found, protocol, queries, top)
     points = embedding_map(found)
     method = cfg.MODEL.META_ARCHITECTURE
@@ -61,9 +60,10 @@ def build_report(
     shown = [path for one in lists for path in (one.query, *one.gallery)]
     shown += [found.dataset.folder / point.path for point in points]
     metrics = Path(cfg.OUTPUT_DIR) / "metrics.json"
+    images, width = found.features.shape
     return {
         "title": f"{method} on {found.dataset.title}",
-        "subtitle": f"{cfg.OUTPUT_DIR}, {len(found.paths)} test images, features of {found.features.shape[1]} numbers",
+        "subtitle": f"{checkpoint_of(cfg)}, {images} test images, features of {width} numbers",
         "scores": _scores(results, found.metric, bool(cfg.TEST.FLIP.ENABLED)),
         "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
         "lists": {"protocol": protocol.name, "queries": [_list(found, one) for one in lists]},

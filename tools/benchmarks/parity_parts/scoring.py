@@ -19,7 +19,7 @@ from parity_parts.exchange import Desk
 from parity_parts.stand_ins import Supplied
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.evaluation import PROTOCOLS, evaluate_ranking
-from vireid_plugins.evaluation.postprocess import Refinement
+from vireid_plugins.evaluation.postprocess import PostProcessing
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -70,21 +70,21 @@ class Case:
     weights: Sequence[float] = (1.0,)
     normalized: bool = True
     metric: str = "cosine"
-    refinement: Refinement = Refinement()  # noqa: RUF009  frozen
+    refinement: PostProcessing = PostProcessing()  # noqa: RUF009  frozen
     wide: bool = False
     remark: str = ""
 
 
 _SYSU = [Case("sysu", f"sysu/agw/{mode}/1shot") for mode in ("all", "indoor")]
 _REGDB = [Case("regdb", f"regdb/{direction}") for direction in ("v2i", "i2v")]
-_QUERY_ONLY, _ORDINARY = (Refinement(form, k1=20, k2=6, lambda_=0.3) for form in ("query_only", "ordinary"))
+_QUERY_ONLY, _ORDINARY = (PostProcessing(form, k1=20, k2=6, lambda_=0.3) for form in ("query_only", "ordinary"))
 
 
 _DEEN_WEIGHTS: list[tuple[list[float], str]] = [
     ([1.0] * 6, "equal weights"),
     ([0.1, 0.9] * 3, "0.1 pooled, 0.9 neck"),
 ]
-_REFINED: list[tuple[Refinement, bool]] = [(Refinement(), False), (_ORDINARY, False), (_ORDINARY, True)]
+_REFINED: list[tuple[PostProcessing, bool]] = [(PostProcessing(), False), (_ORDINARY, False), (_ORDINARY, True)]
 
 
 def _deen(dataset: str, protocol: str) -> list[Case]:

@@ -4,7 +4,7 @@ import logging
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.root import data_root
-from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -26,14 +26,17 @@ DatasetItem = tuple[str, int, int]
 # The images of one identity in one camera: identity, camera, sorted paths relative to the set's folder.
 Listing = tuple[int, int, list[str]]
 Counts = dict[str, int]
+# Pairs (query camera, gallery camera).
+CameraPairs = tuple[tuple[int, int], ...]
 
 
 class CrossModalityDataset(ImageDataset):
     """A data set in fast-reid's form that knows the modality of its images.
 
-    Subclasses set the class variables, say what `modality` an item has, and hand `train`, `query` and `gallery` over as
-    functions, so that scoring does not read the training lists. `query` and `gallery` are everything any protocol uses,
-    each image once. The functions must be methods: a loader's workers may get the data set pickled.
+    Subclasses set the class variables, which are all that evaluation knows of a data set, tell the `modality` of an
+    item, and pass `train`, `query` and `gallery` as functions, so that scoring does not read the training lists.
+    `query` and `gallery` are everything any protocol uses, each image once. The functions must be methods: a loader's
+    workers may get the data set pickled.
 
     Args:
         root: the data root, or the set's folder itself.
@@ -42,7 +45,7 @@ class CrossModalityDataset(ImageDataset):
         gallery: returns the other half.
 
     Raises:
-        DataError: something of `layout` is missing; the message names it and says where the set is had.
+        DataError: something of `layout` is missing; the message names it and where to obtain the set.
     """
 
     # Folder below the data root.
@@ -53,6 +56,12 @@ class CrossModalityDataset(ImageDataset):
     source: ClassVar[str]
     # How `tools/make_synthetic.py` and `tools/verify_data.py` call its layout.
     layout_name: ClassVar[str]
+    # Gallery cameras, in order, by `Protocol.mode`; a protocol without a mode takes all of them.
+    galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    # Which cameras do not see which, by `Protocol.drop`: a query of the first camera of a pair does not see the second.
+    unseen: ClassVar[Mapping[str, CameraPairs]] = {}
+    # The splits that there are; the constructor then takes one as `split`.
+    splits: ClassVar[Sequence[int]] = ()
     # The split that this object reads; data sets without splits have None.
     split: int | None = None
 
@@ -95,6 +104,20 @@ class CrossModalityDataset(ImageDataset):
             cameras: which cameras, in order; all of them by default.
         """
         raise NotImplementedError
+
+    def official_trials(self, listings: list[Listing], trials: int, shots: int) -> list[list[str]]:
+        """Return the images that the data set's own authors draw in each trial, `Protocol.draw` official.
+
+        Args:
+            listings: what is drawn from.
+            trials: how many trials.
+            shots: images of one identity in one camera.
+
+        Raises:
+            ConfigError: the data set comes without draws.
+            DataError: the draws are missing or do not fit the images on disk.
+        """
+        raise ConfigError(f"{self.title} has no official draws")
 
     def subsets(self) -> dict[str, list[DatasetItem]]:
         """Return every list of the set by the name that the published counts use."""

@@ -33,7 +33,7 @@ class LLCM(CrossModalityDataset):
         root: the data root, or the folder `LLCM` itself.
 
     Raises:
-        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+        DataError: a file or folder is missing or malformed; the message names it and where to obtain the set.
     """
 
     dataset_dir: ClassVar[str] = "LLCM"

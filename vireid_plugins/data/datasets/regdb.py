@@ -3,10 +3,10 @@ Cameras", Sensors 2017), with the ten splits that the field uses.
 
 Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,thermal}_{1..10}.txt` with lines
 `Visible/285/male_back_v_05528_285.bmp 0`. 412 identities with 10 images a modality; each split trains on 206 and tests
-on the other 206. A number is the mean over ten trainings, one a split.
+on the other 206. A result is the mean over ten trainings, one per split.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,7 +18,6 @@ from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem,
 from vireid_plugins.data.datasets.lists import read_labelled_paths
 from vireid_plugins.errors import ConfigError, DataError
 
-SPLITS = range(1, 11)
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
 
 
@@ -32,16 +31,17 @@ class RegDB(CrossModalityDataset):
 
     Raises:
         ConfigError: there is no such split.
-        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+        DataError: a file or folder is missing or malformed; the message names it and where to obtain the set.
     """
 
     dataset_dir: ClassVar[str] = "RegDB"
     layout: ClassVar[tuple[str, ...]] = ("Visible", "Thermal", "idx")
     source: ClassVar[str] = "sign the agreement of Dongguk University, dm.dongguk.edu/link.html"
     layout_name: ClassVar[str] = "RegDB"
+    splits: ClassVar[Sequence[int]] = range(1, 11)
 
     def __init__(self, root: str = "datasets", split: int = 1, **_: Any) -> None:
-        if split not in SPLITS:
+        if split not in self.splits:
             raise ConfigError(f"DATASETS.REGDB.SPLIT: RegDB has the splits 1 to 10, got {split}")
         self.split: int = split
         self._listings: dict[int, list[Listing]] = {}

@@ -1,20 +1,23 @@
 """SYSU-MM01 (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017).
 
 Layout: `cam1..cam6/<id:04d>/<n:04d>.jpg`; `exp/{train,val,test}_id.txt`, one line of comma separated identities;
-`exp/rand_perm_cam.mat`, the official gallery draws. Cameras 3 and 6 see infrared, 1, 2, 4 and 5 colour. The lists say
+`exp/rand_perm_cam.mat`, the official gallery draws. Cameras 3 and 6 see infrared, 1, 2, 4 and 5 color. The lists say
 who belongs where: 22 identities on disk are in none of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from fastreid.config import CfgNode
 from fastreid.data.datasets import DATASET_REGISTRY
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, Listing
+from vireid_plugins.data.datasets.base import CameraPairs, CrossModalityDataset, DatasetItem, Listing
 from vireid_plugins.data.datasets.lists import read_ids
+from vireid_plugins.errors import DataError
 
 CAMERAS = range(1, 7)
 INFRARED_CAMERAS = (3, 6)
@@ -30,7 +33,7 @@ class SYSUMM01(CrossModalityDataset):
         train: `trainval` (395 identities, the training set of every paper) or `train` (296).
 
     Raises:
-        DataError: a file or folder is missing or malformed; the message names it and says where the set is had.
+        DataError: a file or folder is missing or malformed; the message names it and where to obtain the set.
     """
 
     dataset_dir: ClassVar[str] = "SYSU-MM01"
@@ -43,6 +46,9 @@ class SYSUMM01(CrossModalityDataset):
         "evaluation/data_split/ and goes to exp/"
     )
     layout_name: ClassVar[str] = "SYSUMM01"
+    galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+    # Cameras 2 and 3 film the same room.
+    unseen: ClassVar[Mapping[str, CameraPairs]] = {"sysu": ((3, 2),)}
     # The list that is tested, and its cameras.
     test_list: ClassVar[str] = "test"
     query_cameras: ClassVar[tuple[int, ...]] = INFRARED_CAMERAS
@@ -85,6 +91,19 @@ class SYSUMM01(CrossModalityDataset):
         found = ((identity, camera, self.images(identity, camera)) for identity in self.test_ids for camera in ordered)
         return [listing for listing in found if listing[2]]
 
+    def official_trials(self, listings: list[Listing], trials: int, shots: int) -> list[list[str]]:
+        """Return the draws of `rand_perm_cam.mat`, see the base class."""
+        draws = OfficialDraws(self.folder)
+        # The file's order: cameras outside, identities inside.
+        rows = [
+            (images, draws.rows(camera, identity, len(images)))
+            for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
+        ]
+        return [
+            [images[index - 1] for images, permutations in rows for index in permutations[trial][:shots]]
+            for trial in range(trials)
+        ]
+
     def subsets(self) -> dict[str, list[DatasetItem]]:
         """Return the three lists."""
         return {name: self._items(self.identities(name), CAMERAS) for name in ("train", "val", "test")}
@@ -116,5 +135,59 @@ class SYSUMM01Val(SYSUMM01):
     """
 
     test_list: ClassVar[str] = "val"
+    galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {"val": (4, 5)}
     query_cameras: ClassVar[tuple[int, ...]] = (3,)
     gallery_cameras: ClassVar[tuple[int, ...]] = (4, 5)
+
+
+class OfficialDraws:
+    """The official gallery draws of one tree, `exp/rand_perm_cam.mat`.
+
+    An object array over cameras of object arrays over identities of (10, n) permutations, 1-based: row t is trial t,
+    its first `shots` entries index the sorted images of that identity in that camera.
+
+    Args:
+        folder: the `SYSU-MM01` folder.
+
+    Raises:
+        DataError: the file is missing or holds something else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "exp" / "rand_perm_cam.mat"
+        if not self.file.is_file():
+            raise DataError(
+                f"SYSU-MM01: the official gallery draws '{self.file}' are missing. They come from "
+                "evaluation/data_split/ of the repository wuancong/SYSU-MM01; without them set TEST.PROTOCOLS to the "
+                "sysu/agw/... protocols"
+            )
+        from scipy.io import loadmat  # not at the top: scipy takes a tenth of a second to import
+
+        try:
+            self.permutations: Any = loadmat(self.file)["rand_perm_cam"]
+        except (KeyError, ValueError, OSError, NotImplementedError) as error:
+            raise DataError(f"SYSU-MM01: '{self.file}' is not the official rand_perm_cam.mat: {error}") from None
+
+    def rows(self, camera: int, identity: int, count: int) -> Any:
+        """Return the (10, n) permutations of one identity in one camera.
+
+        Args:
+            camera: 1 to 6.
+            identity: its number.
+            count: how many images are on disk.
+
+        Raises:
+            DataError: the draws do not fit the images; the message names the folder.
+        """
+        where = f"SYSU-MM01: '{self.folder / f'cam{camera}' / f'{identity:04d}'}' has {count} images"
+        try:
+            rows = self.permutations[camera - 1, 0][identity - 1, 0]
+        except IndexError:
+            raise DataError(f"{where}, but rand_perm_cam.mat does not know the identity") from None
+        if rows.shape[1] != count or not (np.sort(rows, axis=1) == np.arange(1, count + 1)).all():
+            raise DataError(
+                f"{where}, but rand_perm_cam.mat permutes {rows.shape[1]}: files are missing, added or not numbered "
+                "without gaps"
+            )
+        return rows

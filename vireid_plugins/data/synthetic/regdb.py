@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets.regdb import FOLDERS, SPLITS
+from vireid_plugins.data.datasets.regdb import FOLDERS, RegDB
 from vireid_plugins.data.synthetic.sizes import RegdbSize
 from vireid_plugins.data.synthetic.tree import Shot, write_labelled_paths, write_tree
 
@@ -45,7 +45,7 @@ def _plan(size: RegdbSize, identity: int, rng: np.random.Generator) -> list[Shot
 
 def _finish(folder: Path, seed: int, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
     lists: dict[str, Iterable[int]] = {}
-    for split in SPLITS:
+    for split in RegDB.splits:
         order = np.random.default_rng([seed, 4, split]).permutation(len(shots)) + 1
         for subset, identities in zip(("train", "test"), np.split(order, [len(shots) // 2]), strict=True):
             lists[f"{subset} {split}"] = chosen = sorted(identities.tolist())

@@ -4,7 +4,7 @@ Keys and fields are those of `CrossModalityDataset.census`; what is not known is
 """
 
 from vireid_plugins.data.datasets.base import Counts
-from vireid_plugins.data.datasets.regdb import SPLITS
+from vireid_plugins.data.datasets.regdb import RegDB
 
 _SYSU_CAMERAS = {
     "train": (4721, 5753, 5929, 4821, 4989, 4000),
@@ -27,7 +27,10 @@ def _sysu() -> dict[str, Counts]:
 
 def _regdb() -> dict[str, Counts]:
     lists = [
-        f"{subset} {split} {m}" for split in SPLITS for subset in ("train", "test") for m in ("visible", "infrared")
+        f"{subset} {split} {m}"
+        for split in RegDB.splits
+        for subset in ("train", "test")
+        for m in ("visible", "infrared")
     ]
     return {name: {"images": 2060, "identities": 206} for name in lists}
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import CrossModalityDataset
 from vireid_plugins.data.datasets.lists import read_labelled_paths
-from vireid_plugins.data.datasets.regdb import FOLDERS, SPLITS, RegDB
+from vireid_plugins.data.datasets.regdb import FOLDERS, RegDB
 from vireid_plugins.data.verify.finding import Finding
 
 
 def readers(root: Path) -> list[CrossModalityDataset]:
     """Return what reads the tree, one data set a split."""
-    return [RegDB(root=str(root), split=split) for split in SPLITS]
+    return [RegDB(root=str(root), split=split) for split in RegDB.splits]
 
 
 def where(folder: Path, key: str) -> Path:

@@ -5,8 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 from vireid_plugins.data.datasets.base import CrossModalityDataset
-from vireid_plugins.data.datasets.sysu_draws import OfficialDraws
-from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, SYSUMM01
+from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, SYSUMM01, OfficialDraws
 from vireid_plugins.data.verify.finding import Finding
 from vireid_plugins.errors import DataError
 

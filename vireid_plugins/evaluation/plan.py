@@ -1,0 +1,70 @@
+"""What an evaluation needs besides features, made once for each test set and used by every evaluation of a run."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastreid.config import CfgNode
+
+from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
+from vireid_plugins.errors import require_name
+from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
+from vireid_plugins.evaluation.feature_table import ImagesByModality
+from vireid_plugins.evaluation.protocols import Protocol, protocols_of
+from vireid_plugins.evaluation.trials import Trial, draw_trials
+from vireid_plugins.evaluation.types import Ints
+
+
+class TrialPositions(NamedTuple):
+    """Positions (Q,) and (G,) of a trial's queries and gallery among the images of their modality."""
+
+    query: Ints
+    gallery: Ints
+
+
+class EvaluationPlan:
+    """Images, protocols and drawn trials of one test set.
+
+    Args:
+        dataset: the test set.
+        protocols: how it is scored.
+
+    Attributes:
+        images: the test images by modality.
+        rules: which gallery images a query does not see, by the protocol's name.
+        trials: every trial, by the protocol's name.
+
+    Raises:
+        ConfigError: the data set lacks a gallery, a drop rule or the draws that a protocol asks for.
+        DataError: lists or draws are missing or do not fit the images on disk.
+    """
+
+    def __init__(self, dataset: CrossModalityDataset, protocols: Sequence[Protocol]) -> None:
+        self.dataset, self.protocols = dataset, list(protocols)
+        self.images = ImagesByModality(dataset)
+        self.rules = {protocol.name: _rule(dataset, protocol) for protocol in protocols}
+        self.trials = {
+            protocol.name: [_positions(self.images, trial) for trial in draw_trials(dataset, protocol)]
+            for protocol in protocols
+        }
+
+
+def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:
+    """Plan the evaluation of one of `DATASETS.TESTS` under those of `TEST.PROTOCOLS` that score it.
+
+    Raises:
+        ConfigError: no protocol scores the data set; see `EvaluationPlan`.
+        DataError: its files are missing or malformed.
+    """
+    dataset: Any = build_dataset(cfg, name)
+    return EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
+
+
+def _rule(dataset: CrossModalityDataset, protocol: Protocol) -> DropRule:
+    rules = drop_rules(dataset.unseen)
+    require_name(f"{protocol.name}: drop", protocol.drop, rules)
+    return rules[protocol.drop]
+
+
+def _positions(images: ImagesByModality, trial: Trial) -> TrialPositions:
+    return TrialPositions(*(np.array([images.position[path] for path in paths], np.int64) for paths in trial))
