@@ -16,7 +16,8 @@ if installed not in config.parents:
     sys.exit(f"error: {config} is not inside {installed}")
 # The benchmarks and the loops that they compare with stay in the repository.
 shipped = files("vireid_plugins") or []
-foreign = [str(file) for file in shipped if "benchmark" in str(file) or file.parts[0] in ("reference", "tests", "tools")]
+apart = {"benchmark", "reference", "tests", "tools"}
+foreign = [str(file) for file in shipped if apart & {*file.parts}]
 if foreign or not shipped:
     sys.exit(f"error: {installed} should hold the package alone; in it: {foreign or 'nothing'}")
 cfg = get_cfg()

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from _subjects import subjects
 from helpers import HANG, ROOT, commands
 from on_device import METHODS
 from speed_parts import gpu
 from speed_parts.measure import Subject, measure, run_here
-from speed_parts.subjects import subjects
 
 KIT = ROOT / "tests" / "gpu" / "kit.py"
 # Methods of the dry run, and the test that test_launch covers on a CPU.

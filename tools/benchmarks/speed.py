@@ -8,7 +8,7 @@ from pathlib import Path
 
 from _paths import ROOT
 from _run import positive, run, write_json
-from speed_parts.subjects import NAMES, subjects
+from _subjects import NAMES, subjects
 
 # Losses and rankings are timed against the plain loops that the tests compare their values with: `reference`. Processes
 # that measure are spawned with this path.

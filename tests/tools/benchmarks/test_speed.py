@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from _subjects import NAMES, subjects
 from helpers import ROOT, small_cfg
 from reference.losses import NAIVE
-from speed_parts import losses, measure, scoring
+from speed_parts import gpu, losses, measure, scoring
 from speed_parts.measure import run_here
-from speed_parts.subjects import NAMES, subjects
 from speed_parts.trees import regdb_names
 
 
@@ -26,6 +26,13 @@ def test_subjects_are_importable_and_told_apart(name: str) -> None:
         copied = pickle.loads(pickle.dumps(subject))
         assert (copied.task, copied.way) == (subject.task, subject.way)
         assert not subject.ceiling or (subject.task, subject.ceiling) in ways
+
+
+def test_measure_in_a_fresh_process_finds_every_module(tmp_path: Path) -> None:
+    (subject,) = (one for one in subjects("gpu") if (one.task, one.way) == ("one-stream", gpu.BARE))
+    measured = measure.measure(subject, tmp_path, "cpu", 1)
+    # 2 identities x 2 images x 2 modalities.
+    assert (measured.items, measured.warm_up, len(measured.seconds)) == (8, 1, 1)
 
 
 def test_subjects_of_losses_are_every_loss_in_both_forms() -> None:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from _subjects import NAMES
 from learning_parts import tables as learning
 from learning_parts.rows import read_rows
 from learning_parts.trees import TREES
 from speed_parts.measure import Measured
-from speed_parts.subjects import NAMES
 from speed_parts.table import table
 
 from table_parts import package, parity

@@ -1,9 +1,9 @@
-"""What can be measured, by name. Imports only the standard library: a command line lists the names."""
+"""What `speed.py` can measure, by name. Imports only the standard library: --help lists the names."""
 
 import importlib
 from typing import Any
 
-# Modules of this folder, each with its list SUBJECTS.
+# Modules of speed_parts, each with its list SUBJECTS.
 NAMES = (
     "scoring",
     "loading",
