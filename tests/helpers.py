@@ -93,7 +93,8 @@ def batch(
 
 
 # What a forked process cannot do as a fresh one does: find other packages, spawn processes of its own, use threads.
-FRESH = ("--num-gpus", "--num-machines", "tools/train_regdb_splits.py", "tools/benchmark.py", "tools/learning.py")
+FRESH = ("--num-gpus", "--num-machines", "tools/train_regdb_splits.py")
+FRESH += ("tools/benchmarks/speed.py", "tools/benchmarks/learning.py")
 # fast-reid reads $FASTREID_DATASETS when it is imported.
 FRESH += ("examples/market1501/train.py",)
 

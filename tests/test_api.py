@@ -19,10 +19,11 @@ PACKAGES = sorted(
     for module in pkgutil.walk_packages(vireid_plugins.__path__, "vireid_plugins.")
     if module.ispkg and hasattr(importlib.import_module(module.name), "__all__")
 )
-# Measures this package itself; nothing of it is for users' code.
-INTERNAL = ("vireid_plugins.benchmark", "vireid_plugins.data.synthetic",
-            "vireid_plugins.data.verify", "vireid_plugins.methods", "vireid_plugins.modeling",
-            "vireid_plugins.data")  # fmt: skip
+# Nothing of it is for users' code.
+INTERNAL = (
+    "vireid_plugins.data", "vireid_plugins.data.synthetic", "vireid_plugins.data.verify", "vireid_plugins.methods",
+    "vireid_plugins.modeling",
+)  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [
     (f"{package}.{name}", getattr(importlib.import_module(package), name))
     for package in PACKAGES

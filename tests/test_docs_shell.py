@@ -27,9 +27,9 @@ from vireid_plugins.data.datasets import LLCM, SYSUMM01
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "plugin_package" / "README.md"]
 # Not run, and why: the rest of a line is what is searched for.
 LEFT_OUT = {
-    "tools/benchmark.py": "minutes each; their rows are committed, tests/benchmark runs every subject's code",
-    "tools/learning.py": "hours; tests/benchmark/test_learning.py",
-    "tools/benchmarks/parity.py": "a clone of public code, and minutes; tests/tools/test_parity.py",
+    "tools/benchmarks/speed.py": "minutes each, with rows that are committed; tests/tools/benchmarks/test_speed.py",
+    "tools/benchmarks/learning.py": "hours; tests/tools/benchmarks/test_learning.py",
+    "tools/benchmarks/parity.py": "a clone of public code, and minutes; tests/tools/benchmarks/test_parity.py",
     "--num-machines": "several machines",
     "torchrun": "four devices; tests/engine/test_launch.py",
     "--num-gpus 4": "four devices; tests/engine/test_launch.py",

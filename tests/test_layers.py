@@ -11,8 +11,7 @@ PACKAGE = ROOT / "vireid_plugins"
 PEOPLE = {"engine", "methods", "modeling", "layers", "evaluation", "data"}
 ALLOWED = {
     "deploy": {"checkpoints"},
-    "visualize": {"benchmark", "collect_env", "search", "stock", *PEOPLE},
-    "benchmark": {"search", *PEOPLE},
+    "visualize": {"collect_env", "search", *PEOPLE},
     "collect_env": {""},
     "": {"data", "methods", "modeling"},
     "search": PEOPLE,

@@ -1,31 +1,5 @@
-"""Makes the tables of README.md and the docs from docs/results.yml, the protocols and the benchmarks' files."""
+"""The old name of tools/benchmarks/tables.py."""
 
-import argparse
-import sys
-from pathlib import Path
+from _moved import moved
 
-from _run import run
-
-
-def main() -> None:
-    """Parse, compare and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a table is not current")
-    args = parser.parse_args()
-
-    from vireid_plugins.visualize.tables import with_tables
-
-    root = Path(__file__).resolve().parent.parent
-    for file in (root / "README.md", *sorted((root / "docs").glob("**/*.md"))):
-        text = file.read_text(encoding="utf-8")
-        current = with_tables(text, root / "docs")
-        if current == text:
-            continue
-        if args.check:
-            sys.exit(f"error: '{file}' has a table that is not current; run python tools/update_tables.py")
-        file.write_text(current, encoding="utf-8")
-        print(f"wrote {file}")
-
-
-if __name__ == "__main__":
-    run(main)
+moved(__file__)

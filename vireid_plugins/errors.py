@@ -62,10 +62,6 @@ class ExportError(UserError, RuntimeError):
     """An exported file does not compute what the method computes."""
 
 
-class BenchmarkError(UserError, RuntimeError):
-    """A run of a benchmark failed, or the file of its results is damaged."""
-
-
 def require_name(key: str, name: str, known: Iterable[str]) -> None:
     """Raise a `ConfigError` that lists `known` unless it holds `name`."""
     names = list(known)

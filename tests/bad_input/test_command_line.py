@@ -47,7 +47,7 @@ CASES = {
         code=2,
     ),
     "benchmark on CUDA": Case(
-        "tools/benchmark.py losses --device cuda",
+        "tools/benchmarks/speed.py losses --device cuda",
         "--device: 'cuda' is asked for, but torch sees no CUDA device",
     ),
 }

@@ -40,5 +40,8 @@ def test_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> N
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
     shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
     assert shipped == modules
+    assert {file.name for file in installed.iterdir() if file.suffix != ".dist-info"} == {"vireid_plugins"}
+    # They live in tools/benchmarks and tests/reference.
+    assert not [name for name in shipped if "benchmark" in name or "naive" in name or "_parts" in name]
     for name in ("py.typed", "visualize/report.html"):
         assert (installed / "vireid_plugins" / name).exists()

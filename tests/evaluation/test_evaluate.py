@@ -6,7 +6,7 @@ import pytest
 import torch
 from fastreid.config import CfgNode
 from helpers import small_cfg
-from naive_ranking import naive
+from reference.ranking import per_query
 
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
@@ -57,8 +57,8 @@ def test_evaluate_protocol_equals_the_definition_of_each(tree: Path, name: str) 
         (query_ids, query_cams), (gallery_ids, gallery_cams) = (
             np.array([read(path) for path in side]).T for side in (query, gallery)
         )
-        curve, mean_ap, mean_inp, counted = naive(
-            distance, query_ids, gallery_ids, query_cams, gallery_cams, protocol.drop, protocol.cmc
+        curve, mean_ap, mean_inp, counted = per_query(
+            distance, query_ids, gallery_ids, query_cams, gallery_cams, protocol.drop, protocol.cmc, len(gallery)
         )
         np.testing.assert_allclose(ranking.cmc, curve, atol=1e-12)
         assert (ranking.mAP, ranking.mINP) == pytest.approx((mean_ap, mean_inp), abs=1e-12)

@@ -110,9 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("== training steps of every method", flush=True)
     with table_of(args.device) as file:
         left = max(1, int(end - time.monotonic()))
-        words = ["tools/benchmark.py", "gpu", "--device", args.device, "--seconds", str(left), "--json", str(file)]
+        words = ["tools/benchmarks/speed.py", "gpu", "--device", args.device, "--seconds", str(left)]
         # It keeps its time itself, and names what it has left out.
-        good &= ran([*words, "--repeats", "3" if args.device == "cuda" else "1"], given, left + 60)
+        good &= ran([*words, "--json", str(file), "--repeats", "3" if args.device == "cuda" else "1"], given, left + 60)
     return 0 if good else 1
 
 

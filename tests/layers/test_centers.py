@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
+from reference.losses import NAIVE
 from torch import nn
 
-from vireid_plugins.benchmark import naive_losses
 from vireid_plugins.config import get_cfg
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.centers import centres, identity_weights
@@ -94,7 +94,7 @@ def test_icg_of_uneven_identities_equals_the_naive_loops(form: str, normalize: b
     x = torch.randn(12, 3, dtype=torch.double, generator=generator)
     inputs = LossInputs({"global": Branch(x, x, x)}, y, torch.tensor([0] * 6 + [1] * 6), torch.zeros(12))
     loss = ICG(form=form, normalize=normalize, rho1=0.4, rho2=1.2, scale=1.0)
-    assert loss(inputs)["icg"].item() == pytest.approx(naive_losses.NAIVE["ICG"](loss, inputs).item(), rel=1e-9)
+    assert loss(inputs)["icg"].item() == pytest.approx(NAIVE["ICG"](loss, inputs).item(), rel=1e-9)
 
 
 def test_icg_on_normalized_features_does_not_see_their_length() -> None:

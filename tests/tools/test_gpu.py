@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from _subjects import subjects
 from helpers import HANG, ROOT, commands
 from on_device import METHODS
-
-from vireid_plugins.benchmark import gpu, measure, subjects
-from vireid_plugins.benchmark.measure import Subject, run_here
+from speed_parts import gpu
+from speed_parts.measure import Subject, measure, run_here
 
 KIT = ROOT / "tests" / "gpu" / "kit.py"
 # Methods of the dry run, and the test that test_launch covers on a CPU.
@@ -85,7 +85,7 @@ def test_kit_runs_the_tests_then_the_table_and_fails_if_one_does(
     assert kit.main(["--device", "cpu", "--seconds", "100"]) == expected
     tests, table = called
     assert tests[:3] == ["-m", "pytest", "tests/gpu"]
-    assert table[:4] == ["tools/benchmark.py", "gpu", "--device", "cpu"]
+    assert table[:4] == ["tools/benchmarks/speed.py", "gpu", "--device", "cpu"]
     assert 1 <= int(table[table.index("--seconds") + 1]) <= 100
     # A dry run leaves the table of a device alone.
     assert Path(table[table.index("--json") + 1]).parent != kit.TABLE.parent

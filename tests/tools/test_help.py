@@ -5,16 +5,15 @@ from pathlib import Path
 import pytest
 from fastreid.engine import default_argument_parser
 from helpers import ROOT, python
+from speed_parts.startup import command_lines
 
 from vireid_plugins.data.verify import LAYOUT_CHECKS
 
-TOOLS = sorted(file.name for file in (ROOT / "tools").glob("[!_]*.py"))
 COMMANDS = [
-    *([tool] for tool in TOOLS),
+    *([script] for script in command_lines()),
     *(["make_synthetic.py", layout] for layout in ("SYSUMM01", "RegDB", "LLCM", "Market1501")),
     *(["search.py", verb] for verb in ("index", "query", "remove")),
     *(["visualize.py", figure] for figure in ("rank", "tsne", "cam", "distances", "training")),
-    ["benchmarks/parity.py"],
 ]
 # Calls every --help in one interpreter; the second line it prints for each is what got imported.
 SCRIPT = """

@@ -12,9 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Also in the processes that this one spawns.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import _paths  # noqa: F401  makes _run importable
 from _run import positive, run, write_json
 
 
@@ -37,7 +35,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write everything here; what is not measured again is kept")
     args = parser.parse_args()
 
-    from vireid_plugins.benchmark import environment
+    from shared_parts.environment import environment
+
     from vireid_plugins.errors import ConfigError
 
     args.method = args.method.lower()

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
+from reference.triplets import weighted_differences
 
-from vireid_plugins.benchmark.naive_losses import weighted_differences
 from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import (
     SquaredDifferenceTriplet,

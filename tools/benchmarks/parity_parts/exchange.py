@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from shared_parts.errors import BenchmarkError
+
 from parity_parts.repositories import Scale
-from vireid_plugins.errors import BenchmarkError
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from fastreid.config import CfgNode
 from fastreid.modeling.meta_arch import build_model
+from shared_parts.errors import BenchmarkError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,7 +21,6 @@ from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.step import TrainingStep
-from vireid_plugins.errors import BenchmarkError
 
 
 def take_steps(desk: Desk, job: Job, shapes: Mapping[str, Shape]) -> None:

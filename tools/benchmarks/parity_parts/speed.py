@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from shared_parts.errors import BenchmarkError
 from tabulate import tabulate
 
 from parity_parts import ours, released
 from parity_parts.exchange import Job, Side, Step
 from parity_parts.repositories import REPOSITORIES
-from vireid_plugins.errors import BenchmarkError
 
 GIB = 2**30
 # Of the public step, by the issue that asked for this.

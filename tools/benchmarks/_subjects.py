@@ -1,0 +1,24 @@
+"""What `speed.py` can measure, by name. Imports only the standard library: --help lists the names."""
+
+import importlib
+from typing import Any
+
+# Modules of speed_parts, each with its list SUBJECTS.
+NAMES = (
+    "scoring",
+    "loading",
+    "training",
+    "losses",
+    "extraction",
+    "scaling",
+    "searching",
+    "endurance",
+    "startup",
+    "gpu",
+)
+
+
+def subjects(name: str) -> list[Any]:
+    """Return the `Subject`s of a name; only their module is imported."""
+    found: list[Any] = importlib.import_module(f"speed_parts.{name}").SUBJECTS
+    return found

@@ -1,0 +1,61 @@
+"""The file of finished runs, one JSON line each."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from shared_parts.errors import BenchmarkError
+
+from learning_parts.runs import Run
+
+SCORES = ("Rank-1", "mAP", "mINP")
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of finished runs; none where there is no file.
+
+    Raises:
+        BenchmarkError: a line is not a row.
+    """
+    if not file.is_file():
+        return []
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"'{file}' is not a file of finished runs: {error}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            key = tuple(row[name] for name in ("start", "tree", "variant", "seed", "epochs"))
+            _require_numbers(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BenchmarkError(f"'{file}' line {number} is not a finished run ({error}); delete the line") from None
+        if key in rows:
+            # Counted twice it would narrow the spread over seeds.
+            raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
+        rows[key] = {**row, "key": key}
+    return list(rows.values())
+
+
+def _require_numbers(row: dict[str, Any]) -> None:
+    for name in (*SCORES, "cpu_seconds"):
+        if not isinstance(row[name], (int, float)) or not math.isfinite(row[name]):
+            raise ValueError(f"{name} is {row[name]!r} and should be a number")
+    if type(row["seed"]) is not int:
+        raise ValueError(f"seed is {row['seed']!r} and should be a whole number")
+
+
+def expectation(rows: Sequence[dict[str, Any]], run: Run) -> list[str]:
+    """Return overrides that make a run fail outside of three standard deviations of its variant's finished seeds.
+
+    Args:
+        rows: of `read_rows`.
+        run: of a variant and tree with at least two finished seeds.
+    """
+    found = [row["mAP"] for row in rows if row["key"][:3] == run.key()[:3] and row["epochs"] == run.epochs]
+    row = [run.tree, "mAP", round(mean(found), 2), round(3 * stdev(found), 2)]
+    return ["TEST.EXPECTED_RESULTS", str([row])]

@@ -1,0 +1,126 @@
+"""The tables of docs/learning.md, from the rows of finished runs."""
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from tabulate import tabulate
+
+from learning_parts.rows import SCORES
+from learning_parts.runs import Run
+from learning_parts.starts import STARTS
+from learning_parts.trees import TREES
+from learning_parts.variants import METHODS
+
+# The score that differences are taken of.
+COMPARED = "mAP"
+
+
+def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return one row a variant: mean and standard deviation over its seeds, empty where nothing has run.
+
+    Below it stands which of three seeds have not run.
+    """
+    by_variant = _by_variant(rows, start, tree, epochs)
+    body = []
+    for variant in STARTS[start].variants():
+        name, found = variant.name, by_variant[variant.name]
+        cells = [_cell([row[score] for row in found]) for score in SCORES]
+        against = "" if variant.against == name else _difference(found, by_variant[variant.against], variant.against)
+        seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
+        forced = Run(start, tree, name, 0, 0).forced()
+        body.append([name, *cells, against, len(found) or "", seconds, _keys(forced)])
+    headers = ["variant", *SCORES, f"{COMPARED} against", "seeds", "CPU s", "forced keys"]
+    printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
+    return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"
+
+
+def summary(rows: Sequence[dict[str, Any]], tree: str = "SYSUMM01") -> str:
+    """Return one row a method: its score from every start, and the difference from the one-stream baseline."""
+    found = {start: _by_variant(rows, start, tree, 0) for start in STARTS}
+    body = []
+    for method in METHODS:
+        cells = []
+        for start in STARTS:
+            own, other = found[start][method.name], found[start][method.against]
+            cells.append(_cell([row[COMPARED] for row in own]))
+            cells.append("" if method.against == method.name else _difference(own, other))
+        body.append([method.name, *cells])
+    headers = [header for start in STARTS for header in (f"{COMPARED}, {start}", "against one-stream")]
+    return tabulate(body, ["method", *headers], tablefmt="github", disable_numparse=True)
+
+
+def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return a sentence that names the runs of three seeds which are not there."""
+    missing = []
+    for name, found in _by_variant(rows, start, tree, epochs).items():
+        seeds = sorted({0, 1, 2} - {row["seed"] for row in found})
+        if seeds:
+            missing.append(f"{name} ({', '.join(map(str, seeds))})")
+    if not missing:
+        return f"All {3 * len(STARTS[start].variants())} runs are there."
+    return f"Left out so far, seeds in brackets: {'; '.join(missing)}."
+
+
+def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+    """Return one row a variant that ran: what its modules did, its losses and the parameters without a gradient.
+
+    Numbers of modules are the smallest and the largest over modules and seeds, of losses the means over seeds.
+    """
+    body = []
+    for name, found in _by_variant(rows, start, tree, epochs).items():
+        if not found:
+            continue
+        modules = [
+            f"{what} {_range([value for row in found for value in row['modules'].get(what, [])])}"
+            for what in found[0]["modules"]
+        ]
+        losses = []
+        for loss in found[0]["losses"]:
+            value, share = (mean(row["losses"][loss][at] for row in found) for at in (0, 1))
+            losses.append(f"{loss.removeprefix('loss_')} {value:.3g} ({100 * share:.0f} %)")
+        idle = sorted({name for row in found for name in row["idle"]})
+        body.append([name, "; ".join(modules), "; ".join(losses), ", ".join(idle) or "none"])
+    headers = ["variant", "modules", "losses (share of the gradient)", "without gradient"]
+    return tabulate(body, headers, tablefmt="github", disable_numparse=True)
+
+
+def _by_variant(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int) -> dict[str, list[dict[str, Any]]]:
+    budget = epochs or TREES[tree].epochs[start]
+    found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in STARTS[start].variants()}
+    for row in rows:
+        if (row["start"], row["tree"], row["epochs"]) == (start, tree, budget) and row["variant"] in found:
+            found[row["variant"]].append(row)
+    return found
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str = "") -> str:
+    """Return the difference of two variants' means, marked where it is within the sum of their standard deviations.
+
+    One seed has no spread, so nothing is claimed of it.
+    """
+    own, other = ([row[COMPARED] for row in found] for found in (rows, others))
+    if not own or not other:
+        return ""
+    difference = mean(own) - mean(other)
+    said = f"{name} {difference:+.1f}".strip()
+    if min(len(own), len(other)) < 2:
+        return f"{said} (one seed)"
+    return said + (" (noise)" if abs(difference) <= stdev(own) + stdev(other) else "")
+
+
+def _keys(overrides: Sequence[str]) -> str:
+    """Return pairs of keys and values as they are read in a table."""
+    pairs = zip(overrides[::2], overrides[1::2], strict=True)
+    return ", ".join(f"{key.removeprefix('MODEL.').removeprefix('ATTENTION.')} {value}" for key, value in pairs)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,72 @@
+"""Trains and scores a run in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared_parts.environment import environment
+from shared_parts.errors import BenchmarkError
+
+from learning_parts.rows import SCORES
+from learning_parts.runs import Run
+from learning_parts.starts import STARTS
+from learning_parts.variants import VARIANTS
+from learning_parts.weights import imagenet_weights
+from vireid_plugins.config import config_path
+
+# What runs in the process.
+SCRIPT = Path(__file__).with_name("activity.py")
+# glibc gives large blocks back to the system after every layer, which takes a third of the CPU time.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+
+
+def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Train and score in a process of its own with one thread, with which a run repeats to the digit.
+
+    Args:
+        run: which.
+        root: data root with the tree.
+        overrides: of the configuration besides.
+
+    Returns:
+        the run, its scores in percent, CPU seconds, environment, the keys that were forced, and what the parts of its
+        network did.
+
+    Raises:
+        BenchmarkError: the training failed; the message ends with its last lines.
+        InstallError: there are no ImageNet weights.
+    """
+    config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
+    given = ["MODEL.BACKBONE.PRETRAIN_PATH", str(imagenet_weights())] if STARTS[run.start].weights else []
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(SCRIPT), "--config-file", str(config)]
+        done = subprocess.run(
+            [*command, *run.overrides(), *given, "OUTPUT_DIR", folder, "DATALOADER.CACHE", str(root / "cache"),
+             *overrides],
+            env={**os.environ, "FASTREID_DATASETS": str(root), "OMP_NUM_THREADS": "1", **KEEP_MEMORY},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            last = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
+            raise BenchmarkError(f"{run.variant}, seed {run.seed} on {run.tree} ended with {done.returncode}:\n{last}")
+        report = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))
+        measured = json.loads((Path(folder) / "activity.json").read_text(encoding="utf-8"))
+    scores = {name: round(report["results"][0]["mean"][name], 2) for name in SCORES}
+    where = environment("cpu")
+    return {
+        **dict(zip(("start", "tree", "variant", "seed", "epochs"), run.key(), strict=True)),
+        **scores,
+        "cpu_seconds": round(measured["cpu_seconds"], 1),
+        **{key: where[key] for key in ("device", "torch", "commit")},
+        "forced": run.forced(),
+        "modules": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["modules"].items()},
+        "losses": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["losses"].items()},
+        "idle": measured["idle"],
+    }

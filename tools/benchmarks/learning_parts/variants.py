@@ -1,0 +1,60 @@
+"""What is compared: the methods, and the ablations of WRIM-Net and IDKL."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the table: a configuration of configs/demo and what is changed in it.
+
+    Attributes:
+        name: of the row.
+        config: file of configs/demo without its suffix.
+        overrides: what is changed.
+        against: the row it is compared with.
+        free: it lacks the modules that force keys.
+    """
+
+    name: str
+    config: str
+    overrides: tuple[str, ...] = ()
+    against: str = "one-stream"
+    free: bool = False
+
+
+def _idkl(name: str, *losses: str, purify: bool = True) -> Variant:
+    """Return a row of the paper's table 4: the losses of every row, and these."""
+    names = str(["LabelSmoothCE", "HardTriplet", "ModalityHeads", *losses])
+    return Variant(name, "idkl", ("MODEL.LOSSES.NAME", names, "MODEL.IDKL.PURIFY", str(purify)), "IDKL")
+
+
+def _wrim(name: str, *overrides: str, against: str = "WRIM-Net", free: bool = False) -> Variant:
+    """Return a form of WRIM-Net: with the specification's gate and lambda1, unlike the demo's, and what is changed."""
+    specified = ("MODEL.ATTENTION.MIIM.RESIDUAL", "False", "MODEL.LOSSES.CMKIC.SCALE", "1.0")
+    return Variant(f"WRIM-Net{name}", "wrim", (*specified, *overrides), against, free)
+
+
+METHODS = (
+    *(Variant(*row) for row in (("one-stream", "one_stream"), ("AGW", "agw"), ("CAJ", "caj"), ("DEEN", "deen"))),
+    _wrim("", against="one-stream"),
+    *(Variant(*row) for row in (("IDKL", "idkl"), ("IDKL, released", "idkl_released"))),
+    *(Variant(*row) for row in (("MSCMNet", "mscm"), ("ICRE", "icre"))),
+)
+_NO_MIIM = tuple(word for stage in range(1, 5) for word in (f"MODEL.ATTENTION.STAGE{stage}", "[]"))
+_NO_CMKIC = ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.HEADS.PROJECTION_DIM", "0")
+OF_WRIM = (
+    _wrim(" without MIIM", *_NO_MIIM, free=True),
+    _wrim(" without CMKIC", *_NO_CMKIC),
+    _wrim(" without either", *_NO_MIIM, *_NO_CMKIC, free=True),
+    _wrim(", shared MIIM", "MODEL.ATTENTION.MIIM.SEPARATE", "[False, False, False, False]"),
+    _wrim(", gate F * (1 + G)", "MODEL.ATTENTION.MIIM.RESIDUAL", "True"),
+    _wrim(", lambda1 0.3", "MODEL.LOSSES.CMKIC.SCALE", "0.3"),
+)
+OF_IDKL = (
+    _idkl("IDKL: base", purify=False),
+    _idkl("IDKL: tgsa", "TGSA", purify=False),
+    _idkl("IDKL: ip + tgsa", "Purifier", "TGSA"),
+    _idkl("IDKL: ip + csa", "Purifier", "CSA"),
+    _idkl("IDKL: ip + mdr", "Purifier", "MDR"),
+)
+VARIANTS = {variant.name: variant for variant in (*METHODS, *OF_WRIM, *OF_IDKL)}

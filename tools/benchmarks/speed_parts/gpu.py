@@ -1,0 +1,34 @@
+"""Training steps at the papers' sizes on a CUDA device: every method beside its bare network, layouts, compilation.
+
+On a CPU the same rows, of a size that shows only that they run.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from speed_parts import training
+from speed_parts.measure import Subject
+
+METHODS = {**training.METHODS, "caj": "CAJ"}
+# The network without attention, and the one with the most of it.
+COMPILED = ("one_stream", "wrim")
+# P, K and size on a CPU: maps of an even number of places (DEEN), which 9 divides (MSCMNet), none narrower than 3.
+TINY: training.Small = (2, 2, (96, 48))
+BARE = "bare network, bfloat16"
+
+
+def _bare(method: str) -> Subject:
+    return Subject(METHODS[method], BARE, partial(training.ceiling, method, "bfloat16", small=TINY))
+
+
+def _ours(method: str, way: str, keys: Sequence[str] = (), channels_last: bool = True) -> Subject:
+    prepare = partial(training.ours, method, "bfloat16", keys, small=TINY, channels_last=channels_last)
+    return Subject(METHODS[method], f"this package, bfloat16, {way}", prepare, ceiling=BARE)
+
+
+# Time may run out: what matters most comes first, and what may take minutes last.
+SUBJECTS = [
+    *(subject for method in METHODS for subject in (_bare(method), _ours(method, "channels last"))),
+    *(_ours(method, "channels first", channels_last=False) for method in METHODS),
+    *(_ours(method, "MODEL.COMPILE", training.KEYS["MODEL.COMPILE"]) for method in COMPILED),
+]

@@ -1,0 +1,58 @@
+"""Every loss at the batch of its paper, forward and backward: this package's form beside loops over images."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from reference.inputs import random_inputs
+from reference.losses import NAIVE
+
+from speed_parts.measure import Subject
+from vireid_plugins.config import config_path, get_cfg
+from vireid_plugins.modeling.losses import LOSS_REGISTRY
+
+# Which configuration a loss is taken from, for its batch and hyper-parameters.
+CONFIGS = {
+    "LabelSmoothCE": "wrim", "HardTriplet": "wrim", "CMKIC": "wrim", "WeightedTriplet": "agw",
+    "SquaredDifferenceTriplet": "caj", "HeteroCentre": "agw", "QCT": "mscm", "ICG": "icre", "CPM": "deen",
+    "Orthogonality": "deen", "TGSA": "idkl", "CSA": "idkl", "MDR": "idkl", "Purifier": "idkl", "ModalityHeads": "idkl",
+}  # fmt: skip
+WIDTH, CLASSES = 2048, 395
+
+
+def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
+    """Return a loss with its configuration's hyper-parameters, and P, K and views of its batch."""
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(f"SYSU/{CONFIGS[name]}.yml"))
+    loss = LOSS_REGISTRY.get(name).from_config(cfg)
+    loss.on = ()
+    instances = cfg.DATALOADER.NUM_INSTANCE
+    views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
+    return loss, (cfg.SOLVER.IMS_PER_BATCH // (2 * instances), instances, views)
+
+
+def _run(name: str, naive: bool, folder: Path, device: str) -> Callable[[], object]:
+    loss, batch = _setting(name)
+    inputs, leaves = random_inputs(*batch, WIDTH, CLASSES, device)
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        value = loss.scale * NAIVE[name](loss, inputs) if naive else sum(loss(inputs).values())
+        value.backward()
+
+    return step
+
+
+def _subjects(name: str) -> list[Subject]:
+    _, (identities, instances, views) = _setting(name)
+    rows = identities * instances * sum(views)
+    task = f"{name}, {identities} identities, {rows} rows"
+    return [
+        Subject(task, "loops over images", partial(_run, name, True), slow=True),
+        Subject(task, "this package", partial(_run, name, False)),
+    ]
+
+
+SUBJECTS = [subject for name in CONFIGS for subject in _subjects(name)]

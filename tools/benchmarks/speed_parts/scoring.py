@@ -1,0 +1,126 @@
+"""Scoring at the real sizes: the counting of this package beside per-query loops, and re-ranking beside fast-reid's."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from fastreid.evaluation.rerank import re_ranking
+from reference.ranking import per_query
+
+from speed_parts.measure import Subject
+from speed_parts.trees import llcm_names, regdb_names, sysu_names
+from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.evaluation.evaluate import dataset_of, score
+from vireid_plugins.evaluation.feature_table import FeatureTable
+from vireid_plugins.evaluation.plan import EvaluationPlan
+from vireid_plugins.evaluation.postprocess import PostProcessing
+from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
+from vireid_plugins.evaluation.trials import sides
+from vireid_plugins.evaluation.types import Floats
+
+WIDTH = 2048
+TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}
+
+
+def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossModalityDataset, Floats, list[str]]:
+    """Return a data set of real size, features (n, WIDTH) that are right more often than not, and their paths.
+
+    Args:
+        folder: a scratch folder.
+        name: of the data set.
+        share: of its identities.
+    """
+    split = 1 if name == "RegDB" else None
+    target = folder / f"test {share}" / name
+    if not target.is_dir():
+        TREES[name](target, share)
+    dataset = dataset_of(name, target, split)
+    items = [*dataset.query, *dataset.gallery]
+    identities = np.array([identity for _, identity, _ in items])
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((identities.max() + 1, WIDTH), dtype=np.float32)
+    features = centres[identities] + 8 * rng.standard_normal((len(items), WIDTH), dtype=np.float32)
+    return dataset, features, [dataset.relative(item) for item in items]
+
+
+def _counting(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
+    protocols = [PROTOCOLS[name] for name in names]
+    dataset, features, paths = real_test_set(folder, protocols[0].dataset)
+    return lambda: score(features, paths, EvaluationPlan(dataset, protocols), device=device)
+
+
+def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], object]:
+    protocols = [PROTOCOLS[name] for name in names]
+    dataset, features, paths = real_test_set(folder, protocols[0].dataset)
+
+    def run() -> None:
+        plan = EvaluationPlan(dataset, protocols)
+        matrices = _matrices(plan, features, paths)
+        for protocol in protocols:
+            _loop_over_trials(plan, matrices, protocol)
+
+    return run
+
+
+def _loop_over_trials(plan: EvaluationPlan, features: dict[int, Floats], protocol: Protocol) -> None:
+    query, gallery = sides(protocol)
+    for rows, columns in plan.trials[protocol.name]:
+        distance = -features[query][rows] @ features[gallery][columns].T
+        left, right = plan.images.labels[query], plan.images.labels[gallery]
+        labels = (left.ids[rows], right.ids[columns], left.cams[rows], right.cams[columns])
+        per_query(distance, *labels, protocol.drop, protocol.cmc)
+
+
+def _matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[int, Floats]:
+    table = FeatureTable(plan.images, features, paths)
+    return {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
+
+
+def _one_trial(folder: Path) -> tuple[Floats, Floats]:
+    dataset, features, paths = real_test_set(folder, "SYSUMM01")
+    protocol = PROTOCOLS["sysu/official/all/1shot"]
+    plan = EvaluationPlan(dataset, [protocol])
+    matrices = _matrices(plan, features, paths)
+    rows, columns = plan.trials[protocol.name][0]
+    return matrices[INFRARED][rows], matrices[VISIBLE][columns]
+
+
+def _rerank(folder: Path, device: str) -> Callable[[], object]:
+    query, gallery = _one_trial(folder)
+    return lambda: PostProcessing(rerank="ordinary").distance(query, gallery)
+
+
+def _rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:
+    query, gallery = _one_trial(folder)
+
+    def run() -> Floats:
+        every = np.concatenate([query, gallery])
+        distance = np.sqrt(np.maximum(2 - 2 * every @ every.T, 0))
+        count = len(query)
+        ranked: Floats = re_ranking(distance[:count, count:], distance[:count, :count], distance[count:, count:])
+        return ranked
+
+    return run
+
+
+_OFFICIAL = tuple(f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10))
+_TASKS = {
+    "SYSU-MM01, the four official protocols": _OFFICIAL,
+    "RegDB, both directions": ("regdb/v2i", "regdb/i2v"),
+    "LLCM full, both directions": ("llcm/full/v2i", "llcm/full/i2v"),
+    "LLCM, v2i and i2v, 10 trials": ("llcm/v2i", "llcm/i2v"),
+}
+SUBJECTS = [
+    *(
+        subject
+        for task, names in _TASKS.items()
+        for subject in (
+            Subject(task, "counting", partial(_counting, names)),
+            Subject(task, "per-query loops", partial(_loops, names), slow=True),
+        )
+    ),
+    Subject("re-ranking of one SYSU-MM01 trial", "this package", _rerank),
+    Subject("re-ranking of one SYSU-MM01 trial", "fast-reid", _rerank_fastreid, slow=True),
+]

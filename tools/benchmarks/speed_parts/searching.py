@@ -1,0 +1,82 @@
+"""Search in 1,000,000 clustered vectors of 256 numbers: time to build, time of a query, recall@10, memory."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from speed_parts.measure import Subject
+from vireid_plugins.search.index import (
+    IndexKind,
+    Vectors,
+    add,
+    measured_recall,
+    new_index,
+    search,
+    set_effort,
+    tuned_effort,
+)
+
+COUNT, WIDTH, CLUSTERS, QUERIES, TOP = 1_000_000, 256, 20_000, 1000, 10
+# A person's images are nearer to each other than to other people's, but not alike.
+SPREAD = 0.7
+
+
+def clustered(count: int, seed: int = 0) -> Vectors:
+    """Return L2-normalised vectors (count, WIDTH) around CLUSTERS centres."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
+    rng = np.random.default_rng([1, seed])
+    vectors = centres[rng.integers(CLUSTERS, size=count)]
+    vectors += SPREAD * rng.standard_normal(vectors.shape, dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def _file(folder: Path, kind: IndexKind) -> Path:
+    return folder / f"{kind.value}.faiss"
+
+
+def _build(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
+    vectors = clustered(COUNT)
+
+    def run() -> None:
+        index = new_index(kind, vectors)
+        add(index, vectors, np.arange(COUNT))
+        faiss.write_index(index, str(_file(folder, kind)))
+
+    return run
+
+
+def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
+    """Load what `_build` wrote, raise the effort until the recall is what is wanted, search."""
+    index = faiss.read_index(str(_file(folder, kind)))
+    vectors, effort, recall = clustered(COUNT), 0, 1.0
+    if kind is not IndexKind.FLAT:
+        effort, recall = tuned_effort(index, vectors, np.arange(COUNT))
+        set_effort(index, effort)
+        recall = measured_recall(index, vectors, np.arange(COUNT), queries=200)
+    numbers = np.arange(COUNT)
+    queries = clustered(QUERIES, seed=1)
+    size = _file(folder, kind).stat().st_size / 2**30
+
+    def run() -> dict[str, float]:
+        search(index, queries, TOP, (vectors, numbers))
+        return {"recall@10": recall, "effort": effort, "index GiB": size}
+
+    return run
+
+
+_NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
+SUBJECTS = [
+    *(
+        Subject(f"building over {COUNT:,} vectors of {WIDTH}", name, partial(_build, kind), slow=True, items=COUNT)
+        for kind, name in _NAMES.items()
+    ),
+    *(
+        Subject(f"{QUERIES:,} queries, the nearest {TOP}", name, partial(_query, kind), items=QUERIES)
+        for kind, name in _NAMES.items()
+    ),
+]

@@ -1,0 +1,54 @@
+"""The table of a run of the speed benchmark."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from shared_parts import markdown
+
+from speed_parts.measure import Measured
+
+
+def table(results: Sequence[Measured]) -> str:
+    """Return one row a measurement, with the ratio to the slowest way of the same task.
+
+    Items a second and the share of the ceiling are columns where something has them.
+    """
+    medians = {(result.task, result.way): result.median for result in results}
+    on_device = any(result.device_peak for result in results)
+    columns: dict[str, Callable[[Measured], str]] = {
+        "task": lambda r: r.task,
+        "way": lambda r: r.way,
+        "median s": lambda r: _digits(r.median),
+        "spread s": lambda r: f"{_digits(min(r.seconds))} .. {_digits(max(r.seconds))}",
+        "runs": lambda r: str(len(r.seconds)),
+    }
+    # Ways of one task that work off as much.
+    slowest: dict[tuple[str, int], float] = {}
+    for result in results:
+        key = (result.task, result.items)
+        slowest[key] = max(slowest.get(key, 0.0), result.median)
+    if len(slowest) < len(results):
+        columns["faster by"] = lambda r: f"{slowest[r.task, r.items] / r.median:.1f} x"
+    if any(result.items for result in results):
+        columns["a second"] = lambda r: f"{r.items / r.median:.4g}" if r.items else ""
+    if any(result.ceiling for result in results):
+        columns["of the ceiling"] = lambda r: _share(medians.get((r.task, r.ceiling)), r.median)
+    for name in dict.fromkeys(name for result in results for name in result.said):
+        columns[name] = partial(_said, name)
+    columns["peak GiB"] = lambda r: f"{r.peak / 2**30:.2f}"
+    if on_device:
+        columns["on the device"] = lambda r: f"{r.device_peak / 2**30:.2f}"
+    rows = [[column(result) for column in columns.values()] for result in results]
+    return markdown.table(rows, list(columns))
+
+
+def _said(name: str, result: Measured) -> str:
+    return f"{result.said[name]:.4g}" if name in result.said else ""
+
+
+def _digits(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds >= 0.1 else f"{seconds:.2g}"
+
+
+def _share(ceiling: float | None, median: float) -> str:
+    return f"{100 * ceiling / median:.0f} %" if ceiling else ""

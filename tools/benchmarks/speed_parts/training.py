@@ -1,0 +1,202 @@
+"""Training steps: fast-reid's, ours with each speed key, and the bare network as the ceiling."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.modeling.meta_arch import build_model
+from fastreid.solver import build_optimizer as fastreid_optimizer
+from fastreid.utils.events import EventStorage
+from torch import Tensor
+
+from speed_parts.measure import Subject
+from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.engine.hooks.ema import WeightAverage
+from vireid_plugins.engine.hooks.step_metrics import StepMetrics
+from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.step import TrainingStep
+from vireid_plugins.modeling.backbones.multi_stream import compile_stages
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.loss_inputs import LossInputs
+
+# P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
+Small = tuple[int, int, tuple[int, int]]
+SMALL: Small = (4, 2, (288, 144))
+# Steps a run: on CUDA one is too short to time.
+STEPS = {"cpu": 1, "cuda": 10}
+
+
+def _network(method: str, device: str, *overrides: str, small: Small = SMALL) -> tuple[CfgNode, CrossModalityBaseline]:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
+    given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
+    cfg.merge_from_list([*given, *overrides])
+    if device == "cpu":
+        identities, instances, size = small
+        given = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
+        given += ["DATALOADER.NUM_INSTANCE", str(instances), "SOLVER.IMS_PER_BATCH", str(2 * identities * instances)]
+        cfg.merge_from_list(given)
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    torch.manual_seed(0)
+    model: CrossModalityBaseline = build_model(cfg).to(device).train()
+    return cfg, model
+
+
+def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
+    """Return random images in block order on the host, stored channels last as our collate stores them, or first."""
+    views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
+    blocks = torch.tensor([(modality, view) for modality in (0, 1) for view in range(views[modality])])
+    instances = cfg.DATALOADER.NUM_INSTANCE
+    identities = cfg.SOLVER.IMS_PER_BATCH // (2 * instances)
+    rows = identities * instances
+    pixels = torch.randint(0, 256, (rows * len(blocks), *cfg.INPUT.SIZE_TRAIN, 3), dtype=torch.uint8)
+    images = pixels.permute(0, 3, 1, 2)
+    batch: dict[str, Tensor] = {
+        "images": images if channels_last else images.contiguous(),
+        "targets": torch.arange(identities).repeat_interleave(instances).repeat(len(blocks)),
+        "camids": torch.ones(rows * len(blocks), dtype=torch.long),
+        "modalities": blocks[:, 0].repeat_interleave(rows),
+        "views": blocks[:, 1].repeat_interleave(rows),
+    }
+    if torch.cuda.is_available():
+        batch = {key: column.pin_memory() for key, column in batch.items()}
+    return {**batch, "img_paths": [f"{row}.jpg" for row in range(len(images))]}
+
+
+def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
+    """Its trainer's step, its optimiser without the buffer that torch 2 unhooks, float images channels first."""
+    cfg, model = _network(method, device)
+    batch = _batch(cfg)
+    batch["images"] = batch["images"].float().contiguous()
+    optimizer, groups = fastreid_optimizer(cfg, model, contiguous=False)
+    trainer = SimpleTrainer(model, repeat(batch), optimizer, groups)
+    trainer.iter = 0
+    return _logged(trainer.run_step, device, cfg)
+
+
+def ours(
+    method: str,
+    dtype: str,
+    keys: Sequence[str],
+    folder: Path,
+    device: str,
+    *,
+    small: Small = SMALL,
+    channels_last: bool = True,
+) -> Callable[[], object]:
+    """Prepare our trainer's step.
+
+    Args:
+        method: its configuration for SYSU-MM01, without `.yml`.
+        dtype: of autocast; `float32` is none.
+        keys: of the configuration, and their values.
+        folder: of `Subject.prepare`.
+        device: of `Subject.prepare`.
+        small: P, K and size of images on a CPU.
+        channels_last: how the batch's images are stored.
+    """
+    cfg, model = _network(method, device, *keys, small=small)
+    if cfg.MODEL.COMPILE:
+        compile_stages(model)
+    trainer: Any = SimpleTrainer(model, repeat(_batch(cfg, channels_last)), build_optimizer(cfg, model), None)
+    trainer.iter = 0
+    average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
+    metrics = StepMetrics(cfg.SOLVER.METRICS_PERIOD)
+    metrics.trainer = trainer
+    scaler = torch.amp.GradScaler(device, enabled=dtype == "float16")
+    type_ = None if dtype == "float32" else getattr(torch, dtype)
+    take_step = TrainingStep(model, trainer.optimizer, type_, scaler, parts=cfg.SOLVER.ACCUMULATE)
+
+    def step() -> None:
+        metrics.record(take_step(trainer._data_loader_iter))
+        if average:
+            average.after_step()
+
+    return _logged(step, device, cfg)
+
+
+def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
+    """Prepare forward and backward of the same network alone, on normalised images that are there; see `ours`."""
+    cfg, model = _network(method, device, small=small)
+    batch = _batch(cfg)
+    images, targets = model.normalise(batch["images"]), batch["targets"].to(device)
+    autocast = torch.autocast(device, dtype=getattr(torch, dtype), enabled=dtype != "float32")
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        with autocast:
+            maps = model.extract(images, batch["modalities"], batch["views"])
+            inputs = model.loss_inputs(maps, targets, batch["modalities"], batch["views"])
+        torch.stack([x.float().sum() for one in inputs for x in _outputs(one)]).sum().backward()
+
+    return _logged(step, device, cfg)
+
+
+def _outputs(inputs: LossInputs) -> list[Tensor]:
+    """Return everything that the losses look at and that has a gradient."""
+    found: list[Tensor] = []
+
+    def note(x: Tensor) -> Tensor:
+        found.append(x)
+        return x
+
+    inputs.mapped(note, lambda column: column)
+    return [x for x in found if x.requires_grad]
+
+
+def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[], object]:
+    """Run steps where fast-reid's metrics have somewhere to go; say how many images they took."""
+    storage = EventStorage()
+    steps = STEPS[torch.device(device).type]
+    views = len(cfg.INPUT.VIEWS.VISIBLE) + len(cfg.INPUT.VIEWS.INFRARED)
+
+    def run() -> dict[str, int]:
+        with storage:
+            for _ in range(steps):
+                step()
+                # As in a run: the accuracy of a batch is not read from the device at every step.
+                storage.step()
+        return {"items": steps * cfg.SOLVER.IMS_PER_BATCH // 2 * views}
+
+    return run
+
+
+METHODS = {
+    "one_stream": "one-stream", "agw": "AGW", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
+    "mscm": "MSCMNet", "icre": "ICRE",
+}  # fmt: skip
+# Each key of the configuration that changes speed or memory, on top of bfloat16.
+KEYS = {
+    "MODEL.COMPILE": ["MODEL.COMPILE", "True"],
+    "MODEL.CHECKPOINT_STAGES": ["MODEL.CHECKPOINT_STAGES", "True"],
+    "SOLVER.ACCUMULATE 2": ["SOLVER.ACCUMULATE", "2"],
+    "SOLVER.EMA_DECAY": ["SOLVER.EMA_DECAY", "0.999"],
+    "SOLVER.METRICS_PERIOD 1": ["SOLVER.METRICS_PERIOD", "1"],
+}
+
+
+def _subjects(method: str, name: str) -> list[Subject]:
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
+    identities, instances, (height, width) = SMALL
+    views = len(cfg.INPUT.VIEWS.VISIBLE) + len(cfg.INPUT.VIEWS.INFRARED)
+    images = identities * instances * views
+    task = f"{name}, {images} images of {height} x {width}"
+    found = [Subject(task, "fast-reid, float32", partial(_fastreid, method))]
+    for dtype in ("float32", "bfloat16"):
+        bare = f"bare network, {dtype}"
+        found.append(Subject(task, bare, partial(ceiling, method, dtype)))
+        whole = partial(ours, method, dtype, ())
+        found.append(Subject(task, f"this package, {dtype}", whole, ceiling=bare))
+    if method == "wrim":
+        for key, words in KEYS.items():
+            keyed = partial(ours, method, "bfloat16", words)
+            found.append(Subject(task, f"bfloat16, {key}", keyed, ceiling="bare network, bfloat16"))
+    return found
+
+
+SUBJECTS = [subject for method, name in METHODS.items() for subject in _subjects(method, name)]

@@ -1,0 +1,1 @@
+"""The tables of README.md and the docs that are made from data: results, protocols, benchmarks."""

@@ -1,0 +1,36 @@
+"""The tables of what this package has: protocols, patches of fast-reid, keys of the configuration."""
+
+from shared_parts.markdown import table
+
+from vireid_plugins.config.reference import keys
+from vireid_plugins.evaluation import PROTOCOLS
+from vireid_plugins.stock import PATCHES
+
+
+def protocols() -> str:
+    """Return one row a protocol."""
+    rows = [
+        [
+            f"`{p.name}`",
+            " to ".join({"i": "infrared", "v": "visible"}[side] for side in p.direction.split("2")),
+            f"{p.drawn}: {p.draw}" + (f", {p.shots} an identity and camera" if p.shots else ""),
+            p.trials,
+            p.drop,
+            p.cmc,
+            p.about,
+        ]
+        for p in PROTOCOLS.values()
+    ]
+    return table(rows, ["name", "query to gallery", "drawn", "trials", "not seen", "CMC", "who prints it"])
+
+
+def patches() -> str:
+    """Return one row a patch of fast-reid."""
+    rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in PATCHES.values()]
+    return table(rows, ["name", "without it", "with it", "where in fast-reid"])
+
+
+def configuration_keys() -> str:
+    """Return one row a key of this package."""
+    rows = [[f"`{key.name}`", f"`{key.default}`", key.about.replace("|", "\\|")] for key in keys()]
+    return table(rows, ["key", "default", "what it is"])

@@ -1,0 +1,81 @@
+"""Puts the tables into the pages."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from _subjects import NAMES
+from learning_parts import tables as learning
+from learning_parts.rows import read_rows
+from learning_parts.trees import TREES
+from speed_parts.measure import Measured
+from speed_parts.table import table
+
+from table_parts import package, parity
+from table_parts.results import COLUMNS, OWN, SINGLE_SHOT, published, read_results, remarks
+from vireid_plugins.errors import DataError
+
+
+def benchmarked(file: Path) -> str:
+    """Return the table of a file that `tools/benchmarks/speed.py --json` wrote, and what it was measured on."""
+    report = json.loads(file.read_text(encoding="utf-8"))
+    said = ", ".join(f"{key} {value}" for key, value in report["environment"].items())
+    return f"{table([Measured.from_json(r) for r in report['results']])}\n\nMeasured on: {said}."
+
+
+def _measured(subject: str, docs: Path) -> str:
+    return benchmarked(docs / "benchmarks" / f"{subject}-cpu.json")
+
+
+def _learned(what: Callable[..., str], start: str, tree: str, docs: Path) -> str:
+    return what(_learning_rows(docs), start, tree)
+
+
+def _learning_rows(docs: Path) -> list[dict[str, Any]]:
+    return read_rows(docs / "benchmarks" / "learning.jsonl")
+
+
+def _parity(make: Callable[[Sequence[parity.Report]], str], docs: Path) -> str:
+    return make(parity.read_reports(docs))
+
+
+# Each takes the docs folder.
+TABLES: dict[str, Callable[[Path], str]] = {
+    "published by the methods here": lambda docs: published(read_results(docs), SINGLE_SHOT, OWN),
+    "everything published": lambda docs: published(read_results(docs), list(COLUMNS)),
+    "remarks": lambda docs: remarks(read_results(docs)),
+    "protocols": lambda docs: package.protocols(),
+    "patches": lambda docs: package.patches(),
+    "configuration keys": lambda docs: package.configuration_keys(),
+    "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
+    **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
+    **{
+        f"{name} from {start} on {tree}": partial(_learned, what, start, tree)
+        for name, what in (("learning", learning.table), ("activity", learning.activity_table))
+        for tree, of in TREES.items()
+        for start in of.epochs
+    },
+    **{name: partial(_parity, make) for name, make in parity.TABLES.items()},
+}
+
+
+def with_tables(text: str, docs: Path) -> str:
+    """Return a Markdown text whose tables, between `<!-- table: NAME -->` and `<!-- end -->`, are made anew.
+
+    Args:
+        text: what stands in the file now.
+        docs: the docs folder.
+
+    Raises:
+        DataError: there is no table of that name.
+    """
+
+    def made(match: "re.Match[str]") -> str:
+        if match[1] not in TABLES:
+            raise DataError(f"there is no table '{match[1]}'; there are {', '.join(TABLES)}")
+        return f"<!-- table: {match[1]} -->\n\n{TABLES[match[1]](docs)}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (.+?) -->.*?<!-- end -->", made, text, flags=re.DOTALL)
