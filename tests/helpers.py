@@ -116,3 +116,9 @@ def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG
     )
+
+
+def vireid(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command `vireid` in a process that has imported the package already."""
+    ran = commands().run(["vireid", *words], cwd, env)
+    return subprocess.CompletedProcess(["vireid", *words], ran.code, ran.out, ran.err)

@@ -28,7 +28,7 @@ def train_splits(args: argparse.Namespace, splits: Sequence[int]) -> dict[str, A
     `<OUTPUT_DIR>/split_<n>`; `<OUTPUT_DIR>/splits.json` gets what is returned.
 
     Args:
-        args: as of `tools/train_net.py`.
+        args: as of `vireid train`.
         splits: which of 1 to 10.
 
     Raises:
