@@ -97,6 +97,21 @@ FRESH = ("--num-gpus", "--num-machines", "tools/train_regdb_splits.py", "tools/b
 # fast-reid reads $FASTREID_DATASETS when it is imported.
 FRESH += ("examples/market1501/train.py",)
 
+# Scripts of tools/ that are a verb of `vireid`.
+SCRIPTS = {
+    "tools/train_net.py": "train",
+    "tools/train_regdb_splits.py": "splits",
+    "tools/evaluate_features.py": "score",
+    "tools/search.py": "search",
+    "tools/visualize.py": "visualize",
+    "tools/report.py": "report",
+    "tools/export_onnx.py": "export",
+    "tools/convert_checkpoint.py": "convert",
+    "tools/list_plugins.py": "plugins",
+    "tools/make_synthetic.py": "synthesize",
+    "tools/verify_data.py": "verify",
+}
+
 
 @functools.cache
 def commands() -> Commands:
