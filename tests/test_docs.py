@@ -54,10 +54,10 @@ def test_ablations_each_train_with_one_command_line(config: str, overrides: str)
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines of a page that call a script of this repository, lines joined, without comments."""
+    """The command lines of a page that call `vireid` or a script of this repository, lines joined, without comments."""
     text = re.sub(r"\s*\\\n\s*", " ", page.read_text())
-    lines = re.findall(r"^ {4}((?:[A-Z_]+=\S+ )*(?:torchrun|(?:\.venv/bin/)?python) .*)$", text, re.MULTILINE)
-    return [re.sub(r"\s+#.*$", "", line) for line in lines if re.search(r"(tools|examples)/[\w/]+\.py", line)]
+    lines = re.findall(r"^ {4}((?:[A-Z_]+=\S+ )*(?:vireid|torchrun|(?:\.venv/bin/)?python) .*)$", text, re.MULTILINE)
+    return [re.sub(r"\s+#.*$", "", line) for line in lines if re.search(r"(tools|examples)/[\w/]+\.py|^vireid ", line)]
 
 
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
@@ -71,14 +71,15 @@ def test_commands_are_found_on_the_pages() -> None:
 def test_commands_name_what_exists(page: Path, command: str) -> None:
     """Scripts, their flags, configurations, keys and the types of their values."""
     words = shlex.split(command.replace("$", ""))
-    script = next(word for word in words if word.endswith(".py"))
-    source = (ROOT / script).read_text() + (ROOT / "tools" / "_run.py").read_text()
+    script = next(word for word in words if word.endswith(".py") or word == "vireid")
+    sources = [file.read_text() for file in (ROOT / "vireid_plugins" / "cli").glob("*.py")]
+    source = "".join(sources) if script == "vireid" else (ROOT / script).read_text() + "".join(sources)
     known = source + inspect.getsource(default_argument_parser)
     rest = words[words.index(script) + 1 :]
     for flag in [word.split("=")[0] for word in rest if word.startswith("--")]:
         # Figures build some of their flags, and layouts take theirs from the fields of a size.
         built = flag.removeprefix("--") in known
-        assert f'"{flag}"' in known or built or script == "tools/make_synthetic.py", flag
+        assert f'"{flag}"' in known or built or {"tools/make_synthetic.py", "synthesize"} & set(words), flag
     if "--config-file" not in rest or "TASK" in command:
         return
     config = rest[rest.index("--config-file") + 1]

@@ -17,15 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CONFIGS, HANG, ROOT, commands, needs_exporter, small_cfg
+from helpers import CONFIGS, HANG, ROOT, SCRIPTS, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
 
+import vireid_command
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "plugin_package" / "README.md"]
-# Not run, and why: the rest of a line is what is searched for.
+# Not run, and why. Searched for in lines `as_verbs`.
 LEFT_OUT = {
     "tools/benchmarks/speed.py": "minutes each, with rows that are committed; tests/tools/benchmarks/test_speed.py",
     "tools/benchmarks/learning.py": "hours; tests/tools/benchmarks/test_learning.py",
@@ -34,9 +35,9 @@ LEFT_OUT = {
     "torchrun": "four devices; tests/engine/test_launch.py",
     "--num-gpus 4": "four devices; tests/engine/test_launch.py",
     "bagtricks.yml": "fast-reid's own trainer at full size; tests/examples/test_market1501.py",
-    "convert_checkpoint.py": "a public checkpoint; tests/checkpoints/test_convert.py",
-    "configs/SYSU/wrim.yml --output exported": "twenty seconds; docs/export.md runs the same",
-    "train_regdb_splits.py": "ten trainings; tests/engine/test_splits.py",
+    "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
+    "SYSU/wrim.yml --output exported": "twenty seconds; docs/export.md runs the same",
+    "vireid splits": "ten trainings; tests/engine/test_splits.py",
     "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "examples/plugin_package/configs": "needs the package installed; tests/examples/test_plugin_package.py",
@@ -46,7 +47,7 @@ LEFT_OUT = {
 # Run as slow tests only, for the same reasons.
 LEFT_TO_SLOW = {
     "examples/stock_trainer.py": "tests/examples/test_stock_trainer.py",
-    "tools/export_onnx.py": "tests/deploy/test_export.py",
+    "vireid export": "tests/deploy/test_export.py",
     "examples/onnx_search.py": "tests/deploy/test_export.py",
 }
 SIZES = {"--train": 8, "--val": 2, "--test": 5, "--identities": 8, "--images": 2}
@@ -64,11 +65,15 @@ class Step(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Script, what it is told to do, and the name of the configuration, whatever the data set."""
-        script, first, *_ = [*self.words, ""]
+        """Verb or script, what it is told to do, and the name of the configuration, whatever the data set."""
+        command, first, second, *_ = [*self.words, "", ""]
+        if command == "vireid":
+            command, first = f"vireid {first}", second
+        elif command in SCRIPTS:
+            command = f"vireid {SCRIPTS[command]}"
         config = Path(self.words[self.words.index("--config-file") + 1] if "--config-file" in self.words else "")
         return (
-            script,
+            command,
             "" if first.startswith("--") else first,
             config.parent.name if "demo/wrim" in str(config) else (config.stem),
         )
@@ -76,7 +81,7 @@ class Step(NamedTuple):
     @property
     def small(self) -> list[str]:
         """The words, with a small data set if it makes one."""
-        if "make_synthetic" not in self.words[0]:
+        if self.kind[0] != "vireid synthesize":
             return self.words
         given = {flag: str(size) for flag, size in SIZES.items() if flag in self.words}
         return [
@@ -85,10 +90,17 @@ class Step(NamedTuple):
         ]
 
 
+def as_verbs(text: str) -> str:
+    """Return a text with `vireid` in place of scripts that are its verbs, and configs as it finds them."""
+    for script, verb in SCRIPTS.items():
+        text = text.replace(f"python {script}", f"vireid {verb}")
+    return text.replace(" configs/", " ")
+
+
 def lines_of(page: Path) -> list[str]:
     """Return the command lines of a page, each on one line."""
     text = re.sub(r"\s*\\\n\s*", " ", page.read_text())
-    return re.findall(r"^ {4}((?:export|python|torchrun) .*)$", text, re.MULTILINE)
+    return re.findall(r"^ {4}((?:export|python|torchrun|vireid) .*)$", text, re.MULTILINE)
 
 
 def steps_of(page: Path, tree: Path) -> list[Step]:
@@ -100,9 +112,9 @@ def steps_of(page: Path, tree: Path) -> list[Step]:
         if words[0] == "export":
             given = dict(word.split("=") for word in words[1:])
             environment |= {key: str(tree) if value.startswith("/path/to") else value for key, value in given.items()}
-        elif not any(left in line for left in LEFT_OUT):
+        elif not any(left in as_verbs(line) for left in LEFT_OUT):
             piped = words.index("|") if "|" in words else len(words)
-            steps.append(Step(dict(environment), words[1:piped]))
+            steps.append(Step(dict(environment), words[words[0] != "vireid" : piped]))
     return steps
 
 
@@ -116,7 +128,7 @@ def new_steps_of(page: Path, tree: Path) -> list[Step]:
             step.kind == other.kind and step.flags == other.flags for _, other in before
         )
 
-    return [step for step in steps_of(page, tree) if step.words[0] not in LEFT_TO_SLOW and not elsewhere(step)]
+    return [step for step in steps_of(page, tree) if step.kind[0] not in LEFT_TO_SLOW and not elsewhere(step)]
 
 
 @pytest.fixture
@@ -125,10 +137,9 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     for name in ("tools", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in CONFIGS:
-        file = tmp_path / "configs" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(small_cfg(name).dump())
-    (tmp_path / "demo").mkdir()
+        for file in (tmp_path / "configs" / name, tmp_path / name):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(small_cfg(name).dump())
     (tmp_path / "demo" / "datasets").symlink_to(tree)
     shutil.copytree(trained, tmp_path / "demo" / "wrim")
     cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", "demo/wrim")
@@ -149,7 +160,7 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
 
 def run(page: Path, steps: list[Step], desk: Path, trained: Path) -> None:
     """Run the commands, and the code of a page that needs what they leave."""
-    if not any(step.kind == ("tools/train_net.py", "", "wrim") and len(step.flags) == 1 for step in steps):
+    if not any(step.kind == ("vireid train", "", "wrim") and len(step.flags) == 1 for step in steps):
         shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
     if page.name in READERS_OWN:
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
@@ -198,21 +209,21 @@ def test_page_has_arguments_that_its_commands_take(page: Path, monkeypatch: pyte
     monkeypatch.chdir(ROOT)
     for line in lines_of(page):
         words = shlex.split(line, comments=True)
-        scripts = [n for n, word in enumerate(words) if re.fullmatch(r"(tools|examples)/[\w/]+\.py", word)]
+        scripts = [n for n, word in enumerate(words) if re.fullmatch(r"(tools|examples)/[\w/]+\.py|vireid", word)]
         if not scripts or "onnx_search" in line:
             continue
         words = words[scripts[0] : words.index("|") if "|" in words else len(words)]
         monkeypatch.setattr(sys, "argv", words)
         monkeypatch.syspath_prepend(str(Path(words[0]).resolve().parent))
         with pytest.raises(Parsed) as told:
-            runpy.run_path(words[0], run_name="__main__")
+            runpy.run_path(vireid_command.__file__ if words[0] == "vireid" else words[0], run_name="__main__")
         (args,) = told.value.args
-        if str(getattr(args, "config_file", "")).startswith("configs/"):
+        if (ROOT / "configs" / as_verbs(f" {getattr(args, 'config_file', '')}").strip()).is_file():
             args.opts = getattr(args, "opts", [])
             load_config(args.config_file, args.opts)
 
 
 def test_left_out_lines_are_on_a_page() -> None:
     """A reason for a line that no page has any more would hide the next one."""
-    texts = "\n".join(page.read_text() for page in PAGES)
+    texts = as_verbs("\n".join(page.read_text() for page in PAGES))
     assert not [left for left in (*LEFT_OUT, *LEFT_TO_SLOW) if left not in texts]

@@ -10,6 +10,8 @@ PACKAGE = ROOT / "vireid_plugins"
 # What each part may import besides itself and what is EVERYBODYS. Arrows point down: a part imports rows below its own.
 PEOPLE = {"engine", "methods", "modeling", "layers", "evaluation", "data"}
 ALLOWED = {
+    "__main__": set(),
+    "cli": {"checkpoints", "visualize", "export", "search", *PEOPLE},
     "deploy": {"checkpoints"},
     "visualize": {"collect_env", "search", *PEOPLE},
     "collect_env": {""},

@@ -1,63 +1,6 @@
-"""Scores the features of any code base: evaluate_features.py --features F.npz --protocol NAME --data-root DIR.
+"""The command `vireid score`."""
 
-F.npz holds `features` (n, D) and `paths` (n,) relative to the data set's folder; for LLCM file names suffice.
-"""
-
-import argparse
-from pathlib import Path
-
-from _run import plain, run, write_json
-
-
-def main() -> None:
-    """Parse, score and print."""
-    protocols = plain("vireid_plugins.evaluation.protocols").PROTOCOLS
-    choices = plain("vireid_plugins.evaluation.choices")
-    metrics, forms = choices.METRICS, choices.RERANK_FORMS
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, help="the .npz")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--protocol", nargs="+", metavar="NAME", help=f"of {', '.join(protocols)}")
-    names = sorted({protocol.dataset for protocol in protocols.values()})
-    chosen.add_argument("--dataset", choices=names, help="every protocol of this data set")
-    parser.add_argument("--data-root", type=Path, help="the folder that holds the data set's, or that folder itself")
-    parser.add_argument("--split", type=int, help="RegDB: 1 to 10, the split the features' model was trained on")
-    parser.add_argument("--metric", choices=metrics, default="cosine", help="distance of features (default cosine)")
-    parser.add_argument("--rerank", choices=forms, default="", help="k-reciprocal re-ranking; printed with the scores")
-    parser.add_argument("--expand", type=int, default=0, metavar="TIMES", help="query expansion; printed likewise")
-    parser.add_argument("--device", default="cpu", help="where distances are computed: cpu or cuda")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write everything here")
-    parser.add_argument(
-        "--merge", nargs="+", type=Path, metavar="FILE", help="average the --json files of RegDB's splits"
-    )
-    args = parser.parse_args()
-
-    from vireid_plugins import evaluation
-    from vireid_plugins.config.check import require_device
-    from vireid_plugins.evaluation.evaluate import dataset_of, score
-    from vireid_plugins.evaluation.features import require_split
-    from vireid_plugins.evaluation.regdb_average import merge_splits, merged_table
-
-    if args.merge:
-        merged = merge_splits(args.merge)
-        print(merged_table(merged))
-        if args.json:
-            write_json(args.json, merged)
-        return
-    if not (args.features and args.data_root and (args.protocol or args.dataset)):
-        parser.error("needs --features, --data-root and --protocol or --dataset; or --merge")
-    require_device("--device", args.device)
-    protocols = evaluation.select_protocols(args.protocol, args.dataset)
-    file = evaluation.load_features(args.features)
-    require_split(file, args.split, args.features)
-    post = evaluation.PostProcessing(rerank=args.rerank, expansions=args.expand)
-    plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, args.data_root, args.split), protocols)
-    results = score(file.features, file.paths, plan, post, args.device, args.metric)
-    print(f"{plan.dataset.title}, {metrics[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
-    print(evaluation.result_table(results))
-    if args.json:
-        write_json(args.json, {"results": [result.as_json() for result in results]})
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("score")

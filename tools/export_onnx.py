@@ -1,40 +1,6 @@
-"""Writes a trained method as ONNX files, one a modality: export_onnx.py --config-file FILE --output FOLDER."""
+"""The command `vireid export`."""
 
-import argparse
-from pathlib import Path
-
-from _run import run, write_json
-
-
-def main() -> None:
-    """Parse, export, check and compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
-    parser.add_argument("--output", type=Path, required=True, help="folder for visible.onnx and infrared.onnx")
-    parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
-    parser.add_argument(
-        "--compare", action="store_true", help="also write float16 and int8 files; sizes, speed and scores of all"
-    )
-    parser.add_argument("--json", type=Path, help="also write the comparison here")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
-    args = parser.parse_args()
-    from vireid_plugins import engine, export
-    from vireid_plugins.config import load_config
-
-    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
-    model = engine.load_model(cfg).eval()
-    written = export.export_onnx(model, cfg, args.output)
-    if args.torch_export:
-        written += export.export_program(model, cfg, args.output)
-    for one in written:
-        size = one.bytes / 2**20
-        print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
-    if args.compare:
-        rows = export.compare(export.forms(model, cfg, args.output), cfg)
-        print(export.comparison_table(rows))
-        if args.json:
-            write_json(args.json, {"rows": rows})
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("export")

@@ -1,35 +1,6 @@
-"""Lists every name that a configuration takes, or measures one: list_plugins.py [--config-file FILE]."""
+"""The command `vireid plugins`."""
 
-import argparse
-
-from _run import run
-
-
-def main() -> None:
-    """Parse and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", help="instead: parameters, multiply-adds and throughput of this configuration")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
-    args = parser.parse_args()
-
-    from tabulate import tabulate
-
-    from vireid_plugins.config import load_config
-    from vireid_plugins.visualize.plugins import network_size, plugins
-
-    if args.config_file:
-        cfg = load_config(args.config_file, args.opts)
-        size = network_size(cfg)
-        print(
-            f"{cfg.MODEL.META_ARCHITECTURE} at {cfg.INPUT.SIZE_TEST} on {cfg.MODEL.DEVICE}: {size.millions:.2f} M "
-            f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds an "
-            f"image, {size.images_per_second:.1f} images a second"
-        )
-        return
-    for kind, rows in plugins().items():
-        print(f"\n== {kind}")
-        print(tabulate(rows, headers=["name", "package", "what it is"], tablefmt="plain"))
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("plugins")

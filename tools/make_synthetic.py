@@ -1,39 +1,6 @@
-"""Writes a synthetic stand-in for a data set: python tools/make_synthetic.py SYSUMM01 --root datasets --test 48."""
+"""The command `vireid synthesize`."""
 
-import argparse
-from dataclasses import fields
-from pathlib import Path
-
-from _run import plain, positive, run
-
-
-def main() -> None:
-    """Parse and write."""
-    sizes = plain("vireid_plugins.data.synthetic.sizes").SIZES
-    parser = argparse.ArgumentParser(description=__doc__)
-    layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(sizes), help="layout")
-    for name, size in sizes.items():
-        layout = layouts.add_parser(name, description=size.__doc__)
-        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
-        for field in fields(size):
-            layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
-        layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
-        if name != "Market1501":  # has one modality
-            layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
-    args = parser.parse_args()
-
-    from vireid_plugins.data import datasets
-    from vireid_plugins.data.synthetic import LAYOUTS
-    from vireid_plugins.visualize import contact_sheet
-
-    chosen = LAYOUTS[args.dataset]
-    folder = args.root / chosen.folder
-    size = chosen.size(**{field.name: getattr(args, field.name) for field in fields(chosen.size)})
-    chosen.write(folder, size, args.seed)
-    if getattr(args, "contact_sheet", None):
-        contact_sheet(getattr(datasets, args.dataset)(root=str(folder))).save(args.contact_sheet)
-    print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("synthesize")

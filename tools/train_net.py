@@ -1,41 +1,6 @@
-"""Trains, resumes or scores a method: python tools/train_net.py --config-file configs/SYSU/wrim.yml [KEY value ...]."""
+"""The command `vireid train`."""
 
-import argparse
-import os
-import sys
-
-from _run import run
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return a parser with the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument(
-        "--config-file", default="", metavar="FILE", help="the configuration, a file or SYSU/wrim.yml"
-    )
-    arguments.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
-    arguments.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
-    arguments.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")
-    arguments.add_argument("--num-machines", type=int, default=1, help="(default %(default)s)")
-    arguments.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default %(default)s)")
-    # One port per user, as fast-reid has it: a process that was left behind shows as a port in use.
-    port = 2**15 + 2**14 + hash(os.getuid() if sys.platform != "win32" else 1) % 2**14
-    arguments.add_argument(
-        "--dist-url", default=f"tcp://127.0.0.1:{port}", help="where machines meet (default %(default)s)"
-    )
-    arguments.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
-    return arguments
-
-
-def main() -> None:
-    """Parse and train."""
-    args = parser().parse_args()
-
-    from vireid_plugins import engine
-    from vireid_plugins.config import load_config
-
-    engine.launch(engine.main, engine.Run.from_arguments(args), load_config(args.config_file, args.opts))
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("train")

@@ -1,44 +1,6 @@
-"""Checks a data set on disk: python tools/verify_data.py SYSUMM01 datasets. Exit code 1 if anything is wrong."""
+"""The command `vireid verify`."""
 
-import argparse
-import sys
-from pathlib import Path
-
-from _run import run
-
-
-def main() -> None:
-    """Parse, check and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="which data set")
-    parser.add_argument("root", type=Path, help="the data root, or the set's folder itself")
-    parser.add_argument("--workers", type=int, help="processes that decode images (default: the processors)")
-    args = parser.parse_args()
-
-    from tabulate import tabulate
-
-    from vireid_plugins.data.verify import verify
-
-    print(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
-    report = verify(args.dataset, args.root, args.workers)
-    fields = ("images", "identities", "cameras", "pairs")
-    rows = [
-        [key, *(_cell(counts.get(field), report.expected.get(key, {}).get(field)) for field in fields)]
-        for key, counts in report.census.items()
-        if "camera" not in key
-    ]
-    headers = ["list", *fields[:3], "(identity, camera)"]
-    print(tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True))
-    for finding in report.findings:
-        print(finding)
-    print(f"{report.images} images decoded; counts compared with {report.source}; {len(report.findings)} findings")
-    if report.findings:
-        sys.exit(1)
-
-
-def _cell(found: int | None, expected: int | None) -> str:
-    return f"{found}" if expected in (None, found) else f"{found} (expected {expected})"
-
+from _run import run_script
 
 if __name__ == "__main__":
-    run(main)
+    run_script("verify")

@@ -18,7 +18,7 @@ def vectors_that_run(desk: Path) -> None:
 CASES = {
     "none": Case(
         "tools/search.py query night --index nowhere",
-        "'nowhere' holds no gallery; make one: python tools/search.py index IMAGES --index nowhere",
+        "'nowhere' holds no gallery; make one: vireid search index IMAGES --index nowhere",
     ),
     "torn": Case(
         QUERY,

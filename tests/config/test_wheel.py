@@ -1,9 +1,11 @@
+import importlib.metadata
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import CONFIGS, ROOT, python
+from helpers import CONFIGS, ROOT, SMALL, python
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +16,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     for name in ("vireid_plugins", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+    for name in ("vireid_command.py", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     built = python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source), cwd=folder)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -39,9 +41,28 @@ def test_wheel_when_installed_finds_every_config(installed: Path, tmp_path: Path
 def test_wheel_holds_every_module_and_nothing_of_the_tests(installed: Path) -> None:
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "vireid_plugins").rglob("*.py")}
     shipped = {str(file.relative_to(installed)) for file in installed.rglob("*.py")}
-    assert shipped == modules
-    assert {file.name for file in installed.iterdir() if file.suffix != ".dist-info"} == {"vireid_plugins"}
+    assert shipped == modules | {"vireid_command.py"}
+    packages = {file.name for file in installed.iterdir() if file.is_dir() and file.suffix != ".dist-info"}
+    assert packages == {"vireid_plugins"}
     # They live in tools/benchmarks and tests/reference.
     assert not [name for name in shipped if "benchmark" in name or "naive" in name or "_parts" in name]
     for name in ("py.typed", "visualize/report.html"):
         assert (installed / "vireid_plugins" / name).exists()
+
+
+def test_wheel_installs_the_command_vireid(installed: Path, little_tree: Path, tmp_path: Path) -> None:
+    """In an empty folder, by what pip writes into the script of the entry point."""
+    (distribution,) = importlib.metadata.distributions(path=[str(installed)])
+    (entry,) = distribution.entry_points
+    assert (entry.group, entry.name) == ("console_scripts", "vireid")
+    script = f"import sys; sys.argv[0] = 'vireid'; from {entry.module} import {entry.attr}; {entry.attr}()"
+
+    def vireid(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHONPATH": str(installed), "FASTREID_DATASETS": str(little_tree)}
+        return python("-c", script, *words, cwd=tmp_path, **environment)
+
+    assert "DATASETS.SYSU.TRAIN" in vireid("keys", "SYSU").stdout
+    ran = vireid("train", "--config-file", "SYSU/one_stream.yml", *SMALL, "OUTPUT_DIR", "out")
+    assert ran.returncode == 0, ran.stderr
+    assert "sysu/official/all/1shot" in ran.stdout
+    assert (tmp_path / "out" / "model_final.pth").exists()

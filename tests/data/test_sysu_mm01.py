@@ -42,7 +42,7 @@ def test_sysumm01_that_is_missing_says_what_where_from_and_what_else_to_do(tmp_p
         "cam1",
         "exp/test_id.txt",
         "wuancong/SYSU-MM01",
-        "make_synthetic.py",
+        "vireid synthesize SYSUMM01 --root datasets",
         "FASTREID_DATASETS",
     ):
         assert said in str(error.value)

@@ -14,8 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import torch
-import train_net
-from _run import run
+from _run import run_script
 from fastreid.utils.events import JSONWriter
 
 from vireid_plugins.engine import Trainer, VireidCheckpointer
@@ -62,4 +61,4 @@ elif point == "line":
     JSONWriter.write = half_a_line
 elif point == "best":
     VireidCheckpointer.tag_last_checkpoint = lambda self, name: die() if "best" not in name else None
-run(train_net.main)
+run_script("train")

@@ -243,7 +243,7 @@ def test_train_on_a_full_disk_ends_and_leaves_the_last_good_checkpoint(
     script.write_text(
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))\n"
         f"sys.path.insert(0, {str(ROOT / 'tools')!r})\n"
-        "import train_net; from _run import run; run(train_net.main)"
+        "from _run import run_script; run_script('train')"
     )
     ran = python(
         str(script), "--config-file", "configs/SYSU/one_stream.yml", "--resume", *SMALL, *LONGER,

@@ -366,7 +366,7 @@ def _add_test(cfg: CfgNode) -> None:
     # Rows [data set, score, value in percent, tolerance], as ["SYSUMM01", "mAP", 75.4, 1.0], checked against the first
     # protocol's scores after the last epoch or --eval-only; the run fails where one is missed.
     cfg.TEST.EXPECTED_RESULTS = []
-    # Also write the extracted features to <OUTPUT_DIR>/features_<data set>.npz, for tools/evaluate_features.py.
+    # Also write the extracted features to <OUTPUT_DIR>/features_<data set>.npz, for `vireid score`.
     cfg.TEST.SAVE_FEATURES = False
     # Also score random features, the floor under every number.
     cfg.TEST.COMPARE_RANDOM = False

@@ -1,4 +1,4 @@
-"""What `tools/train_net.py` does."""
+"""What `vireid train` does."""
 
 import argparse
 import logging

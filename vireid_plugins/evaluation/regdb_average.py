@@ -16,7 +16,7 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
     """Return the mean and standard deviation over splits of every protocol in result files.
 
     Args:
-        files: written by `tools/evaluate_features.py --json` or as `evaluation.json` by a training, one or several a
+        files: written by `vireid score --json` or as `evaluation.json` by a training, one or several per
             split.
 
     Raises:
@@ -92,6 +92,6 @@ def _results(file: Path) -> list[dict[str, Any]]:
         results = []
     if not results:
         raise DataError(
-            f"'{file}' holds no results; it must be written by evaluate_features.py --json or be an evaluation.json"
+            f"'{file}' holds no results; it must be written by vireid score --json or be an evaluation.json"
         )
     return results

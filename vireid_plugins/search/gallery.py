@@ -224,9 +224,7 @@ class Gallery:
             # A save was interrupted between its two renames.
             former_folder(folder).rename(folder)
         if not (folder / "gallery.json").is_file():
-            raise DataError(
-                f"'{folder}' holds no gallery; make one: python tools/search.py index IMAGES --index {folder}"
-            )
+            raise DataError(f"'{folder}' holds no gallery; make one: vireid search index IMAGES --index {folder}")
         try:
             note = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
             found = cls(note["width"], note["made_by"])

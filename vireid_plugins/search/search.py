@@ -1,4 +1,4 @@
-"""What `tools/search.py` does: index folders, keep an index current, and find images in it."""
+"""What `vireid search` does: index folders, keep an index current, and find images in it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -54,7 +54,7 @@ class CrossModalityDataset(ImageDataset):
     layout: ClassVar[tuple[str, ...]]
     # Where a user gets it.
     source: ClassVar[str]
-    # How `tools/make_synthetic.py` and `tools/verify_data.py` call its layout.
+    # How `vireid synthesize` and `vireid verify` call its layout.
     layout_name: ClassVar[str]
     # Gallery cameras, in order, by `Protocol.mode`; a protocol without a mode takes all of them.
     galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -161,7 +161,7 @@ class CrossModalityDataset(ImageDataset):
                 f"  Get it: {self.source}.\n"
                 f"  Say where it is: export FASTREID_DATASETS=<the folder that holds {self.dataset_dir}>.\n"
                 "  Or try the software on a synthetic stand-in:\n"
-                f"    python tools/make_synthetic.py {self.layout_name} --root datasets"
+                f"    vireid synthesize {self.layout_name} --root datasets"
             )
 
 

@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         raise DataError(f"'{file}' is not a manifest of this version; write the tree again") from None
     if not complete:
-        raise DataError(f"'{file}': the tree was not written to the end; write it again with tools/make_synthetic.py")
+        raise DataError(f"'{file}': the tree was not written to the end; write it again with `vireid synthesize`")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""Command lines one after the other, as a user calls them; what they say to mistakes is in tests/bad_input."""
+"""Verbs one after the other, as a user calls them; what they say to mistakes is in tests/bad_input."""
 
 import json
 import re
@@ -6,81 +6,77 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from helpers import SMALL, python
+from helpers import SMALL, vireid
 from PIL import Image
 
 from vireid_plugins.data.datasets import RegDB
 from vireid_plugins.evaluation import evaluate_protocol
 
 
-def test_train_net_trains_resumes_and_scores_what_make_synthetic_made(tmp_path: Path) -> None:
+def test_train_trains_resumes_and_scores_what_synthesize_made(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
-    made = python(
-        "tools/make_synthetic.py", "SYSUMM01", "--root", str(data), "--train", "4", "--val", "1", "--test", "5",
+    made = vireid("synthesize", "SYSUMM01", "--root", str(data), "--train", "4", "--val", "1", "--test", "5",
         "--images", "2", "--height", "48", "--width", "24", "--contact-sheet", str(tmp_path / "sheet.png"),
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert Image.open(tmp_path / "sheet.png").width > 100
     env = {"FASTREID_DATASETS": str(data)}
-    config = ["--config-file", "configs/demo/wrim.yml"]
+    config = ["--config-file", "demo/wrim.yml"]
     options = [*SMALL, "OUTPUT_DIR", str(out)]
-    trained = python("tools/train_net.py", *config, *options, **env)
+    trained = vireid("train", *config, *options, **env)
     assert trained.returncode == 0, trained.stderr
     assert re.search(r"\| model .*\| sysu/official/all/1shot .*±", trained.stdout)
     assert re.search(r"\| random .*\| sysu/official/all/1shot .*±", trained.stdout)
     first = json.loads((out / "evaluation.json").read_text())
 
-    more = python("tools/train_net.py", *config, "--resume", *options, "SOLVER.MAX_EPOCH", "2", **env)
+    more = vireid("train", *config, "--resume", *options, "SOLVER.MAX_EPOCH", "2", **env)
     assert more.returncode == 0, more.stderr
     assert "Starting training from epoch 1" in more.stdout
 
     weights = ["MODEL.WEIGHTS", str(out / "model_final.pth")]
-    scored = python("tools/train_net.py", *config, "--eval-only", *options, *weights, **env)
+    scored = vireid("train", *config, "--eval-only", *options, *weights, **env)
     assert scored.returncode == 0, scored.stderr
     assert "Skip loading" not in scored.stdout
     assert json.loads((out / "evaluation.json").read_text())["results"] != first["results"]
 
-    drawn = python(
-        "tools/visualize.py", "rank", *config, "--output", str(tmp_path / "rank.png"), "--queries", "3", *options, **env
+    drawn = vireid(
+        "visualize", "rank", *config, "--output", str(tmp_path / "rank.png"), "--queries", "3", *options, **env
     )
     assert drawn.returncode == 0, drawn.stderr
     assert Image.open(tmp_path / "rank.png").width > 500
 
 
-def test_evaluate_features_of_any_code_base_scores_and_merges(little_tree: Path, tmp_path: Path) -> None:
+def test_score_of_any_code_base_scores_and_merges(little_tree: Path, tmp_path: Path) -> None:
     common = ["--data-root", str(little_tree)]
     for split in (1, 2):
         dataset = RegDB(root=str(little_tree), split=split)
         items = [*dataset.query, *dataset.gallery]
         features = np.random.default_rng(split).standard_normal((len(items), 8))
         np.savez(tmp_path / "f.npz", features=features, paths=[dataset.relative(item) for item in items])
-        ran = python(
-            "tools/evaluate_features.py", "--features", str(tmp_path / "f.npz"), "--dataset", "RegDB", *common,
+        ran = vireid("score", "--features", str(tmp_path / "f.npz"), "--dataset", "RegDB", *common,
             "--split", str(split), "--json", str(tmp_path / f"{split}.json"),
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         expected = evaluate_protocol(features, [dataset.relative(i) for i in items], "regdb/i2v", little_tree, split)
         assert f"{expected.means['mAP']:.2f} ±" in ran.stdout
-    merged = python("tools/evaluate_features.py", "--merge", str(tmp_path / "1.json"), str(tmp_path / "2.json"))
+    merged = vireid("score", "--merge", str(tmp_path / "1.json"), str(tmp_path / "2.json"))
     assert "2 of 10" in merged.stdout, merged.stderr
     again = [*common, "--features", str(tmp_path / "f.npz"), "--split", "2", "--protocol", "regdb/v2i"]
-    plain, reranked = (
-        python("tools/evaluate_features.py", *again, *more).stdout for more in ([], ["--rerank", "ordinary"])
-    )
+    plain, reranked = (vireid("score", *again, *more).stdout for more in ([], ["--rerank", "ordinary"]))
     assert "no re-ranking" in plain
     assert "| regdb/v2i split 2 + ordinary re-ranking (k1 20, k2 6, lambda 0.3) |" in reranked
 
 
-def test_verify_data_says_with_its_exit_code_whether_a_tree_is_whole(little_tree: Path, tmp_path: Path) -> None:
-    whole = python("tools/verify_data.py", "LLCM", str(little_tree))
+def test_verify_says_with_its_exit_code_whether_a_tree_is_whole(little_tree: Path, tmp_path: Path) -> None:
+    whole = vireid("verify", "LLCM", str(little_tree))
     assert whole.returncode == 0, whole.stderr
     assert "0 findings" in whole.stdout
     shutil.copytree(little_tree / "LLCM", tmp_path / "LLCM")
     file = sorted((tmp_path / "LLCM").glob("nir/*/*.jpg"))[0]
     file.write_bytes(b"torn")
-    torn = python("tools/verify_data.py", "LLCM", str(tmp_path))
+    torn = vireid("verify", "LLCM", str(tmp_path))
     assert torn.returncode == 1
     assert f"{file}: cannot be read" in torn.stdout
-    none = python("tools/verify_data.py", "RegDB", str(tmp_path))
+    none = vireid("verify", "RegDB", str(tmp_path))
     assert none.returncode == 1
     assert "error: RegDB is not complete" in none.stderr

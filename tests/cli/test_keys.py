@@ -1,0 +1,31 @@
+import pytest
+from helpers import vireid
+
+from vireid_plugins.config.reference import keys
+
+
+def names(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines() if not line.startswith(" ")]
+
+
+def test_keys_without_a_pattern_lists_every_key_with_default_and_meaning() -> None:
+    ran = vireid("keys", COLUMNS="1000")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "".join(f"{key.name}  {key.default}\n    {key.about}\n" for key in keys())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("sysu", "DATASETS.SYSU."), ("Sysu", "DATASETS.SYSU."), ("solver.*epochs", "SOLVER."), ("SEED", "SEED")],
+)
+def test_keys_of_a_pattern_are_those_that_match(pattern: str, expected: str) -> None:
+    found = names(vireid("keys", pattern).stdout)
+    assert found
+    assert all(name.startswith(expected) for name in found)
+    assert len(found) < len(keys()) / 4
+
+
+def test_keys_of_a_pattern_without_a_match_is_one_message() -> None:
+    ran = vireid("keys", "SYSUU")
+    assert ran.returncode == 1
+    assert ran.stderr == "error: no configuration key matches 'SYSUU'; `vireid keys` lists all\n"

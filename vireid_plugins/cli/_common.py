@@ -1,0 +1,54 @@
+"""What the verbs share: how they end, arguments that several of them take, their JSON files.
+
+A message for what the user can put right, a traceback for our own defects.
+"""
+
+import argparse
+import errno
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def run(main: Callable[[], object]) -> NoReturn:
+    """Call `main`, which imports the package itself, and exit."""
+    try:
+        main()
+    except Exception as error:
+        # Looked up and not imported: importing the package may be what failed.
+        errors = sys.modules.get("vireid_plugins.errors")
+        if errors and isinstance(error, errors.UserError):
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            sys.exit(f"error: '{error.filename}' cannot be written: {error.strerror}")
+        raise
+    sys.exit(0)
+
+
+def add_trained_config(parser: argparse.ArgumentParser) -> None:
+    """Add `--config-file` of a verb that uses a trained model."""
+    parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `opts`, the words after all other arguments."""
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+
+
+def positive(word: str) -> int:
+    """Parse a whole number that is at least 1."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+def write_json(file: Path, report: dict[str, Any]) -> None:
+    """Write a report; its folders are made."""
+    from vireid_plugins.io.files import for_writing
+
+    with for_writing(file):
+        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,33 @@
+"""Convert a public checkpoint: vireid convert agw sysu_agw.t agw.pth."""
+
+import argparse
+from pathlib import Path
+
+from vireid_plugins.checkpoints.layouts import LAYOUTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("layout", choices=list(LAYOUTS), help="whose code wrote it")
+    parser.add_argument("source", type=Path, help="the checkpoint")
+    parser.add_argument("target", type=Path, help="what is written; MODEL.WEIGHTS takes it")
+    parser.add_argument("--quiet", action="store_true", help="only count the keys")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Convert and report every key."""
+    from vireid_plugins.checkpoints import convert_file
+
+    conversion = convert_file(args.layout, args.source, args.target)
+    if not args.quiet:
+        for key, name in conversion.used.items():
+            print(f"used         {key} -> {name}")
+        for key in conversion.unused:
+            print(f"unused copy  {key}")
+    print(
+        f"{len(conversion.used)} keys used, {len(conversion.unused)} unused copies, {len(conversion.missing)} missing"
+    )
+    print(
+        f"wrote {args.target}; score it: vireid train --eval-only --config-file {LAYOUTS[args.layout].config} "
+        f"MODEL.WEIGHTS {args.target}"
+    )

@@ -1,0 +1,38 @@
+"""Export a trained method to ONNX, one file per modality: vireid export --config-file FILE --output FOLDER."""
+
+import argparse
+from pathlib import Path
+
+from vireid_plugins.cli._common import add_overrides, add_trained_config, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_trained_config(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder for visible.onnx and infrared.onnx")
+    parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
+    parser.add_argument(
+        "--compare", action="store_true", help="also write float16 and int8 files; sizes, speed and scores of all"
+    )
+    parser.add_argument("--json", type=Path, help="also write the comparison here")
+    add_overrides(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Export, check and compare."""
+    from vireid_plugins import engine, export
+    from vireid_plugins.config import load_config
+
+    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+    model = engine.load_model(cfg).eval()
+    written = export.export_onnx(model, cfg, args.output)
+    if args.torch_export:
+        written += export.export_program(model, cfg, args.output)
+    for one in written:
+        size = one.bytes / 2**20
+        print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
+    if args.compare:
+        rows = export.compare(export.forms(model, cfg, args.output), cfg)
+        print(export.comparison_table(rows))
+        if args.json:
+            write_json(args.json, {"rows": rows})

@@ -1,0 +1,90 @@
+"""Visible-infrared person re-identification on fast-reid. The verbs:"""
+
+import argparse
+import os
+from types import ModuleType
+from typing import Any, NoReturn
+
+from vireid_plugins.cli import (
+    convert,
+    export,
+    keys,
+    plugins,
+    report,
+    score,
+    search,
+    splits,
+    synthesize,
+    train,
+    verify,
+    visualize,
+)
+from vireid_plugins.cli._common import run
+
+# In the order in which --help lists them.
+VERBS: dict[str, ModuleType] = {
+    "train": train,
+    "splits": splits,
+    "score": score,
+    "search": search,
+    "visualize": visualize,
+    "report": report,
+    "export": export,
+    "convert": convert,
+    "keys": keys,
+    "plugins": plugins,
+    "synthesize": synthesize,
+    "verify": verify,
+}
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of `vireid`, with a parser per verb inside."""
+    # What a docstring has before the colon is what the verb does, after it comes an example. Listed here and not by
+    # argparse, which breaks the lines of the longest names.
+    lines = [f"  {name:11} {(verb.__doc__ or '').partition(':')[0]}" for name, verb in VERBS.items()]
+    description = "\n".join([__doc__, "", *lines])
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="vireid", description=description, formatter_class=formatter)
+    verbs = parser.add_subparsers(required=True, metavar="VERB", help="vireid VERB --help describes it")
+    for name, verb in VERBS.items():
+        _fill(verbs.add_parser(name, **_description(verb)), verb)
+    return parser
+
+
+def script_parser(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of a script in `tools/` that is one verb."""
+    parser = argparse.ArgumentParser(**_description(VERBS[verb]))
+    _fill(parser, VERBS[verb])
+    return parser
+
+
+def run_command() -> NoReturn:
+    """Run the verb that the command line names, and exit."""
+    parser = command_parser()
+    if "_ARGCOMPLETE" in os.environ:  # set by the completion of a shell alone
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    _parse_and_run(parser)
+
+
+def run_script(verb: str) -> NoReturn:
+    """Run a verb with the arguments of the command line, and exit."""
+    _parse_and_run(script_parser(verb))
+
+
+def _description(verb: ModuleType) -> dict[str, Any]:
+    return {"description": verb.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
+def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
+    verb.add_arguments(parser)
+    parser.set_defaults(main=verb.main)
+
+
+def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
+    args = parser.parse_args()
+    # Arguments are pickled for the processes of a training, which a function of a verb cannot be.
+    main = vars(args).pop("main")
+    run(lambda: main(args))

@@ -1,0 +1,28 @@
+"""Write one self-contained HTML page of an experiment: vireid report --config-file FILE --output REPORT.html."""
+
+import argparse
+from pathlib import Path
+
+from vireid_plugins.cli._common import add_overrides, add_trained_config, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_trained_config(parser)
+    parser.add_argument("--output", type=Path, required=True, help="the .html to write")
+    parser.add_argument("--beside", help="configuration of a baseline whose distances are drawn beside the model's")
+    parser.add_argument("--queries", type=positive, default=60, help="rank lists (default %(default)s)")
+    add_overrides(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Score, draw and write."""
+    from vireid_plugins.config import load_config
+    from vireid_plugins.visualize.report import build_report, write_report
+
+    cfg = load_config(args.config_file, args.opts)
+    beside = None
+    if args.beside:
+        beside = (Path(args.beside).stem, load_config(args.beside))
+    write_report(build_report(cfg, beside, args.queries), args.output)
+    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")

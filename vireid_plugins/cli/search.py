@@ -1,0 +1,93 @@
+"""Search images of your own: vireid search index IMAGES, query IMAGE_OR_FOLDER, remove IMAGES."""
+
+import argparse
+from pathlib import Path
+
+from vireid_plugins.cli._common import add_trained_config, positive, write_json
+
+
+def index(args: argparse.Namespace) -> None:
+    """Index a folder, or bring its index up to date: new images are added, missing ones removed."""
+    from tqdm import tqdm
+
+    from vireid_plugins.search import Extractor
+    from vireid_plugins.search.search import index_images
+
+    extractor = Extractor.from_files(args.config_file, args.weights)
+    with tqdm(unit="image", disable=None) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        gallery, counts, unsure = index_images(extractor, args.images, args.index, args.modality, report)
+    for line in unsure:
+        print(f"unsure  {line}")
+    said = ", ".join(f"{number} {what}" for what, number in counts.items())
+    print(f"{said}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+
+
+def query(args: argparse.Namespace) -> None:
+    """Print the nearest images of an image, or of every image of a folder."""
+    from tabulate import tabulate
+
+    from vireid_plugins.data.datasets.base import MODALITIES
+    from vireid_plugins.search import Gallery
+    from vireid_plugins.search.search import extractor_of, query_images
+    from vireid_plugins.visualize._mpl import require_format, save
+    from vireid_plugins.visualize.rank_lists import picture_of_hits
+
+    if args.picture:
+        require_format("--picture", args.picture)
+    gallery = Gallery.load(args.index)
+    results = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
+    for one in results:
+        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
+        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
+    if args.json:
+        report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
+        write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
+    if args.picture:
+        save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
+        print(f"\nwrote {args.picture}")
+
+
+def remove(args: argparse.Namespace) -> None:
+    """Remove images, or all below a folder, from an index."""
+    from vireid_plugins.errors import DataError
+    from vireid_plugins.search import Gallery
+
+    gallery, path = Gallery.load(args.index), args.images.absolute()
+    inside = [e.path for e in gallery.entries.values() if path in (Path(e.path), *Path(e.path).parents)]
+    if not gallery.remove(inside):
+        raise DataError(f"'{args.images}': no image of the gallery '{args.index}' is there")
+    gallery.save(args.index)
+    print(f"removed {len(inside)}; {len(gallery)} images")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    commands = parser.add_subparsers(required=True, metavar="{index,query,remove}")
+    for command in (index, query, remove):
+        one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
+        one.set_defaults(command=command)
+        one.add_argument("images", type=Path, help="a folder of images, or one image")
+        one.add_argument("--index", type=Path, required=True, help="folder of the index")
+        if command is not remove:
+            ways = "visible, infrared, folder (a folder's name says it) or auto (by color)"
+            one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
+        if command is index:
+            add_trained_config(one)
+            one.add_argument("--weights", default="", help="its checkpoint (default: the last of its output folder)")
+        if command is query:
+            one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
+            one.add_argument("--json", type=Path, help="also write everything here")
+            one.add_argument("--picture", type=Path, help="also draw the queries and what was found")
+            one.add_argument("--device", default="", help="cpu or cuda (default: where the index was made)")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Index, query or remove."""
+    args.command(args)

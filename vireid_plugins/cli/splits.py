@@ -1,0 +1,33 @@
+"""Train RegDB's ten splits and average them: vireid splits --config-file RegDB/wrim.yml [KEY value ...].
+
+The same command goes on where it was interrupted, and only averages when all splits are done.
+"""
+
+import argparse
+
+from vireid_plugins.cli._common import add_overrides
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("--config-file", required=True, help="a configuration that trains and tests RegDB")
+    every = ",".join(map(str, range(1, 11)))
+    parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="which (default: all ten)")
+    add_overrides(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train and print the averages."""
+    from vireid_plugins import engine
+    from vireid_plugins.evaluation.regdb_average import merged_table
+
+    merged = engine.train_splits(args.config_file, args.opts, args.splits)
+    print("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
+    print(merged_table(merged))
+
+
+def _splits(words: str) -> list[int]:
+    splits = [int(word) for word in words.split(",")]
+    if not set(splits) <= set(range(1, 11)) or len(set(splits)) < len(splits):
+        raise argparse.ArgumentTypeError(f"'{words}' must be different numbers of 1 to 10 with commas between")
+    return splits

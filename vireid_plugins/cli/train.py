@@ -1,0 +1,31 @@
+"""Train, resume or score a method: vireid train --config-file SYSU/wrim.yml [KEY value ...]."""
+
+import argparse
+import os
+import sys
+
+from vireid_plugins.cli._common import add_overrides
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
+    parser.add_argument("--config-file", default="", metavar="FILE", help="the configuration, a file or SYSU/wrim.yml")
+    parser.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
+    parser.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
+    parser.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")
+    parser.add_argument("--num-machines", type=int, default=1, help="(default %(default)s)")
+    parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default %(default)s)")
+    # One port per user, as fast-reid has it: a process that was left behind shows as a port in use.
+    port = 2**15 + 2**14 + hash(os.getuid() if sys.platform != "win32" else 1) % 2**14
+    parser.add_argument(
+        "--dist-url", default=f"tcp://127.0.0.1:{port}", help="where machines meet (default %(default)s)"
+    )
+    add_overrides(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, or only score."""
+    from vireid_plugins import engine
+    from vireid_plugins.config import load_config
+
+    engine.launch(engine.main, engine.Run.from_arguments(args), load_config(args.config_file, args.opts))

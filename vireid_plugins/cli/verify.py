@@ -1,0 +1,39 @@
+"""Check a data set on disk: vireid verify SYSUMM01 datasets. The exit code is 1 if anything is wrong."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="which data set")
+    parser.add_argument("root", type=Path, help="the data root, or the set's folder itself")
+    parser.add_argument("--workers", type=int, help="processes that decode images (default: the processors)")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Check and print."""
+    from tabulate import tabulate
+
+    from vireid_plugins.data.verify import verify
+
+    print(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
+    report = verify(args.dataset, args.root, args.workers)
+    fields = ("images", "identities", "cameras", "pairs")
+    rows = [
+        [key, *(_cell(counts.get(field), report.expected.get(key, {}).get(field)) for field in fields)]
+        for key, counts in report.census.items()
+        if "camera" not in key
+    ]
+    headers = ["list", *fields[:3], "(identity, camera)"]
+    print(tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True))
+    for finding in report.findings:
+        print(finding)
+    print(f"{report.images} images decoded; counts compared with {report.source}; {len(report.findings)} findings")
+    if report.findings:
+        sys.exit(1)
+
+
+def _cell(found: int | None, expected: int | None) -> str:
+    return f"{found}" if expected in (None, found) else f"{found} (expected {expected})"

@@ -1,0 +1,98 @@
+"""Draw what a trained model does: vireid visualize rank --config-file FILE --output FILE."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vireid_plugins.cli._common import add_overrides, add_trained_config, positive
+
+
+def rank(args: argparse.Namespace) -> Any:
+    """Draw queries and their nearest gallery images."""
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
+
+    lists = visualize.rank_lists_of(load_config(args.config_file, args.opts), args.number)
+    return visualize.rank_lists(
+        lists
+    ), "green frames are right, red ones wrong, blue ones from the query's own location, which the protocol excludes"
+
+
+def tsne(args: argparse.Namespace) -> Any:
+    """Draw t-SNE of test features, color = identity, marker = modality."""
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
+
+    found = visualize.extract(load_config(args.config_file, args.opts))
+    points = visualize.embedding_map(found, args.number)
+    return visualize.draw_embedding_map(points), "circles are visible, triangles infrared"
+
+
+def cam(args: argparse.Namespace) -> Any:
+    """Draw Grad-CAM of the similarity of image pairs."""
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
+
+    return visualize.draw_pairs(
+        visualize.pairs_of(load_config(args.config_file, args.opts), args.number)
+    ), "red regions contribute most to the similarity"
+
+
+def distances(args: argparse.Namespace) -> Any:
+    """Draw histograms of distances within and between identities, of a baseline beside the method."""
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
+
+    rows = []
+    for file, overrides in ((args.beside, []), (args.config_file, args.opts)):
+        if file:
+            cfg = load_config(file, overrides)
+            rows.append((Path(file).stem, visualize.separation(visualize.extract(cfg))))
+    return visualize.draw_separation(rows), "the farther apart, the better"
+
+
+def training(args: argparse.Namespace) -> Any:
+    """Draw losses, learning rate and scores of a run."""
+    from vireid_plugins import visualize
+    from vireid_plugins.config import load_config
+
+    folder = Path(load_config(args.config_file, args.opts).OUTPUT_DIR)
+    return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
+
+
+# What is drawn, and how many of what, if that can be said.
+FIGURES: dict[str, tuple[Callable[[argparse.Namespace], Any], str, int]] = {
+    "rank": (rank, "queries", 8),
+    "tsne": (tsne, "identities", 12),
+    "cam": (cam, "identities", 6),
+    "distances": (distances, "", 0),
+    "training": (training, "", 0),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    figures = parser.add_subparsers(required=True, metavar="{" + ",".join(FIGURES) + "}")
+    for name, (draw, things, number) in FIGURES.items():
+        figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
+        figure.set_defaults(draw=draw)
+        add_trained_config(figure)
+        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg, .pdf")
+        if things:
+            figure.add_argument(
+                f"--{things}", dest="number", type=positive, default=number, help="how many (default %(default)s)"
+            )
+        if name == "distances":
+            figure.add_argument("--beside", help="configuration of a baseline that is drawn beside it")
+        add_overrides(figure)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Draw and write."""
+    from vireid_plugins.visualize._mpl import require_format, save
+
+    require_format("--output", args.output)
+    picture, meaning = args.draw(args)
+    save(picture, args.output)
+    print(f"wrote {args.output}: {meaning}")
