@@ -66,8 +66,8 @@ class BenchmarkError(UserError, RuntimeError):
     """A benchmark run failed, or its results file is damaged."""
 
 
-def require_name(key: str, name: str, available: Iterable[str]) -> None:
-    """Raise a `ConfigError` listing the `available` names unless `name` is one of them."""
-    names = list(available)
+def require_name(key: str, name: str, known: Iterable[str]) -> None:
+    """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
+    names = list(known)
     if name not in names:
         raise ConfigError(f"{key}: unknown value '{name}'; available: {', '.join(sorted(names))}")

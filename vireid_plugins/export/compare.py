@@ -77,15 +77,15 @@ def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
     return exported
 
 
-def compare(exported: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
+def compare(found: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
     """Return the size, the images per second, and rank-1 and mAP under the first protocol, of every form.
 
     Args:
-        exported: result of `forms`.
+        found: the result of `forms`.
         cfg: configuration whose first test set is scored.
     """
     rows = []
-    for form in exported:
+    for form in found:
         scores = _scores(form, cfg)
         seconds = _seconds(form.runners[VISIBLE], cfg)
         rows.append(

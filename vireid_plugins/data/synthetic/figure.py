@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person stands in one image.
+    """The pose of a person in one image.
 
     Attributes:
         turn: viewing angle in radians, 0 from the front, pi from behind.
