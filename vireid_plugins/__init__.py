@@ -1,6 +1,6 @@
 """Visible-infrared person re-identification on the unmodified fast-reid 1.4.0.
 
-Importing the package makes fastreid importable on today's Python and torch, and registers data sets, backbones, heads,
+Importing the package makes fastreid importable on current Python and torch, and registers data sets, backbones, heads,
 attention modules, losses and meta-architectures.
 """
 

@@ -1,4 +1,4 @@
-"""What a result or a bug depends on besides the code: python -m vireid_plugins.collect_env."""
+"""Collect versions and devices for bug reports and results: python -m vireid_plugins.collect_env."""
 
 import importlib.metadata
 import os
@@ -16,23 +16,23 @@ PACKAGES = (
 
 
 def collect() -> dict[str, str]:
-    """Return versions of packages, Python, platform, devices and the data root, for people and JSON."""
-    found = {"vireid_plugins": vireid_plugins.__version__, "python": platform.python_version()}
+    """Return the versions of Python and packages, the platform, the devices and the data root."""
+    environment = {"vireid_plugins": vireid_plugins.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            environment[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    found["platform"] = platform.platform()
-    found["threads"] = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+            environment[name] = "not installed"
+    environment["platform"] = platform.platform()
+    environment["threads"] = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
     devices = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    found["cuda"] = f"{torch.version.cuda}: {', '.join(devices)}" if devices else "no device"
-    found["FASTREID_DATASETS"] = os.environ.get("FASTREID_DATASETS", "not set")
-    return found
+    environment["cuda"] = f"{torch.version.cuda}: {', '.join(devices)}" if devices else "no device"
+    environment["FASTREID_DATASETS"] = os.environ.get("FASTREID_DATASETS", "not set")
+    return environment
 
 
 def described() -> str:
-    """Return one line a fact."""
+    """Return `collect()` as text, one `name: value` line per entry."""
     return "".join(f"{name}: {value}\n" for name, value in collect().items())
 
 

@@ -1,44 +1,44 @@
-"""The errors a user is meant to read.
+"""Errors meant for the user.
 
 Each names the file, key or value that is wrong and what would be right. The command lines print them without a
-traceback; everything else that is raised is a defect of this package.
+traceback; any other exception is a bug in this package.
 """
 
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can put right: the message says what and how.
+    """A problem the user can fix; the message explains how.
 
     Attributes:
-        exit_code: what a command line ends with.
+        exit_code: exit status of the command lines.
     """
 
     exit_code = 1
 
 
 class InstallError(UserError, ImportError):
-    """A package is missing, of the wrong version or broken; the message ends with the command that mends it."""
+    """A package is missing, broken or of the wrong version; the message ends with the command that fixes it."""
 
 
 class ConfigError(UserError, ValueError):
-    """A key or value of the configuration is wrong; the message lists what exists."""
+    """A key or value of the configuration is wrong; the message lists what is available."""
 
 
 class DataError(UserError, RuntimeError):
-    """A file of a data set is missing, malformed or does not fit the others; the message names it."""
+    """A file of a data set is missing, malformed or inconsistent with the others; the message names it."""
 
 
 class FeatureError(UserError, ValueError):
-    """An array of features, or its list of image paths, cannot be scored."""
+    """A feature array or its list of image paths cannot be scored."""
 
 
 class LaunchError(UserError, RuntimeError):
-    """A process of the run was killed; the message says which and by what."""
+    """A process of the run was killed; the message names the process and the signal."""
 
 
 class LoaderError(UserError, RuntimeError):
-    """A process that reads images has died or does not answer."""
+    """A data-loader worker died or stopped responding."""
 
 
 class LossError(UserError, FloatingPointError):
@@ -46,24 +46,24 @@ class LossError(UserError, FloatingPointError):
 
 
 class StoppedError(UserError):
-    """A signal ended a run, which was saved and can go on.
+    """A signal stopped a run; a checkpoint was saved, so the run can be continued.
 
-    The exit code is the one that sysexits.h gives to "try again later".
+    The exit code is EX_TEMPFAIL of sysexits.h ("try again later").
     """
 
     exit_code = 75
 
 
 class ExpectationError(UserError, AssertionError):
-    """A run ended with other scores than `TEST.EXPECTED_RESULTS` says."""
+    """The scores of a run differ from `TEST.EXPECTED_RESULTS`."""
 
 
 class ExportError(UserError, RuntimeError):
-    """An exported file does not compute what the method computes."""
+    """A method cannot be exported, or the exported file does not reproduce its features."""
 
 
 def require_name(key: str, name: str, known: Iterable[str]) -> None:
-    """Raise a `ConfigError` that lists `known` unless it holds `name`."""
+    """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
     names = list(known)
     if name not in names:
-        raise ConfigError(f"{key}: '{name}' does not exist; there are {', '.join(sorted(names))}")
+        raise ConfigError(f"{key}: unknown value '{name}'; available: {', '.join(sorted(names))}")

@@ -1,7 +1,7 @@
-"""Imported by the fork server of `vireid_plugins.processes` before it forks, and by nothing else."""
+"""Imported only by the fork server of `vireid_plugins.processes`, before it forks."""
 
 import signal
 
-# A scheduler ends every process of a job. The run still needs those that read images, to finish its step and save, and
-# they are taken for dead once their server is. It ends with the run.
+# A scheduler sends SIGTERM to every process of a job. The run still needs its data-loader workers, to finish the step
+# and save a checkpoint, and workers count as dead once their server is. The server exits with the run.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

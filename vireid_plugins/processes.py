@@ -1,4 +1,4 @@
-"""How processes that read or write images are started."""
+"""Start worker processes that read or write images."""
 
 import multiprocessing
 import os
@@ -13,24 +13,23 @@ from typing import Any, TypeVar
 
 from vireid_plugins.errors import LoaderError
 
-# How many threads the pools of numpy's and torch's libraries have.
+# Environment variables that set the sizes of the thread pools of numpy's and torch's libraries.
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# What everybody meets who does not know that processes import the script that starts them.
-NEEDS_GUARD = 'a script of your own must do its work below `if __name__ == "__main__":`, since they import it'
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+NEEDS_GUARD = 'worker processes import your script, so its work must be inside `if __name__ == "__main__":`'
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def context() -> BaseContext:
-    """Return how processes are started: from a server that has one thread, or afresh where there is no fork.
+    """Return the multiprocessing context: a fork server, or spawn on platforms without fork.
 
-    By then this process has several threads, of torch at least, and a fork of it may never end, which Python 3.12 and
-    later warn of. What is handed over is pickled, and a script of your own needs `if __name__ == "__main__":`.
+    This process already runs torch's threads, and a fork of a multi-threaded process can deadlock (Python 3.12 and
+    later warn about it). Arguments are pickled, and the user's script needs `if __name__ == "__main__":`.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
-    # What it imports is shared by all that it forks. Both hold for a server that is not started yet.
+    # Its forks share these imports. Preloading and the environment only affect a server that has not started yet.
     server.set_forkserver_preload(["vireid_plugins.fork_server"])
     with _one_thread():
         forkserver.ensure_running()
@@ -39,7 +38,7 @@ def context() -> BaseContext:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep numpy and torch, where a process that is started here imports them, from starting threads."""
+    """Limit numpy and torch to one thread in processes that are started inside a `with` block."""
     before = {name: os.environ.get(name) for name in POOLS}
     os.environ.update(dict.fromkeys(POOLS, "1"))
     try:
@@ -53,9 +52,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def end_with_parent(*_: object) -> None:
-    """End this process when the one that asked for it has died, however it died.
+    """Exit this worker when the process that requested it dies, for whatever reason.
 
-    Its parent is the server, which lives as long as one of its processes does.
+    The operating system would not end it: its parent is the fork server, which outlives that process.
     """
     if (parent := multiprocessing.parent_process()) is None:
         return
@@ -68,15 +67,15 @@ def end_with_parent(*_: object) -> None:
 
 
 def in_processes(
-    function: Callable[[Given], Made], jobs: Sequence[Given], workers: int, chunk: int = 1
-) -> Iterator[Made]:
-    """Yield `function` of every job, in order.
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, chunk: int = 1
+) -> Iterator[Result]:
+    """Yield `function(job)` for every job, in order.
 
     Args:
-        function: one that a module defines, so that it can be pickled.
-        jobs: what it is called with.
-        workers: processes; with one it is called in this process.
-        chunk: jobs that a process gets at a time; no more than these are done in this process, which is quicker.
+        function: defined at module level, so that it can be pickled.
+        jobs: its arguments, one per call.
+        workers: number of processes; 1 runs everything in this process.
+        chunk: jobs sent to a process at a time; up to this many jobs run in this process, which is faster.
 
     Raises:
         LoaderError: a process died.
@@ -88,11 +87,11 @@ def in_processes(
         with ProcessPoolExecutor(workers, mp_context=context(), initializer=end_with_parent) as pool:
             yield from pool.map(function, jobs, chunksize=chunk)
     except BrokenProcessPool:
-        raise LoaderError(f"one of {workers} processes died; if it said why, it is above; {NEEDS_GUARD}") from None
+        raise LoaderError(f"one of {workers} worker processes died; see its output above; {NEEDS_GUARD}") from None
 
 
 def loader_arguments(workers: int) -> dict[str, Any]:
-    """Return the arguments of a `DataLoader` with so many processes."""
+    """Return the arguments of a `DataLoader` with this number of worker processes."""
     return {
         "num_workers": workers,
         "multiprocessing_context": context() if workers else None,

@@ -75,31 +75,31 @@ CASES = {
     ),
     "meta-architecture": Case(
         TRAIN + "MODEL.META_ARCHITECTURE WRIM",
-        "MODEL.META_ARCHITECTURE: 'WRIM' does not exist; there are Baseline",
+        "MODEL.META_ARCHITECTURE: unknown value 'WRIM'; available: Baseline",
     ),
     "backbone": Case(
         TRAIN + "MODEL.STREAMS.BACKBONE build_vgg",
-        "MODEL.STREAMS.BACKBONE: 'build_vgg' does not exist; there are build_",
+        "MODEL.STREAMS.BACKBONE: unknown value 'build_vgg'; available: build_",
     ),
     "backbone without a cut": Case(
         TRAIN + "MODEL.STREAMS.BACKBONE build_vit_backbone",
-        "MODEL.STREAMS.BACKBONE: 'build_vit_backbone'",
+        "MODEL.STREAMS.BACKBONE: unknown value 'build_vit_backbone'",
     ),
     "head": Case(
         TRAIN + "MODEL.HEADS.NAME Neck",
-        "MODEL.HEADS.NAME: 'Neck' does not exist; there are ",
+        "MODEL.HEADS.NAME: unknown value 'Neck'; available: ",
     ),
     "loss": Case(
         TRAIN + "MODEL.LOSSES.NAME ['Centre']",
-        "MODEL.LOSSES.NAME: 'Centre' does not exist; there are ",
+        "MODEL.LOSSES.NAME: unknown value 'Centre'; available: ",
     ),
     "sampler": Case(
         TRAIN + "DATALOADER.SAMPLER_TRAIN Random",
-        "DATALOADER.SAMPLER_TRAIN: 'Random' does not exist; there are BalancedCross",
+        "DATALOADER.SAMPLER_TRAIN: unknown value 'Random'; available: BalancedCross",
     ),
     "transform": Case(
         TRAIN + "INPUT.VIEWS.VISIBLE [['Mirror']]",
-        "INPUT.VIEWS: 'Mirror' does not exist; there are ",
+        "INPUT.VIEWS: unknown value 'Mirror'; available: ",
     ),
     "probability": Case(
         TRAIN + "INPUT.VIEWS.VISIBLE [['Flip@often']]",
@@ -107,11 +107,11 @@ CASES = {
     ),
     "attention": Case(
         TRAIN + "MODEL.ATTENTION.STAGE3 ['CBAM']",
-        "MODEL.ATTENTION.STAGE3: 'CBAM' does not exist; there are ",
+        "MODEL.ATTENTION.STAGE3: unknown value 'CBAM'; available: ",
     ),
     "protocol": Case(
         TRAIN + "TEST.PROTOCOLS ['sysu/all']",
-        "'sysu/all' does not exist; there are ",
+        "unknown value 'sysu/all'; available: ",
     ),
     "protocol of another set": Case(
         TRAIN + "TEST.PROTOCOLS ['regdb/v2i']",
@@ -119,7 +119,7 @@ CASES = {
     ),
     "data set": Case(
         TRAIN + "DATASETS.NAMES ('SYSU',)",
-        "DATASETS.NAMES: 'SYSU' does not exist; there are ",
+        "DATASETS.NAMES: unknown value 'SYSU'; available: ",
     ),
     "batch": Case(
         TRAIN + "SOLVER.IMS_PER_BATCH 10",
@@ -159,7 +159,7 @@ CASES = {
     ),
     "interpolation": Case(
         TRAIN + "INPUT.INTERPOLATION cubic",
-        "INPUT.INTERPOLATION: 'cubic' does not exist; there are bicubic, bilinear",
+        "INPUT.INTERPOLATION: unknown value 'cubic'; available: bicubic, bilinear",
     ),
     "optimiser": Case(
         TRAIN + "SOLVER.OPT Lion",
@@ -175,7 +175,7 @@ CASES = {
     ),
     "training list": Case(
         TRAIN + "DATASETS.SYSU.TRAIN all",
-        "DATASETS.SYSU.TRAIN: 'all' does not exist; there are train, trainval",
+        "DATASETS.SYSU.TRAIN: unknown value 'all'; available: train, trainval",
     ),
     "expected results": Case(
         TRAIN + "TEST.EXPECTED_RESULTS [['SYSUMM01','mAP']]",
@@ -191,7 +191,7 @@ CASES = {
     ),
     "metric": Case(
         TRAIN + "TEST.METRIC l1",
-        "TEST.METRIC: 'l1' does not exist; there are cosine, euclidean, inner_product",
+        "TEST.METRIC: unknown value 'l1'; available: cosine, euclidean, inner_product",
     ),
     "metric and re-ranking": Case(
         TRAIN + "TEST.METRIC inner_product TEST.RERANK.ENABLED True",
@@ -206,7 +206,7 @@ CASES = {
     ),
     "aspect draw": Case(
         TRAIN + "INPUT.REA.ASPECT_DRAW evenly",
-        "INPUT.REA.ASPECT_DRAW: 'evenly' does not exist; there are even, log",
+        "INPUT.REA.ASPECT_DRAW: unknown value 'evenly'; available: even, log",
     ),
     "erased area": Case(
         TRAIN + "INPUT.REA.AREA [0.4,0.02]",
@@ -222,7 +222,7 @@ CASES = {
     ),
     "augmentation": Case(
         TRAIN + "INPUT.AUGMENT gpu",
-        "INPUT.AUGMENT: 'gpu' does not exist; there are device, host",
+        "INPUT.AUGMENT: unknown value 'gpu'; available: device, host",
     ),
     "workers": Case(
         TRAIN + "DATALOADER.NUM_WORKERS -1",

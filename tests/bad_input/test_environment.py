@@ -9,7 +9,7 @@ from desk import FINAL, TRAIN, Case, check
 CASES = {
     "folder below a file": Case(
         TRAIN + "OUTPUT_DIR sysu.yml/out",
-        "OUTPUT_DIR: 'sysu.yml/out' cannot be written: Not a directory; name a folder that can",
+        "OUTPUT_DIR: 'sysu.yml/out' cannot be written: Not a directory; choose a writable folder",
     ),
     "folder that is a file": Case(
         TRAIN + "OUTPUT_DIR sysu.yml",

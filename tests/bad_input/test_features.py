@@ -81,7 +81,7 @@ CASES = {
     ),
     "protocol that is none": Case(
         SCORE + "--protocol sysu/all",
-        "'sysu/all' does not exist; there are",
+        "unknown value 'sysu/all'; available:",
     ),
     "other split": Case(
         SCORE + "--protocol regdb/v2i --split 2",
@@ -89,7 +89,7 @@ CASES = {
     ),
     "unknown protocol": Case(
         SCORE + "--protocol regdb/i2i --split 1",
-        "'regdb/i2i' does not exist; there are ",
+        "unknown value 'regdb/i2i'; available: ",
     ),
     "merge of something else": Case(
         "tools/evaluate_features.py --merge sysu.yml",

@@ -22,8 +22,8 @@ def test_fastreid_import_leaves_no_stub_behind() -> None:
     assert not hasattr(collections, "Mapping")
 
 
-def test_lent_names_leave_no_stub_behind_when_the_import_fails() -> None:
-    with pytest.raises(ModuleNotFoundError), fastreid_import.lent_names():
+def test_removed_names_restored_leaves_no_stub_when_the_import_fails() -> None:
+    with pytest.raises(ModuleNotFoundError), fastreid_import.removed_names_restored():
         importlib.import_module("torch._six.missing")
     assert "torch._six" not in sys.modules
     assert not hasattr(collections, "Mapping")
@@ -41,7 +41,7 @@ def test_check_fastreid_version_without_fastreid_is_one_error_with_the_command(m
 
 def test_check_fastreid_version_of_another_version_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "1.3.0")
-    with pytest.raises(InstallError, match=r"fastreid 1\.3\.0 is installed, 1\.4\.0 is needed"):
+    with pytest.raises(InstallError, match=r"fastreid 1\.3\.0 is installed, but 1\.4\.0 is required"):
         fastreid_import.check_fastreid_version()
 
 

@@ -21,5 +21,5 @@ def test_load_config_leaves_the_overrides_alone_and_the_next_configuration() -> 
 
 
 def test_load_config_checks_names_before_anything_is_built() -> None:
-    with pytest.raises(ConfigError, match=r"MODEL\.META_ARCHITECTURE: 'WRIM'"):
+    with pytest.raises(ConfigError, match=r"MODEL\.META_ARCHITECTURE: unknown value 'WRIM'"):
         load_config("SYSU/wrim.yml", ["MODEL.META_ARCHITECTURE", "WRIM"])

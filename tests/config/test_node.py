@@ -87,7 +87,7 @@ def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: 
         ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
         ("INPUT.FLIP.ENABLED", "True", "INPUT.VIEWS"),
         ("TEST.ROC.ENABLED", "True", "no VI-ReID paper prints it"),
-        ("TEST.METRIC", "manhattan", "there are cosine, euclidean, inner_product"),
+        ("TEST.METRIC", "manhattan", "available: cosine, euclidean, inner_product"),
         ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],
 )

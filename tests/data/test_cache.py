@@ -119,7 +119,7 @@ def test_cache_with_a_broken_image_or_a_full_disk_is_one_error_and_leaves_nothin
     assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
-    with pytest.raises(DataError, match=r"DATALOADER\.CACHE: 2 images of 12 x 6 need 0\.0 GiB.*name another folder"):
+    with pytest.raises(DataError, match=r"DATALOADER\.CACHE: 2 images of 12 x 6 need 0\.0 GiB.*set another folder"):
         ImageCache(Decoder(paths[:2], SIZE, "bilinear"), tmp_path / "full", workers=1)
     Path(paths[3]).unlink()
     with pytest.raises(DataError, match=r"3\.png' cannot be read"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vireid_plugins.data.decode import MOST_PIXELS, read_image
+from vireid_plugins.data.decode import MAX_PIXELS, read_image
 from vireid_plugins.errors import DataError
 
 # Left half red, right half blue, 8 x 4.
@@ -73,7 +73,7 @@ def bomb(file: Path, side: int) -> str:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_001, 12_000, 100_000])
 def test_read_image_refuses_a_bomb_before_decoding_it(tmp_path: Path, side: int) -> None:
-    assert side**2 > MOST_PIXELS
+    assert side**2 > MAX_PIXELS
     with pytest.raises(DataError, match=r"image '.*bomb\.png' cannot be read: .*pixels"):
         read_image(bomb(tmp_path / "bomb.png", side), (8, 4))
 
@@ -95,7 +95,7 @@ def test_read_image_of_a_photograph_with_a_preview_takes_the_photograph(tmp_path
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_read_image_with_values_without_a_scale_is_refused(tmp_path: Path, mode: str) -> None:
     file = saved(tmp_path, Image.new(mode, (8, 8), 70_000), "x.tif")
-    with pytest.raises(DataError, match=f"pixels have mode {mode}, whose scale is not known"):
+    with pytest.raises(DataError, match=f"pixels have mode {mode}, whose scale is unknown"):
         read_image(file, (8, 4))
 
 

@@ -124,9 +124,9 @@ def test_batch_augmentation_of_a_transform_without_batches_is_one_error() -> Non
         def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return image
 
-    with pytest.raises(ConfigError, match=r"INPUT\.AUGMENT: Odd has no `batch`.*use host"):
+    with pytest.raises(ConfigError, match=r"INPUT\.AUGMENT: Odd has no `batch` method.*use host"):
         BatchAugmentation([[View([(Odd(), 1)])], [View([])]], "cpu")  # type: ignore[list-item]
-    with pytest.raises(ConfigError, match=r"INPUT\.AUGMENT: 'gpu' does not exist; there are device, host"):
+    with pytest.raises(ConfigError, match=r"INPUT\.AUGMENT: unknown value 'gpu'; available: device, host"):
         build_train_loader(small_cfg("SYSU/wrim.yml", "INPUT.AUGMENT", "gpu"))
 
 

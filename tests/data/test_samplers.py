@@ -117,7 +117,7 @@ def test_samplers_of_too_few_identities_are_one_error_and_no_endless_loop(kind: 
     targets, modalities = images({0: (5, 5), 1: (5, 5)})
     with pytest.raises(DataError, match="2 identities with both modalities, but a batch needs 3"):
         kind(targets, modalities, identities_per_batch=3, instances=2)
-    with pytest.raises(ConfigError, match="do not divide over 2"):
+    with pytest.raises(ConfigError, match="cannot be divided among 2"):
         kind(targets, modalities, identities_per_batch=1, instances=2, world=2)
 
 

@@ -134,7 +134,7 @@ def test_build_view_after_norm_erases_with_the_value_of_255() -> None:
 
 
 def test_build_view_after_norm_checks_the_order_and_gives_floats() -> None:
-    with pytest.raises(ConfigError, match="'PadCrop' cannot stand after 'Erasing'"):
+    with pytest.raises(ConfigError, match="'PadCrop' cannot follow 'Erasing'"):
         after_norm("Erasing", "PadCrop")
     image = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
     assert after_norm("Flip")(image, np.random.default_rng(0)).dtype == np.uint8
@@ -173,10 +173,10 @@ def test_build_view_of_brightness_stays_in_range_and_gray_has_equal_channels() -
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("AREA", [2, 40], r"INPUT.REA.AREA: shares of the image are at most 1, got \[2, 40\]"),
+        ("AREA", [2, 40], r"INPUT.REA.AREA: shares of the image must be at most 1, got \[2, 40\]"),
         ("VALUE", [1.0], "INPUT.REA.VALUE: must be three numbers from 0 to 255"),
         ("VALUE", [124, 116, 256], "INPUT.REA.VALUE: must be three numbers from 0 to 255"),
-        ("VALUE", [0.4914, 0.4822, 0.4465], r"are on the scale 0\.\.1; multiply them by 255"),
+        ("VALUE", [0.4914, 0.4822, 0.4465], r"is on the 0\.\.1 scale; multiply it by 255"),
     ],
 )
 def test_erasing_refuses_values_of_another_scale(key: str, value: list[float], message: str) -> None:

@@ -109,7 +109,7 @@ def swap_first_label(text: str) -> str:
 # What is done to a tree; the finding that must name the file that it returns.
 DAMAGE = {
     "a torn file": ("SYSUMM01", lambda f: truncate(first(f, "cam3/*/*.jpg")), "cannot be read"),
-    "a gap": ("SYSUMM01", lambda f: remove(first(f, "cam1/*/0001.jpg")).parent, "without gaps: there is no 0001.jpg"),
+    "a gap": ("SYSUMM01", lambda f: remove(first(f, "cam1/*/0001.jpg")).parent, "has gaps: 0001.jpg is missing"),
     "a camera short of images": ("SYSUMM01", lambda f: remove(first(f, "cam6/*/0002.jpg")).parent.parent, "expected"),
     "foreign draws": ("SYSUMM01", foreign_draws, "rand_perm_cam.mat permutes 3"),
     "no draws": ("SYSUMM01", lambda f: remove(f / "exp" / "rand_perm_cam.mat"), "are missing"),
@@ -129,7 +129,7 @@ DAMAGE = {
     "another label": (
         "RegDB",
         lambda f: edit(f / "idx" / "train_visible_2.txt", swap_first_label),
-        "others of its folder",
+        "other images of its folder",
     ),
     "a split that tests what it trains": (
         "RegDB",
@@ -137,12 +137,12 @@ DAMAGE = {
             [shutil.copy(f / f"idx/train_{m}_3.txt", f / f"idx/test_{m}_3.txt") for m in ("visible", "thermal")]
             and f / "idx" / "test_visible_3.txt"
         ),
-        "tests identities that split 3 trains on",
+        "contains training identities of split 3",
     ),
     "an identity with fewer images": (
         "RegDB",
         lambda f: edit(f / "idx" / "test_thermal_9.txt", lambda text: text.split("\n", 1)[1]),
-        "images, the others 2",
+        "images, others have 2",
     ),
     "an identity without a modality": ("LLCM", remove_test_identity, "has no infrared image"),
     "a file in the wrong camera": (
@@ -150,7 +150,7 @@ DAMAGE = {
         lambda f: shutil.move(
             path := first(f, "test_vis/cam*/*/*.jpg"), path.with_name(re.sub(r"_c\d\d_", "_c12_", path.name))
         ),
-        "in the name are not those of the folder",
+        "in the name does not match the folder",
     ),
     "a file in no list": (
         "LLCM",
@@ -160,7 +160,7 @@ DAMAGE = {
     "a listed file in no folder": (
         "LLCM",
         lambda f: edit(f / "idx" / "test_vis.txt", lambda text: text + "vis/0001/0001_c01_s1_f1_vis.jpg 0\n"),
-        "lists '0001_c01_s1_f1_vis.jpg', which no test folder has",
+        "lists '0001_c01_s1_f1_vis.jpg', which is in no test folder",
     ),
     "identities trained and tested": (
         "LLCM",
@@ -168,7 +168,7 @@ DAMAGE = {
             f / "idx" / "test_id.txt",
             lambda text: text + "," + (f / "idx" / "train_vis.txt").read_text().split("/")[1],
         ),
-        "tests identities that are trained",
+        "contains training identities",
     ),
 }  # fmt: skip
 
@@ -187,5 +187,5 @@ def test_verify_finds_every_damage_and_names_its_file(copy: Callable[[str], Path
 def test_verify_of_a_half_written_synthetic_tree_says_so(copy: Callable[[str], Path]) -> None:
     root = copy("RegDB")
     (root / "RegDB" / "synthetic.json").write_text('{"complete": false}')
-    with pytest.raises(DataError, match="not written to the end"):
+    with pytest.raises(DataError, match="the tree is incomplete"):
         verify("RegDB", root, workers=1)

@@ -49,8 +49,8 @@ def fail() -> None:
 @pytest.mark.parametrize(
     ("what", "error", "said"),
     [
-        (die, LoaderError, r"1 of 2 processes that read images died: \d+ \(SIGKILL\); if it was the kernel for want"),
-        (hang, LoaderError, r"the 2 processes that read images gave no batch for 0\.5 s; is the disk"),
+        (die, LoaderError, r"1 of 2 data-loader workers died: \d+ \(SIGKILL\); if the kernel killed them"),
+        (hang, LoaderError, r"the 2 data-loader workers returned no batch for 0\.5 s; check"),
         (refuse, DataError, r"^image 'x\.jpg' cannot be read: torn$"),
         (fail, RuntimeError, "no business of the loader"),
     ],

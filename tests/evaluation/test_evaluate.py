@@ -154,7 +154,7 @@ def test_evaluate_protocol_of_wrong_features_is_one_error(tree, features, change
 def test_evaluate_protocol_with_a_wrong_name_or_place_is_one_error(tree, features, tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"sysu/official/all/1shot"):
         evaluate_protocol(*features, "sysu/all", tree)
-    with pytest.raises(ConfigError, match=r"sysu/agw/all/10shot' does not exist"):
+    with pytest.raises(ConfigError, match=r"unknown value 'sysu/agw/all/10shot'"):
         evaluate_protocol(*features, "sysu/agw/all/10shot", tree)
     with pytest.raises(ConfigError, match="has 10 splits"):
         evaluate_protocol(*features, "regdb/v2i", tree)

@@ -148,7 +148,7 @@ def test_export_onnx_refuses_a_file_that_differs(
     monkeypatch.setattr(torch.onnx, "export", copies)
     assert len(export.export_onnx(exported.model, exported.cfg, tmp_path)) == 2
     monkeypatch.setattr(exporters, "onnx_runner", lambda file: lambda images: real(file)(images) + 2e-4)
-    with pytest.raises(ExportError, match=r"visible\.onnx' differs from the method by .*do not use it"):
+    with pytest.raises(ExportError, match=r"visible\.onnx' differ from the method's by .*do not use it"):
         export.export_onnx(exported.model, exported.cfg, tmp_path)
 
 
@@ -193,6 +193,6 @@ def test_export_onnx_says_in_one_message_that_the_exporter_fails(
     model, cfg = trained_like("one_stream")
     monkeypatch.setattr(torch.onnx, "export", fails)
     with pytest.raises(
-        ExportError, match=r"cannot export this method \(RuntimeError: no such operator\); tested is torch 2\.13"
+        ExportError, match=r"cannot export this method \(RuntimeError: no such operator\); tested with torch 2\.13"
     ):
         export.export_onnx(model, cfg, tmp_path)

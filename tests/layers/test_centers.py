@@ -157,7 +157,7 @@ def test_icg_rho1_is_the_forms_own_unless_given(keys: dict[str, Any], rho1: floa
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("FORM", "margin", "ICG.FORM: 'margin' does not exist; there are hinge, tolerance"),
+        ("FORM", "margin", "ICG.FORM: unknown value 'margin'; available: hinge, tolerance"),
         ("RHO1", "-0.1", "ICG.RHO1: must be a number of at least 0, got -0.1"),
         ("RHO1", "little", "ICG.RHO1: must be a number of at least 0, got 'little'"),
         ("RHO2", "-1.0", "ICG.RHO2: must be a number of at least 0, got -1.0"),

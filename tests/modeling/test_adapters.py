@@ -41,5 +41,5 @@ def test_build_backbone_with_a_depth_that_does_not_exist_is_one_error(name: str)
 
 
 def test_build_backbone_of_one_that_cannot_be_cut_names_those_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"'build_vit_backbone' does not exist; there are .*build_osnet_backbone"):
+    with pytest.raises(ConfigError, match=r"unknown value 'build_vit_backbone'; available: .*build_osnet_backbone"):
         build_backbone(small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", "build_vit_backbone"))

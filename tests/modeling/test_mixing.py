@@ -110,10 +110,10 @@ def test_build_model_of_a_mix_takes_a_step_and_is_scored(row: int) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["MODEL.HEADS.POOL_LAYER", "GeM"], r"POOL_LAYER: 'GeM' does not exist; there are .*GeneralizedMeanPooling"),
-        (["MODEL.HEADS.NAME", "EmbeddingHead", "MODEL.HEADS.POOL_LAYER", "GeMAdd"], "POOL_LAYER: 'GeMAdd' does not"),
-        (["MODEL.HEADS.CLS_LAYER", "ArcFace"], r"CLS_LAYER: 'ArcFace' does not exist; there are ArcSoftmax"),
-        (["MODEL.HEADS.NECK_FEAT", "behind"], r"NECK_FEAT: 'behind' does not exist; there are after, before"),
+        (["MODEL.HEADS.POOL_LAYER", "GeM"], r"POOL_LAYER: unknown value 'GeM'; available: .*GeneralizedMeanPooling"),
+        (["MODEL.HEADS.NAME", "EmbeddingHead", "MODEL.HEADS.POOL_LAYER", "GeMAdd"], "unknown value 'GeMAdd'"),
+        (["MODEL.HEADS.CLS_LAYER", "ArcFace"], r"CLS_LAYER: unknown value 'ArcFace'; available: ArcSoftmax"),
+        (["MODEL.HEADS.NECK_FEAT", "behind"], r"NECK_FEAT: unknown value 'behind'; available: after, before"),
     ],
     ids=["pooling", "pooling-of-the-other-head", "margin", "feature"],
 )

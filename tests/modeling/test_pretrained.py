@@ -85,7 +85,7 @@ def test_max_pool_of_no_weights_is_torchvisions_and_a_choice_is_kept(tmp_path: P
 
 
 def test_max_pool_of_a_file_that_is_gone_is_one_error() -> None:
-    with pytest.raises(ConfigError, match=r"MAX_POOL: auto looks into .*'gone.pth', which does not exist"):
+    with pytest.raises(ConfigError, match=r"MAX_POOL: auto depends on .*'gone.pth', which does not exist"):
         build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN_PATH", "gone.pth"))
 
 

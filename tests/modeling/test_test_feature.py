@@ -54,7 +54,7 @@ def test_test_feature_without_weights_is_an_error() -> None:
 def test_test_feature_of_a_head_without_a_neck_is_an_error() -> None:
     cfg = small_cfg("SYSU/agw.yml", "MODEL.HEADS.NUM_CLASSES", "5", "MODEL.HEADS.NAME", "EmbeddingHead")
     cfg.MODEL.HEADS.POOL_LAYER = "GlobalAvgPool"
-    with pytest.raises(ConfigError, match="EmbeddingHead has no pooled and BNNeck feature"):
+    with pytest.raises(ConfigError, match="EmbeddingHead does not provide a pooled and a BNNeck feature"):
         TestFeature(1.0, 1.0).of(build_head(cfg, 16).eval(), torch.rand(2, 16, 4, 2))
 
 

@@ -79,7 +79,7 @@ def test_samplers_without_enough_identities_end(monkeypatch: pytest.MonkeyPatch)
     for kind in (samplers.NaiveIdentitySampler, samplers.BalancedIdentitySampler):
         with pytest.raises(ConfigError, match="needs 7 identities; the training set has 6"):
             kind(ITEMS, 28, 4, seed=0)
-        with pytest.raises(ConfigError, match="9 images a device is no multiple"):
+        with pytest.raises(ConfigError, match="9 images per device is not a multiple"):
             kind(ITEMS, 9, 4, seed=0)
 
 

@@ -130,10 +130,10 @@ def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path:
     torn = tmp_path / "metrics.json"
     torn.write_text(json.dumps({"iteration": 3, "total_loss": 1.5}) + '\n{"iteration": 4, "total_l')
     assert visualize.read_metrics(torn) == {"total_loss": [(3, 1.5)]}
-    with pytest.raises(DataError, match="a training writes it to its OUTPUT_DIR"):
+    with pytest.raises(DataError, match="training writes it to the run's OUTPUT_DIR"):
         visualize.read_metrics(tmp_path / "none.json")
     torn.write_text("")
-    with pytest.raises(DataError, match="holds no metrics yet"):
+    with pytest.raises(DataError, match="contains no metrics yet"):
         visualize.read_metrics(torn)
 
 

@@ -1,8 +1,7 @@
-"""Imports the unmodified fastreid 1.4.0, which asks for names that Python 3.10 and torch 2 no longer have.
+"""Import the unmodified fastreid 1.4.0, which needs names that Python 3.10 and torch 2 no longer have.
 
 `fastreid/data/build.py` imports `string_classes` from `torch._six`, and it and `fastreid/evaluation/testing.py` import
-`Mapping` from `collections`. Both names are lent for the time of the import and taken away again, so that no other
-package can come to depend on them.
+`Mapping` from `collections`. Both names exist only during the import, so that no other package can depend on them.
 """
 
 import collections
@@ -24,17 +23,20 @@ _DEFERRED = ("torchvision", "torchvision.transforms", "sklearn", "sklearn.metric
 
 
 def prepare() -> None:
-    """Check and import fastreid; torchvision and scikit-learn are imported when used. Repeated calls cost nothing.
+    """Check the version of fastreid and import it; torchvision and scikit-learn are imported on first use.
+
+    Repeated calls do nothing.
 
     Raises:
-        InstallError: one of them is missing, of another version, or broken; the message ends with the remedy.
+        InstallError: a package is missing, broken or of the wrong version; the message ends with the command that fixes
+            it.
     """
     if "fastreid.engine" in sys.modules:
         return
     check_fastreid_version()
     repair_torchvision()
     try:
-        with lent_names(), deferred(_DEFERRED, "fastreid"):
+        with removed_names_restored(), deferred(_DEFERRED, "fastreid"):
             importlib.import_module("fastreid.engine")
     except ImportError as error:
         for name in [name for name in sys.modules if name.split(".")[0] == "fastreid"]:
@@ -46,9 +48,9 @@ def prepare() -> None:
 
 
 def check_fastreid_version() -> None:
-    """Raise `InstallError` unless the distribution `fastreid` 1.4.0 is installed.
+    """Raise an `InstallError` unless the distribution `fastreid` 1.4.0 is installed.
 
-    The distribution is asked, since `fastreid.__version__` says 1.3 in the 1.4.0 wheel.
+    The metadata is read because `fastreid.__version__` is 1.3 in the 1.4.0 wheel.
     """
     try:
         version = importlib.metadata.version("fastreid")
@@ -58,24 +60,26 @@ def check_fastreid_version() -> None:
             f"    {FASTREID_INSTALL}"
         ) from None
     if version != FASTREID_VERSION:
-        raise InstallError(f"fastreid {version} is installed, {FASTREID_VERSION} is needed:\n    {FASTREID_INSTALL}")
+        raise InstallError(
+            f"fastreid {version} is installed, but {FASTREID_VERSION} is required:\n    {FASTREID_INSTALL}"
+        )
 
 
 @contextmanager
-def lent_names() -> Iterator[None]:
-    """Lend `torch._six.string_classes` and `collections.Mapping`, where they are missing, inside a `with` block."""
+def removed_names_restored() -> Iterator[None]:
+    """Provide `torch._six.string_classes` and `collections.Mapping`, if missing, inside a `with` block."""
     stub = types.ModuleType("torch._six")
     stub.string_classes = (str,)  # type: ignore[attr-defined]
-    lend_six = "torch._six" not in sys.modules
-    lend_mapping = not hasattr(collections, "Mapping")
-    if lend_six:
+    six_missing = "torch._six" not in sys.modules
+    mapping_missing = not hasattr(collections, "Mapping")
+    if six_missing:
         sys.modules["torch._six"] = stub
-    if lend_mapping:
+    if mapping_missing:
         collections.Mapping = collections.abc.Mapping  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        if lend_six:
+        if six_missing:
             del sys.modules["torch._six"]
-        if lend_mapping:
+        if mapping_missing:
             del collections.Mapping  # type: ignore[attr-defined]

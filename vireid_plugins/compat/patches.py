@@ -1,4 +1,4 @@
-"""The repairs of fast-reid that this package itself needs; `vireid_plugins.stock` has the others."""
+"""Patches of fast-reid that this package itself needs; the others are in `vireid_plugins.stock`."""
 
 import importlib
 import importlib.util
@@ -24,23 +24,23 @@ from vireid_plugins.errors import ConfigError
 def _wrapped(model: nn.Module, device_ids: list[int], **arguments: Any) -> DistributedDataParallel:
     on_cuda = next(model.parameters()).is_cuda
     with warnings.catch_warnings():
-        # The argument `broadcast_buffers`, which fast-reid passes, has a new name in newer torch.
+        # fast-reid passes `broadcast_buffers`, which newer torch versions rename.
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(model, device_ids=device_ids if on_cuda else None, **arguments)
 
 
 @register_patch(
-    "a model on a CPU cannot be wrapped in DistributedDataParallel, since device_ids are passed",
-    "they are passed for a model on CUDA only",
+    "a model on the CPU cannot be wrapped in DistributedDataParallel, because device_ids are passed",
+    "device_ids are passed only for a model on CUDA",
     where="`fastreid/engine/defaults.py`, in `DefaultTrainer.__init__`.",
 )
 def ddp() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(defaults, "DistributedDataParallel", _wrapped)]
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Give every process the buffers of the first one."""
+    """Copy the first process's buffers to all processes."""
     if comm.get_world_size() > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -55,17 +55,17 @@ def _with_equal_buffers(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @register_patch(
-    "with several processes each extracts its share of the features with batch statistics of its own",
-    "the first process's statistics are sent to all before an evaluation",
+    "each of several processes extracts its share of the features with its own batch-norm statistics",
+    "the first process's statistics are broadcast before an evaluation",
     where="`fastreid/engine/defaults.py`: `DistributedDataParallel(broadcast_buffers=False)`, `DefaultTrainer.test`.",
 )
 def buffers() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(defaults, "inference_on_dataset", _with_equal_buffers(defaults.inference_on_dataset))]
 
 
 class _PackagedConfig:
-    """pycls's global configuration, except that files named from the package's folder are found.
+    """pycls's global configuration, which finds files relative to the installed fast-reid.
 
     Args:
         cfg: the configuration.
@@ -78,17 +78,17 @@ class _PackagedConfig:
         return getattr(self._cfg, name)
 
     def merge_from_file(self, file: str) -> None:
-        """Merge a file; `fastreid/...` is looked for beside the installed package."""
+        """Merge a file whose path begins with `fastreid/`, read from the installed package."""
         self._cfg.merge_from_file(str(Path(fastreid.__file__).parent.parent / file))
 
 
 @register_patch(
-    "RegNet and EfficientNet read their YAML files relative to the working directory",
-    "the files of the installed package are read",
+    "RegNet and EfficientNet look for their YAML files in the working directory",
+    "they read the files of the installed package",
     where="`fastreid/modeling/backbones/regnet/regnet.py:568`, `effnet.py:253`.",
 )
 def package_files() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     replacements = []
     for module_name, name in (("regnet", "regnet_cfg"), ("effnet", "effnet_cfg")):
         module = importlib.import_module(f"fastreid.modeling.backbones.regnet.{module_name}")
@@ -97,9 +97,9 @@ def package_files() -> list[Replacement]:
 
 
 def _download(url: str, output: str, quiet: bool = False) -> None:
-    """Fetch a file of weights, as `gdown.download` is called by fast-reid."""
+    """Download a weight file; replaces `gdown.download`, with the arguments that fast-reid passes."""
     advice = (
-        f"fetch it by hand as {output}, or name a file in MODEL.BACKBONE.PRETRAIN_PATH, or train from scratch with "
+        f"download it to {output} yourself, set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with "
         "MODEL.BACKBONE.PRETRAIN False"
     )
     if "drive.google.com" in url:
@@ -107,18 +107,18 @@ def _download(url: str, output: str, quiet: bool = False) -> None:
     try:
         torch.hub.download_url_to_file(url, output, progress=not quiet)
     except (URLError, OSError) as error:
-        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: {url} cannot be fetched ({error}); {advice}") from None
+        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: cannot download {url} ({error}); {advice}") from None
 
 
 @register_patch(
-    "MODEL.BACKBONE.PRETRAIN needs the package gdown even for plain addresses",
-    "torch fetches them; offline, and for Google Drive without gdown, a message says what to do",
-    where="`fastreid/modeling/backbones/resnet.py:248` and four more; nothing is replaced where gdown is installed.",
+    "MODEL.BACKBONE.PRETRAIN needs the package gdown even for plain URLs",
+    "torch downloads them; offline, and for Google Drive without gdown, an error explains what to do",
+    where="`fastreid/modeling/backbones/resnet.py:248` and four more; nothing is replaced if gdown is installed.",
 )
 def pretrain() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     if "gdown" in sys.modules or importlib.util.find_spec("gdown"):
         return [Replacement(sys.modules, "gdown", importlib.import_module("gdown"))]
-    stand_in = types.ModuleType("gdown", "What fast-reid uses of the package gdown.")
+    stand_in = types.ModuleType("gdown", "The part of the package gdown that fast-reid uses.")
     stand_in.download = _download  # type: ignore[attr-defined]
     return [Replacement(sys.modules, "gdown", stand_in)]

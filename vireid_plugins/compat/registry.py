@@ -1,4 +1,4 @@
-"""Named replacements inside the unmodified fast-reid, that can be listed, chosen, logged and taken back."""
+"""Registry of run-time patches of fast-reid; each has a name and can be applied or undone on its own."""
 
 import inspect
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 ABSENT = object()
@@ -14,12 +14,12 @@ ABSENT = object()
 
 @dataclass(frozen=True)
 class Replacement:
-    """One name that gets another value.
+    """A new value for an attribute or key.
 
     Args:
-        owner: the module, class or mapping that holds the name.
+        owner: the module, class or dict that holds it.
         name: the attribute or key.
-        value: what stands there while the patch is applied.
+        value: its value while the patch is applied.
     """
 
     owner: Any
@@ -27,7 +27,7 @@ class Replacement:
     value: Any
 
     def swap(self) -> "Replacement":
-        """Put the value in place and return the replacement that takes it back."""
+        """Set the value and return the replacement that undoes it."""
         if isinstance(self.owner, dict):
             before = self.owner.get(self.name, ABSENT)
             if self.value is ABSENT:
@@ -35,7 +35,7 @@ class Replacement:
             else:
                 self.owner[self.name] = self.value
         else:
-            # Statically, so that a classmethod stays one.
+            # Without binding, so that a classmethod is restored as one.
             before = inspect.getattr_static(self.owner, self.name)
             setattr(self.owner, self.name, self.value)
         return Replacement(self.owner, self.name, before)
@@ -43,14 +43,14 @@ class Replacement:
 
 @dataclass
 class Patch:
-    """A repair of one trouble.
+    """A patch that fixes one problem.
 
     Args:
-        name: what `patch(only=...)` takes.
+        name: its name in `patch(only=...)`.
         trouble: what happens without it.
         repair: what happens with it.
-        where: the places in fast-reid's source.
-        replacements: looks the names up; called when the patch is applied.
+        where: the affected lines of fast-reid's source.
+        replacements: returns the replacements; called when the patch is applied.
     """
 
     name: str
@@ -58,26 +58,26 @@ class Patch:
     repair: str
     where: str
     replacements: Callable[[], list[Replacement]]
-    _taken: list[Replacement] = field(default_factory=list)
+    _originals: list[Replacement] = field(default_factory=list)
 
     @property
     def applied(self) -> bool:
-        """Whether it is in place."""
-        return bool(self._taken)
+        """Whether the patch is applied."""
+        return bool(self._originals)
 
     def apply(self) -> None:
-        """Put it in place, once."""
+        """Apply the patch unless it is already applied."""
         if not self.applied:
-            self._taken = [replacement.swap() for replacement in self.replacements()]
-            logger.info("fast-reid is patched: %s (%s)", self.name, self.repair)
+            self._originals = [replacement.swap() for replacement in self.replacements()]
+            logger.info("applied fast-reid patch %s: %s", self.name, self.repair)
 
     def revert(self) -> None:
-        """Take it back, if it is in place."""
+        """Undo the patch if it is applied."""
         if self.applied:
-            for replacement in reversed(self._taken):
-                replacement.swap()
-            self._taken = []
-            logger.info("fast-reid is as it was: %s", self.name)
+            for original in reversed(self._originals):
+                original.swap()
+            self._originals = []
+            logger.info("undid fast-reid patch %s", self.name)
 
 
 PATCHES: dict[str, Patch] = {}
@@ -86,7 +86,7 @@ PATCHES: dict[str, Patch] = {}
 def register_patch(
     trouble: str, repair: str, *, where: str
 ) -> Callable[[Callable[[], list[Replacement]]], Callable[[], list[Replacement]]]:
-    """Register the decorated function, under its name, as the replacements of a patch."""
+    """Register the decorated function, which returns the replacements, as a patch of the same name."""
 
     def register(function: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
         PATCHES[function.__name__] = Patch(function.__name__, trouble, repair, where, function)
@@ -96,36 +96,35 @@ def register_patch(
 
 
 def patch(only: Iterable[str] | None = None) -> None:
-    """Repair fast-reid for users of its own trainer, loaders and evaluator. Repeated calls change nothing.
+    """Patch fast-reid for users of its own trainer, loaders and evaluator. Repeated calls have no effect.
 
-    Call it before a trainer, a loader or a model is built.
+    Call it before building a trainer, a loader or a model.
 
     Args:
-        only: names of `PATCHES`; all of them if left out.
+        only: names from `PATCHES`; all of them by default.
 
     Raises:
-        ConfigError: no patch has that name; the message lists them.
+        ConfigError: a name is unknown; the message lists those available.
     """
-    for chosen in _chosen(only):
-        chosen.apply()
+    for selected in _selected(only):
+        selected.apply()
 
 
 def unpatch(only: Iterable[str] | None = None) -> None:
-    """Take patches back. What was built while they were in place stays as it is.
+    """Undo patches. Objects built while they were applied are not changed.
 
     Args:
-        only: names of `PATCHES`; all of them if left out.
+        only: names from `PATCHES`; all of them by default.
 
     Raises:
-        ConfigError: no patch has that name; the message lists them.
+        ConfigError: a name is unknown; the message lists those available.
     """
-    for chosen in reversed(_chosen(only)):
-        chosen.revert()
+    for selected in reversed(_selected(only)):
+        selected.revert()
 
 
-def _chosen(only: Iterable[str] | None) -> list[Patch]:
+def _selected(only: Iterable[str] | None) -> list[Patch]:
     names = list(PATCHES) if only is None else [only] if isinstance(only, str) else list(only)
     for name in names:
-        if name not in PATCHES:
-            raise ConfigError(f"compat.patch: '{name}' does not exist; there are {', '.join(PATCHES)}")
+        require_name("compat.patch", name, PATCHES)
     return [PATCHES[name] for name in names]

@@ -1,9 +1,9 @@
-"""Makes torchvision importable beside a torch build that cannot load its compiled operators.
+"""Make torchvision importable with a torch build that cannot load its compiled operators.
 
-A CPU build of torch next to PyPI's torchvision (built for CUDA) dies at import with "operator torchvision::nms does not
-exist". Nothing here or in fastreid calls those operators, so their schemas are declared and the import repeated, but
-only after that very error: declaring them beside a healthy torchvision would abort its own registration. Since
-torchvision takes a second to import, that is not done until somebody does.
+PyPI's torchvision, built for CUDA, fails to import with a CPU build of torch: "operator torchvision::nms does not
+exist". Nothing here or in fastreid calls those operators, so their schemas are declared and the import is retried, but
+only after this very error: declaring them for a working torchvision would abort its own registration. Importing
+torchvision takes a second, so it is left to the first user.
 """
 
 import importlib.abc
@@ -23,14 +23,14 @@ _SCHEMAS = {
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 _MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
-# A Library takes its declarations back when it is collected, so it lives as long as the process.
+# A Library removes its declarations when it is garbage-collected, so keep it alive.
 _libraries: list[torch.library.Library] = []
 
 
 def repair_torchvision() -> None:
-    """Have the first import of torchvision, wherever it is, declare the schemas of operators that are missing.
+    """Make the first import of torchvision, wherever it happens, declare the schemas of missing operators.
 
-    That import raises `InstallError` where torchvision does not fit the installed torch.
+    That import raises an `InstallError` if torchvision does not match the installed torch.
 
     Raises:
         InstallError: torchvision is not installed.
@@ -43,40 +43,40 @@ def repair_torchvision() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds torchvision where the other finders do, and has it loaded by `_Loader`."""
+    """Finds torchvision through the other finders and wraps its loader in `_Loader`."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return torchvision's spec, and None for all other modules."""
+        """Return torchvision's spec, or None for any other module."""
         if name != "torchvision":
             return None
-        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next((spec for spec in found if spec is not None), None)
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader)
         return spec
 
 
 class _Loader(importlib.abc.Loader):
-    """Runs the package, and once more for each operator that it misses.
+    """Executes the package, and again after declaring each missing operator.
 
     Args:
-        loader: the package's own.
+        loader: the package's own loader.
     """
 
     def __init__(self, loader: importlib.abc.Loader) -> None:
         self._loader = loader
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
-        """Leave it to the package's own loader."""
+        """Delegate to the package's own loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run the package.
+        """Execute the package.
 
         Raises:
-            InstallError: it does not fit the installed torch.
+            InstallError: it does not match the installed torch.
         """
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
@@ -85,7 +85,7 @@ class _Loader(importlib.abc.Loader):
                 self._loader.exec_module(module)
                 return
             except (ImportError, RuntimeError, AttributeError) as error:
-                _forget_inner()
+                _forget_submodules()
                 missing = _MISSING.search(str(error))
                 if missing is None or missing[1] not in _SCHEMAS:
                     raise InstallError(_advice(f"cannot be imported ({error})")) from error
@@ -95,14 +95,14 @@ class _Loader(importlib.abc.Loader):
         raise InstallError(_advice("cannot be imported (its operators cannot be declared)"))
 
 
-def _forget_inner() -> None:
-    """Drop the modules inside a half-imported torchvision, so that they are run again."""
+def _forget_submodules() -> None:
+    """Remove the submodules of a partly imported torchvision, so that they are executed again."""
     for name in [name for name in sys.modules if name.startswith("torchvision.")]:
         del sys.modules[name]
 
 
 def _advice(reason: str) -> str:
     return (
-        f"torchvision {reason}; torch is {torch.__version__}. Install a matching pair, for instance the tested one:\n"
+        f"torchvision {reason}; torch is {torch.__version__}. Install a matching pair, such as the tested one:\n"
         "    pip install torch==2.13.0 torchvision==0.28.0"
     )

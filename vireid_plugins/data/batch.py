@@ -1,4 +1,4 @@
-"""The batch: what a loader yields, and the order of its rows.
+"""The batch that a loader yields, and the order of its rows.
 
 `images` (B, 3, H, W) on the 0..255 scale, `targets` (B,), `camids` (B,), `modalities` (B,) 0 visible and 1 infrared,
 `views` (B,), `img_paths`. A training batch is a concatenation of blocks of P * K rows, one block per (modality, view),
@@ -18,7 +18,7 @@ INFRARED = 1
 
 
 class Batch(TypedDict):
-    """See the module. `modalities` and `views` stay on the host: reading a device tensor would stop the device."""
+    """See the module. `modalities` and `views` stay on the host, since reading a device tensor forces a sync."""
 
     images: Tensor
     targets: Tensor
@@ -42,11 +42,10 @@ class Item(TypedDict):
 def collate(items: list[Item]) -> Batch:
     """Stack items into a batch.
 
-    The images stay uint8, unless one view is float32, and are stored channels last, so that no layout is copied on the
-    way to a convolution.
+    The images stay uint8 unless a view is float32. They are stored channels last, so that convolutions need no copy.
     """
-    kind = np.result_type(*{item["images"].dtype for item in items})
-    images = torch.from_numpy(np.stack([item["images"] for item in items], dtype=kind)).permute(0, 3, 1, 2)
+    dtype = np.result_type(*{item["images"].dtype for item in items})
+    images = torch.from_numpy(np.stack([item["images"] for item in items], dtype=dtype)).permute(0, 3, 1, 2)
 
     def column(key: str) -> Tensor:
         return torch.tensor([item[key] for item in items])  # type: ignore[literal-required]
@@ -62,31 +61,31 @@ def collate(items: list[Item]) -> Batch:
 
 
 def collate_training(items: list[Item]) -> Batch:
-    """Stack items into a training batch and check, once and on the host, the order that every loss relies on."""
+    """Stack items into a training batch and check the row order that the losses rely on, once and on the host."""
     batch = collate(items)
     check_blocks(batch)
     return batch
 
 
 def check_blocks(batch: Any) -> None:
-    """Raise a `ValueError` unless the rows of a training batch stand in blocks (see the module)."""
+    """Raise a `ValueError` unless the rows of a training batch are ordered in blocks (see the module)."""
     blocks = 2 * batch["modalities"] + batch["views"] / (1 + batch["views"].max())
     order, counts = torch.unique_consecutive(blocks, return_counts=True)
     if bool((order[1:] <= order[:-1]).any()) or bool((counts != counts[0]).any()):
         raise ValueError(
-            "a training batch must hold one block per (modality, view), visible first, all of one length; got blocks "
-            f"of {counts.tolist()} rows"
+            "a training batch must consist of one block per (modality, view), visible first, all of equal length; got "
+            f"blocks of {counts.tolist()} rows"
         )
     targets = batch["targets"].view(len(order), -1)
     if bool((targets != targets[0]).any()):
-        raise ValueError("row i of every block of a training batch must be the same identity")
+        raise ValueError("row i must have the same identity in every block of a training batch")
 
 
 def split_identities(batch: Batch, parts: int) -> list[Batch]:
-    """Split a training batch into batches of a share of its identities each, rows in block order.
+    """Split a training batch by identity into `parts` batches, each with its rows in block order.
 
     Raises:
-        ValueError: the identities do not divide into `parts`.
+        ValueError: the number of identities is not a multiple of `parts`.
     """
     blocks = len(torch.unique_consecutive(2 * batch["modalities"] + batch["views"]))
     rows = torch.arange(len(batch["targets"])).view(blocks, -1)
@@ -96,10 +95,10 @@ def split_identities(batch: Batch, parts: int) -> list[Batch]:
 
     columns: dict[str, Any] = {**batch}
 
-    def share(chosen: Tensor) -> Any:
+    def select(selected: Tensor) -> Any:
         return {
-            key: [column[int(row)] for row in chosen] if isinstance(column, list) else column[chosen]
+            key: [column[int(row)] for row in selected] if isinstance(column, list) else column[selected]
             for key, column in columns.items()
         }
 
-    return [share(part.flatten()) for part in rows.chunk(parts, dim=1)]
+    return [select(part.flatten()) for part in rows.chunk(parts, dim=1)]

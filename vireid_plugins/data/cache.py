@@ -1,8 +1,8 @@
-"""Decoded and resized images in one memory-mapped file, so that an epoch decodes and resizes nothing.
+"""Cache of decoded and resized images in one memory-mapped file.
 
-`<key>.npy` is a plain numpy array (n, H, W, 3) of uint8; `<key>.json` beside it says what it was made of. The key is
-made of the list of files, the size and the interpolation. An array whose files have changed since, or that is not
-whole, is made again. Processes that want the same array wait for the one that makes it, and then share its pages.
+`<key>.npy` is a plain numpy array (n, H, W, 3) of uint8; `<key>.json` records its sources. The key is a hash of the
+list of files, the size and the interpolation. The array is rebuilt if its files have changed or it is incomplete.
+Processes that need the same array wait for the one that builds it, then share its memory pages.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from vireid_plugins.io.files import make_folder
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
-# Images that a process decodes before it says so.
+# Images per job of a worker process, and per update of the progress bar.
 CHUNK = 64
 
 
@@ -35,8 +35,8 @@ class ImageCache:
     """The images of a `Decoder`, decoded once.
 
     Args:
-        decoder: what is cached.
-        folder: where the arrays lie (`DATALOADER.CACHE`); it is made.
+        decoder: the images to cache.
+        folder: folder of the arrays (`DATALOADER.CACHE`); created if missing.
         workers: processes that decode; the number of processors by default.
 
     Raises:
@@ -50,48 +50,48 @@ class ImageCache:
         self._images: npt.NDArray[np.uint8] | None = None
         make_folder(folder, "DATALOADER.CACHE")
         with FileLock(self.file.with_suffix(".lock")):
-            made_of = _fingerprint(decoder)
-            if not self._holds(made_of):
-                self._make(made_of, workers or os.cpu_count() or 1)
+            fingerprint = _fingerprint(decoder)
+            if not self._is_current(fingerprint):
+                self._build(fingerprint, workers or os.cpu_count() or 1)
 
     def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
-        """Return the image (H, W, 3) of that number in the list; it must not be written to."""
+        """Return the image (H, W, 3) with this index in the list, read-only."""
         if self._images is None:
             self._images = np.load(self.file, mmap_mode="r")
         image: npt.NDArray[np.uint8] = self._images[number]
         return image
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open array out: a loader's workers open it themselves and share its pages."""
+        """Omit the open array: data-loader workers open it themselves and share its pages."""
         return self.__dict__ | {"_images": None}
 
-    def _holds(self, made_of: str) -> bool:
-        """Say whether the array is whole and made of the files as they are now."""
+    def _is_current(self, fingerprint: str) -> bool:
+        """Return whether the array is complete and built from the files as they are now."""
         note = self.file.with_suffix(".json")
         if not self.file.is_file() or not note.is_file():
             return False
         try:
-            same: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == made_of
+            unchanged: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == fingerprint
             shape = np.load(self.file, mmap_mode="r").shape
         except (ValueError, KeyError, TypeError, OSError, EOFError):
-            logger.warning("the image cache %s is torn and made again", self.file)
+            logger.warning("image cache %s is damaged; rebuilding it", self.file)
             return False
-        if not same:
-            logger.info("the images of the cache %s have changed; it is made again", self.file)
-        return same and shape == self._shape
+        if not unchanged:
+            logger.info("the source images of cache %s have changed; rebuilding it", self.file)
+        return unchanged and shape == self._shape
 
     @property
     def _shape(self) -> tuple[int, int, int, int]:
         return (len(self.decoder.paths), *self.decoder.size, 3)
 
-    def _make(self, made_of: str, workers: int) -> None:
+    def _build(self, fingerprint: str, workers: int) -> None:
         count, height, width, channels = self._shape
         needed = count * height * width * channels
         free = shutil.disk_usage(self.file.parent).free
         if needed > free:
             raise DataError(
                 f"DATALOADER.CACHE: {count} images of {height} x {width} need {needed / 2**30:.1f} GiB, and "
-                f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; name another folder, or none"
+                f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; set another folder, or '' for no cache"
             )
         partial_file = self.file.with_suffix(".partial")
         open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
@@ -106,24 +106,25 @@ class ImageCache:
         with partial_file.open("rb") as stream:
             os.fsync(stream.fileno())
         partial_file.replace(self.file)
-        note = {"made_of": made_of, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
+        note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
         self.file.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
 
 
 def _fingerprint(decoder: Decoder) -> str:
-    """Return what changes when a file is replaced: all sizes and times of change."""
+    """Return a hash of the sizes and modification times of all files."""
     digest = hashlib.sha256()
     for path in decoder.paths:
         try:
-            found = Path(path).stat()
+            status = Path(path).stat()
         except OSError as error:
             raise DataError(f"image '{path}' cannot be read: {error}") from None
-        digest.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _decode(decoder: Decoder, file: Path, numbers: Iterable[int]) -> int:
+    """Decode the images with these indices into the array; return their number."""
     images = np.load(file, mmap_mode="r+")
     done = 0
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Loaders that fast-reid's trainer drives."""
+"""Training and test loaders for fast-reid's trainer."""
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
@@ -26,10 +26,10 @@ logger = logging.getLogger("fastreid." + __name__)
 
 
 class Epoch:
-    """What fast-reid reads of a training loader's `dataset`.
+    """The attributes that fast-reid reads from a training loader's `dataset`.
 
-    It takes `len(dataset) // IMS_PER_BATCH` for the iterations of an epoch; the length here makes that the sampler's
-    number of steps.
+    fast-reid runs `len(dataset) // IMS_PER_BATCH` iterations per epoch; the length reported here makes that the
+    sampler's number of steps.
     """
 
     def __init__(self, steps: int, images_per_batch: int, num_classes: int) -> None:
@@ -46,7 +46,7 @@ class TrainLoader:
         loader: a `DataLoader` over `sampler` and the training images.
         sampler: its batch sampler.
         dataset: length of an epoch and number of identities.
-        augment: applied to whole batches, where the loader's are not augmented.
+        augment: augments whole batches, if the loader does not augment images.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TrainLoader:
         return self.starting_at(0)
 
     def starting_at(self, iteration: int) -> Generator[Batch, None, None]:
-        """Start from the batch of `iteration`, as a resumed run does."""
+        """Start from the batch of `iteration`, for a resumed run."""
         self.sampler.first_step = iteration
         batches: Any = iter(self.loader)
         return batches if self.augment is None else self._augmented(batches, iteration)
@@ -86,7 +86,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     """Build the loader of `DATASETS.NAMES`.
 
     Raises:
-        ConfigError: a name does not exist, or the batch size does not fit the sampler.
+        ConfigError: a name is unknown, or the batch size does not fit the sampler.
         DataError: files are missing or there are too few identities.
     """
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
@@ -102,10 +102,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
-    each = None if augment else views
-    train = TrainImages(datasets, each, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    image_views = None if augment else views
+    train = TrainImages(datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
     sampler = build_sampler(cfg, train.targets, train.modalities)
-    logger.info("%s: %d steps an epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
+    logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader = ReportingLoader(
         dataset=train,
         batch_sampler=sampler,
@@ -119,10 +119,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
 
 
 def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int]) -> CrossModalitySampler:
-    """Build `DATALOADER.SAMPLER_TRAIN` over training images of these identities and modalities.
+    """Build `DATALOADER.SAMPLER_TRAIN` over training images with these identities and modalities.
 
     Raises:
-        ConfigError: the name does not exist, or the batch size does not fit.
+        ConfigError: the name is unknown, or the batch size does not fit.
         DataError: there are too few identities.
     """
     require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
@@ -140,7 +140,7 @@ def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int
 
 
 def _identities_per_batch(cfg: CfgNode) -> int:
-    """Return P of `SOLVER.IMS_PER_BATCH` = P x 2 x K."""
+    """Return P, where `SOLVER.IMS_PER_BATCH` = P x 2 x K."""
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     if images % (2 * instances):
         raise ConfigError(

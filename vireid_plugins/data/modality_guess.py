@@ -1,8 +1,8 @@
-"""Tells an infrared image from a visible one by its colour, and says how sure that is.
+"""Guess whether an image is visible or infrared from its color, with a probability.
 
-The three channels of an infrared or thermal image are equal but for compression. The statistic is the mean over pixels
-of the largest minus the smallest channel; the curve that turns it into a probability is our choice, and a visible image
-without colour is taken for an infrared one.
+The three channels of an infrared or thermal image are equal up to compression. The statistic is the mean over pixels
+of the largest minus the smallest channel; the curve that turns it into a probability is our choice. A visible image
+without color is classified as infrared.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 
-# Chroma, on the 0..255 scale, at which both are equally likely, and how fast that changes.
+# Chroma, on the 0..255 scale, at which both modalities are equally likely, and the steepness of the curve there.
 BALANCE, STEEPNESS = 5.0, 3.0
 
 
 class Guess(NamedTuple):
-    """`modality` 0 visible or 1 infrared; `probability` of it, 0.5..1; `chroma`, what was measured."""
+    """`modality`: 0 visible, 1 infrared; `probability`: of that modality, 0.5..1; `chroma`: the measured statistic."""
 
     modality: int
     probability: float

@@ -18,7 +18,7 @@ from vireid_plugins.errors import DataError
 
 
 class Sample(NamedTuple):
-    """What a sampler asks of a training set: an image, in which view, with the seed of its augmentation."""
+    """What a sampler requests from a training set: the index of an image, its view and its augmentation seed."""
 
     image: int
     view: int
@@ -26,21 +26,21 @@ class Sample(NamedTuple):
 
 
 def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
-    """Return the modality of an item; images of fast-reid's own data sets are visible."""
+    """Return the modality of an item; images of fast-reid's data sets are visible."""
     return dataset.modality(item) if isinstance(dataset, CrossModalityDataset) else VISIBLE
 
 
 class TrainImages(Dataset[Item]):
-    """Training images of one or several data sets, identities relabelled 0..N-1.
+    """Training images of one or several data sets, with identities relabeled 0..N-1.
 
-    Identities of different data sets are different identities.
+    Identities are distinct across data sets.
 
     Args:
         datasets: the data sets.
-        views: for each modality the list of its views; none where they are applied to whole batches.
+        views: for each modality the list of its views; None if whole batches are augmented instead.
         size: height and width of the images.
         interpolation: a key of `INTERPOLATIONS`.
-        cache: folder of the cache of decoded images; empty is none.
+        cache: folder of the image cache; empty for none.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class TrainImages(Dataset[Item]):
 
 
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
-    """Raise a `DataError` unless the images of a list exist: a missing one would be found when drawn, after hours.
+    """Raise a `DataError` unless the listed images exist, instead of hours later when a missing one is first drawn.
 
     Args:
-        kind: what the message calls them.
+        kind: kind of images, for the message.
         items: the images.
     """
     missing = [path for path, _, _ in items if not os.path.exists(path)]  # noqa: PTH110  much faster for many
@@ -103,9 +103,9 @@ def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: st
 
 
 class TestImages(Dataset[Item]):
-    """Queries and gallery of one data set, resized and nothing else."""
+    """Queries and gallery of one data set, resized but not augmented."""
 
-    __test__ = False  # not a test case, whatever pytest thinks of its name
+    __test__ = False  # keeps pytest from collecting it as a test case
 
     def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str, cache: str = "") -> None:
         self.dataset = dataset

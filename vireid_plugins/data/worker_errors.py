@@ -1,4 +1,4 @@
-"""A data loader whose processes that read images are reported when they die, stop answering or meet a bad image."""
+"""A data loader that reports workers that die, hang, or fail on an image."""
 
 import multiprocessing
 import os
@@ -14,26 +14,26 @@ from vireid_plugins.data.batch import Item
 from vireid_plugins.errors import LoaderError, UserError
 from vireid_plugins.processes import NEEDS_GUARD, end_with_parent, loader_arguments
 
-# Seconds a worker still works after a SIGTERM, so that a run that was sent one can finish its step and save.
+# Seconds a worker keeps running after a SIGTERM, so that the run can finish its step and save a checkpoint.
 GRACE = 10.0
-# Seconds after which a loader that waits for a batch looks whether all its processes live.
-LOOK = 2.0
+# Seconds between checks for dead workers while waiting for a batch.
+CHECK_INTERVAL = 2.0
 
 
 class ReportingLoader(DataLoader[Item]):
-    """torch's loader; what goes wrong in its processes ends in one message.
+    """torch's `DataLoader`, with one clear error for a failure in a worker.
 
     Args:
-        timeout: seconds after which a process that gives no batch is reported; 0 waits for ever.
-        workers: processes; 0 reads in this one.
-        **arguments: torch's.
+        timeout: seconds to wait for a batch; 0 waits forever.
+        workers: number of worker processes; 0 reads in this process.
+        **arguments: passed to `DataLoader`.
     """
 
     def __init__(self, *, timeout: float, workers: int, **arguments: Any) -> None:
-        # How long a batch is waited for; torch's own `timeout` is how often somebody looks meanwhile.
+        # How long to wait for a batch; torch's own `timeout` is the interval between checks.
         self.patience = timeout or float("inf")
         super().__init__(
-            timeout=min(LOOK, self.patience) if workers else 0,
+            timeout=min(CHECK_INTERVAL, self.patience) if workers else 0,
             **{**loader_arguments(workers), "worker_init_fn": _outlive_signals, **arguments},
         )
 
@@ -41,8 +41,8 @@ class ReportingLoader(DataLoader[Item]):
         """Yield the batches.
 
         Raises:
-            LoaderError: a process died or does not answer.
-            UserError: what a process raised, without its traceback.
+            LoaderError: a worker died or stopped responding.
+            UserError: raised in a worker; re-raised without the worker's traceback.
         """
         return self._reported(super().__iter__())
 
@@ -50,22 +50,22 @@ class ReportingLoader(DataLoader[Item]):
         try:
             yield from self._patient(batches)
         except UserError as error:
-            # torch puts the traceback of the process into the message.
+            # torch prepends the worker's traceback to the message.
             message = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
             raise type(error)(message) from None
         except RuntimeError as error:
-            # What a worker raised itself begins with "Caught RuntimeError".
+            # The message of an error raised in a worker begins with "Caught RuntimeError".
             if not str(error).startswith("DataLoader"):
                 raise
-            raise LoaderError(self._said(str(error), batches)) from None
+            raise LoaderError(self._diagnosis(str(error), batches)) from None
         finally:
-            # Left to the garbage collector, after an error it waits five seconds for each process: the queues that tell
-            # them to end are collected before them.
+            # Shut down by the garbage collector after an error, each worker would take five seconds: the queues that
+            # signal it to exit may be collected first.
             if hasattr(batches, "_shutdown_workers"):
                 batches._shutdown_workers()
 
     def _patient(self, batches: Any) -> Generator[Any, None, None]:
-        """Yield the batches, and wait for each longer than torch does, unless a process has died."""
+        """Yield the batches, waiting up to `patience` seconds for each unless a worker has died."""
         waited = 0.0
         while True:
             try:
@@ -80,25 +80,27 @@ class ReportingLoader(DataLoader[Item]):
                 waited = 0.0
                 yield batch
 
-    def _said(self, reason: str, batches: Any) -> str:
+    def _diagnosis(self, reason: str, batches: Any) -> str:
+        """Return the error message; kills workers that have timed out."""
         workers = getattr(batches, "_workers", [])
-        killed = [f"{w.pid} ({_cause(w)})" for w in workers if w.exitcode not in (None, 0)]
-        if killed:
-            what = f"{len(killed)} of {len(workers)} processes that read images died: {', '.join(killed)}"
-            advice = "if it was the kernel for want of memory, lower DATALOADER.NUM_WORKERS or the batch"
+        dead = [f"{w.pid} ({_cause(w)})" for w in workers if w.exitcode not in (None, 0)]
+        if dead:
+            failure = f"{len(dead)} of {len(workers)} data-loader workers died: {', '.join(dead)}"
+            advice = "if the kernel killed them for lack of memory, lower DATALOADER.NUM_WORKERS or the batch size"
             if any(w.exitcode > 0 for w in workers if w.exitcode is not None):
-                advice = f"they printed why; {NEEDS_GUARD}"
+                advice = f"see their output above; {NEEDS_GUARD}"
         elif "timed out" in reason:
-            what = f"the {len(workers)} processes that read images gave no batch for {self.patience:g} s"
-            advice = "is the disk of the data set still there? DATALOADER.TIMEOUT sets how long they are waited for"
-            # torch must not take their end for another failure.
+            failure = f"the {len(workers)} data-loader workers returned no batch for {self.patience:g} s"
+            advice = "check that the disk of the data set is still available, or raise DATALOADER.TIMEOUT"
+            # Keeps torch from reporting their exit as another failure.
             signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
             batches._worker_pids_set = False
             for worker in workers:
                 worker.kill()
         else:
-            what, advice = f"reading images failed: {reason.splitlines()[0]}", "DATALOADER.NUM_WORKERS 0 shows more"
-        return f"{what}; {advice}"
+            failure = f"reading images failed: {reason.splitlines()[0]}"
+            advice = "run with DATALOADER.NUM_WORKERS 0 for the full traceback"
+        return f"{failure}; {advice}"
 
 
 def _cause(process: multiprocessing.Process) -> str:
@@ -107,15 +109,15 @@ def _cause(process: multiprocessing.Process) -> str:
 
 
 def _outlive_signals(number: int) -> None:
-    """Let a worker work on after signals that are meant for the run, which ends it when it has saved."""
+    """Keep a worker running through signals meant for the run, which stops its workers after saving a checkpoint."""
     if get_worker_info() is None:
         return
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def end_later(*_: object) -> None:
+    def exit_later(*_: object) -> None:
         timer = threading.Timer(GRACE, os._exit, (128 + signal.SIGTERM,))
         timer.daemon = True
         timer.start()
 
-    signal.signal(signal.SIGTERM, end_later)
+    signal.signal(signal.SIGTERM, exit_later)

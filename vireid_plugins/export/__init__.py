@@ -1,4 +1,4 @@
-"""Export of trained methods to ONNX and `torch.export`, and comparisons of what was exported."""
+"""Export of trained methods to ONNX and `torch.export`, and comparison of the exported forms."""
 
 from vireid_plugins.export.compare import compare, comparison_table, forms
 from vireid_plugins.export.exporters import Exported, export_onnx, export_program

@@ -1,4 +1,4 @@
-"""Sizes, speed and scores of the exported forms of a method, side by side on its test set."""
+"""Compare the exported forms of a method: file size, speed, and scores on its test set."""
 
 import statistics
 import time
@@ -36,9 +36,9 @@ class Form:
     """One way to run a method.
 
     Attributes:
-        name: what it is called.
-        bytes: of its file of one modality; 0 where there is none.
-        runners: images to features, by modality.
+        name: name in the table.
+        bytes: size of the visible modality's file; 0 if there is none.
+        runners: functions from images to features, by modality.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Form:
 
 
 def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
-    """Return the method itself and its ONNX files in float32, float16 and int8, which are written beside them.
+    """Return the method itself and its ONNX files in float32, float16 and int8; the latter two are written to `folder`.
 
     int8 is calibrated on CALIBRATION training images of each modality.
 
     Args:
-        model: a trained method on a CPU.
-        cfg: its configuration; the training set gives the images for int8.
-        folder: of `export_onnx`.
+        model: a trained method on the CPU.
+        cfg: its configuration, whose training set provides the images for int8.
+        folder: folder with the files of `export_onnx`.
 
     Raises:
         InstallError: onnx or onnxruntime is missing.
@@ -62,28 +62,28 @@ def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
     """
     flip = bool(cfg.TEST.FLIP.ENABLED)
     single = {modality: SingleModality(model, modality, flip) for modality in MODALITIES}
-    found = [Form("torch, float32", 0, {m: _torch_runner(one) for m, one in single.items()})]
+    exported = [Form("torch, float32", 0, {m: _torch_runner(method) for m, method in single.items()})]
     calibration = training_images(cfg, CALIBRATION)
     makers: dict[str, Callable[[Path, Path, int], object]] = {
         "float16": lambda source, target, modality: half_precision(source, target),
         "int8": lambda source, target, modality: int8(source, target, calibration[modality]),
     }
     files = {modality: folder / f"{name}.onnx" for modality, name in MODALITIES.items()}
-    found.append(_onnx_form("ONNX, float32", files))
-    for kind, make in makers.items():
-        smaller = {modality: file.with_name(f"{file.stem}.{kind}.onnx") for modality, file in files.items()}
-        for modality, target in smaller.items():
+    exported.append(_onnx_form("ONNX, float32", files))
+    for precision, make in makers.items():
+        targets = {modality: file.with_name(f"{file.stem}.{precision}.onnx") for modality, file in files.items()}
+        for modality, target in targets.items():
             make(files[modality], target, modality)
-        found.append(_onnx_form(f"ONNX, {kind}", smaller))
-    return found
+        exported.append(_onnx_form(f"ONNX, {precision}", targets))
+    return exported
 
 
 def compare(found: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return size, images a second and rank-1 and mAP under the first protocol of every form.
+    """Return the size, the images per second, and rank-1 and mAP under the first protocol, of every form.
 
     Args:
-        found: of `forms`.
-        cfg: whose first test set is scored.
+        found: the result of `forms`.
+        cfg: configuration whose first test set is scored.
     """
     rows = []
     for form in found:
@@ -96,7 +96,7 @@ def compare(found: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
 
 
 def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows of `compare` in Markdown."""
+    """Return the rows of `compare` as a Markdown table."""
     body = [
         [
             row["form"],
@@ -107,20 +107,20 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    headers = ["form", "MiB", "images a second", "Rank-1", "mAP"]
+    headers = ["form", "MiB", "images per second", "Rank-1", "mAP"]
     return tabulate(body, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
 def training_images(cfg: CfgNode, count: int) -> dict[int, Images]:
     """Return some training images (n, 3, H, W) of each modality, spread evenly over the training set."""
     dataset: Any = build_dataset(cfg, cfg.DATASETS.NAMES[0])
-    found = {}
+    images_of = {}
     for modality in (VISIBLE, INFRARED):
         items = [item for item in dataset.train if dataset.modality(item) == modality]
-        chosen = [items[n] for n in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
-        images = [read_image(path, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION) for path, _, _ in chosen]
-        found[modality] = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
-    return found
+        selected = [items[n] for n in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
+        images = [read_image(path, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION) for path, _, _ in selected]
+        images_of[modality] = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
+    return images_of
 
 
 def _torch_runner(single: nn.Module) -> Runner:
@@ -147,9 +147,10 @@ def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
         images = batch["images"].numpy().astype(np.float32)
         rows: list[Any] = [None] * len(images)
         for modality in MODALITIES:
-            mine = np.flatnonzero(batch["modalities"].numpy() == modality)
-            if len(mine):
-                for row, feature in zip(mine, form.runners[modality](np.ascontiguousarray(images[mine])), strict=True):
+            selected = np.flatnonzero(batch["modalities"].numpy() == modality)
+            if len(selected):
+                run = form.runners[modality]
+                for row, feature in zip(selected, run(np.ascontiguousarray(images[selected])), strict=True):
                     rows[row] = feature
         features += rows
         paths += [Path(path).relative_to(dataset.folder).as_posix() for path in batch["img_paths"]]
@@ -160,9 +161,9 @@ def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
 def _seconds(run: Runner, cfg: CfgNode) -> float:
     images = sample_images(BATCH, cfg.INPUT.SIZE_TEST).numpy()
     run(images)
-    found = []
+    seconds = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         run(images)
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)

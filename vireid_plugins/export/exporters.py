@@ -1,4 +1,4 @@
-"""Methods as ONNX files and as programs of `torch.export`, one a modality, checked against the method itself."""
+"""Export methods as ONNX files and `torch.export` programs, one per modality, checked against the method itself."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from vireid_plugins.export.single_modality import SingleModality
 from vireid_plugins.io.files import make_folder
 
 OPSET = 18
-# Largest difference of a feature, whose length is 1, between the file and the method.
+# Largest allowed difference between a feature of the file and of the method; features have unit length.
 TOLERANCE = 1e-4
 BATCHES = (1, 3)
 TESTED = "torch 2.13"
@@ -34,10 +34,10 @@ class Exported:
     """A written file.
 
     Attributes:
-        file: where.
+        file: its path.
         modality: `visible` or `infrared`.
         difference: largest difference of a feature from the method's, over batches of BATCHES images.
-        bytes: size.
+        bytes: its size.
     """
 
     file: str
@@ -49,13 +49,13 @@ class Exported:
 def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
     """Write `visible.onnx`, `infrared.onnx` and `model.json`, and compare them with the method.
 
-    Each takes `images` (batch, 3, H, W) float32 on the 0..255 scale, RGB, and returns `features` (batch, D),
-    L2-normalised; the batch is free, the size is `INPUT.SIZE_TEST`.
+    Each takes `images` (batch, 3, H, W) float32, RGB on the 0..255 scale, and returns L2-normalized `features`
+    (batch, D). The batch size is dynamic, the image size is `INPUT.SIZE_TEST`.
 
     Args:
-        model: a trained method on a CPU.
+        model: a trained method on the CPU.
         cfg: its configuration.
-        folder: where they go.
+        folder: output folder.
 
     Raises:
         InstallError: onnx, onnxruntime or onnxscript is missing.
@@ -91,7 +91,7 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         "width": cfg.INPUT.SIZE_TEST[1],
         "interpolation": cfg.INPUT.INTERPOLATION,
         "method": cfg.MODEL.META_ARCHITECTURE,
-        "files": [asdict(one) for one in written],
+        "files": [asdict(exported) for exported in written],
     }
     (folder / "model.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
     return written
@@ -101,9 +101,9 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
     """Write `visible.pt2` and `infrared.pt2` with `torch.export`, and compare them with the method.
 
     Args:
-        model: a trained method on a CPU.
+        model: a trained method on the CPU.
         cfg: its configuration.
-        folder: where they go.
+        folder: output folder.
 
     Raises:
         ExportError: a program's features differ from the method's by more than TOLERANCE.
@@ -124,10 +124,10 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
 
 @contextmanager
 def _exporting() -> Iterator[None]:
-    """Keep off the screen what torch's exporter tells its own developers, and say in one line where it fails.
+    """Silence the developer messages of torch's exporter, and report a failure in one line.
 
     Raises:
-        ExportError: this torch cannot export the method. Releases differ, and fail in many ways.
+        ExportError: the installed torch cannot export the method; releases fail with different exceptions.
     """
     log = logging.getLogger("onnxscript")
     level = log.level
@@ -137,27 +137,27 @@ def _exporting() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
     except OSError:
-        # The disk's business.
+        # The file cannot be written, which is not the exporter's fault.
         raise
     except Exception as error:
-        # The first line, without the colours that torch gives it.
+        # The first line, without ANSI colors.
         reason = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().partition("\n")[0]
         raise ExportError(
             f"torch {torch.__version__} cannot export this method ({type(error).__name__}: {reason}); "
-            f"tested is {TESTED}"
+            f"tested with {TESTED}"
         ) from error
     finally:
         log.setLevel(level)
 
 
 def program_runner(file: Path) -> Any:
-    """Return a function from images (B, 3, H, W) float32 to features (B, D) of a program of `torch.export`."""
+    """Load a `torch.export` program as a function from images (B, 3, H, W) float32 to features (B, D)."""
     loaded = torch.export.load(file).module()
     return lambda images: loaded(torch.from_numpy(images)).numpy()
 
 
 def onnx_runner(file: Path, threads: int = 0) -> Any:
-    """Return a function from images (B, 3, H, W) float32 to features (B, D) of an ONNX file, on the CPU."""
+    """Load an ONNX file as a function from images (B, 3, H, W) float32 to features (B, D), on the CPU."""
     runtime = optional("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -167,27 +167,28 @@ def onnx_runner(file: Path, threads: int = 0) -> Any:
 
 
 def sample_images(count: int, size: Iterable[int]) -> Tensor:
-    """Return random images (B, 3, H, W) on the 0..255 scale, the same at each call."""
+    """Return random images (B, 3, H, W) on the 0..255 scale, the same on every call."""
     height, width = size
     pixels = np.random.default_rng(0).integers(0, 256, (count, 3, height, width))
     return torch.from_numpy(pixels.astype(np.float32))
 
 
 def largest_difference(single: nn.Module, run: Any, size: Iterable[int]) -> float:
-    """Return the largest difference of a feature between a method and what was made of it."""
+    """Return the largest difference between the features of a method and of its exported form `run`."""
     size = list(size)
-    found = []
+    differences = []
     for count in BATCHES:
         images = sample_images(count, size)
         with torch.inference_mode():
             expected: npt.NDArray[np.float32] = single(images).numpy()
-        found.append(float(np.abs(run(images.numpy()) - expected).max()))
-    return max(found)
+        differences.append(float(np.abs(run(images.numpy()) - expected).max()))
+    return max(differences)
 
 
 def _within(difference: float, file: Path) -> float:
     if not difference <= TOLERANCE:
         raise ExportError(
-            f"'{file}' differs from the method by {difference:.2g} in a feature, more than {TOLERANCE:g}; do not use it"
+            f"the features of '{file}' differ from the method's by {difference:.2g}, more than {TOLERANCE:g}; do not "
+            "use it"
         )
     return difference

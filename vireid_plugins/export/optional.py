@@ -1,4 +1,4 @@
-"""Packages that only the export needs."""
+"""Import packages that only the export needs."""
 
 import importlib
 from typing import Any
@@ -7,10 +7,10 @@ from vireid_plugins.errors import InstallError
 
 
 def optional(module: str) -> Any:
-    """Import a module of a package of the extra `deploy`.
+    """Import a module that the extra `deploy` installs.
 
     Raises:
-        InstallError: it is missing; the message ends with the remedy.
+        InstallError: it is missing; the message ends with the command that installs it.
     """
     try:
         return importlib.import_module(module)

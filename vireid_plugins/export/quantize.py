@@ -1,4 +1,4 @@
-"""Smaller ONNX files: half precision and int8, by onnxruntime's own tools."""
+"""Smaller ONNX files: half precision and int8, with onnxruntime's tools."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,23 +13,23 @@ Images = npt.NDArray[np.float32]
 
 
 def half_precision(source: Path, target: Path) -> None:
-    """Write a file with float16 weights and arithmetic; inputs and outputs stay float32.
+    """Write a copy of an ONNX file with float16 weights and arithmetic; inputs and outputs stay float32.
 
     Args:
-        source: an ONNX file.
-        target: what is written.
+        source: the ONNX file.
+        target: the file to write.
     """
     onnx, float16 = optional("onnx"), optional("onnxruntime.transformers.float16")
     onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
 def int8(source: Path, target: Path, images: Images) -> None:
-    """Write a file with int8 convolutions and matrix products, whose ranges are measured on images.
+    """Write a copy of an ONNX file with int8 convolutions and matrix products, calibrated on images.
 
     Args:
-        source: an ONNX file.
-        target: what is written.
-        images: (n, 3, H, W) float32 of its modality, from the training set.
+        source: the ONNX file.
+        target: the file to write.
+        images: (n, 3, H, W) float32 training images of its modality.
     """
     quantization = optional("onnxruntime.quantization")
     prepared = target.with_suffix(".prepared.onnx")
@@ -48,12 +48,12 @@ def int8(source: Path, target: Path, images: Images) -> None:
 
 
 def _reader(images: Images, batch: int = 8) -> Any:
-    """Return what onnxruntime reads calibration images from."""
+    """Return a reader of calibration images for onnxruntime."""
     batches: Iterator[Images] = iter(images[n : n + batch] for n in range(0, len(images), batch))
 
     def get_next(reader: Any) -> dict[str, Images] | None:
-        found = next(batches, None)
-        return None if found is None else {"images": found}
+        images = next(batches, None)
+        return None if images is None else {"images": images}
 
     base = optional("onnxruntime.quantization").CalibrationDataReader
     return type("Reader", (base,), {"get_next": get_next})()

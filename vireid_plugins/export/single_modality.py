@@ -1,6 +1,6 @@
-"""A method for images of one modality: no routing is left, so that a compiler sees plain layers.
+"""A method restricted to one modality, without routing, so that a compiler sees plain layers.
 
-images (B, 3, H, W) float32 on the 0..255 scale -> L2-normalised features (B, D)
+images (B, 3, H, W) float32 on the 0..255 scale -> L2-normalized features (B, D)
 """
 
 import copy
@@ -15,22 +15,22 @@ from vireid_plugins.layers.streams import PerModality, StreamSwitch
 
 
 class _Mean(nn.Module):
-    """The mean of two copies of a stage, as four streams are used at test (MSCMNet)."""
+    """The mean output of two copies of a stage: how four streams are used at test (MSCMNet)."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
         self.first, self.second = first, second
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to the stage's output."""
+        """Return the stage's output for a feature map (B, C, H, W)."""
         mean: Tensor = (self.first(x) + self.second(x)) / 2
         return mean
 
 
 class _Heads(nn.ModuleDict):
-    """Heads by name, stored under names that are no words of Python.
+    """Heads by name, stored under names that are not Python keywords.
 
-    `torch.export` writes programs in which a module is an attribute, and `heads.global` is no Python.
+    `torch.export` generates code in which modules are attributes, and `heads.global` is a syntax error.
     """
 
     def __init__(self, heads: nn.ModuleDict) -> None:
@@ -48,10 +48,10 @@ def _no_keyword(name: str) -> str:
 
 
 class SingleModality(nn.Module):
-    """A trained method with its inputs' modality built in, in evaluation mode.
+    """A trained method in evaluation mode for inputs of one modality.
 
     Args:
-        model: a method; it is copied.
+        model: the method; it is copied.
         modality: 0 visible, 1 infrared.
         flip: add the mirrored image's feature, as `TEST.FLIP.ENABLED` does.
     """
@@ -66,16 +66,16 @@ class SingleModality(nn.Module):
         self.flip = flip
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return L2-normalised features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
+        """Return L2-normalized features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
         if not self.flip:
             return F.normalize(self.model(images))
-        # In one pass, so that a graph holds each weight once.
+        # A single pass, so that the graph contains each weight once.
         both: Tensor = self.model(torch.cat([images, images.flip(3)]))
         return F.normalize(both.view(2, -1, both.shape[1]).sum(0))
 
 
 def _without_routing(module: nn.Module, modality: int) -> nn.Module:
-    """Put the copies of a modality in the place of every switch."""
+    """Replace every switch by the copies of a modality."""
     for name, child in module.named_children():
         setattr(module, name, _without_routing(child, modality))
     if isinstance(module, PerModality):

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, and weight files that run nothing."""
+"""Atomic file writes, and weight files loaded without executing code."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that can be written."""
+"""Write files atomically, and check that folders are writable."""
 
 import errno
 import os
@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 from vireid_plugins.errors import ConfigError
 
-# What the operating system says when a place cannot be written, and no defect of ours.
+# Errors that mean a path is not writable, rather than a bug in this package.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
 
 
 @contextmanager
 def write_atomic(file: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `file` once it is on the disk, and is removed when writing fails."""
+    """Write `file` atomically: yield a stream to a temporary file that replaces it unless an error is raised."""
     partial = file.with_name(file.name + ".partial")
     try:
         with partial.open("wb") as stream:
@@ -30,7 +30,7 @@ def write_atomic(file: Path) -> Iterator[BinaryIO]:
 
 
 def refusal(error: BaseException) -> str:
-    """Return what the system says if an error, or its cause, is that a file cannot be written; else nothing."""
+    """Return the system's message if the error or a cause of it means a path is not writable, else an empty string."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _REFUSALS:
@@ -40,14 +40,14 @@ def refusal(error: BaseException) -> str:
 
 
 def make_folder(folder: Path, key: str) -> None:
-    """Make a folder and try to write to it.
+    """Create a folder and check that it is writable.
 
     Args:
         folder: the folder.
-        key: what set it, for the message.
+        key: name of the setting that it comes from, for the message.
 
     Raises:
-        ConfigError: it cannot be made or written.
+        ConfigError: the folder cannot be created or is not writable.
     """
     probe = folder / f".writable_{os.getpid()}"
     try:
@@ -56,16 +56,16 @@ def make_folder(folder: Path, key: str) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"{key}: '{folder}' cannot be written: {refusal(error) or error}; name a folder that can"
+            f"{key}: '{folder}' cannot be written: {refusal(error) or error}; choose a writable folder"
         ) from None
 
 
 @contextmanager
 def for_writing(file: Path) -> Iterator[None]:
-    """Make the folder of a file that is written inside a `with` block.
+    """Create the folder of a file that is written inside a `with` block.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: the folder or the file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Parts of networks that know tensors and modalities alone."""
+"""Network layers and tensor functions that depend only on tensors, modalities and views."""

@@ -1,4 +1,4 @@
-"""Means over the images of an identity, row by row: no list of identities is ever read from a device.
+"""Identity centers, computed per row so that the identities in a batch never have to be copied to the host.
 
 Shapes: `n`, `m` rows, `D` embedding.
 """
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def centres(x: Tensor, targets: Tensor, of: Tensor) -> Tensor:
-    """Return for each identity in `of` (n,) the mean (n, D) of the rows of `x` (m, D) whose `targets` (m,) equal it.
+    """Return the center (n, D) of each identity in `of` (n,): the mean of its rows in `x` (m, D), by `targets` (m,).
 
-    An identity without a row has the centre 0.
+    An identity without rows has the center 0.
     """
     same = (of[:, None] == targets).to(x.dtype)
     return same @ x / same.sum(1, keepdim=True).clamp_min(1)
 
 
 def identity_weights(targets: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return (n,) weights 1 / number of rows of the row's identity, so that a weighted sum runs over identities."""
+    """Return weights (n,), 1 / the number of rows of the same identity, so that each identity weighs 1 in a sum."""
     return 1 / (targets[:, None] == targets).sum(1).to(dtype)
 
 

@@ -10,17 +10,17 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of every batch norm in `module` as they are inside a `with` block."""
-    moving = [
+    """Leave the running statistics of every batch norm in `module` unchanged inside a `with` block."""
+    updating = [
         (norm, norm.momentum, norm.num_batches_tracked)
         for norm in module.modules()
         if isinstance(norm, BatchNorm) and norm.training and norm.num_batches_tracked is not None
     ]
-    for norm, _, _ in moving:
+    for norm, _, _ in updating:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, seen in moving:
+        for norm, momentum, batches_tracked in updating:
             norm.momentum = momentum
-            seen.sub_(1)
+            batches_tracked.sub_(1)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which operations keep the types they are given; nothing on devices without autocast."""
+    """Return a context that disables autocast; a no-op on devices without autocast."""
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Return half-precision tensors as float32, others as they are: distances in half precision are wrong by 10 %."""
+    """Return half-precision tensors as float32, others unchanged: half-precision distances are off by 10 %."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

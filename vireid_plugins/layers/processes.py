@@ -1,4 +1,4 @@
-"""Sums over the processes of a run, with gradient."""
+"""Differentiable sums over the processes of a run."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class _Total(torch.autograd.Function):
-    """The sum over the processes, on all; so is its gradient."""
+    """All-reduced sum whose gradient is all-reduced as well."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ class _Total(torch.autograd.Function):
 
 
 def total(x: Tensor) -> Tensor:
-    """Return the sum of `x`, of one shape in every process, over the processes, with gradient."""
+    """Return the differentiable sum of `x` over all processes; its shape must be the same in each."""
     summed: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
     return summed
 

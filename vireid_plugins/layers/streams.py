@@ -1,6 +1,6 @@
-"""Sends each image of a batch through the copy of a module that is its own.
+"""Route each image of a batch through the module copy of its stream.
 
-Which copy an image takes is known on the host, so no device is ever asked, and none is waited for.
+Modalities and views are on the host, so that routing needs no device synchronization.
 """
 
 import copy
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 
 def route(copies: Sequence[nn.Module], index: Tensor, x: Tensor, modalities: Tensor, views: Tensor) -> Tensor:
-    """Return the rows of `x`, each passed through `copies[index]`, in their own order.
+    """Pass each row of `x` through the copy that `index` selects, and return the outputs in the order of the rows.
 
     Args:
         copies: modules called as `copy(x, modalities, views)`.
-        index: (B,) on the host.
+        index: (B,) index of each row's copy, on the host.
         x: (B, ...).
         modalities: (B,) on the host.
         views: (B,) on the host.
@@ -37,15 +37,15 @@ def require_known(modalities: Tensor | None) -> Tensor:
         ValueError: the batch has none.
     """
     if modalities is None:
-        raise ValueError("this network has own parts for each modality: the batch needs `modalities`, 0 or 1 an image")
+        raise ValueError("this network has modality-specific layers: the batch needs `modalities`, 0 or 1 per image")
     return modalities
 
 
 class PerModality(nn.Module):
-    """One copy of a map module for visible and one for infrared images, with weights and statistics of their own.
+    """A feature-map module with separate copies, weights and statistics, for visible and for infrared images.
 
     Args:
-        module: the visible copy; the infrared one starts equal to it.
+        module: the visible copy; the infrared copy starts with the same weights.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -53,19 +53,19 @@ class PerModality(nn.Module):
         self.copies = nn.ModuleList([module, copy.deepcopy(module)])
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
+        """Transform a feature map (B, C, H, W) to one of the same shape."""
         modalities = require_known(modalities)
         views = torch.zeros_like(modalities) if views is None else views
         return route(list(self.copies), modalities, x, modalities, views)
 
 
 class StreamSwitch(nn.Module):
-    """One copy of a stage for each stream: 1 shared, 2 one a modality, 4 with stream = 2 * modality + view.
+    """One copy of a stage per stream: 1 shared, 2 one per modality, 4 with stream = 2 * modality + view.
 
-    With 4 streams there is one view at test, so the two copies of an image's modality are averaged (MSCMNet).
+    There is a single view at test, so with 4 streams the outputs of the modality's two copies are averaged (MSCMNet).
 
     Args:
-        stage: the first copy; the others start equal to it, so weights are loaded before.
+        stage: the first copy; the others are cloned from it, so load its weights first.
         count: number of streams, 1, 2 or 4.
     """
 
@@ -74,7 +74,7 @@ class StreamSwitch(nn.Module):
         self.copies = nn.ModuleList([stage, *(copy.deepcopy(stage) for _ in range(count - 1))])
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to the stage's output; `modalities` and `views` (B,) are on the host."""
+        """Return the stage's output for a feature map (B, C, H, W); `modalities` and `views` (B,) are on the host."""
         copies: list[nn.Module] = list(self.copies)
         if len(copies) == 1:
             out: Tensor = copies[0](x, modalities, views)

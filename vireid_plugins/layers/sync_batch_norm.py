@@ -1,4 +1,4 @@
-"""Batch normalisation over all processes: torch's own on CUDA, ours on the host."""
+"""Synchronized batch normalization: torch's on CUDA, our own on the CPU."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from vireid_plugins.layers.processes import total, world_size
 
 
 class HostSyncBatchNorm(BatchNorm):
-    """What torch's `SyncBatchNorm` does, for the devices it refuses: two sums over the processes."""
+    """Equivalent of torch's `SyncBatchNorm` on the CPU, which torch's does not support."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Take (B, C) and (B, C, H, W) alike."""
+        """Accept both (B, C) and (B, C, H, W)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...) with the mean and variance over the images of all processes."""
+        """Normalize (B, C, ...) with the mean and variance over the images of all processes."""
         if not self.training or world_size() == 1:
             alone: Tensor = super().forward(input)
             return alone
@@ -26,21 +26,21 @@ class HostSyncBatchNorm(BatchNorm):
         axes = [axis for axis in range(x.ndim) if axis != 1]
         count = total(torch.full((1,), x.numel() / x.shape[1], device=x.device))
         mean = total(x.sum(axes)) / count
-        centred = x - mean.view(shape)
-        variance = total(centred.square().sum(axes)) / count
+        centered = x - mean.view(shape)
+        variance = total(centered.square().sum(axes)) / count
         self._track(mean.detach(), variance.detach() * count / (count - 1))
-        out = centred * (variance + self.eps).rsqrt().view(shape)
+        out = centered * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics, as `BatchNorm` does; fast-reid's all have a momentum."""
+        """Update the running statistics as `BatchNorm` does; all of fast-reid's have a momentum."""
         buffers: tuple[Any, ...] = (self.num_batches_tracked, self.running_mean, self.running_var)
         if self.track_running_stats and all(buffer is not None for buffer in buffers):
-            seen, running_mean, running_var = buffers
+            batches_tracked, running_mean, running_var = buffers
             with torch.no_grad():
-                seen.add_(1)
+                batches_tracked.add_(1)
                 running_mean.lerp_(mean, self.momentum or 0.0)
                 running_var.lerp_(variance, self.momentum or 0.0)
 
@@ -51,8 +51,8 @@ def synchronize_(model: nn.Module) -> nn.Module:
     The parameters and buffers are those of before; on the host the modules are too.
     """
     if next(model.parameters()).is_cuda:
-        exchanged: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return exchanged
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return converted
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.__class__ = HostSyncBatchNorm

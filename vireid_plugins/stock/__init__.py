@@ -1,7 +1,7 @@
-"""Run-time repairs of fast-reid for those who use its own trainer, loaders and evaluator, one file a part of it.
+"""Run-time patches for users of fast-reid's own trainer, loaders and evaluator, one file per part of fast-reid.
 
-`patch()` applies them by name; `vireid_plugins.compat.patch` is the same. Where this package has a schedule, an
-optimizer, a step or a sampler of its own, the repair calls that.
+`patch()` applies them by name; `vireid_plugins.compat.patch` is the same function. If this package has its own
+schedule, optimizer, step or sampler, the patch calls it.
 """
 
 # Each module registers its patches.

@@ -1,4 +1,4 @@
-"""Repairs of fast-reid's loaders, samplers and transforms."""
+"""Patches of fast-reid's loaders, samplers and transforms."""
 
 import inspect
 import types
@@ -18,11 +18,11 @@ from vireid_plugins.processes import loader_arguments
 
 
 class DeviceLoader(DataLoader[Any]):
-    """A data loader whose batches lie on this process's CUDA device, or stay on the host where there is none.
+    """A data loader that moves its batches to this process's CUDA device, if there is one.
 
     Args:
-        local_rank: number of the device.
-        arguments: torch's.
+        local_rank: index of the device.
+        arguments: passed to `DataLoader`.
     """
 
     def __init__(self, local_rank: int, **arguments: Any) -> None:
@@ -31,7 +31,7 @@ class DeviceLoader(DataLoader[Any]):
         self.local_rank = local_rank
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield the batches; what goes wrong in a worker is raised here."""
+        """Yield the batches; an error in a worker is raised here."""
         for batch in super().__iter__():
             if torch.cuda.is_available():
                 batch = {key: self._moved(value) for key, value in batch.items()}
@@ -42,13 +42,13 @@ class DeviceLoader(DataLoader[Any]):
 
 
 @register_patch(
-    "the loaders need CUDA; an error while reading an image hangs for ever; numpy numbers, arrays and lists in a batch "
+    "the loaders need CUDA; an error while reading an image hangs forever; numpy numbers, arrays and lists in a batch "
     "become None",
-    "torch's own loader and collation; batches still arrive on the device",
+    "uses torch's own loader and collate function; batches still arrive on the device",
     where="`fastreid/data/data_utils.py:126`, `fastreid/data/build.py:168`.",
 )
 def loader() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [
         Replacement(loaders, "DataLoaderX", DeviceLoader),
         Replacement(loaders, "fast_batch_collator", default_collate),
@@ -56,10 +56,10 @@ def loader() -> list[Replacement]:
 
 
 def _with_own_generator(indices: Callable[[Any], Iterator[int]]) -> Callable[[Any], Iterator[int]]:
-    """Wrap a generator that seeds and draws from numpy's global generator: it gets a state of its own."""
+    """Wrap a generator that seeds and uses numpy's global state, so that it has its own state."""
 
     def drawn(self: Any) -> Iterator[int]:
-        # fast-reid's samplers know no other generator than the global one.
+        # fast-reid's samplers only use the global generator.
         stream, own = indices(self), np.random.get_state()  # noqa: NPY002
         while True:
             outside = np.random.get_state()  # noqa: NPY002
@@ -73,21 +73,21 @@ def _with_own_generator(indices: Callable[[Any], Iterator[int]]) -> Callable[[An
 
 
 def _checked(init: Callable[..., None]) -> Callable[..., None]:
-    """Wrap the constructor of an identity sampler: batches that can never be filled are an error."""
+    """Wrap the constructor of an identity sampler, so that batches that cannot be filled raise an error."""
 
     def checked(
         self: Any, data_source: Any, mini_batch_size: int, num_instances: int, *rest: Any, **named: Any
     ) -> None:
         if mini_batch_size % num_instances:
             raise ConfigError(
-                f"SOLVER.IMS_PER_BATCH: {mini_batch_size} images a device is no multiple of DATALOADER.NUM_INSTANCE "
-                f"{num_instances}"
+                f"SOLVER.IMS_PER_BATCH: {mini_batch_size} images per device is not a multiple of "
+                f"DATALOADER.NUM_INSTANCE {num_instances}"
             )
         init(self, data_source, mini_batch_size, num_instances, *rest, **named)
         needed, present = self.batch_size // num_instances, len(self.pids)
         if present < needed:
             raise ConfigError(
-                f"SOLVER.IMS_PER_BATCH: a batch of {self.batch_size} images, {num_instances} of an identity, needs "
+                f"SOLVER.IMS_PER_BATCH: a batch of {self.batch_size} images, {num_instances} per identity, needs "
                 f"{needed} identities; the training set has {present}"
             )
 
@@ -95,13 +95,13 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
 
 
 @register_patch(
-    "the identity samplers loop for ever when a batch needs more identities than there are; all samplers seed numpy's "
-    "global generator",
-    "an error that says how many identities are missing; each sampler draws from a generator of its own",
+    "the identity samplers loop forever if a batch needs more identities than the training set has; all samplers seed "
+    "numpy's global generator",
+    "raises an error with both numbers; each sampler has its own random state",
     where="`fastreid/data/samplers/triplet_sampler.py:77,235`, `data_sampler.py:50`, `imbalance_sampler.py:64`.",
 )
 def samplers() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     drawing = ("TrainingSampler", "BalancedIdentitySampler", "NaiveIdentitySampler", "SetReWeightSampler")
     classes = [getattr(fast_samplers, name) for name in (*drawing, "ImbalancedDatasetSampler")]
     identity = (fast_samplers.BalancedIdentitySampler, fast_samplers.NaiveIdentitySampler)
@@ -113,20 +113,20 @@ def samplers() -> list[Replacement]:
 
 def _random_affine(*, resample: Any = False, fillcolor: Any = 0, **arguments: Any) -> Any:
     """Translate arguments that torchvision renamed."""
-    # Not at the top: importing torchvision takes a second.
+    # Imported here because it takes a second.
     from torchvision.transforms import InterpolationMode, RandomAffine
 
-    kind = InterpolationMode.NEAREST if resample is False else InterpolationMode(resample)
-    return RandomAffine(**arguments, interpolation=kind, fill=fillcolor)
+    interpolation = InterpolationMode.NEAREST if resample is False else InterpolationMode(resample)
+    return RandomAffine(**arguments, interpolation=interpolation, fill=fillcolor)
 
 
 @register_patch(
     "INPUT.AFFINE passes arguments that torchvision renamed",
-    "they are translated",
+    "translates them to the new names",
     where="`fastreid/data/transforms/build.py:81`.",
 )
 def affine() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     names = types.SimpleNamespace(**dict(inspect.getmembers(transforms.T)))
     names.RandomAffine = _random_affine
     return [Replacement(transforms, "T", names)]

@@ -1,4 +1,4 @@
-"""Repairs of fast-reid's models, losses and pretrained weights."""
+"""Patches of fast-reid's models and losses."""
 
 import importlib
 from collections.abc import Callable
@@ -21,32 +21,32 @@ def _on_a_copy(preprocess: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @register_patch(
-    "images are normalised in place, so the flip test normalises them twice: silently other features",
-    "a copy is normalised",
+    "images are normalized in place, so that the flip test silently normalizes them twice and the features are wrong",
+    "normalizes a copy",
     where="`fastreid/modeling/meta_arch/baseline.py:130`, `mgn.py:257`, `fastreid/evaluation/evaluator.py:120`.",
 )
 def flip() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(c, "preprocess_image", _on_a_copy(c.preprocess_image)) for c in (Baseline, MGN)]
 
 
 def _in_float32(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     def computed(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            # float32 at least: float64 stays float64.
-            return distance(*(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (x, y)))
+            # At least float32: float64 stays float64.
+            return distance(*(rows.to(torch.promote_types(rows.dtype, torch.float32)) for rows in (x, y)))
 
     return computed
 
 
 @register_patch(
-    "under AMP the triplet loss takes distances in half precision: silently wrong, by 0.2 in fp16 and 2.3 in bf16 on a "
-    "distance of 2.3",
-    "distances are taken in float32",
+    "under AMP the triplet loss computes distances in half precision and is silently wrong: by 0.2 in fp16 and 2.3 in "
+    "bf16 on a distance of 2.3",
+    "computes distances in float32",
     where="`fastreid/modeling/losses/triplet_loss.py`, `utils.py`.",
 )
 def float32_distances() -> list[Replacement]:
-    """Return the names and their values."""
-    # By name: the package has a function that hides the module.
+    """Return the replacements."""
+    # By name, because a function of the package shadows the module.
     module = importlib.import_module("fastreid.modeling.losses.triplet_loss")
     return [Replacement(module, name, _in_float32(getattr(module, name))) for name in ("euclidean_dist", "cosine_dist")]

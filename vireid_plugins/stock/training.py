@@ -1,4 +1,4 @@
-"""Repairs of fast-reid's optimiser, schedule, steps and checkpoints."""
+"""Patches of fast-reid's optimizer, schedule, training step and checkpoints."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,28 +16,28 @@ from vireid_plugins.io.weight_file import read_weight_file
 
 
 class PlainParams:
-    """Stands in fast-reid's optimiser builder where its contiguous buffer stood.
+    """Replaces the contiguous parameter buffer in fast-reid's optimizer builder.
 
     Args:
-        groups: of parameters.
+        groups: parameter groups.
     """
 
     def __init__(self, groups: list[dict[str, Any]]) -> None:
         self.groups = merged_groups(groups)
 
     def contiguous(self) -> list[dict[str, Any]]:
-        """Return the groups; equal ones are one."""
+        """Return the groups, merged if they have the same settings."""
         return self.groups
 
 
 @register_patch(
-    "on torch 2 no weight ever changes, silently, since gradients set to None unhook fast-reid's contiguous buffer; "
+    "on torch 2 the weights silently never change, because gradients set to None detach fast-reid's contiguous buffer; "
     'under AMP: "No inf checks were recorded"',
-    "the optimiser gets the parameters themselves, in few groups",
+    "the optimizer receives the parameters themselves, in few groups",
     where="`fastreid/solver/build.py:180`, `fastreid/utils/params.py:67`, `fastreid/engine/train_loop.py:248`.",
 )
 def contiguous() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(solver, "ContiguousParams", PlainParams)]
 
 
@@ -53,11 +53,11 @@ def _absolute(after_epoch: Callable[[Any], None]) -> Callable[[Any], None]:
 
 @register_patch(
     "SOLVER.STEPS count from the end of warm-up or delay: [5, 8] after three warm-up epochs drop at 7 and 10",
-    "SOLVER.STEPS are epochs of the run, as papers print them",
+    "SOLVER.STEPS count from the start of the run, as in papers",
     where="`fastreid/engine/hooks.py:263`.",
 )
 def schedule() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(hooks.LRScheduler, "after_epoch", _absolute(hooks.LRScheduler.after_epoch))]
 
 
@@ -73,7 +73,7 @@ def _with_scaler(init: Callable[..., None]) -> Callable[..., None]:
 
 def _amp_step(self: Any) -> None:
     device = next(self.model.parameters()).device.type
-    # torch's own types for autocast: float16 on CUDA, bfloat16 on a CPU.
+    # torch's default autocast types: float16 on CUDA, bfloat16 on the CPU.
     take_step = TrainingStep(self.model, self.optimizer, torch.get_autocast_dtype(device), self.grad_scaler)
     step = take_step(self._data_loader_iter)
     self._write_metrics(step.losses, step.waited)
@@ -81,11 +81,11 @@ def _amp_step(self: Any) -> None:
 
 @register_patch(
     "AMP needs CUDA, calls deprecated functions, and clips gradients before they are unscaled",
-    "torch.amp on the model's device (float16 on CUDA, bfloat16 on a CPU), gradients unscaled first",
+    "uses torch.amp on the model's device (float16 on CUDA, bfloat16 on the CPU) and unscales gradients first",
     where="`fastreid/engine/train_loop.py:325`, `fastreid/solver/build.py:65`.",
 )
 def amp() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     trainer = train_loop.AMPTrainer
     return [
         Replacement(trainer, "__init__", _with_scaler(trainer.__init__)),
@@ -98,13 +98,13 @@ def _nothing_frozen(cfg: Any, optimizer: Any) -> Any:
 
 
 @register_patch(
-    "MODEL.FREEZE_LAYERS: batch statistics below the top level are not frozen, others only until the first evaluation; "
-    "the count begins anew after a resume",
-    "what is named is frozen as a whole, for the iterations of the run",
+    "MODEL.FREEZE_LAYERS: nested batch norms are not frozen, others only until the first evaluation; the count of "
+    "iterations restarts on resume",
+    "freezes the named layers entirely, counting iterations of the whole run",
     where="`fastreid/engine/hooks.py:469`, `fastreid/solver/build.py:125`.",
 )
 def freeze() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [
         Replacement(hooks, "LayerFreeze", LayerFreeze),
         Replacement(solver, "maybe_add_freeze_layer", _nothing_frozen),
@@ -127,10 +127,10 @@ def _resumed(resume_or_load: Callable[..., None]) -> Callable[..., None]:
 
 
 @register_patch(
-    "a resumed run forgets its best score and overwrites model_best; the AMP scaler starts anew",
-    "both are restored",
+    "a resumed run forgets its best score and overwrites model_best; the AMP scaler restarts from its initial state",
+    "restores both",
     where="`fastreid/utils/checkpoint.py:317`, `fastreid/engine/defaults.py`.",
 )
 def resume() -> list[Replacement]:
-    """Return the names and their values."""
+    """Return the replacements."""
     return [Replacement(DefaultTrainer, "resume_or_load", _resumed(DefaultTrainer.resume_or_load))]

@@ -1,4 +1,4 @@
-"""Pictures and reports of a trained model: rank lists, t-SNE, Grad-CAM, distances, curves, a page of all of it."""
+"""Figures of a trained model (rank lists, t-SNE, Grad-CAM, distances, training curves) and an HTML report."""
 
 from vireid_plugins.visualize.contact_sheet import contact_sheet
 from vireid_plugins.visualize.distances import Separation, draw_separation, separation

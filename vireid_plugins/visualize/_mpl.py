@@ -1,4 +1,4 @@
-"""Figures of matplotlib without its global state, so that nothing needs a screen."""
+"""matplotlib figures without its global state, so that no display is needed."""
 
 import importlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from vireid_plugins.errors import ConfigError, InstallError
 from vireid_plugins.io.files import for_writing
 
-# What matplotlib and Pillow both write.
+# Formats that both matplotlib and Pillow can write.
 FORMATS = (".png", ".jpg", ".jpeg", ".pdf")
 
 
@@ -15,7 +15,7 @@ def new_figure(width: float, height: float) -> Any:
     """Return an empty `matplotlib.figure.Figure`.
 
     Args:
-        width: in inches, of 120 dots.
+        width: in inches, at 120 dots per inch.
         height: in inches.
 
     Raises:
@@ -28,7 +28,7 @@ def matplotlib(module: str) -> Any:
     """Import a module of matplotlib.
 
     Raises:
-        InstallError: it is missing; the message ends with the remedy.
+        InstallError: it is missing; the message ends with the command that installs it.
     """
     try:
         return importlib.import_module(f"matplotlib.{module}")
@@ -37,12 +37,12 @@ def matplotlib(module: str) -> Any:
 
 
 def require_format(key: str, file: Path) -> None:
-    """Raise a `ConfigError` unless a picture can be written under that name; asked before anything is computed."""
+    """Raise a `ConfigError` unless the file name has a supported image format; call it before computing anything."""
     if file.suffix.lower() not in FORMATS:
         raise ConfigError(f"{key}: '{file}' must end in {', '.join(FORMATS)}")
 
 
 def save(figure: Any, file: Path) -> None:
-    """Write a figure, or a picture of Pillow, in the format of the file's name."""
+    """Write a matplotlib figure or a Pillow image, in the format given by the file name."""
     with for_writing(file):
         figure.savefig(file) if hasattr(figure, "savefig") else figure.save(file)

@@ -1,4 +1,4 @@
-"""A sheet of images, one identity a row."""
+"""Contact sheet of a data set, one identity per row."""
 
 from PIL import Image
 
@@ -11,23 +11,22 @@ GAP = 3
 def contact_sheet(
     dataset: CrossModalityDataset, identities: int = 8, images: int = 2, size: tuple[int, int] = (128, 56)
 ) -> Image.Image:
-    """Return test identities of a data set, one a row, `images` of each of their cameras side by side.
+    """Return a sheet of test images, one identity per row, with `images` images from each of its cameras.
 
-    The identities are those that most cameras saw; cameras stand in order, the visible one before the infrared one of
-    the same number.
+    The identities are those seen by the most cameras. Cameras are sorted by number, visible before infrared.
 
     Args:
-        dataset: whose test set.
-        identities: rows.
-        images: images of a camera.
+        dataset: data set whose test set is shown.
+        identities: number of rows.
+        images: images per camera.
         size: height and width of an image.
     """
-    seen: dict[int, dict[tuple[int, int], list[str]]] = {}
+    paths_of: dict[int, dict[tuple[int, int], list[str]]] = {}
     for item in (*dataset.query, *dataset.gallery):
         path, identity, camera = item
-        seen.setdefault(identity, {}).setdefault((camera, dataset.modality(item)), []).append(path)
-    order = sorted(seen, key=lambda identity: (-len(seen[identity]), identity))[:identities]
-    rows = [[path for camera in sorted(seen[i]) for path in seen[i][camera][:images]] for i in order]
+        paths_of.setdefault(identity, {}).setdefault((camera, dataset.modality(item)), []).append(path)
+    order = sorted(paths_of, key=lambda identity: (-len(paths_of[identity]), identity))[:identities]
+    rows = [[path for camera in sorted(paths_of[i]) for path in paths_of[i][camera][:images]] for i in order]
     height, width = size
     columns = max(map(len, rows))
     sheet = Image.new("RGB", (columns * (width + GAP), len(rows) * (height + GAP)), "white")

@@ -1,6 +1,6 @@
-"""Histograms of cosine distances across the modalities: one identity's images against different identities'.
+"""Histograms of cross-modality cosine distances, within an identity and between identities.
 
-The figure that AGW's followers print to show that a method pulls an identity's two modalities together.
+VI-ReID papers use this figure to show that a method pulls the two modalities of an identity together.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from vireid_plugins.visualize._mpl import new_figure
 from vireid_plugins.visualize.retrieve import Extraction
 
 BINS = 60
-# Rows of the distance matrix at a time: 512 x 6,775 float32 are 14 MB.
+# Rows of the distance matrix per step: 512 x 6,775 float32 take 14 MB.
 BLOCK = 512
 
 
 @dataclass(frozen=True)
 class Separation:
-    """Densities of 1 - cosine between visible and infrared images.
+    """Densities of the distance 1 - cosine between visible and infrared images.
 
     Attributes:
-        edges: (BINS + 1,) of the bins.
-        intra: (BINS,) density of pairs of one identity.
-        inter: (BINS,) density of pairs of different identities.
-        intra_mean: mean distance of the first.
-        inter_mean: mean distance of the second.
+        edges: (BINS + 1,) edges of the bins.
+        intra: (BINS,) density over pairs of the same identity.
+        inter: (BINS,) density over pairs of different identities.
+        intra_mean: mean distance between images of the same identity.
+        inter_mean: mean distance between images of different identities.
     """
 
     edges: Floats
@@ -39,7 +39,7 @@ class Separation:
 
 
 def separation(found: Extraction) -> Separation:
-    """Count all pairs of a visible and an infrared test image."""
+    """Return the histograms over all pairs of a visible and an infrared test image."""
     edges = np.linspace(0, 2, BINS + 1)
     counts, sums, pairs = np.zeros((2, BINS)), np.zeros(2), np.zeros(2)
     visible, infrared = found.matrices[VISIBLE], found.matrices[INFRARED]
@@ -49,31 +49,31 @@ def separation(found: Extraction) -> Separation:
         distance = 1 - infrared[rows] @ visible.T
         same = ids[INFRARED].ids[rows, None] == ids[VISIBLE].ids
         for number, mask in enumerate((same, ~same)):
-            chosen = distance[mask]
-            counts[number] += np.histogram(chosen.clip(0, 2), edges)[0]
-            sums[number] += chosen.sum(dtype=np.float64)
-            pairs[number] += len(chosen)
+            selected = distance[mask]
+            counts[number] += np.histogram(selected.clip(0, 2), edges)[0]
+            sums[number] += selected.sum(dtype=np.float64)
+            pairs[number] += len(selected)
     density = counts / np.maximum(pairs, 1)[:, None] / np.diff(edges)
     means = sums / np.maximum(pairs, 1)
     return Separation(edges, density[0], density[1], float(means[0]), float(means[1]))
 
 
 def draw_separation(rows: Sequence[tuple[str, Separation]]) -> Any:
-    """Return a matplotlib figure, one panel a model, with the same axes.
+    """Return a matplotlib figure with one panel per model and shared axes.
 
     Args:
-        rows: names and histograms, for instance of a baseline and a method.
+        rows: names and histograms, for example of a baseline and a method.
     """
     figure = new_figure(5.5 * len(rows), 4)
     panels = figure.subplots(1, len(rows), squeeze=False, sharex=True, sharey=True)[0]
-    for axes, (name, found) in zip(panels, rows, strict=True):
-        for density, label, colour, mean in (
-            (found.intra, "same identity", "tab:green", found.intra_mean),
-            (found.inter, "different identities", "tab:red", found.inter_mean),
+    for axes, (name, one) in zip(panels, rows, strict=True):
+        for density, label, color, mean in (
+            (one.intra, "same identity", "tab:green", one.intra_mean),
+            (one.inter, "different identities", "tab:red", one.inter_mean),
         ):
-            axes.stairs(density, found.edges, fill=True, alpha=0.45, color=colour, label=f"{label}, mean {mean:.2f}")
-            axes.axvline(mean, color=colour, linestyle="--", linewidth=1)
-        axes.set_title(f"{name}: gap {found.inter_mean - found.intra_mean:.2f}")
+            axes.stairs(density, one.edges, fill=True, alpha=0.45, color=color, label=f"{label}, mean {mean:.2f}")
+            axes.axvline(mean, color=color, linestyle="--", linewidth=1)
+        axes.set_title(f"{name}: gap {one.inter_mean - one.intra_mean:.2f}")
         axes.set_xlabel("cosine distance between a visible and an infrared image")
         axes.legend(fontsize="small")
     panels[0].set_ylabel("density")

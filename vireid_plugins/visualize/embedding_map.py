@@ -1,6 +1,6 @@
-"""t-SNE of test features (van der Maaten and Hinton, JMLR 2008, in scikit-learn's implementation).
+"""t-SNE of test features (van der Maaten and Hinton, JMLR 2008; scikit-learn's implementation).
 
-Colour is the identity, the marker the modality: the figure that shows whether an identity's two modalities meet.
+Color is the identity and the marker the modality, so the figure shows whether an identity's two modalities overlap.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ MARKERS = {0: "o", 1: "^"}
 
 
 class MapPoint(NamedTuple):
-    """An image in the plane."""
+    """An image and its position in the plane."""
 
     x: float
     y: float
@@ -28,26 +28,26 @@ class MapPoint(NamedTuple):
 
 
 def project(features: Floats, seed: int = 0) -> Floats:
-    """Return (n, 2) coordinates of (n, D) features, the same at each call.
+    """Project (n, D) features to (n, 2) coordinates; deterministic for a seed.
 
     Raises:
         DataError: there are fewer than four images.
     """
     if len(features) < 4:
-        raise DataError(f"t-SNE needs at least four images, the test set has {len(features)}")
+        raise DataError(f"t-SNE needs at least four images; the test set has {len(features)}")
     perplexity = min(30.0, (len(features) - 1) / 3)
-    placed: Floats = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
-    return placed
+    coordinates: Floats = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+    return coordinates
 
 
 def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed: int = 0) -> list[MapPoint]:
-    """Place images of some identities in the plane.
+    """Project images of some identities to the plane.
 
     Args:
         found: features of a test set.
-        identities: how many, spread evenly over those of both modalities.
-        images: of an identity and modality, at most.
-        seed: of the choice of images and of t-SNE.
+        identities: number of identities, spread evenly over those with both modalities.
+        images: maximum number of images per identity and modality.
+        seed: seed for the choice of images and for t-SNE.
 
     Raises:
         DataError: no identity has both modalities, or there are fewer than four images.
@@ -56,19 +56,19 @@ def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed
     labels = found.images.labels
     shared = np.intersect1d(labels[0].ids, labels[1].ids)
     if not len(shared):
-        raise DataError(f"no test identity of {found.dataset.title} has images of both modalities to place")
-    chosen = shared[np.linspace(0, len(shared) - 1, min(identities, len(shared))).astype(int)]
+        raise DataError(f"no test identity of {found.dataset.title} has images of both modalities")
+    selected = shared[np.linspace(0, len(shared) - 1, min(identities, len(shared))).astype(int)]
     rows: list[tuple[int, int, int]] = []
-    for identity in chosen:
+    for identity in selected:
         for modality in MODALITIES:
-            every = np.flatnonzero(labels[modality].ids == identity)
-            picked = rng.permutation(every)[:images]
-            rows += [(int(identity), modality, int(row)) for row in sorted(picked)]
+            candidates = np.flatnonzero(labels[modality].ids == identity)
+            drawn = rng.permutation(candidates)[:images]
+            rows += [(int(identity), modality, int(row)) for row in sorted(drawn)]
     features = np.stack([found.matrices[modality][row] for _, modality, row in rows])
-    placed = project(features, seed)
+    coordinates = project(features, seed)
     return [
         MapPoint(float(x), float(y), identity, modality, found.images.paths[modality][row])
-        for (x, y), (identity, modality, row) in zip(placed, rows, strict=True)
+        for (x, y), (identity, modality, row) in zip(coordinates, rows, strict=True)
     ]
 
 
@@ -77,15 +77,15 @@ def draw_embedding_map(points: list[MapPoint], title: str = "") -> Any:
     figure = new_figure(7, 6)
     axes = figure.add_subplot()
     identities = sorted({point.identity for point in points})
-    colours = matplotlib("cm").ScalarMappable(cmap="nipy_spectral")
-    colours.set_clim(-0.5, len(identities) + 0.5)
+    colors = matplotlib("cm").ScalarMappable(cmap="nipy_spectral")
+    colors.set_clim(-0.5, len(identities) + 0.5)
     for number, identity in enumerate(identities):
         for modality, name in MODALITIES.items():
-            mine = [point for point in points if (point.identity, point.modality) == (identity, modality)]
+            group = [point for point in points if (point.identity, point.modality) == (identity, modality)]
             axes.scatter(
-                [point.x for point in mine],
-                [point.y for point in mine],
-                color=colours.to_rgba(number),
+                [point.x for point in group],
+                [point.y for point in group],
+                color=colors.to_rgba(number),
                 marker=MARKERS[modality],
                 edgecolors="black",
                 linewidths=0.4,
@@ -93,6 +93,6 @@ def draw_embedding_map(points: list[MapPoint], title: str = "") -> Any:
             )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(title or f"t-SNE: {len(identities)} identities, one a colour")
+    axes.set_title(title or f"t-SNE: {len(identities)} identities, one color each")
     axes.legend(loc="best")
     return figure

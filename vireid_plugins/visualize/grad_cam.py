@@ -1,10 +1,10 @@
-"""Where a match comes from: Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine between two images' features.
+"""Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine between two images' features: which regions explain a match.
 
-The target is the similarity of a visible and an infrared image of one identity, so that the map shows what the two
-have in common for the network. The gradient of a cosine is orthogonal to the feature, so that about half of a map is
-negative by construction: maps are scaled from their least to their largest value, and not cut off at 0. Packages for
-Grad-CAM expect a network of one tensor and a class; a method here takes a batch with modalities and answers with a
-feature, and the map itself is four lines.
+The target is the similarity of a visible and an infrared image of one identity, so that the heat map shows what the
+network considers common to both. The gradient of a cosine is orthogonal to the feature, so about half of a heat map is
+negative by construction: heat maps are scaled from minimum to maximum instead of being clipped at 0. Grad-CAM packages
+expect a network that takes a single tensor and predicts classes; a method here takes a batch with modalities and
+returns features, and Grad-CAM itself is four lines.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ GAP = 4
 
 
 class PairMaps(NamedTuple):
-    """A pair of images, their maps (H, W) in 0..1, and the cosine of their features."""
+    """A pair of images, their heat maps (H, W) in 0..1, and the cosine of their features."""
 
     visible: Pixels
     infrared: Pixels
@@ -40,7 +40,7 @@ class PairMaps(NamedTuple):
 
 
 def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
-    """Return Grad-CAM on the last map of any method for one pair.
+    """Compute Grad-CAM on the last feature map of a method for one pair.
 
     Args:
         model: a method in evaluation mode.
@@ -58,21 +58,21 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
         cosine = (features[0] * features[1]).sum()
         (gradient,) = torch.autograd.grad(cosine, last)
     heat = (gradient.mean((2, 3), keepdim=True) * last).sum(1).detach()
-    # A method that expands its embeddings (DEEN) has several rows an image.
+    # A method that expands its embeddings (DEEN) has several rows per image.
     heat = heat.view(-1, 2, *heat.shape[1:]).sum(0)
-    whole = F.interpolate(heat[:, None], visible.shape[:2], mode="bilinear")[:, 0]
-    least, most = whole.amin((1, 2), keepdim=True), whole.amax((1, 2), keepdim=True)
-    scaled = (whole - least) / (most - least).clamp_min(1e-12)
+    resized = F.interpolate(heat[:, None], visible.shape[:2], mode="bilinear")[:, 0]
+    low, high = resized.amin((1, 2), keepdim=True), resized.amax((1, 2), keepdim=True)
+    scaled = (resized - low) / (high - low).clamp_min(1e-12)
     first, second = scaled.float().cpu().numpy()
     return PairMaps(visible, infrared, first, second, cosine.item())
 
 
 def pairs_of(cfg: CfgNode, count: int) -> list[PairMaps]:
-    """Return the maps of the configuration's model for pairs of its first test set, one an identity.
+    """Compute Grad-CAM for pairs from the first test set of a configuration, one per identity, with its trained model.
 
     Args:
         cfg: the configuration.
-        count: how many identities, spread evenly over those of both modalities.
+        count: number of identities, spread evenly over those with both modalities.
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -85,31 +85,31 @@ def pairs_of(cfg: CfgNode, count: int) -> list[PairMaps]:
         images.setdefault(item[1], {}).setdefault(dataset.modality(item), item[0])
     both = [identity for identity in sorted(images) if len(images[identity]) == 2]
     if not both:
-        raise DataError(f"no test identity of {dataset.title} has images of both modalities to compare")
-    chosen = [both[n] for n in np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)]
+        raise DataError(f"no test identity of {dataset.title} has images of both modalities")
+    selected = [both[n] for n in np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)]
     size, interpolation = cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION
     return [
         pair_maps(model, *(read_image(images[identity][m], size, interpolation) for m in (VISIBLE, INFRARED)))
-        for identity in chosen
+        for identity in selected
     ]
 
 
 def overlay(image: Pixels, heat: npt.NDArray[np.float32], share: float = 0.45) -> Image.Image:
-    """Return an image under its map.
+    """Return an image overlaid with its heat map.
 
     Args:
         image: (H, W, 3) uint8.
         heat: (H, W) in 0..1.
-        share: of the map in the mixture.
+        share: opacity of the heat map, 0..1.
     """
-    colours = matplotlib("cm").ScalarMappable(cmap="jet")
-    colours.set_clim(0, 1)
-    painted = colours.to_rgba(heat)[..., :3] * 255
+    colors = matplotlib("cm").ScalarMappable(cmap="jet")
+    colors.set_clim(0, 1)
+    painted = colors.to_rgba(heat)[..., :3] * 255
     return Image.fromarray(np.uint8(np.rint((1 - share) * image + share * painted)))
 
 
 def draw_pairs(pairs: Sequence[PairMaps]) -> Image.Image:
-    """Return a picture, one pair a row: visible image, its map, infrared image, its map, cosine."""
+    """Return a sheet with one pair per row: visible image and heat map, infrared image and heat map, cosine."""
     height, width = pairs[0].visible.shape[:2]
     header, note = 16, 76
     sheet = Image.new("RGB", (4 * (width + GAP) + note, header + len(pairs) * (height + GAP)), "white")

@@ -1,4 +1,4 @@
-"""What can be named in a configuration, and how large the network of one is."""
+"""List the registered names that a configuration can use, and measure the size of its network."""
 
 import inspect
 import statistics
@@ -22,7 +22,7 @@ from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.modeling.attention import ATTENTION_REGISTRY
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
-# What it is, the key that takes its names, its registry.
+# Kind, the key that takes its names, registry.
 REGISTRIES: list[tuple[str, str, Any]] = [
     ("data sets", "DATASETS.NAMES, DATASETS.TESTS", DATASET_REGISTRY),
     ("samplers", "DATALOADER.SAMPLER_TRAIN", SAMPLER_REGISTRY),
@@ -44,28 +44,28 @@ class Plugin(NamedTuple):
 
 
 def plugins() -> dict[str, list[Plugin]]:
-    """Return what is registered, also by installed plug-in packages, by kind and key.
+    """Return everything that is registered, including by installed plug-in packages, by kind and key.
 
     Raises:
         InstallError: a plug-in package cannot be loaded.
     """
     load_plugins()
-    found = {
+    listing = {
         f"{kind} ({key})": [_plugin(registry, n) for n in registered(registry)] for kind, key, registry in REGISTRIES
     }
-    found["protocols (TEST.PROTOCOLS)"] = [Plugin(p.name, "vireid_plugins", p.about) for p in PROTOCOLS.values()]
-    return found
+    listing["protocols (TEST.PROTOCOLS)"] = [Plugin(p.name, "vireid_plugins", p.about) for p in PROTOCOLS.values()]
+    return listing
 
 
 def _plugin(registry: Any, name: str) -> Plugin:
     part = registry.get(name)
-    # A class without a description inherits its parent's, which is not its own.
+    # `getdoc` would return the parent's docstring for a class without its own.
     text = inspect.getdoc(part) if part.__doc__ else ""
     return Plugin(name, part.__module__.split(".")[0], (text or "").split("\n")[0])
 
 
 class NetworkSize(NamedTuple):
-    """Parameters in millions, billions of multiply-adds an image, images a second at test (median of five batches)."""
+    """Parameters in millions, multiply-adds per image in billions, images per second at test (median of 5 batches)."""
 
     millions: float
     gmac: float
@@ -73,11 +73,11 @@ class NetworkSize(NamedTuple):
 
 
 def network_size(cfg: CfgNode, batch: int = 8) -> NetworkSize:
-    """Measure the network of a configuration on its device, from random weights.
+    """Measure the network of a configuration on its device, with random weights.
 
     Args:
         cfg: the configuration.
-        batch: images at a time.
+        batch: images per batch.
     """
     cfg = cfg.clone()
     cfg.defrost()

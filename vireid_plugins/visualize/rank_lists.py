@@ -1,7 +1,7 @@
 """Rank lists: a query and its nearest gallery images.
 
-Right ones are framed green, wrong ones red; those of the query's own camera or place, which the protocol does not let
-it see, blue.
+Correct matches have a green frame and wrong ones a red frame. Blue: images from the query's own camera or location,
+which the protocol excludes.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class RankList:
     """A query and its nearest gallery images.
 
     Attributes:
-        query: the image.
-        gallery: images from rank 1 on.
-        right: for each whether it shows the same identity.
-        hidden: for each whether the protocol does not let the query see it; empty is never.
-        distances: by `TEST.METRIC`; empty where they do not matter.
-        first: rank of the first right image, from 1 on, as the protocol counts it.
+        query: the query image.
+        gallery: gallery images, from rank 1.
+        right: for each, whether it shows the same identity.
+        hidden: for each, whether the protocol excludes it for this query; empty if none is excluded.
+        distances: distances under `TEST.METRIC`; empty if not shown.
+        first: rank of the first correct match under the protocol, counted from 1.
         precision: average precision of the query, 0..1.
     """
 
@@ -39,23 +39,24 @@ class RankList:
     precision: float = 0.0
 
     @property
-    def colours(self) -> list[tuple[int, int, int]]:
-        """The frame of each gallery image."""
+    def colors(self) -> list[tuple[int, int, int]]:
+        """The frame color of each gallery image."""
         hidden = self.hidden or [False] * len(self.right)
         return [
-            HIDDEN if unseen else RIGHT if right else WRONG for right, unseen in zip(self.right, hidden, strict=True)
+            HIDDEN if excluded else RIGHT if right else WRONG
+            for right, excluded in zip(self.right, hidden, strict=True)
         ]
 
 
 def rank_lists(
     lists: Sequence[RankList], size: tuple[int, int] = (144, 64), frame: tuple[int, int, int] | None = None
 ) -> Image.Image:
-    """Return a picture, one list a row: the query, a gap, then the gallery from rank 1 on.
+    """Return a sheet with one list per row: the query, a gap, then the gallery from rank 1.
 
     Args:
-        lists: what to show.
+        lists: the rank lists.
         size: height and width of an image.
-        frame: the colour of all frames, where nothing is known to be right or wrong.
+        frame: color of all frames, if identities are unknown.
     """
     height, width = size[0] + 2 * FRAME, size[1] + 2 * FRAME
     columns = max(len(row.gallery) for row in lists)
@@ -66,9 +67,9 @@ def rank_lists(
         draw.text((_left(column, width), 2), f"rank {column}" if column else "query", fill="black")
     for row, ranked in enumerate(lists):
         top = header + row * (height + GAP)
-        frames = [QUERY, *(ranked.colours if frame is None else [frame] * len(ranked.gallery))]
-        for column, (path, colour) in enumerate(zip([ranked.query, *ranked.gallery], frames, strict=True)):
-            picture = Image.new("RGB", (width, height), colour)
+        frames = [QUERY, *(ranked.colors if frame is None else [frame] * len(ranked.gallery))]
+        for column, (path, color) in enumerate(zip([ranked.query, *ranked.gallery], frames, strict=True)):
+            picture = Image.new("RGB", (width, height), color)
             picture.paste(Image.fromarray(read_image(str(path), size)), (FRAME, FRAME))
             sheet.paste(picture, (_left(column, width), top))
     return sheet
@@ -79,10 +80,10 @@ def _left(column: int, width: int) -> int:
 
 
 def picture_of_hits(rows: Sequence[tuple[str, Sequence[str]]]) -> Image.Image:
-    """Return a picture of queries and what was found; nothing is known to be right or wrong, so all frames are gray.
+    """Return a sheet of queries and their hits, with gray frames because identities are unknown.
 
     Args:
-        rows: pairs of a query and its hits, files.
+        rows: pairs of a query file and its hits' files.
     """
     lists = [RankList(Path(query), [Path(hit) for hit in hits], []) for query, hits in rows]
     return rank_lists(lists, frame=QUERY)

@@ -1,7 +1,7 @@
-"""One self-contained HTML file of an experiment, that opens from disk, on a phone, without a network.
+"""A self-contained HTML report of an experiment, which opens from disk without network access, also on a phone.
 
-Scores, CMC curves, rank lists one can page through and filter by failure, distances (a baseline's beside), t-SNE,
-training curves, configuration and environment. The page is `report.html`; what is filled in here is one JSON value.
+It has scores, CMC curves, rank lists with paging and filters for failures, distances (optionally next to a baseline's),
+t-SNE, training curves, the configuration and the environment. The page is `report.html`, filled in with one JSON value.
 """
 
 import base64
@@ -36,48 +36,48 @@ RANKS = 20
 def build_report(
     cfg: CfgNode, beside: tuple[str, CfgNode] | None = None, queries: int = 60, top: int = 10
 ) -> dict[str, Any]:
-    """Return everything the page shows, as JSON values.
+    """Return the content of the page as JSON values.
 
     Args:
-        cfg: of a trained model; its first test set is used.
-        beside: name and configuration of a baseline, whose distances are drawn beside the model's.
-        queries: rank lists, spread evenly over the queries.
-        top: length of a list.
+        cfg: configuration of a trained model; its first test set is used.
+        beside: name and configuration of a baseline whose distances are drawn next to the model's.
+        queries: number of rank lists, spread evenly over the queries.
+        top: length of a rank list.
 
     Raises:
         ConfigError: there is no checkpoint.
         DataError: a checkpoint or the data set cannot be read.
     """
-    found = extract(cfg)
-    results = score(found.features, found.paths, found.plan, device=cfg.MODEL.DEVICE, metric=found.metric)
-    protocol = found.plan.protocols[0]
-    lists = nearest(found, protocol, queries, top)
-    points = embedding_map(found)
+    test = extract(cfg)
+    results = score(test.features, test.paths, test.plan, device=cfg.MODEL.DEVICE, metric=test.metric)
+    protocol = test.plan.protocols[0]
+    lists = nearest(test, protocol, queries, top)
+    points = embedding_map(test)
     method = cfg.MODEL.META_ARCHITECTURE
-    rows = [(method, separation(found))]
+    rows = [(method, separation(test))]
     if beside is not None:
         rows.insert(0, (beside[0], separation(extract(beside[1]))))
     shown = [path for one in lists for path in (one.query, *one.gallery)]
-    shown += [found.dataset.folder / point.path for point in points]
+    shown += [test.dataset.folder / point.path for point in points]
     metrics = Path(cfg.OUTPUT_DIR) / "metrics.json"
-    images, width = found.features.shape
+    images, width = test.features.shape
     return {
-        "title": f"{method} on {found.dataset.title}",
-        "subtitle": f"{checkpoint_of(cfg)}, {images} test images, features of {width} numbers",
-        "scores": _scores(results, found.metric, bool(cfg.TEST.FLIP.ENABLED)),
+        "title": f"{method} on {test.dataset.title}",
+        "subtitle": f"{checkpoint_of(cfg)}, {images} test images, {width}-dimensional features",
+        "scores": _scores(results, test.metric, bool(cfg.TEST.FLIP.ENABLED)),
         "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
-        "lists": {"protocol": protocol.name, "queries": [_list(found, one) for one in lists]},
+        "lists": {"protocol": protocol.name, "queries": [_list(test, one) for one in lists]},
         "distances": [_distances(name, one) for name, one in rows],
         "tsne": [point._asdict() for point in points],
         "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
-        "images": {_key(found, path): thumbnail(path) for path in dict.fromkeys(shown)},
+        "images": {_key(test, path): thumbnail(path) for path in dict.fromkeys(shown)},
         "config": cfg.dump(),
         "environment": described(),
     }
 
 
 def write_report(report: dict[str, Any], file: Path) -> None:
-    """Write the page. What the data says stays data: no text of it can end the script it stands in."""
+    """Write the page. Every "<" in the data is escaped, so that no text can close the page's script element."""
     value = json.dumps(report).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value)
     with for_writing(file):
@@ -91,14 +91,14 @@ def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _key(found: Extraction, path: Path) -> str:
-    return path.relative_to(found.dataset.folder).as_posix()
+def _key(test: Extraction, path: Path) -> str:
+    return path.relative_to(test.dataset.folder).as_posix()
 
 
 def _scores(results: Sequence[ProtocolResult], metric: str, flip: bool) -> dict[str, Any]:
     headers, rows = result_cells(results)
     how = f"{METRICS[metric]}, no re-ranking, flip {'on' if flip else 'off'}"
-    note = f"{how[0].upper()}{how[1:]}; percent, mean ± deviation over trials."
+    note = f"{how[0].upper()}{how[1:]}; percent, mean ± standard deviation over trials."
     return {"headers": headers, "rows": [[str(cell) for cell in row] for row in rows], "note": note}
 
 
@@ -108,10 +108,10 @@ def _curve(result: ProtocolResult) -> list[float]:
     return [round(100 * float(value), 2) for value in mean]
 
 
-def _list(found: Extraction, one: RankList) -> dict[str, Any]:
+def _list(test: Extraction, one: RankList) -> dict[str, Any]:
     return {
-        "query": _key(found, one.query),
-        "gallery": [_key(found, path) for path in one.gallery],
+        "query": _key(test, one.query),
+        "gallery": [_key(test, path) for path in one.gallery],
         "right": one.right,
         "hidden": one.hidden,
         "distances": [round(d, 4) for d in one.distances],

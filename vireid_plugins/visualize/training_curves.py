@@ -1,4 +1,4 @@
-"""Losses, learning rate and scores of a run, from the `metrics.json` that fast-reid's writer left."""
+"""Losses, learning rate and scores of a run, from the `metrics.json` written by fast-reid."""
 
 import json
 import re
@@ -12,17 +12,19 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 def read_metrics(file: Path) -> Curves:
-    """Return every scalar of a run as pairs of an iteration and a value.
+    """Return every scalar of a run as pairs (iteration, value).
 
-    A line that was cut off while it was written, the last one of a killed run, is left out.
+    An incomplete line, such as the last one of a killed run, is skipped.
 
     Raises:
-        DataError: the file is missing or holds no metrics.
+        DataError: the file is missing or contains no metrics.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise DataError(f"'{file}' cannot be read ({error.strerror}); a training writes it to its OUTPUT_DIR") from None
+        raise DataError(
+            f"'{file}' cannot be read ({error.strerror}); training writes it to the run's OUTPUT_DIR"
+        ) from None
     curves: Curves = {}
     for line in lines:
         try:
@@ -36,12 +38,12 @@ def read_metrics(file: Path) -> Curves:
             if isinstance(value, int | float):
                 curves.setdefault(name, []).append((step, float(value)))
     if not curves:
-        raise DataError(f"'{file}' holds no metrics yet; they are written every 200 iterations and after an epoch")
+        raise DataError(f"'{file}' contains no metrics yet; they are written every 200 iterations and after each epoch")
     return curves
 
 
 def read_run(folder: Path) -> Curves:
-    """Return the scalars of a run, with the scores of its last evaluation, which fast-reid's writer leaves out.
+    """Return the scalars of a run, including the scores of the last evaluation, which fast-reid does not write.
 
     Args:
         folder: the output folder.
@@ -63,22 +65,22 @@ PANELS = {
     "losses": r".*loss.*",
     "learning rate": r"lr",
     "scores, percent": r"Rank-1|mAP|mINP",
-    "seconds a step": r"time|data_time",
+    "seconds per step": r"time|data_time",
 }
 
 
 def panels(curves: Curves) -> list[dict[str, Any]]:
-    """Return the curves that belong together, as JSON values: losses, learning rate, scores, seconds a step."""
-    found = []
+    """Group the curves into losses, learning rate, scores and seconds per step; returns JSON values."""
+    groups = []
     for title, names in PANELS.items():
         members = [{"name": name, "points": points} for name, points in curves.items() if re.fullmatch(names, name)]
         if members:
-            found.append({"name": title, "curves": members})
-    return found
+            groups.append({"name": title, "curves": members})
+    return groups
 
 
 def draw_training(curves: Curves, title: str = "") -> Any:
-    """Return a matplotlib figure of `panels`."""
+    """Return a matplotlib figure of the curves, one panel per group of `panels`."""
     shown = panels(curves)
     figure = new_figure(4.5 * len(shown), 3.8)
     for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):

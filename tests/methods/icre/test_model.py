@@ -39,5 +39,5 @@ def test_icre_with_mpfr_on_the_last_stage_learns_every_parameter() -> None:
 
 
 def test_icre_with_a_stage_that_does_not_exist_is_one_error() -> None:
-    with pytest.raises(ConfigError, match=r"ICRE\.STAGES: 'stage5' does not exist; there are stage1, stage2"):
+    with pytest.raises(ConfigError, match=r"ICRE\.STAGES: unknown value 'stage5'; available: stage1, stage2"):
         icre("MODEL.ICRE.STAGES", "['stage5']")

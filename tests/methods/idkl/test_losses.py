@@ -133,7 +133,7 @@ def test_tgsa_csa_and_mdr_from_config_read_their_keys_and_refuse_misfits() -> No
     assert CSA.from_config(cfg).instances == 4
     assert CSA.from_config(small_cfg("SYSU/idkl.yml")).instances == 0
     with pytest.raises(
-        ConfigError, match=r"MODEL\.LOSSES\.TGSA\.FORM: 'half' does not exist; there are cross, mixture"
+        ConfigError, match=r"MODEL\.LOSSES\.TGSA\.FORM: unknown value 'half'; available: cross, mixture"
     ):
         TGSA(form="half")
     with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.CSA\.KL"):

@@ -106,7 +106,7 @@ def test_wrim_net_projection_is_of_the_pooled_or_the_neck_feature(taken: str) ->
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["MODEL.WRIM.PROJECTION_FROM", "logits"], "PROJECTION_FROM: 'logits' does not exist; there are neck, pooled"),
+        (["MODEL.WRIM.PROJECTION_FROM", "logits"], "PROJECTION_FROM: unknown value 'logits'; available: neck, pooled"),
         (["MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_WEIGHT", "0.0"], "TEST_AUX: True needs the auxiliary branch"),
     ],
 )

@@ -243,7 +243,7 @@ def test_miim_under_bf16_autocast_is_near_float32() -> None:
         (["MODEL.ATTENTION.MIIM.STRIDE", "[[2, 1, 1], 2, 1, 1]"], r"STRIDE: an entry is .* got \[2, 1, 1\]"),
         (["MODEL.ATTENTION.MIIM.STRIDE", "[0, 2, 1, 1]"], "STRIDE: an entry is .* got 0"),
         (["MODEL.ATTENTION.MIIM.KV_POOL", "0"], "KV_POOL: must be at least 1"),
-        (["MODEL.ATTENTION.MIIM.OPERAND", "norm"], "OPERAND: 'norm' does not exist; there are normalized, raw, relu"),
+        (["MODEL.ATTENTION.MIIM.OPERAND", "norm"], "OPERAND: unknown value 'norm'; available: normalized, raw, relu"),
     ],
 )
 def test_miim_with_settings_that_do_not_fit_is_one_error(overrides: list[str], message: str) -> None:

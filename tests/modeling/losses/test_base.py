@@ -57,7 +57,7 @@ def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
 
 
 def test_build_losses_with_an_unknown_name_lists_what_exists() -> None:
-    with pytest.raises(ConfigError, match=r"'Triplet' does not exist; there are .*HardTriplet"):
+    with pytest.raises(ConfigError, match=r"unknown value 'Triplet'; available: .*HardTriplet"):
         build_losses(small_cfg("SYSU/wrim.yml", "MODEL.LOSSES.NAME", "('Triplet',)"))
 
 

@@ -1,7 +1,7 @@
-"""The balanced sampler, in the manner of MPANet (Wu et al., CVPR 2021) and IDKL, whose code uses it.
+"""The balanced sampler, after MPANet (Wu et al., CVPR 2021), whose sampler IDKL's code uses.
 
-Each identity's two image lists are cut to the shorter one, shuffled and visited without replacement. How batches are
-put together so that an epoch's length is known beforehand is our choice.
+Each identity's two image lists are truncated to the shorter length, shuffled and visited without replacement. How
+batches are composed so that the length of an epoch is known in advance is our choice.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from vireid_plugins.data.samplers.base import SAMPLER_REGISTRY, CrossModalitySam
 class BalancedCrossModalitySampler(CrossModalitySampler):
     """Visits every identity's images without replacement, as many visible as infrared ones.
 
-    An identity with v visible and i infrared images gives max(1, min(v, i) // K) groups of K + K images (with
-    replacement where it has fewer than K). An epoch has the greatest number of steps for which every batch finds P
-    different identities: 198 or a little fewer on SYSU-MM01 at 12 x (5 + 5).
+    An identity with v visible and i infrared images yields max(1, min(v, i) // K) groups of K + K images (drawn with
+    replacement if it has fewer than K). An epoch has the largest number of steps for which every batch has P different
+    identities: 198 or slightly fewer on SYSU-MM01 at 12 x (5 + 5).
     """
 
     @property
@@ -26,7 +26,7 @@ class BalancedCrossModalitySampler(CrossModalitySampler):
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch: the greatest t with sum over identities of min(groups, t) >= P * t."""
+        """Batches per epoch: the largest t for which the sum over identities of min(groups, t) is at least P * t."""
         groups = self._groups
         steps = int(groups.sum()) // self.P
         while np.minimum(groups, steps).sum() < self.P * steps:
@@ -41,8 +41,8 @@ class BalancedCrossModalitySampler(CrossModalitySampler):
         ]
         left = self._groups.copy()
         for remaining in range(self.steps, 0, -1):
-            # Whoever has a group for every remaining step comes first; this keeps the rest feasible. The others are
-            # drawn in proportion to what they have left (Gumbel keys draw without replacement).
+            # Identities with a group for every remaining step come first, so that later batches stay feasible. The
+            # others are drawn in proportion to their remaining groups (Gumbel keys draw without replacement).
             weights = np.where(left > 0, np.log(np.maximum(left, 1)), -np.inf)
             keys = weights + rng.gumbel(size=len(left))
             keys[left >= remaining] += 1e6
@@ -55,5 +55,5 @@ class BalancedCrossModalitySampler(CrossModalitySampler):
 
 
 def _deck(pool: Indices, size: int, rng: np.random.Generator) -> Indices:
-    """Return `size` images of a pool, without replacement where it has as many."""
+    """Return `size` images of a pool, without replacement if it is large enough."""
     return rng.permutation(pool)[:size] if len(pool) >= size else rng.choice(pool, size)

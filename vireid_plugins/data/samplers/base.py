@@ -1,4 +1,4 @@
-"""What identity samplers share: grouping by identity and modality, sharding over ranks, the order of a batch."""
+"""Base class of the identity samplers: grouping by identity and modality, sharding over ranks, order of a batch."""
 
 import itertools
 import logging
@@ -18,17 +18,17 @@ Indices = npt.NDArray[np.int64]
 
 SAMPLER_REGISTRY = Registry("SAMPLER")
 SAMPLER_REGISTRY.__doc__ = """
-Subclasses of `CrossModalitySampler`, built with its arguments. `steps` says how many batches an epoch has, `plan(rng)`
-yields for each the P pairs (K visible, K infrared image indices).
+Subclasses of `CrossModalitySampler`, built with its arguments. `steps` is the number of batches per epoch; `plan(rng)`
+yields the batches, each a list of P pairs (K visible, K infrared image indices).
 """
 
 
 class CrossModalitySampler(ABC):
     """Endless batches of P identities with K visible and K infrared images each.
 
-    Epoch e draws from a generator of its own, seeded with (seed, e), so a resumed run sees what it would have seen.
-    Every rank makes the same plan and takes its share of the identities. Identities without one of the modalities are
-    left out with a warning.
+    Epoch e draws from its own generator, seeded with (seed, e), so that a resumed run sees the same batches as an
+    uninterrupted one. Every rank computes the same plan and takes its share of the identities. Identities that lack a
+    modality are skipped with a warning.
 
     Args:
         targets: identity of each training image.
@@ -37,11 +37,11 @@ class CrossModalitySampler(ABC):
         instances: K.
         views: number of views of a visible and of an infrared image.
         seed: seed of the plan.
-        rank: this process.
+        rank: rank of this process.
         world: number of processes.
 
     Raises:
-        ConfigError: P does not divide over the ranks.
+        ConfigError: P is not a multiple of the number of processes.
         DataError: fewer than P identities have both modalities.
     """
 
@@ -62,7 +62,9 @@ class CrossModalitySampler(ABC):
         self.first_step = 0
         self.pools = _pools(targets, modalities)
         if self.P % world:
-            raise ConfigError(f"SOLVER.IMS_PER_BATCH: {self.P} identities a batch do not divide over {world} processes")
+            raise ConfigError(
+                f"SOLVER.IMS_PER_BATCH: {self.P} identities per batch cannot be divided among {world} processes"
+            )
         if len(self.pools) < self.P:
             raise DataError(
                 f"the training set has {len(self.pools)} identities with both modalities, but a batch needs {self.P}: "
@@ -72,25 +74,25 @@ class CrossModalitySampler(ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """Batches in an epoch."""
+        """Batches per epoch."""
 
     @abstractmethod
     def plan(self, rng: np.random.Generator) -> Iterator[list[tuple[Indices, Indices]]]:
         """Yield at least `steps` batches, each P pairs of (K,) visible and (K,) infrared image indices."""
 
     def __iter__(self) -> Iterator[list[Sample]]:
-        """Yield this rank's part of every batch, from `first_step` of the whole run on without end."""
-        first_epoch, passed = divmod(self.first_step, self.steps)
+        """Yield this rank's part of every batch without end, starting at step `first_step` of the run."""
+        first_epoch, skipped = divmod(self.first_step, self.steps)
         for epoch in itertools.count(first_epoch):
             rng = np.random.default_rng([self.seed, epoch])
             for step, pairs in enumerate(itertools.islice(self.plan(rng), self.steps)):
-                # Also for steps that are passed over, since it draws from the same generator as the plan.
+                # Skipped steps too, since this draws from the same generator as the plan.
                 batch = self._batch(pairs, rng)
-                if epoch > first_epoch or step >= passed:
+                if epoch > first_epoch or step >= skipped:
                     yield batch
 
     def _batch(self, pairs: list[tuple[Indices, Indices]], rng: np.random.Generator) -> list[Sample]:
-        """Lay a batch out in blocks `[V1, V2, ..., I1, ...]`, each image with the seed of its augmentation."""
+        """Arrange a batch in blocks `[V1, V2, ..., I1, ...]`, with an augmentation seed for each image."""
         blocks = sum(self.views)
         seeds = rng.integers(0, 2**63, size=(blocks, self.P, self.K))[:, self.rank :: self.world].reshape(blocks, -1)
         mine = pairs[self.rank :: self.world]
@@ -103,12 +105,12 @@ class CrossModalitySampler(ABC):
 
 
 def _pools(targets: Sequence[int], modalities: Sequence[int]) -> list[tuple[Indices, Indices]]:
-    """Return, for each identity with both modalities, its visible and its infrared image indices."""
+    """Return the visible and the infrared image indices of each identity that has both."""
     groups: dict[int, tuple[list[int], list[int]]] = {}
     for index, (target, modality) in enumerate(zip(targets, modalities, strict=True)):
         groups.setdefault(target, ([], []))[modality].append(index)
-    lacking = sorted(target for target, pair in groups.items() if not all(pair))
-    if lacking:
-        shown = ", ".join(map(str, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
-        logger.warning("%d training identities lack a modality and are left out: labels %s", len(lacking), shown)
+    incomplete = sorted(target for target, pair in groups.items() if not all(pair))
+    if incomplete:
+        shown = ", ".join(map(str, incomplete[:10])) + (", ..." if len(incomplete) > 10 else "")
+        logger.warning("%d training identities lack a modality and are skipped: labels %s", len(incomplete), shown)
     return [(np.array(v), np.array(i)) for _, (v, i) in sorted(groups.items()) if v and i]

@@ -1,4 +1,4 @@
-"""The sampler of AGW and most of its followers (Ye et al., TPAMI 2022; behaviour of the released code)."""
+"""The sampler of AGW and most methods built on it (Ye et al., TPAMI 2022; behavior of the released code)."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from vireid_plugins.data.samplers.base import SAMPLER_REGISTRY, CrossModalitySam
 
 @SAMPLER_REGISTRY.register()
 class CrossModalityIdentitySampler(CrossModalitySampler):
-    """Draws P identities without, and K images of each modality with replacement.
+    """Draws P identities without replacement, and K images of each modality with replacement.
 
-    An epoch has floor(N / (P * K)) + 1 steps, N the larger number of images of the two modalities: 696 on SYSU-MM01 at
-    8 x (4 + 4). The logs of the released code print one less, the length of its loader.
+    An epoch has floor(N / (P * K)) + 1 steps, where N is the larger of the two modalities' image counts: 696 on
+    SYSU-MM01 at 8 x (4 + 4). The released code logs one less, the length of its loader.
     """
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch."""
+        """Batches per epoch."""
         totals = [sum(len(pool[modality]) for pool in self.pools) for modality in (0, 1)]
         return max(totals) // (self.P * self.K) + 1
 

@@ -1,8 +1,8 @@
 """Synthetic people in the layouts of the real data sets: a stand-in for tests, the demo and regressions.
 
 Never evidence about real data. Identity is body shape, cut and pattern of clothing, hair and bags. Materials have a
-visible colour and an infrared reflectance that the colour does not determine, so matching by colour fails; shapes,
-patterns and which part of a pattern is the brighter one carry over.
+visible color and an infrared reflectance that the color does not determine, so that matching by color fails. Shapes,
+patterns, and which part of a pattern is brighter are the same in both modalities.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from vireid_plugins.data.synthetic.tree import read_manifest
 
 @dataclass(frozen=True)
 class Layout:
-    """What makes a tree of a data set.
+    """How to write a synthetic tree of a data set.
 
     Attributes:
-        folder: the set's folder below the data root.
-        size: a dataclass.
-        write: takes the folder, a size and a seed.
+        folder: the data set's folder below the data root.
+        size: dataclass of its size.
+        write: function of the folder, a size and a seed.
     """
 
     folder: str
@@ -33,7 +33,7 @@ class Layout:
     write: Callable[..., None]
 
 
-# By the name of the data set class.
+# By data set class.
 LAYOUTS: dict[str, Layout] = {
     "SYSUMM01": Layout(SYSUMM01.dataset_dir, SIZES["SYSUMM01"], write_sysu),
     "RegDB": Layout(RegDB.dataset_dir, SIZES["RegDB"], write_regdb),

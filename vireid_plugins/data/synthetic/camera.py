@@ -1,4 +1,4 @@
-"""Cameras: where they look from, what stands behind the person, how the sensor sees it."""
+"""Synthetic cameras: viewing angle, background and sensor."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +10,23 @@ from PIL import Image, ImageFilter
 from vireid_plugins.data.synthetic.figure import draw_materials, draw_pose
 from vireid_plugins.data.synthetic.person import Person
 
-# Figures are drawn this much larger and averaged down.
+# Figures are drawn at this multiple of the final size and averaged down.
 SUPERSAMPLING = 2
 Pixels = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera with its place.
+    """A camera and its location.
 
     Attributes:
-        infrared: what it sees.
+        infrared: whether it is an infrared camera.
         turn: usual viewing angle, radians.
         balance: (3,) gain of red, green and blue, or (1,) for infrared.
-        noise: standard deviation of the sensor's noise, 0..1 scale.
+        noise: standard deviation of the sensor noise, 0..1 scale.
         blur: radius in pixels of the final image.
-        vignette: fall-off of the lamp beside an infrared camera.
-        scene: (H, W, 3), or (H, W, 1) for infrared: background, a little larger than an image.
+        vignette: fall-off of an infrared camera's lamp toward the corners.
+        scene: (H, W, 3), or (H, W, 1) for infrared: background, slightly larger than an image.
     """
 
     infrared: bool
@@ -39,7 +39,7 @@ class Camera:
 
 
 def draw_camera(rng: np.random.Generator, infrared: bool, size: tuple[int, int]) -> Camera:
-    """Draw a camera for images of `size`, height and width."""
+    """Draw a random camera for images of `size`, height and width."""
     balance = rng.uniform(0.8, 1.1, 1) if infrared else rng.uniform(0.75, 1.15, 3)
     return Camera(
         infrared=infrared,
@@ -53,7 +53,7 @@ def draw_camera(rng: np.random.Generator, infrared: bool, size: tuple[int, int])
 
 
 def _scene(rng: np.random.Generator, infrared: bool, size: tuple[int, int]) -> Pixels:
-    """Draw a wall, a floor and a few upright things."""
+    """Draw a wall, a floor and a few upright objects."""
     height, width = size
     scene = np.empty((height, width, 1 if infrared else 3), dtype=np.float32)
     horizon = int(height * rng.uniform(0.45, 0.75))
@@ -76,9 +76,9 @@ def photograph(camera: Camera, person: Person, rng: np.random.Generator, size: t
     """Return an image of `person`, RGB from a visible camera and gray from an infrared one.
 
     Args:
-        camera: which camera.
-        person: who.
-        rng: pose, light, occlusion and noise.
+        camera: the camera.
+        person: the person.
+        rng: generator for pose, light, occlusion and noise.
         size: height and width.
     """
     height, width = size
@@ -102,7 +102,7 @@ def photograph(camera: Camera, person: Person, rng: np.random.Generator, size: t
 
 
 def _light(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
-    """Return light falling from one side and soft folds of cloth."""
+    """Return a random light map (H, W): light from one side, and soft folds of cloth."""
     side = np.linspace(-1, 1, size[1], dtype=np.float32) * np.float32(rng.uniform(-0.2, 0.2))
     coarse = rng.normal(1, 0.08, (size[0] // 32 + 1, size[1] // 32 + 1)).astype(np.float32)
     folds = np.asarray(Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BILINEAR))
@@ -119,7 +119,7 @@ def _reduced(image: Pixels) -> Pixels:
 
 
 def _occlude(image: Pixels, rng: np.random.Generator, infrared: bool) -> None:
-    """Put something in front: a post at a side or a bench below."""
+    """Cover part of the image: a post on one side or a bench at the bottom."""
     height, width, _ = image.shape
     shade = _shade(rng, infrared)
     if rng.random() < 0.5:
@@ -137,7 +137,7 @@ def _distance_from_middle(size: tuple[int, int]) -> Pixels:
 
 
 def _sensed(image: Pixels, camera: Camera, rng: np.random.Generator) -> Image.Image:
-    """Add the sensor's noise and the lens' blur."""
+    """Add sensor noise and lens blur."""
     image = image + rng.standard_normal(image.shape, dtype=np.float32) * camera.noise
     pixels = (np.clip(image, 0, 1, out=image) * 255).astype(np.uint8)
     picture = Image.fromarray(pixels[..., 0] if camera.infrared else pixels)

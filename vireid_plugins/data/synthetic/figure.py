@@ -1,4 +1,4 @@
-"""Draws a person in a pose: which material every pixel shows."""
+"""Draw a person in a pose, as a map of materials."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +15,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person stands in one image.
+    """The pose of a person in one image.
 
     Attributes:
         turn: viewing angle in radians, 0 from the front, pi from behind.
         stride: swing of legs and arms, -1..1.
-        x: middle of the body, share of the image's width.
-        y: feet, share of the image's height.
+        x: center of the body, as a share of the image's width.
+        y: position of the feet, as a share of the image's height.
         scale: factor on the person's height.
     """
 
@@ -33,7 +33,7 @@ class Pose:
 
 
 def draw_pose(rng: np.random.Generator, turn: float) -> Pose:
-    """Draw a pose seen from about the angle `turn`."""
+    """Draw a random pose, seen from about the angle `turn`."""
     return Pose(
         turn=turn + rng.normal(0, 0.35),
         stride=rng.uniform(-1, 1),
@@ -44,7 +44,7 @@ def draw_pose(rng: np.random.Generator, turn: float) -> Pose:
 
 
 class _Canvas:
-    """Shapes in the person's own units, from the feet up and to both sides of the middle."""
+    """Canvas for shapes in units of the person's height; the origin is at the feet, on the body's center line."""
 
     def __init__(self, person: Person, pose: Pose, size: tuple[int, int]) -> None:
         self.height, self.width = size
@@ -66,23 +66,23 @@ class _Canvas:
     def polygon(self, points: list[Point], region: int) -> None:
         self.draw.polygon([self.at(p) for p in points], fill=region)
 
-    def ellipse(self, centre: Point, radii: Point, region: int) -> None:
-        (x, y), rx, ry = self.at(centre), radii[0] * self.unit, radii[1] * self.unit
+    def ellipse(self, center: Point, radii: Point, region: int) -> None:
+        (x, y), rx, ry = self.at(center), radii[0] * self.unit, radii[1] * self.unit
         self.draw.ellipse([x - rx, y - ry, x + rx, y + ry], fill=region)
 
 
 def draw_materials(person: Person, pose: Pose, size: tuple[int, int]) -> Materials:
-    """Return (H, W) rows of the person's palettes; below 2 is background.
+    """Return a map (H, W) of materials: rows of the person's palettes, of which 0 and 1 are background.
 
     Args:
-        person: who.
-        pose: how.
+        person: the person.
+        pose: their pose.
         size: height and width.
     """
     canvas = _Canvas(person, pose, size)
     frontal = abs(np.cos(pose.turn))
     behind = np.cos(pose.turn) < 0
-    # Seen from the side a body is narrower, and its limbs swing in the image plane.
+    # Seen from the side, a body is narrower and its limbs swing in the image plane.
     breadth = 0.55 + 0.45 * frontal
     swing = pose.stride * (0.04 + 0.1 * (1 - frontal))
     neck, hip = 1 - 2.4 * person.head, person.legs
@@ -168,35 +168,35 @@ def _bag(
 
 def _head(canvas: _Canvas, person: Person, neck: float, behind: bool, turn: float) -> None:
     r = person.head
-    centre = (0.0, neck + 1.25 * r)
+    center = (0.0, neck + 1.25 * r)
     back = np.sin(turn) * r * 0.35
-    canvas.limb([(0, neck - 0.01), centre], r * 0.8, SKIN)
+    canvas.limb([(0, neck - 0.01), center], r * 0.8, SKIN)
     if person.hair == "long":
         canvas.polygon(
-            [(-1.15 * r, centre[1]), (1.15 * r, centre[1]), (1.2 * r, neck - 0.06), (-1.2 * r, neck - 0.06)], HAIR
+            [(-1.15 * r, center[1]), (1.15 * r, center[1]), (1.2 * r, neck - 0.06), (-1.2 * r, neck - 0.06)], HAIR
         )
-    canvas.ellipse(centre, (0.82 * r, r * 1.12), SKIN)
+    canvas.ellipse(center, (0.82 * r, r * 1.12), SKIN)
     if person.hair == "bald":
         return
     if person.hair == "hood":
-        canvas.ellipse((back, centre[1] + 0.1 * r), (1.2 * r, 1.35 * r), TOP)
+        canvas.ellipse((back, center[1] + 0.1 * r), (1.2 * r, 1.35 * r), TOP)
     if behind:
-        canvas.ellipse((0, centre[1] + 0.15 * r), (0.9 * r, 1.15 * r), TOP if person.hair == "hood" else HAIR)
+        canvas.ellipse((0, center[1] + 0.15 * r), (0.9 * r, 1.15 * r), TOP if person.hair == "hood" else HAIR)
         if person.hair == "tail":
-            canvas.limb([(0, centre[1]), (0, neck - 0.07)], 0.55 * r, HAIR)
+            canvas.limb([(0, center[1]), (0, neck - 0.07)], 0.55 * r, HAIR)
         return
     if person.hair == "hood":
-        canvas.ellipse((-back, centre[1]), (0.75 * r, 0.95 * r), SKIN)
+        canvas.ellipse((-back, center[1]), (0.75 * r, 0.95 * r), SKIN)
         return
-    canvas.ellipse((back, centre[1] + 0.62 * r), (0.92 * r, 0.68 * r), HAIR)
+    canvas.ellipse((back, center[1] + 0.62 * r), (0.92 * r, 0.68 * r), HAIR)
     if person.hair == "cap":
-        canvas.limb([(-r + back, centre[1] + 0.55 * r), (r - back, centre[1] + 0.55 * r)], 0.3 * r, TRIM)
+        canvas.limb([(-r + back, center[1] + 0.55 * r), (r - back, center[1] + 0.55 * r)], 0.3 * r, TRIM)
     if person.hair == "tail":
-        canvas.limb([(back * 2.5, centre[1] + 0.3 * r), (back * 3.5, neck)], 0.4 * r, HAIR)
+        canvas.limb([(back * 2.5, center[1] + 0.3 * r), (back * 3.5, neck)], 0.4 * r, HAIR)
 
 
 def _with_patterns(canvas: _Canvas, person: Person, neck: float, hip: float) -> Materials:
-    """Turn regions into materials: 2 * region, plus 1 where the garment's pattern shows its second material."""
+    """Turn regions into materials: 2 * region, plus 1 where a pattern shows its second material."""
     regions = np.asarray(canvas.image)
     across = (np.arange(canvas.width, dtype=np.float32)[None, :] - canvas.origin[0]) / canvas.unit
     up = (canvas.origin[1] - np.arange(canvas.height, dtype=np.float32)[:, None]) / canvas.unit
@@ -210,14 +210,14 @@ def _with_patterns(canvas: _Canvas, person: Person, neck: float, hip: float) -> 
 def _second_material(
     pattern: Pattern, across: npt.NDArray[np.float32], up: npt.NDArray[np.float32], top: float, bottom: float
 ) -> Any:
-    """Return where the second material shows, broadcastable to (H, W).
+    """Return a mask of the pattern's second material, broadcastable to (H, W).
 
     Args:
-        pattern: which.
-        across: (1, W) places from the middle of the body, in units of the person's height.
-        up: (H, 1) places from the feet.
-        top: upper end of the garment.
-        bottom: lower end.
+        pattern: the pattern.
+        across: (1, W) horizontal positions from the body's center line, in units of the person's height.
+        up: (H, 1) vertical positions from the feet, in the same units.
+        top: upper edge of the garment.
+        bottom: lower edge of the garment.
     """
     period, phase = pattern.period, pattern.phase
     down = (top - up) / (top - bottom)
@@ -239,4 +239,4 @@ def _second_material(
         return np.abs(down - 0.25 - 0.4 * phase) < 0.9 * period
     if pattern.kind == "patch":
         return (np.abs(across) < 0.5 * period) & (np.abs(down - 0.2 - 0.3 * phase) < 1.1 * period)
-    raise ValueError(f"no pattern is called '{pattern.kind}'")
+    raise ValueError(f"unknown pattern '{pattern.kind}'")

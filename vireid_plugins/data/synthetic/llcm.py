@@ -1,4 +1,4 @@
-"""Writes a synthetic tree in the layout of LLCM."""
+"""Write a synthetic tree in the layout of LLCM."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -16,43 +16,43 @@ def write_llcm(folder: Path, size: LlcmSize, seed: int = 0, workers: int | None 
     """Write images, lists and a manifest; see `write_tree`.
 
     Args:
-        folder: the `LLCM` folder to make.
-        size: how large.
-        seed: of everything drawn.
+        folder: the `LLCM` folder to create.
+        size: size of the tree.
+        seed: random seed.
         workers: processes; the number of processors by default.
 
     Raises:
-        DataError: the folder holds something that is not a synthetic tree.
+        DataError: the folder contains something other than a synthetic tree.
     """
     people = size.train + size.test
-    tested = set((np.random.default_rng([seed, 4]).permutation(people)[: size.test] + 1).tolist())
-    plan = partial(_plan, size, frozenset(tested))
-    write_tree(folder, "LLCM", size, seed, people, plan, partial(_finish, folder, tested), workers)
+    test_ids = set((np.random.default_rng([seed, 4]).permutation(people)[: size.test] + 1).tolist())
+    plan = partial(_plan, size, frozenset(test_ids))
+    write_tree(folder, "LLCM", size, seed, people, plan, partial(_finish, folder, test_ids), workers)
 
 
-def _plan(size: LlcmSize, tested: frozenset[int], identity: int, rng: np.random.Generator) -> list[Shot]:
+def _plan(size: LlcmSize, test_ids: frozenset[int], identity: int, rng: np.random.Generator) -> list[Shot]:
     shots = []
     for modality, cameras in CAMERAS.items():
-        # A query whose identity the other modality saw in the same place only has no match left, as in the real set.
-        seen = rng.choice(list(cameras), size=1 + int(rng.random() < 0.6), replace=False)
-        for camera in sorted(seen.tolist()):
+        # As in the real set, a query has no match if the other modality saw its identity only at the same location.
+        visited = rng.choice(list(cameras), size=1 + int(rng.random() < 0.6), replace=False)
+        for camera in sorted(visited.tolist()):
             second = int(rng.integers(0, 200_000))
             for number in range(1, size.images + 1):
                 name = f"{identity:04d}_c{camera:02d}_s{second:06d}_f{number * 10:05d}_{SUFFIX[modality]}.jpg"
                 test = f"test_{SUFFIX[modality]}/cam{camera}/{identity:04d}/{name}"
                 train = f"{SUFFIX[modality]}/{identity:04d}/{name}"
-                path = test if identity in tested else train
+                path = test if identity in test_ids else train
                 shots.append(Shot(path, camera, modality, camera + 9 * modality, number))
     return shots
 
 
-def _finish(folder: Path, tested: set[int], shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
-    lists: dict[str, Iterable[int]] = {"train": sorted(set(shots) - tested), "test": sorted(tested)}
+def _finish(folder: Path, test_ids: set[int], shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+    lists: dict[str, Iterable[int]] = {"train": sorted(set(shots) - test_ids), "test": sorted(test_ids)}
     for subset, identities in lists.items():
         for modality in MODALITIES:
             groups = [[shot.path for shot in shots[i] if shot.modality == modality] for i in identities]
             write_labelled_paths(folder / "idx" / f"{subset}_{SUFFIX[modality]}.txt", groups)
-    write_ids(folder / "idx" / "test_id.txt", tested)
+    write_ids(folder / "idx" / "test_id.txt", test_ids)
     for name in (*SUFFIX.values(), *(f"test_{suffix}" for suffix in SUFFIX.values())):
         (folder / name).mkdir(exist_ok=True)
     return lists

@@ -1,4 +1,4 @@
-"""Writes a synthetic tree in the layout of Market-1501, for those who use fast-reid's own recipes."""
+"""Write a synthetic tree in the layout of Market-1501, for users of fast-reid's own recipes."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -17,22 +17,22 @@ def write_market(folder: Path, size: MarketSize, seed: int = 0, workers: int | N
     """Write images and a manifest; see `write_tree`.
 
     Args:
-        folder: the `Market-1501-v15.09.15` folder to make.
-        size: how large.
-        seed: of everything drawn.
+        folder: the `Market-1501-v15.09.15` folder to create.
+        size: size of the tree.
+        seed: random seed.
         workers: processes; the number of processors by default.
 
     Raises:
-        DataError: the folder holds something that is not a synthetic tree.
+        DataError: the folder contains something other than a synthetic tree.
     """
     finish = partial(_finish, folder, size)
     write_tree(folder, "Market1501", size, seed, size.train + size.test, partial(_plan, size), finish, workers)
 
 
 def _plan(size: MarketSize, identity: int, rng: np.random.Generator) -> list[Shot]:
-    seen = rng.choice(list(CAMERAS), size=int(rng.integers(2, len(CAMERAS) + 1)), replace=False)
+    visited = rng.choice(list(CAMERAS), size=int(rng.integers(2, len(CAMERAS) + 1)), replace=False)
     shots = []
-    for camera in sorted(seen.tolist()):
+    for camera in sorted(visited.tolist()):
         for number in range(1, size.images + 1):
             test = "query" if number == 1 else "bounding_box_test"
             subset = "bounding_box_train" if identity <= size.train else test

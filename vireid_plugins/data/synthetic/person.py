@@ -1,11 +1,11 @@
-"""What makes an identity: body, hair, clothes, bag, and the materials of all of them."""
+"""Synthetic identities: body, hair, clothes, bag and their materials."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-# Regions of the drawing; a region's two materials are rows 2r and 2r + 1 of the palettes.
+# Regions of the drawing; the two materials of region r are rows 2r and 2r + 1 of the palettes.
 BACKGROUND, SKIN, HAIR, TOP, BOTTOM, SHOES, BAG, TRIM = range(8)
 REGIONS = 8
 
@@ -45,7 +45,7 @@ class Person:
         bag_side: -1 or 1, the shoulder or hand that carries it.
         top_pattern: pattern of the top.
         bottom_pattern: pattern of the bottom.
-        visible: (2 * REGIONS, 3) colours, 0..1.
+        visible: (2 * REGIONS, 3) colors, 0..1.
         infrared: (2 * REGIONS,) reflectances, 0..1.
     """
 
@@ -69,7 +69,7 @@ class Person:
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """Draw an identity."""
+    """Draw a random identity."""
     visible, infrared = _materials(rng)
     top = str(rng.choice(TOPS))
     return Person(
@@ -98,15 +98,15 @@ def _pattern(rng: np.random.Generator, kinds: tuple[str, ...]) -> Pattern:
 
 
 def _materials(rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Draw the palettes.
+    """Draw the visible and the infrared palette.
 
-    Colour and reflectance are independent; only the order of a region's two materials is the same in both.
+    Color and reflectance are independent, except that the same one of a region's two materials is brighter in both.
     """
     visible = rng.uniform(0.05, 0.95, (2 * REGIONS, 3))
     infrared = rng.uniform(0.1, 0.95, 2 * REGIONS)
     for region in range(REGIONS):
         first, second = 2 * region, 2 * region + 1
-        # Enough contrast that a pattern can be seen in both modalities.
+        # Enough contrast to make patterns recognizable in both modalities.
         base = rng.uniform(0.1, 0.45)
         infrared[[first, second]] = base, base + rng.uniform(0.3, 0.5)
         luma = visible @ (0.299, 0.587, 0.114)

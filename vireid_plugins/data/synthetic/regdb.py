@@ -1,4 +1,4 @@
-"""Writes a synthetic tree in the layout of RegDB, with ten splits."""
+"""Write a synthetic tree in the layout of RegDB, with ten splits."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -16,13 +16,13 @@ def write_regdb(folder: Path, size: RegdbSize, seed: int = 0, workers: int | Non
     """Write images, the lists of ten splits and a manifest; see `write_tree`.
 
     Args:
-        folder: the `RegDB` folder to make.
-        size: how large.
-        seed: of everything drawn.
+        folder: the `RegDB` folder to create.
+        size: size of the tree.
+        seed: random seed.
         workers: processes; the number of processors by default.
 
     Raises:
-        DataError: the folder holds something that is not a synthetic tree.
+        DataError: the folder contains something other than a synthetic tree.
     """
     finish = partial(_finish, folder, seed)
     write_tree(folder, "RegDB", size, seed, size.identities, partial(_plan, size), finish, workers)
@@ -48,8 +48,8 @@ def _finish(folder: Path, seed: int, shots: dict[int, list[Shot]]) -> dict[str, 
     for split in RegDB.splits:
         order = np.random.default_rng([seed, 4, split]).permutation(len(shots)) + 1
         for subset, identities in zip(("train", "test"), np.split(order, [len(shots) // 2]), strict=True):
-            lists[f"{subset} {split}"] = chosen = sorted(identities.tolist())
+            lists[f"{subset} {split}"] = subset_ids = sorted(identities.tolist())
             for modality, name in FOLDERS.items():
-                groups = [[shot.path for shot in shots[i] if shot.modality == modality] for i in chosen]
+                groups = [[shot.path for shot in shots[i] if shot.modality == modality] for i in subset_ids]
                 write_labelled_paths(folder / "idx" / f"{subset}_{name.lower()}_{split}.txt", groups)
     return lists

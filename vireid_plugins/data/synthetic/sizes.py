@@ -1,4 +1,4 @@
-"""How large a synthetic tree of each layout is. Imports only the standard library: command lines list the fields."""
+"""Sizes of synthetic trees. Imports only the standard library, since command lines list the fields."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SysuSize:
-    """How large a tree is. The real one has 296, 99 and 96 identities and about 20 images a camera.
+    """Size of a synthetic SYSU-MM01. The real one has 296, 99 and 96 identities and about 20 images per camera.
 
     Attributes:
         train: identities of train_id.txt.
         val: identities of val_id.txt.
         test: identities of test_id.txt.
-        images: images of an identity in a camera.
-        height: of an image, pixels.
-        width: of an image, pixels.
+        images: images per identity and camera.
+        height: image height in pixels.
+        width: image width in pixels.
     """
 
     train: int = 296
@@ -27,13 +27,13 @@ class SysuSize:
 
 @dataclass(frozen=True)
 class RegdbSize:
-    """How large a tree is. The real one has 412 identities, half of them tested, and 10 images a modality.
+    """Size of a synthetic RegDB. The real one has 412 identities, half of them for testing, and 10 images per modality.
 
     Attributes:
-        identities: all of them; each split trains on one half.
-        images: images of an identity in a modality.
-        height: of an image, pixels.
-        width: of an image, pixels.
+        identities: total number; each split trains on half of them.
+        images: images per identity and modality.
+        height: image height in pixels.
+        width: image width in pixels.
     """
 
     identities: int = 412
@@ -44,14 +44,14 @@ class RegdbSize:
 
 @dataclass(frozen=True)
 class LlcmSize:
-    """How large a tree is. The real one has 713 and 351 identities, each seen by one or two cameras of a modality.
+    """Size of a synthetic LLCM. The real one has 713 and 351 identities, each seen by one or two cameras per modality.
 
     Attributes:
         train: training identities.
         test: test identities.
-        images: images of an identity in a camera; the real set has 17 visible and 11 infrared ones.
-        height: of an image, pixels.
-        width: of an image, pixels.
+        images: images per identity and camera; the real set has 17 visible and 11 infrared ones.
+        height: image height in pixels.
+        width: image width in pixels.
     """
 
     train: int = 713
@@ -63,14 +63,14 @@ class LlcmSize:
 
 @dataclass(frozen=True)
 class MarketSize:
-    """How large a tree is. The real one has 751 training and 750 test identities, seen by two to six cameras.
+    """Size of a synthetic Market-1501. The real one has 751 and 750 identities, each seen by two to six cameras.
 
     Attributes:
         train: training identities.
         test: test identities.
-        images: images of an identity in a camera; one of them is a query.
-        height: of an image, pixels.
-        width: of an image, pixels.
+        images: images per identity and camera; one of them is a query.
+        height: image height in pixels.
+        width: image width in pixels.
     """
 
     train: int = 751
@@ -80,5 +80,5 @@ class MarketSize:
     width: int = 64
 
 
-# By the name of the data set class.
+# By data set class.
 SIZES: dict[str, type[Any]] = {"SYSUMM01": SysuSize, "RegDB": RegdbSize, "LLCM": LlcmSize, "Market1501": MarketSize}

@@ -1,4 +1,4 @@
-"""Writes a synthetic tree in the layout of SYSU-MM01."""
+"""Write a synthetic tree in the layout of SYSU-MM01."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -12,8 +12,8 @@ from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, INFRARED_CAMERAS
 from vireid_plugins.data.synthetic.sizes import SysuSize
 from vireid_plugins.data.synthetic.tree import Shot, write_ids, write_tree
 
-# Cameras 1 to 3 stand indoors, 4 to 6 outdoors, as in the real set.
-PLACES = ((1, 2, 3), (4, 5, 6))
+# Cameras 1 to 3 are indoors, 4 to 6 outdoors.
+SCENES = ((1, 2, 3), (4, 5, 6))
 TRIALS = 10
 
 
@@ -21,13 +21,13 @@ def write_sysu(folder: Path, size: SysuSize, seed: int = 0, workers: int | None 
     """Write images, identity lists, `rand_perm_cam.mat` and a manifest; see `write_tree`.
 
     Args:
-        folder: the `SYSU-MM01` folder to make.
-        size: how large.
-        seed: of everything drawn.
+        folder: the `SYSU-MM01` folder to create.
+        size: size of the tree.
+        seed: random seed.
         workers: processes; the number of processors by default.
 
     Raises:
-        DataError: the folder holds something that is not a synthetic tree.
+        DataError: the folder contains something other than a synthetic tree.
     """
     people = size.train + size.val + size.test
     plan = partial(_plan, size)
@@ -35,13 +35,13 @@ def write_sysu(folder: Path, size: SysuSize, seed: int = 0, workers: int | None 
 
 
 def _plan(size: SysuSize, identity: int, rng: np.random.Generator) -> list[Shot]:
-    # Some are seen in one place only, so that indoor search has queries without a match, as the real set has.
-    places = PLACES[: 2 if rng.random() < 0.65 else 1][:: 1 if rng.random() < 0.5 else -1]
-    if len(places) == 1 and rng.random() < 0.7:
-        places = PLACES[1:]
+    # Some people are seen only indoors or only outdoors: as in the real set, some indoor-search queries have no match.
+    scenes = SCENES[: 2 if rng.random() < 0.65 else 1][:: 1 if rng.random() < 0.5 else -1]
+    if len(scenes) == 1 and rng.random() < 0.7:
+        scenes = SCENES[1:]
     return [
         Shot(f"cam{camera}/{identity:04d}/{number:04d}.jpg", camera, _modality(camera), camera, number)
-        for camera in sorted(camera for place in places for camera in place)
+        for camera in sorted(camera for scene in scenes for camera in scene)
         for number in range(1, size.images + 1)
     ]
 
@@ -61,16 +61,16 @@ def _finish(folder: Path, size: SysuSize, seed: int, shots: dict[int, list[Shot]
         for shot in images:
             counts[identity - 1, shot.camera - 1] += 1
     for camera in CAMERAS:
-        # Cameras that saw nobody have a folder all the same.
+        # Cameras that saw nobody also have a folder.
         (folder / f"cam{camera}").mkdir(exist_ok=True)
-    from scipy.io import savemat  # not at the top: scipy takes a tenth of a second to import
+    from scipy.io import savemat  # imported here because it takes a tenth of a second
 
     savemat(folder / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": _permutations(counts, seed)})
     return lists
 
 
 def _permutations(counts: Any, seed: int) -> Any:
-    """Return the gallery draws in the form of the official file: cell arrays over cameras and identities."""
+    """Return random gallery draws in the official file's format: cell arrays over cameras and identities."""
     rng = np.random.default_rng([seed, 5])
     draws = np.empty((len(CAMERAS), 1), dtype=object)
     for camera in range(len(CAMERAS)):

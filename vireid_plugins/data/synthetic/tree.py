@@ -1,4 +1,4 @@
-"""What the writers of synthetic trees share: a folder of their own, people drawn in parallel, a manifest."""
+"""Shared code of the synthetic-tree writers: images drawn in parallel, lists and the manifest."""
 
 import json
 import os
@@ -26,11 +26,11 @@ class Shot(NamedTuple):
     """One image to be written.
 
     Attributes:
-        path: relative to the set's folder.
-        camera: its number in the layout.
+        path: relative to the data set's folder.
+        camera: number of the camera in the layout.
         modality: 0 visible, 1 infrared.
-        lens: what tells all cameras of the tree apart.
-        number: counts the identity's images through this lens.
+        lens: unique number of the camera in the tree.
+        number: index among the identity's images from this lens.
     """
 
     path: str
@@ -50,29 +50,29 @@ def write_tree(
     finish: Callable[[dict[int, list[Shot]]], dict[str, Iterable[int]]],
     workers: int | None = None,
 ) -> None:
-    """Write images, what belongs to the layout, and a manifest. A synthetic tree that is there is replaced.
+    """Write images, the lists of the layout and a manifest; an existing synthetic tree is replaced.
 
-    The same size and seed give the same files, whatever the number of workers.
+    The same size and seed give the same files for any number of workers.
 
     Args:
-        folder: the set's folder.
+        folder: the data set's folder.
         layout: name of the layout.
-        size: a dataclass with `height` and `width` in pixels; it goes into the manifest.
-        seed: of everything drawn.
-        people: how many; they are numbered from 1.
-        plan: says what images of an identity there are. It is called in other processes.
+        size: a dataclass with `height` and `width` in pixels; recorded in the manifest.
+        seed: random seed.
+        people: number of people, who are numbered from 1.
+        plan: returns the images to write of an identity; called in worker processes.
         finish: writes the lists, given the images of every identity, and returns the identities of each list.
         workers: processes; the number of processors by default.
 
     Raises:
-        DataError: the folder holds something that is not a synthetic tree.
+        DataError: the folder contains something other than a synthetic tree.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise DataError(f"'{folder}' is not empty and not a synthetic tree: nothing is written; choose another --root")
+        raise DataError(f"'{folder}' is not empty and not a synthetic tree; choose another --root")
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    # Written first, so that an interrupted tree can be written again.
+    # Written first, so that an interrupted tree can be overwritten.
     (folder / MANIFEST).write_text(json.dumps({"complete": False}))
     shots: dict[int, list[Shot]] = {}
     jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
@@ -97,10 +97,10 @@ def write_tree(
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a synthetic tree, None where the folder has none.
+    """Return the manifest of a synthetic tree, or None if the folder has none.
 
     Raises:
-        DataError: it is broken, or its tree was not written to the end.
+        DataError: the manifest is invalid or the tree incomplete.
     """
     file = folder / MANIFEST
     if not file.is_file():
@@ -109,20 +109,20 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         complete = manifest["complete"] and "census" in manifest
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"'{file}' is not a manifest of this version; write the tree again") from None
+        raise DataError(f"'{file}' is not a manifest of this version; regenerate the tree") from None
     if not complete:
-        raise DataError(f"'{file}': the tree was not written to the end; write it again with `vireid synthesize`")
+        raise DataError(f"'{file}': the tree is incomplete; regenerate it with `vireid synthesize`")
     return manifest
 
 
 def write_ids(file: Path, identities: Iterable[int]) -> None:
-    """Write one line of comma separated identities."""
+    """Write one line of comma-separated identities."""
     file.parent.mkdir(exist_ok=True)
     file.write_text(",".join(map(str, sorted(identities))), encoding="utf-8")
 
 
 def write_labelled_paths(file: Path, groups: Sequence[list[str]]) -> None:
-    """Write lines `<path> <label>`, the label being the group's number."""
+    """Write lines `<path> <label>`, where the label is the index of the group."""
     file.parent.mkdir(exist_ok=True)
     lines = [f"{path} {label}\n" for label, paths in enumerate(groups) for path in paths]
     file.write_text("".join(lines), encoding="utf-8")
@@ -145,6 +145,6 @@ def _write_person(
         file.parent.mkdir(parents=True, exist_ok=True)
         light = np.random.default_rng([seed, 3, identity, shot.lens, shot.number])
         image = photograph(_camera(seed, shot.lens, shot.modality == INFRARED, size), person, light, size)
-        # Formats without loss ignore the quality.
+        # Lossless formats ignore the quality.
         image.save(file, quality=int(light.integers(75, 95)))
     return shots

@@ -1,4 +1,4 @@
-"""Training augmentation of host images. Importing this package registers the transforms."""
+"""Training augmentation. Importing this package registers the transforms."""
 
 from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Transform, View, build_view
 from vireid_plugins.data.transforms.channels import (

@@ -1,4 +1,4 @@
-"""The registry of transforms and the chain that makes a view."""
+"""The registry of transforms, and views: chains of transforms."""
 
 from typing import Any, Protocol
 
@@ -12,20 +12,21 @@ from torch import Tensor
 from vireid_plugins.config.check import registered
 from vireid_plugins.errors import ConfigError, require_name
 
-# uint8, or float32 in a normalised image.
+# uint8, or float32 if normalized.
 Pixels = npt.NDArray[Any]
 
 TRANSFORM_REGISTRY = Registry("TRANSFORM")
 TRANSFORM_REGISTRY.__doc__ = """
-Transforms of one training image. A class with `from_config(cfg)` beside an explicit constructor; called with an image
-(H, W, 3) uint8 and a `numpy.random.Generator`, it returns an image of the same form and does not change its input. All
-chance comes from the generator, so a sample looks the same whatever worker makes it.
+Transforms of one training image. A class with an explicit constructor and `from_config(cfg)`. Called with an image
+(H, W, 3) uint8 and a `numpy.random.Generator`, it returns an image of the same shape and type and leaves its input
+unchanged. All randomness comes from the generator, so that a sample does not depend on the worker that reads it.
 
-A class with `after_norm = True` also takes and returns a float32 image: with `INPUT.AFTER_NORM` it is given the
-normalised image, and so is everything after it.
+A class with `after_norm = True` also accepts and returns float32 images: with `INPUT.AFTER_NORM`, it and all later
+transforms of the view are given the normalized image.
 
-For `INPUT.AUGMENT device` it also has `batch(images, rng)`: (B, 3, H, W) of one view and a `torch.Generator` on their
-device, each image drawn for itself with the same probabilities, and nothing read back from the device.
+For `INPUT.AUGMENT device` it also has `batch(images, rng)`, which takes the images (B, 3, H, W) of one view and a
+`torch.Generator` on their device. It draws for each image independently, with the same probabilities, and does not
+synchronize with the device.
 """
 
 
@@ -46,9 +47,9 @@ class View:
 
     Args:
         steps: pairs of a transform and its probability.
-        late: how many of the last steps work on the normalised image.
-        mean: (3,) of the normalisation, 0..255 scale.
-        std: (3,) of the normalisation.
+        late: number of final steps that work on the normalized image.
+        mean: (3,) of the normalization, 0..255 scale.
+        std: (3,) of the normalization, 0..255 scale.
     """
 
     def __init__(
@@ -62,16 +63,16 @@ class View:
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the augmented image, uint8, or float32 on the same scale where steps work on the normalised image."""
+        """Return the augmented image: uint8, or float32 on the same scale if steps work on the normalized image."""
         early = len(self.steps) - self.late
         image = _applied(self.steps[:early], image, rng)
         if not self.late:
             return image
-        normalised = (image.astype(np.float32) - self.mean) / self.std
-        return _applied(self.steps[early:], normalised, rng) * self.std + self.mean
+        normalized = (image.astype(np.float32) - self.mean) / self.std
+        return _applied(self.steps[early:], normalized, rng) * self.std + self.mean
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return augmented images (B, 3, H, W) of the same distribution; the generator is on their device."""
+        """Return augmented images (B, 3, H, W), distributed as in `__call__`; the generator is on their device."""
         early = len(self.steps) - self.late
         images = _applied_to_batch(self.steps[:early], images, rng)
         if not self.late:
@@ -97,13 +98,13 @@ def _applied_to_batch(steps: list[tuple[Transform, float]], images: Tensor, rng:
 
 
 def uniform(images: Tensor, rng: torch.Generator, low: float = 0.0, high: float = 1.0, draws: int = 0) -> Tensor:
-    """Return (B,) numbers from U(low, high), or (B, draws), where `images` are."""
+    """Draw (B,) numbers, or (B, draws), from U(low, high) on the device of `images`."""
     shape = (len(images), draws) if draws else (len(images),)
     return low + (high - low) * torch.rand(shape, generator=rng, device=images.device)
 
 
 def per_image(values: Tensor) -> Tensor:
-    """Return (B,) as (B, 1, 1, 1)."""
+    """Reshape (B,) to (B, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)
 
 
@@ -111,8 +112,8 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
     """Build a view from entries `"Name"` or `"Name@probability"`.
 
     Raises:
-        ConfigError: an unknown transform, a probability outside 0..1, or, with `INPUT.AFTER_NORM`, a transform of uint8
-            images after one of normalised images.
+        ConfigError: a transform is unknown, a probability is outside 0..1, or, with `INPUT.AFTER_NORM`, a transform of
+            uint8 images follows one of normalized images.
     """
     steps: list[tuple[Transform, float]] = []
     late = 0
@@ -130,8 +131,8 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
             late += 1
         elif late:
             raise ConfigError(
-                f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot stand after '{names[len(steps) - 1]}', which "
-                "works on the normalised image; put it before"
+                f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot follow '{names[len(steps) - 1]}', which works on "
+                "the normalized image; move it before"
             )
         steps.append((kind.from_config(cfg), chance))
     return View(steps, late, cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)

@@ -1,4 +1,4 @@
-"""Channel augmentation (Ye et al., "Channel Augmented Joint Learning", ICCV 2021; behaviour of the released code)."""
+"""Channel augmentation (Ye et al., "Channel Augmented Joint Learning", ICCV 2021; behavior of the released code)."""
 
 from typing import ClassVar
 
@@ -9,40 +9,40 @@ from torch import Tensor
 
 from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
 
-# ITU-R BT.601, as PIL's "L" mode.
+# ITU-R BT.601, as in Pillow's "L" mode.
 LUMA = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)
 
 
 class Unconfigured:
-    """A transform that nothing configures."""
+    """A transform without configuration keys."""
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Unconfigured":
-        """Build."""
+        """Build the transform."""
         return cls()
 
 
 @TRANSFORM_REGISTRY.register()
 class ChannelExchange(Unconfigured):
-    """Copies one random channel into all three."""
+    """Copies a random channel into all three."""
 
     after_norm: ClassVar[bool] = True
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return an image of three equal channels."""
+        """Return an image with three equal channels."""
         return _repeat(image[..., rng.integers(3)])
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return images of three equal channels."""
+        """Return images with three equal channels."""
         return _channel(images, (3 * uniform(images, rng)).long())
 
 
 @TRANSFORM_REGISTRY.register()
 class AdaptiveGray:
-    """Draws one of four: 0 to 2 copy that channel into all; 3 makes the image gray with `luma_prob`, else leaves it.
+    """Draws one of four cases: 0 to 2 copy that channel into all; 3 turns the image gray with probability `luma_prob`.
 
     Args:
-        luma_prob: p of the paper (`INPUT.ADAPTIVE_GRAY.LUMA_PROB`).
+        luma_prob: p in the paper (`INPUT.ADAPTIVE_GRAY.LUMA_PROB`).
     """
 
     after_norm: ClassVar[bool] = True
@@ -73,7 +73,7 @@ class AdaptiveGray:
 
 @TRANSFORM_REGISTRY.register()
 class SecondChannelOrGray(Unconfigured):
-    """Copies channel 1 into all with probability 0.5, else makes the image gray with 0.5 (MSCMNet's view I1)."""
+    """Copies channel 1 into all with probability 0.5, else turns the image gray with 0.5 (MSCMNet's view I1)."""
 
     after_norm: ClassVar[bool] = True
 
@@ -106,23 +106,23 @@ class ChannelScale(Unconfigured):
 
 @TRANSFORM_REGISTRY.register()
 class Gray(Unconfigured):
-    """Makes the image gray, by luma."""
+    """Turns the image gray (its luma)."""
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return an image of three equal channels."""
+        """Return an image with three equal channels."""
         return gray(image)
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return images of three equal channels."""
+        """Return images with three equal channels."""
         return gray_batch(images)
 
 
 @TRANSFORM_REGISTRY.register()
 class Brightness:
-    """Multiplies the image by a number around 1.
+    """Multiplies the image by a random factor around 1.
 
     Args:
-        jitter: the number is drawn from U(1 - jitter, 1 + jitter) (`INPUT.BRIGHTNESS`).
+        jitter: the factor is drawn from U(1 - jitter, 1 + jitter) (`INPUT.BRIGHTNESS`).
     """
 
     def __init__(self, jitter: float = 0.5) -> None:
@@ -148,7 +148,7 @@ def gray(image: Pixels) -> Pixels:
 
 
 def _as(image: Pixels, values: Pixels) -> Pixels:
-    """Return values in the type of `image`."""
+    """Convert values to the type of `image`."""
     if image.dtype == np.uint8:
         return np.rint(values).clip(0, 255).astype(np.uint8)
     return values.astype(image.dtype)
@@ -165,11 +165,11 @@ def gray_batch(images: Tensor) -> Tensor:
 
 
 def _as_batch(images: Tensor, values: Tensor) -> Tensor:
-    """Return values in the type of `images`."""
+    """Convert values to the type of `images`."""
     return values.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else values.to(images.dtype)
 
 
 def _channel(images: Tensor, number: Tensor) -> Tensor:
-    """Return the channel `number` (B,) of each image in all three."""
+    """Copy channel `number` (B,) of each image into all three."""
     one = images.gather(1, per_image(number).expand(-1, 1, *images.shape[2:]))
     return one.expand_as(images)

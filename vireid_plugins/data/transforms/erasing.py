@@ -1,8 +1,8 @@
 """Random erasing (Zhong et al., AAAI 2020, arXiv 1708.04896).
 
-Two ways to draw the rectangle's height / width are in use. torchvision, and IDKL with it, draws it evenly in the
-logarithm. The code of AGW, CAJ, DEEN and MSCMNet draws it evenly, so that their rectangles are taller: between 0.3 and
-1 / 0.3, 77 % are drawn taller than wide instead of 50 %.
+There are two ways to draw the aspect ratio (height / width). torchvision, and IDKL with it, draws it log-uniformly.
+The code of AGW, CAJ, DEEN and MSCMNet draws it uniformly, which favors tall rectangles: between 0.3 and 1 / 0.3, 77 %
+are drawn taller than wide instead of 50 %.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ class Erasing:
     """Fills a random rectangle.
 
     Args:
-        value: colour of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded. In a normalised image it is
-            this value / 255, as CAJ and MSCMNet write it.
+        value: color of the rectangle on the 0..255 scale (`INPUT.REA.VALUE`), rounded. A normalized image is filled
+            with this value / 255, as in CAJ and MSCMNet.
         area: smallest and largest share of the image (`INPUT.REA.AREA`).
         aspect: smallest and largest height / width (`INPUT.REA.ASPECT`).
-        aspect_draw: `log`, evenly in the logarithm, or `even` (`INPUT.REA.ASPECT_DRAW`).
+        aspect_draw: `log` for log-uniform, `even` for uniform (`INPUT.REA.ASPECT_DRAW`).
 
     Raises:
-        ConfigError: a range is empty, not positive or of more than the image, the value is not a color on the 0..255
-            scale, or the draw is unknown.
+        ConfigError: a range is empty or not positive, the area exceeds the image, the value is not a color on the
+            0..255 scale, or `aspect_draw` is unknown.
     """
 
     attempts = 100
@@ -51,15 +51,15 @@ class Erasing:
                     f"INPUT.REA.{key}: must be the smallest and the largest value, both above 0, got {list(limits)}"
                 )
         if area[1] > 1:
-            raise ConfigError(f"INPUT.REA.AREA: shares of the image are at most 1, got {list(area)}; 40 % is 0.4")
+            raise ConfigError(f"INPUT.REA.AREA: shares of the image must be at most 1, got {list(area)}; 40 % is 0.4")
         if len(value) != 3 or not all(0 <= channel <= 255 for channel in value):
             raise ConfigError(f"INPUT.REA.VALUE: must be three numbers from 0 to 255, got {list(value)}")
         if 0 < max(value) <= 1:
-            raise ConfigError(f"INPUT.REA.VALUE: {list(value)} are on the scale 0..1; multiply them by 255")
+            raise ConfigError(f"INPUT.REA.VALUE: {list(value)} is on the 0..1 scale; multiply it by 255")
         require_name("INPUT.REA.ASPECT_DRAW", aspect_draw, ASPECT_DRAWS)
         self.value = np.asarray(value, dtype=np.float32)
         self.area, self.logarithm = area, aspect_draw == "log"
-        # What is drawn evenly: the aspect or its logarithm.
+        # Range of the uniform draw: of the aspect ratio or its logarithm.
         low, high = np.log(aspect) if self.logarithm else aspect
         self.aspect = (float(low), float(high))
 
@@ -70,7 +70,7 @@ class Erasing:
         return cls(node.VALUE, node.AREA, node.ASPECT, node.ASPECT_DRAW)
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the image with one rectangle filled; unchanged if no drawn rectangle fits."""
+        """Return the image with one rectangle filled, or unchanged if no drawn rectangle fits."""
         height, width, _ = image.shape
         rectangle = self.rectangle(height, width, rng)
         if rectangle is None:
@@ -93,7 +93,7 @@ class Erasing:
         return None
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return the images with one rectangle filled; unchanged where no drawn rectangle fits."""
+        """Return the images, each with one rectangle filled, or unchanged if no drawn rectangle fits."""
         height, width = images.shape[2:]
         area = uniform(images, rng, self.area[0], self.area[1], self.attempts) * height * width
         drawn = uniform(images, rng, *self.aspect, self.attempts)

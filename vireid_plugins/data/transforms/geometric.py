@@ -1,4 +1,4 @@
-"""Flip and padded crop."""
+"""Horizontal flip, and random crop after padding."""
 
 import numpy as np
 import torch
@@ -11,31 +11,31 @@ from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
 
 @TRANSFORM_REGISTRY.register()
 class Flip:
-    """Mirrors the image left to right."""
+    """Flips the image horizontally."""
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Flip":
-        """Build; nothing is configured."""
+        """Build the transform."""
         return cls()
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the mirrored image."""
-        # torch mirrors twelve times as fast as numpy copies an array of a negative stride; it takes no read-only ones.
-        mirrored: Pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).flip(1).numpy()
-        return mirrored
+        """Return the flipped image."""
+        # torch flips 12 times as fast as numpy copies an array with a negative stride, but rejects read-only arrays.
+        flipped: Pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).flip(1).numpy()
+        return flipped
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Return the mirrored images."""
+        """Return the flipped images."""
         return images.flip(3)
 
 
 @TRANSFORM_REGISTRY.register()
 class PadCrop:
-    """Pads every side and crops the original size at a random place.
+    """Pads every side and crops back to the original size at a random position.
 
     Args:
         size: pixels added on each side (`INPUT.PADDING.SIZE`).
-        value: what they hold (`INPUT.PADDING.VALUE`).
+        value: their value (`INPUT.PADDING.VALUE`).
     """
 
     def __init__(self, size: int = 10, value: int = 0) -> None:
@@ -57,11 +57,11 @@ class PadCrop:
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the crops."""
         count, _, height, width = images.shape
-        here = images.device
+        device = images.device
         padded = F.pad(images, [self.size] * 4, value=self.value)
-        top, left = torch.randint(2 * self.size + 1, (2, count, 1, 1), generator=rng, device=here)
-        rows = top + torch.arange(height, device=here)[:, None]
-        columns = left + torch.arange(width, device=here)
-        # (B, H, W, 3): the result is stored channels last, whatever the images are.
-        crops = padded[torch.arange(count, device=here)[:, None, None], :, rows, columns]
+        top, left = torch.randint(2 * self.size + 1, (2, count, 1, 1), generator=rng, device=device)
+        rows = top + torch.arange(height, device=device)[:, None]
+        columns = left + torch.arange(width, device=device)
+        # (B, H, W, 3): the result is channels last, whatever the layout of `images`.
+        crops = padded[torch.arange(count, device=device)[:, None, None], :, rows, columns]
         return crops.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches where the network is, for hosts with too few cores to do it image by image."""
+"""Augment whole batches on the network's device, for hosts with too few cores to augment image by image."""
 
 from collections.abc import Sequence
 
@@ -11,26 +11,28 @@ from vireid_plugins.errors import ConfigError
 
 
 class BatchAugmentation:
-    """Moves a batch of plain images to the device and applies to each block its view there.
+    """Moves a batch of unaugmented images to the device and applies to each block its view.
 
-    All chance comes from a generator that is seeded for each step, so that a resumed run sees what it would have seen.
-    The images are not those of the augmentation on the host at the same seed; their distribution is the same.
+    All randomness comes from a generator that is seeded for each step, so that a resumed run sees the same images as an
+    uninterrupted one. At the same seed the images differ from those augmented on the host, but their distribution is
+    the same.
 
     Args:
         views: for each modality the list of its views.
-        device: where.
-        seed: of the run.
-        rank: this process.
+        device: the network's device.
+        seed: seed of the run.
+        rank: rank of this process.
 
     Raises:
-        ConfigError: a transform has no form for batches.
+        ConfigError: a transform has no `batch` method.
     """
 
     def __init__(self, views: Sequence[Sequence[View]], device: str, seed: int = 0, rank: int = 0) -> None:
         for transform in (step for modality in views for view in modality for step, _ in view.steps):
             if not hasattr(transform, "batch"):
                 raise ConfigError(
-                    f"INPUT.AUGMENT: {type(transform).__name__} has no `batch` and cannot work on a device; use host"
+                    f"INPUT.AUGMENT: {type(transform).__name__} has no `batch` method and cannot run on a device; "
+                    "use host"
                 )
         self.views, self.device = views, torch.device(device)
         self.seed, self.rank = seed, rank
@@ -39,8 +41,8 @@ class BatchAugmentation:
         """Return the batch with augmented images, (B, 3, H, W) on the device.
 
         Args:
-            batch: of images that are not augmented, rows in blocks.
-            step: of the run, from 0 on.
+            batch: unaugmented images, rows in blocks.
+            step: step of the run, counted from 0.
         """
         state = np.random.SeedSequence([self.seed, self.rank, step]).generate_state(1, np.uint64)
         rng = torch.Generator(self.device).manual_seed(int(state[0]) >> 1)

@@ -1,4 +1,4 @@
-"""Checks a data set on disk against the published counts, its own lists, and for a synthetic tree its manifest."""
+"""Check a data set on disk: its own lists, and the published counts or the manifest of a synthetic tree."""
 
 from vireid_plugins.data.verify.finding import Finding
 from vireid_plugins.data.verify.verify import LAYOUT_CHECKS, Report, verify

@@ -1,10 +1,10 @@
-"""One thing that is wrong with a data set on disk."""
+"""A problem of a data set on disk."""
 
 from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """A file or folder and what is wrong with it."""
+    """A file or folder, and its problem."""
 
     file: str
     problem: str

@@ -1,4 +1,4 @@
-"""What only LLCM can have wrong: file names that contradict their folders, lists that contradict the test folders."""
+"""LLCM-specific checks: file names that contradict their folders, lists that contradict the test folders."""
 
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +10,12 @@ from vireid_plugins.data.verify.finding import Finding
 
 
 def readers(root: Path) -> list[CrossModalityDataset]:
-    """Return what reads the tree."""
+    """Return the data set that reads the tree."""
     return [LLCM(root=str(root))]
 
 
 def where(folder: Path, key: str) -> Path:
-    """Return the list, or the camera's folder, that a count is about."""
+    """Return the list or camera folder that a census key refers to."""
     subset, modality, *camera = key.split(" ")
     suffix = SUFFIX[INFRARED if modality == "infrared" else VISIBLE]
     if subset == "test" and camera:
@@ -24,56 +24,53 @@ def where(folder: Path, key: str) -> Path:
 
 
 def check(dataset: CrossModalityDataset) -> list[Finding]:
-    """Return what is wrong with names, lists and folders."""
+    """Return the problems of names, lists and folders."""
     assert isinstance(dataset, LLCM)
-    found = _contradictions(dataset)
+    findings = _contradictions(dataset)
     trained = {identity for _, identity, _ in dataset.train}
     shared = sorted(trained & set(dataset.test_ids))
     if shared:
-        found.append(
-            Finding(str(dataset.folder / "idx" / "test_id.txt"), f"tests identities that are trained: {shared}")
-        )
+        findings.append(Finding(str(dataset.folder / "idx" / "test_id.txt"), f"contains training identities: {shared}"))
     for modality in SUFFIX:
-        found += _unlisted(dataset, modality)
-    seen = {identity for modality in SUFFIX for identity, _, _ in dataset.listings(modality)}
-    found += [
+        findings += _unlisted(dataset, modality)
+    present = {identity for modality in SUFFIX for identity, _, _ in dataset.listings(modality)}
+    findings += [
         Finding(str(dataset.folder / "idx" / "test_id.txt"), f"identity {identity} has no image in any test folder")
         for identity in dataset.test_ids
-        if identity not in seen
+        if identity not in present
     ]
-    return found
+    return findings
 
 
 def _contradictions(dataset: LLCM) -> list[Finding]:
-    found = []
+    findings = []
     for modality in SUFFIX:
         for identity, camera, images in dataset.listings(modality):
             for path in images:
                 if parse(PurePosixPath(path).name, path) != (identity, camera, modality):
-                    problem = "identity, camera or modality in the name are not those of the folder"
-                    found.append(Finding(str(dataset.folder / path), problem))
+                    problem = "identity, camera or modality in the name does not match the folder"
+                    findings.append(Finding(str(dataset.folder / path), problem))
         file = dataset.folder / "idx" / f"train_{SUFFIX[modality]}.txt"
         labels: dict[int, int] = {}
         for path, label in read_labelled_paths(file):
-            identity, _, named = parse(PurePosixPath(path).name, f"{file}: {path}")
-            if named != modality or PurePosixPath(path).parent.name != f"{identity:04d}":
-                problem = "identity or modality in the name are not those of the list and folder"
-                found.append(Finding(str(dataset.folder / path), problem))
+            identity, _, named_modality = parse(PurePosixPath(path).name, f"{file}: {path}")
+            if named_modality != modality or PurePosixPath(path).parent.name != f"{identity:04d}":
+                problem = "identity or modality in the name does not match the list and folder"
+                findings.append(Finding(str(dataset.folder / path), problem))
             if labels.setdefault(identity, label) != label:
-                found.append(
-                    Finding(str(file), f"'{path}' has label {label}, others of its identity {labels[identity]}")
-                )
-    return found
+                problem = f"'{path}' has label {label}, other images of its identity have {labels[identity]}"
+                findings.append(Finding(str(file), problem))
+    return findings
 
 
 def _unlisted(dataset: LLCM, modality: int) -> list[Finding]:
-    """Compare a test list, which no loader reads, with the test folders, which they do."""
+    """Compare a test list, which the loaders do not read, with the test folders, which they do."""
     file = dataset.folder / "idx" / f"test_{SUFFIX[modality]}.txt"
     if not file.is_file():
-        return [Finding(str(file), "does not exist; the test folders are read all the same")]
+        return [Finding(str(file), "does not exist; only the test folders are read")]
     listed = {PurePosixPath(path).name for path, _ in read_labelled_paths(file)}
     present = {PurePosixPath(p).name: p for _, _, images in dataset.listings(modality) for p in images}
     return [
-        *(Finding(str(file), f"lists '{name}', which no test folder has") for name in sorted(listed - set(present))),
+        *(Finding(str(file), f"lists '{name}', which is in no test folder") for name in sorted(listed - set(present))),
         *(Finding(str(dataset.folder / present[n]), f"is not in {file.name}") for n in sorted(set(present) - listed)),
     ]

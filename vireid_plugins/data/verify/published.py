@@ -1,6 +1,6 @@
-"""The counts of the real sets, from the reference loaders and the official lists.
+"""Image and identity counts of the real data sets, from the reference loaders and the official lists.
 
-Keys and fields are those of `CrossModalityDataset.census`; what is not known is not there.
+Keys and fields are those of `CrossModalityDataset.census`; unknown counts are omitted.
 """
 
 from vireid_plugins.data.datasets.base import Counts
@@ -42,5 +42,5 @@ _LLCM = {
     "test infrared": {"images": 7_166, "identities": 351, "cameras": 8, "pairs": 619},
 }
 
-# By the name of the data set class.
+# By data set class.
 PUBLISHED: dict[str, dict[str, Counts]] = {"SYSUMM01": _sysu(), "RegDB": _regdb(), "LLCM": _LLCM}

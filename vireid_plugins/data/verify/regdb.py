@@ -1,4 +1,4 @@
-"""What only RegDB can have wrong: splits that share identities, labels that do not follow the folders."""
+"""RegDB-specific checks: identities shared by train and test lists, labels that contradict the folders."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,21 +11,21 @@ from vireid_plugins.data.verify.finding import Finding
 
 
 def readers(root: Path) -> list[CrossModalityDataset]:
-    """Return what reads the tree, one data set a split."""
+    """Return the data sets that read the tree, one per split."""
     return [RegDB(root=str(root), split=split) for split in RegDB.splits]
 
 
 def where(folder: Path, key: str) -> Path:
-    """Return the list that a count is about."""
+    """Return the list that a census key refers to."""
     subset, split, modality, *_ = key.split(" ")
     name = FOLDERS[INFRARED if modality == "infrared" else VISIBLE].lower()
     return folder / "idx" / f"{subset}_{name}_{split}.txt"
 
 
 def check(dataset: CrossModalityDataset) -> list[Finding]:
-    """Return what is wrong with the four lists of a split."""
+    """Return the problems of the four lists of a split."""
     assert isinstance(dataset, RegDB)
-    found = []
+    findings = []
     identities: dict[str, set[int]] = {}
     labels: dict[tuple[str, int], int] = {}
     for subset in ("train", "test"):
@@ -34,31 +34,33 @@ def check(dataset: CrossModalityDataset) -> list[Finding]:
                 dataset.folder, f"{subset} {dataset.split} {'infrared' if modality == INFRARED else 'visible'}"
             )
             items = dataset.items(subset, modality)
-            found += _uneven(file, Counter(identity for _, identity, _ in items))
+            findings += _uneven(file, Counter(identity for _, identity, _ in items))
             for (_, identity, _), (path, label) in zip(items, read_labelled_paths(file), strict=True):
-                known = labels.setdefault((subset, identity), label)
-                if known != label:
-                    found.append(Finding(str(file), f"'{path}' has label {label}, others of its folder {known}"))
+                first_label = labels.setdefault((subset, identity), label)
+                if first_label != label:
+                    problem = f"'{path}' has label {label}, other images of its folder have {first_label}"
+                    findings.append(Finding(str(file), problem))
             identities.setdefault(subset, set()).update(identity for _, identity, _ in items)
-        found += _labels(where(dataset.folder, f"{subset} {dataset.split} visible"), subset, labels)
+        findings += _labels(where(dataset.folder, f"{subset} {dataset.split} visible"), subset, labels)
     shared = sorted(identities["train"] & identities["test"])
     if shared:
         file = where(dataset.folder, f"test {dataset.split} visible")
-        found.append(Finding(str(file), f"tests identities that split {dataset.split} trains on: {shared}"))
-    return found
+        findings.append(Finding(str(file), f"contains training identities of split {dataset.split}: {shared}"))
+    return findings
 
 
 def _uneven(file: Path, images: Counter[int]) -> list[Finding]:
     usual, _ = Counter(images.values()).most_common(1)[0]
     return [
-        Finding(str(file), f"identity {identity} has {count} images, the others {usual}")
+        Finding(str(file), f"identity {identity} has {count} images, others have {usual}")
         for identity, count in sorted(images.items())
         if count != usual
     ]
 
 
 def _labels(file: Path, subset: str, labels: dict[tuple[str, int], int]) -> list[Finding]:
-    mine = {identity: label for (name, identity), label in labels.items() if name == subset}
-    if sorted(mine.values()) == list(range(len(mine))):
+    subset_labels = sorted(label for (name, _), label in labels.items() if name == subset)
+    count = len(subset_labels)
+    if subset_labels == list(range(count)):
         return []
-    return [Finding(str(file), f"{len(mine)} identities must have the labels 0 to {len(mine) - 1}, each once")]
+    return [Finding(str(file), f"its {count} identities must be labeled 0 to {count - 1}, each label once")]

@@ -1,4 +1,4 @@
-"""What the three data sets are checked for alike: counts, modalities of every identity, files that do not decode."""
+"""Checks shared by all data sets: counts, both modalities for every identity, images that do not decode."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ from vireid_plugins.processes import in_processes
 
 
 class LayoutCheck(NamedTuple):
-    """What is particular to a layout.
+    """The layout-specific part of a check.
 
     Attributes:
-        readers: returns what reads the tree, one data set a split.
-        check: returns the findings that only this layout can have.
-        where: returns the file or folder that a key of the census is about.
+        readers: returns the data sets that read the tree, one per split.
+        check: returns the findings of the layout-specific checks.
+        where: returns the file or folder that a census key refers to.
     """
 
     readers: Callable[[Path], list[CrossModalityDataset]]
@@ -42,14 +42,14 @@ LAYOUT_CHECKS: dict[str, LayoutCheck] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The result of a check.
 
     Attributes:
         findings: in the order of the checks.
         census: the counts on disk.
         expected: the counts that they were compared with.
-        source: where those come from.
-        images: how many files were decoded.
+        source: source of the expected counts.
+        images: number of images decoded.
     """
 
     findings: list[Finding]
@@ -68,7 +68,7 @@ def verify(name: str, root: Path, workers: int | None = None) -> Report:
         workers: processes that decode images; the number of processors by default.
 
     Raises:
-        DataError: the set is not there at all.
+        DataError: the data set does not exist.
     """
     layout = LAYOUT_CHECKS[name]
     readers = layout.readers(root)
@@ -82,7 +82,7 @@ def verify(name: str, root: Path, workers: int | None = None) -> Report:
             subsets = dataset.subsets()
             census |= dataset.census()
         except DataError as error:
-            # A list that cannot be read: named in the message, and the other splits can still be looked at.
+            # An unreadable list, which the message names; the other splits can still be checked.
             findings.append(Finding(str(folder), str(error)))
             continue
         for subset, items in subsets.items():
@@ -98,12 +98,12 @@ def verify(name: str, root: Path, workers: int | None = None) -> Report:
 
 
 def _single_modality(dataset: CrossModalityDataset, items: Iterable[DatasetItem], where: Path) -> list[Finding]:
-    seen: dict[int, set[int]] = {}
+    modalities_of: dict[int, set[int]] = {}
     for item in items:
-        seen.setdefault(item[1], set()).add(dataset.modality(item))
+        modalities_of.setdefault(item[1], set()).add(dataset.modality(item))
     return [
         Finding(str(where), f"identity {identity} has no {MODALITIES[VISIBLE + INFRARED - min(modalities)]} image")
-        for identity, modalities in sorted(seen.items())
+        for identity, modalities in sorted(modalities_of.items())
         if len(modalities) == 1
     ]
 
@@ -122,12 +122,12 @@ def _differences(
 
 def _broken(paths: Sequence[str], workers: int | None) -> list[Finding]:
     problems = in_processes(_problem, paths, workers or os.cpu_count() or 1, chunk=64)
-    messages = tqdm(problems, total=len(paths), unit="image", desc="decoding", disable=None)
-    return [Finding(path, said) for path, said in zip(paths, messages, strict=True) if said]
+    progress = tqdm(problems, total=len(paths), unit="image", desc="decoding", disable=None)
+    return [Finding(path, problem) for path, problem in zip(paths, progress, strict=True) if problem]
 
 
 def _problem(path: str) -> str:
-    """Return what is wrong with an image file, nothing if it decodes."""
+    """Return the problem of an image file, or an empty string if it decodes."""
     if not Path(path).is_file():
         return "is listed but does not exist"
     try:

@@ -1,4 +1,4 @@
-"""Where each fast-reid backbone is cut into stem and stages."""
+"""Adapters that cut each fast-reid backbone into a stem and stages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from torch import nn
 from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 
-# Name of a fast-reid backbone builder -> function that cuts what it builds.
+# Name of a fast-reid backbone builder -> function that cuts the backbones it builds.
 ADAPTERS: dict[str, Callable[[nn.Module, CfgNode], "Cut"]] = {}
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A backbone in pieces: the modules of the stem, and for each of four stages its blocks, in order."""
+    """A backbone cut into pieces: the modules of the stem and the blocks of each of the four stages, in order."""
 
     stem: list[nn.Module]
     stages: list[list[nn.Module]]
@@ -35,10 +35,10 @@ def register_adapter(
 
 
 def cut(backbone: nn.Module, cfg: CfgNode) -> Cut:
-    """Cut `backbone`, built by `MODEL.STREAMS.BACKBONE`.
+    """Cut `backbone`, built by `MODEL.STREAMS.BACKBONE`, into a stem and stages.
 
     Raises:
-        ConfigError: that backbone has no adapter; the message lists those that have.
+        ConfigError: there is no adapter for that backbone; the message lists those available.
     """
     require_name("MODEL.STREAMS.BACKBONE", cfg.MODEL.STREAMS.BACKBONE, ADAPTERS)
     return ADAPTERS[cfg.MODEL.STREAMS.BACKBONE](backbone, cfg)
@@ -46,16 +46,16 @@ def cut(backbone: nn.Module, cfg: CfgNode) -> Cut:
 
 @register_adapter("build_resnet_backbone")
 def cut_resnet(backbone: Any, cfg: CfgNode) -> Cut:
-    """Cut fast-reid's ResNet, with its own non-local blocks (`WITH_NL`) where it puts them."""
+    """Cut fast-reid's ResNet; its non-local blocks (`WITH_NL`) stay where they are."""
     require_name("MODEL.STREAMS.MAX_POOL", cfg.MODEL.STREAMS.MAX_POOL, ("auto", "fastreid", "torchvision"))
     torchvision_pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
     pool = torchvision_pool if max_pool_of(cfg) == "torchvision" else backbone.maxpool
     stages = []
     for number in range(1, 5):
         blocks: list[nn.Module] = []
-        after = dict(zip(getattr(backbone, f"NL_{number}_idx"), getattr(backbone, f"NL_{number}", []), strict=True))
+        non_local = dict(zip(getattr(backbone, f"NL_{number}_idx"), getattr(backbone, f"NL_{number}", []), strict=True))
         for index, block in enumerate(getattr(backbone, f"layer{number}")):
-            blocks.append(nn.Sequential(block, after[index]) if index in after else block)
+            blocks.append(nn.Sequential(block, non_local[index]) if index in non_local else block)
         stages.append(blocks)
     return Cut([backbone.conv1, backbone.bn1, backbone.relu, pool], stages)
 
@@ -84,7 +84,7 @@ def cut_regnet(backbone: Any, cfg: CfgNode) -> Cut:
 
 @register_adapter("build_effnet_backbone")
 def cut_effnet(backbone: Any, cfg: CfgNode) -> Cut:
-    """Cut EfficientNet where the map is halved; its head belongs to stage 4."""
+    """Cut EfficientNet where the feature map is downsampled; its head belongs to stage 4."""
     parts = {number: list(getattr(backbone, f"s{number}").children()) for number in range(1, 8)}
     stages = [parts[1] + parts[2], parts[3], parts[4] + parts[5], [*parts[6], *parts[7], backbone.head]]
     return Cut([backbone.stem], stages)
@@ -92,7 +92,7 @@ def cut_effnet(backbone: Any, cfg: CfgNode) -> Cut:
 
 @register_adapter("build_mobilenetv2_backbone")
 def cut_mobilenetv2(backbone: Any, cfg: CfgNode) -> Cut:
-    """Cut MobileNetV2 where the map is halved; its last 1 x 1 convolution belongs to stage 4."""
+    """Cut MobileNetV2 where the feature map is downsampled; its last 1 x 1 convolution belongs to stage 4."""
     blocks = list(backbone.features)
     return Cut([blocks[0]], [blocks[1:4], blocks[4:7], blocks[7:14], [*blocks[14:], backbone.conv]])
 

@@ -21,21 +21,21 @@ def build_multi_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
     """Build `MODEL.STREAMS.COUNT` streams over the backbone `MODEL.STREAMS.BACKBONE`.
 
     Raises:
-        ConfigError: a name or number of `MODEL.STREAMS` or `MODEL.ATTENTION` is wrong, or pretrained weights cannot be
-            had.
+        ConfigError: a name or number of `MODEL.STREAMS` or `MODEL.ATTENTION` is invalid, or pretrained weights cannot
+            be obtained.
     """
     return _build(cfg, cfg.MODEL.STREAMS.COUNT)
 
 
 @BACKBONE_REGISTRY.register()
 def build_dual_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
-    """Build one stream a modality, whatever `MODEL.STREAMS.COUNT` says."""
+    """Build one stream per modality, regardless of `MODEL.STREAMS.COUNT`."""
     return _build(cfg, 2)
 
 
 @BACKBONE_REGISTRY.register()
 def build_quadruple_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
-    """Build one stream a modality and view, whatever `MODEL.STREAMS.COUNT` says."""
+    """Build one stream per modality and view, regardless of `MODEL.STREAMS.COUNT`."""
     return _build(cfg, 4)
 
 
@@ -45,18 +45,18 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     if not 0 <= separate <= 4:
         raise ConfigError(f"MODEL.STREAMS.SEPARATE_STAGES: must be 0 to 4, got {separate}")
     require_name("MODEL.STREAMS.BACKBONE", cfg.MODEL.STREAMS.BACKBONE, ADAPTERS)
-    inner = cfg.clone()
-    inner.defrost()
-    # Weights are loaded here, where every source is known and the max-pool can follow it.
-    inner.MODEL.BACKBONE.PRETRAIN = False
+    backbone_cfg = cfg.clone()
+    backbone_cfg.defrost()
+    # Weights are loaded below, from any source and with the max-pool that matches it.
+    backbone_cfg.MODEL.BACKBONE.PRETRAIN = False
     patch(only=["package_files"])
     try:
-        backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(inner)
+        backbone = BACKBONE_REGISTRY.get(cfg.MODEL.STREAMS.BACKBONE)(backbone_cfg)
     except (KeyError, NotImplementedError):
         raise ConfigError(
-            f"MODEL.BACKBONE.DEPTH: {cfg.MODEL.STREAMS.BACKBONE} has no '{cfg.MODEL.BACKBONE.DEPTH}'; fast-reid names "
-            "them as 50x (ResNets), x1_0 (OSNet), 800x (RegNet), b0 (EfficientNet), 1.0x (MobileNetV2, ShuffleNetV2), "
-            "A0 (RepVGG)"
+            f"MODEL.BACKBONE.DEPTH: {cfg.MODEL.STREAMS.BACKBONE} has no '{cfg.MODEL.BACKBONE.DEPTH}'; depths are named "
+            "like 50x (ResNets), x1_0 (OSNet), 800x (RegNet), b0 (EfficientNet), 1.0x (MobileNetV2, ShuffleNetV2), A0 "
+            "(RepVGG)"
         ) from None
     weights = read_pretrained(cfg) if cfg.MODEL.BACKBONE.PRETRAIN else None
     if weights:
@@ -64,8 +64,8 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     pieces = cut(backbone, cfg)
     maps = _probe(pieces, cfg.INPUT.SIZE_TRAIN)
     stages = [
-        Stage(blocks, build_map_modules(cfg, places))
-        for blocks, places in zip(pieces.stages, _places(cfg, pieces, maps), strict=True)
+        Stage(blocks, build_map_modules(cfg, map_shapes))
+        for blocks, map_shapes in zip(pieces.stages, _map_shapes(cfg, pieces, maps), strict=True)
     ]
     channels = {name: shapes[-1][1] for name, shapes in maps.items()}
     sizes = {name: (shapes[-1][2], shapes[-1][3]) for name, shapes in maps.items()}
@@ -77,17 +77,17 @@ def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
     return built
 
 
-def _places(cfg: CfgNode, pieces: Cut, trained: dict[str, list[torch.Size]]) -> list[list[MapShape]]:
-    """Return the shapes after each block of each stage, of which some backbones have several a stage."""
-    plugged = any(cfg.MODEL.ATTENTION[f"STAGE{number}"] for number in range(1, 5))
-    other = plugged and list(cfg.INPUT.SIZE_TEST) != list(cfg.INPUT.SIZE_TRAIN)
-    tested = _probe(pieces, cfg.INPUT.SIZE_TEST) if other else trained
+def _map_shapes(cfg: CfgNode, pieces: Cut, trained: dict[str, list[torch.Size]]) -> list[list[MapShape]]:
+    """Return the shape of the feature map after each block of each stage; it can change within a stage."""
+    has_attention = any(cfg.MODEL.ATTENTION[f"STAGE{number}"] for number in range(1, 5))
+    sizes_differ = has_attention and list(cfg.INPUT.SIZE_TEST) != list(cfg.INPUT.SIZE_TRAIN)
+    tested = _probe(pieces, cfg.INPUT.SIZE_TEST) if sizes_differ else trained
     _, _, last_h, last_w = trained["stage4"][-1]
-    places = []
+    map_shapes = []
     for number in range(1, 5):
         pairs = zip(trained[f"stage{number}"], tested[f"stage{number}"], strict=True)
-        # Rounded up, as the grid is: 9 rows at the stride 9 / 2 -> 5 are the 2 rows of the last map.
-        places.append(
+        # Rounded up, as the grid is: 9 rows at stride ceil(9 / 2) = 5 give the 2 rows of the last feature map.
+        map_shapes.append(
             [
                 MapShape(
                     number,
@@ -98,11 +98,11 @@ def _places(cfg: CfgNode, pieces: Cut, trained: dict[str, list[torch.Size]]) -> 
                 for (_, c, h, w), at_test in pairs
             ]
         )
-    return places
+    return map_shapes
 
 
 def _probe(pieces: Cut, size: list[int]) -> dict[str, list[torch.Size]]:
-    """Return the shape after each block for one blank image, so that no channel count or stride has to be typed."""
+    """Return the shape of the feature map after each block for a blank image, so that no shapes are hard-coded."""
     parts = {"stem": pieces.stem, **{f"stage{n}": blocks for n, blocks in enumerate(pieces.stages, start=1)}}
     shapes: dict[str, list[torch.Size]] = {}
     x = torch.zeros(1, 3, *size)

@@ -1,4 +1,4 @@
-"""A backbone of stem and stages, of which the first may have a copy for each stream."""
+"""A backbone of a stem and four stages, of which the first ones may have a copy per stream."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,16 +10,16 @@ from torch.utils.checkpoint import checkpoint
 from vireid_plugins.layers.frozen_statistics import frozen_statistics
 from vireid_plugins.layers.streams import StreamSwitch
 
-# Sizes that a compiled stage may meet: batches of training, of evaluation, and the last of either.
+# Input sizes that a compiled stage may see: full and last batches of training and of evaluation, with some margin.
 SIZES_PER_STAGE = 8
 
 
 class Stage(nn.Module):
-    """Blocks in series, with map modules (see `ATTENTION_REGISTRY`) after some of them.
+    """Blocks in series, with attention modules (see `ATTENTION_REGISTRY`) after some of them.
 
     Args:
         blocks: called as `block(x)`.
-        plugged: pairs (zero-based block, map module), called as `module(x, modalities)` after that block.
+        plugged: pairs (zero-based index of a block, module); the module is called as `module(x, modalities)` after it.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], plugged: Sequence[tuple[int, nn.Module]] = ()) -> None:
@@ -27,11 +27,11 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.attention = nn.ModuleList(module for _, module in plugged)
         self.after = [block for block, _ in plugged]
-        # Keep the input alone for the backward pass (`MODEL.CHECKPOINT_STAGES`).
+        # Keep only the input and recompute the rest in the backward pass (`MODEL.CHECKPOINT_STAGES`).
         self.keeps_input_only = False
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to the stage's output."""
+        """Return the stage's output for a feature map (B, C, H, W)."""
         if not (self.keeps_input_only and self.training and torch.is_grad_enabled()):
             return self._run(x, modalities)
         out: Tensor = checkpoint(
@@ -51,16 +51,16 @@ class Stage(nn.Module):
 class MultiStreamBackbone(nn.Module):
     """Stem and four stages of any backbone that an adapter can cut.
 
-    `stem(images, modalities, views)` and `stages` (a `ModuleDict` of `stage1` .. `stage4`, called alike) may be
-    composed by a meta-architecture; `forward` is their default composition.
+    A meta-architecture may call `stem(images, modalities, views)` and the `stages` (a `ModuleDict` of `stage1` ..
+    `stage4`, called the same way) itself; `forward` is the default composition.
 
     Args:
         stem: the stem.
-        stages: the four stages, attention plugged in.
-        channels: channels of the maps `stem`, `stage1` .. `stage4`.
-        sizes: height and width of these maps at `INPUT.SIZE_TRAIN`.
+        stages: the four stages, including their attention modules.
+        channels: channels of the feature maps `stem`, `stage1` .. `stage4`.
+        sizes: height and width of these feature maps at `INPUT.SIZE_TRAIN`.
         count: number of streams, 1, 2 or 4.
-        separate_stages: how many stages are copied with the stem.
+        separate_stages: number of stages that are copied per stream, besides the stem.
     """
 
     def __init__(
@@ -90,36 +90,36 @@ class MultiStreamBackbone(nn.Module):
         views: Tensor | None = None,
         maps: Sequence[str] = ("stage4",),
     ) -> dict[str, Tensor]:
-        """Return the maps asked for, and compute no stage beyond the last of them.
+        """Return the requested feature maps by name; later stages are not computed.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            modalities: (B,) on the host; not needed where nothing is separate.
-            views: (B,) on the host; 0 where absent.
+            images: (B, 3, H, W), normalized.
+            modalities: (B,) on the host; needed only with several streams.
+            views: (B,) on the host; 0 by default.
             maps: names among `stem`, `stage1` .. `stage4`.
         """
-        found: dict[str, Tensor] = {}
+        feature_maps: dict[str, Tensor] = {}
         x = images
         for name, module in (("stem", self.stem), *self.stages.items()):
             x = module(x, modalities, views)
             if name in maps:
-                found[name] = x
-            if len(found) == len(maps):
+                feature_maps[name] = x
+            if len(feature_maps) == len(maps):
                 break
-        return found
+        return feature_maps
 
 
 def stages_of(model: nn.Module) -> list[Stage]:
-    """Return every stem and stage of a model, each copy."""
+    """Return every stem and stage of a model, including all copies."""
     return [module for module in model.modules() if isinstance(module, Stage)]
 
 
 def compile_stages(model: nn.Module) -> None:
-    """Have torch compile every stem and stage at its first use; names of parameters stay.
+    """Make torch compile every stem and stage on first use; parameter names do not change.
 
-    Every size is compiled for itself: symbolic sizes, which torch tries when it meets a second one, fail in its
-    compiler for MIIM, and training has one size. The stages share their code, so that torch's limit of compiled sizes,
-    which counts by code, is raised to hold training and evaluation of all of them.
+    Every input size is compiled separately: dynamic shapes, which torch would try at the second size, fail to compile
+    for MIIM, and training has a single size. All stages share the same code, so torch's recompilation limit, which is
+    per code object, is raised to cover training and evaluation of all of them.
     """
     stages = stages_of(model)
     limit = SIZES_PER_STAGE * len(stages)

@@ -1,7 +1,7 @@
-"""Weights a backbone starts from: torchvision's, fast-reid's, or a local file.
+"""Pretrained weights of a backbone: torchvision's, fast-reid's, or from a local file.
 
-They fill every parameter and running statistic of the backbone, or it is an error that says what is missing, unless
-`MODEL.BACKBONE.PRETRAIN_PARTIAL` accepts that.
+They must fill every parameter and running statistic of the backbone. Otherwise an error lists what is missing, unless
+`MODEL.BACKBONE.PRETRAIN_PARTIAL` accepts a partial fill.
 """
 
 import logging
@@ -24,28 +24,27 @@ from vireid_plugins.modeling.backbones.names import renamed
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
-# AGW-style code keeps a whole ResNet for each stem, of which the first layers are used, and one for what is shared.
+# AGW-style code keeps a full ResNet per stem, of which only the first layers are used, and one for the shared stages.
 AGW_PREFIXES = ("visible_module.visible.", "thermal_module.thermal.", "base_resnet.base.")
 STEM = ("conv1.", "bn1.")
-# Layers behind a backbone, which classify ImageNet.
+# ImageNet classifiers.
 CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.fc.")
-# fast-reid's own non-local blocks (MODEL.BACKBONE.WITH_NL) stand behind a backbone's blocks; weights of ImageNet have
-# none.
+# fast-reid's non-local blocks (MODEL.BACKBONE.WITH_NL), which ImageNet weights do not have.
 NON_LOCAL = "NL_"
-# What parts of a name tell about the network that it is of.
+# Parts of parameter names that reveal an option of the network.
 OPTIONS = {".IN.": "MODEL.BACKBONE.WITH_IBN", ".se.fc.": "MODEL.BACKBONE.WITH_SE"}
 ADVICE = "set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with MODEL.BACKBONE.PRETRAIN False"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a backbone that is not cut yet.
+    """Weights of a backbone before it is cut.
 
     Attributes:
-        tensors: by name.
-        source: for messages.
-        max_pool: which padding they were trained with, `torchvision` or `fastreid`.
-        infrared_stem: an infrared stem of its own, by the names of `tensors`.
+        tensors: tensors by name.
+        source: their source, for messages.
+        max_pool: the max-pool padding they were trained with, `torchvision` or `fastreid`.
+        infrared_stem: tensors of a separate infrared stem, named as in `tensors`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -55,12 +54,12 @@ class Weights:
 
 
 def read_pretrained(cfg: CfgNode) -> Weights:
-    """Return the weights of `MODEL.BACKBONE.PRETRAIN_PATH`, or, where that is empty, those of the network.
+    """Return the weights from `MODEL.BACKBONE.PRETRAIN_PATH` or, if that is empty, download them.
 
-    torchvision has plain ResNets; for the other backbones fast-reid's own addresses are used.
+    Plain ResNets come from torchvision, other backbones from fast-reid's URLs.
 
     Raises:
-        ConfigError: there is no network, or nobody offers weights for this backbone.
+        ConfigError: the download fails, or there are no weights for this backbone.
         DataError: the file cannot be read.
     """
     path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
@@ -73,11 +72,11 @@ def read_pretrained(cfg: CfgNode) -> Weights:
 
 
 def parse_state_dict(content: Mapping[str, object], source: str) -> Weights:
-    """Return the weights in a file's content.
+    """Parse the content of a weight file.
 
-    Known are state dicts of torchvision's names, alone or below `state_dict`, `model_state` or `model`; fast-reid's
-    checkpoints (`backbone.` before every name); AGW-style ones (below `net`: a visible and a thermal module, and a
-    shared one).
+    Supported are state dicts with torchvision's names, at the top or under `state_dict`, `model_state` or `model`;
+    fast-reid's checkpoints (names begin with `backbone.`); and AGW-style checkpoints (under `net`: a visible, a thermal
+    and a shared module).
     """
     for key in ("model", "state_dict", "model_state", "net"):
         inner = content.get(key)
@@ -86,63 +85,62 @@ def parse_state_dict(content: Mapping[str, object], source: str) -> Weights:
     visible, thermal, shared = ({n[len(p) :]: t for n, t in tensors.items() if n.startswith(p)} for p in AGW_PREFIXES)
     if shared:
         stem, infrared = ({n: t for n, t in part.items() if n.startswith(STEM)} for part in (visible, thermal))
-        # The stem of the shared ResNet is a copy that nothing trains.
+        # The shared ResNet's own stem is never trained.
         stages = {name: value for name, value in shared.items() if not (visible and name.startswith(STEM))}
         return Weights({**stages, **stem}, source, infrared_stem=infrared)
-    own = {name.removeprefix("backbone."): value for name, value in tensors.items() if name.startswith("backbone.")}
-    if own:
-        return Weights(own, source, max_pool="fastreid")
+    fastreid = {n.removeprefix("backbone."): value for n, value in tensors.items() if n.startswith("backbone.")}
+    if fastreid:
+        return Weights(fastreid, source, max_pool="fastreid")
     return Weights(tensors, source)
 
 
 def max_pool_of(cfg: CfgNode) -> str:
-    """Return `MODEL.STREAMS.MAX_POOL`, with `auto` resolved: the padding that the pretrained weights were trained with.
+    """Return `MODEL.STREAMS.MAX_POOL`, with `auto` resolved to the padding that the pretrained weights expect.
 
-    It does not depend on `MODEL.BACKBONE.PRETRAIN`, so that a trained model is scored with the padding it was trained
-    with.
+    It does not depend on `MODEL.BACKBONE.PRETRAIN`, so that a model is evaluated with the padding it was trained with.
 
     Raises:
-        ConfigError: it stands in a file that is not there.
+        ConfigError: `auto` depends on a file that does not exist.
     """
     choice: str = cfg.MODEL.STREAMS.MAX_POOL
     if choice != "auto":
         return choice
     path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
     if not path:
-        # Also the weights that fast-reid has addresses of were trained so: its own form is not their authors'.
+        # Also for the weights at fast-reid's URLs, which were not trained with fast-reid's own padding.
         return "torchvision"
     if not Path(path).is_file():
         raise ConfigError(
-            f"MODEL.STREAMS.MAX_POOL: auto looks into MODEL.BACKBONE.PRETRAIN_PATH '{path}', which does not exist; set "
-            "it to torchvision or fastreid"
+            f"MODEL.STREAMS.MAX_POOL: auto depends on MODEL.BACKBONE.PRETRAIN_PATH '{path}', which does not exist; set "
+            "MAX_POOL to torchvision or fastreid"
         )
     return parse_state_dict(read_weight_file(Path(path)), path).max_pool
 
 
 def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None:
-    """Fill `backbone`, which `MODEL.STREAMS.BACKBONE` has built and which is not cut yet.
+    """Fill `backbone`, built by `MODEL.STREAMS.BACKBONE` and not yet cut.
 
     Raises:
-        ConfigError: nothing fits, or something is left over on either side and `MODEL.BACKBONE.PRETRAIN_PARTIAL` is
+        ConfigError: nothing fits, or tensors are left over on either side and `MODEL.BACKBONE.PRETRAIN_PARTIAL` is
             False.
     """
     name = cfg.MODEL.STREAMS.BACKBONE
     names = renamed(name, weights.tensors)
-    found = fit(backbone.state_dict(), {names[given]: value for given, value in weights.tensors.items()})
+    match = fit(backbone.state_dict(), {names[given]: value for given, value in weights.tensors.items()})
     key = "MODEL.BACKBONE.PRETRAIN_PATH" if cfg.MODEL.BACKBONE.PRETRAIN_PATH else "MODEL.BACKBONE.PRETRAIN"
     what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
-    if not found.fitting:
-        more = "".join(_hints(found, weights.tensors))
-        raise ConfigError(f"{key}: no weight of {what} fits; the file has {listed(list(weights.tensors))}{more}")
-    found = _concerning(found, backbone, {new: given for given, new in names.items()})
-    _require_whole(found, f"{key}: {what}", cfg, _hints(found, weights.tensors))
-    backbone.load_state_dict(found.fitting, strict=False)
-    rest = f"; not used: {listed(found.unused)}" if found.unused else ""
-    logger.info("pretrained weights from %s: %d of %d tensors%s", weights.source, len(found.fitting), found.total, rest)
+    if not match.fitting:
+        hints = "".join(_hints(match, weights.tensors))
+        raise ConfigError(f"{key}: no weight of {what} fits; the file has {listed(list(weights.tensors))}{hints}")
+    match = _relevant(match, backbone, {new: given for given, new in names.items()})
+    _require_complete(match, f"{key}: {what}", cfg, _hints(match, weights.tensors))
+    backbone.load_state_dict(match.fitting, strict=False)
+    rest = f"; not used: {listed(match.unused)}" if match.unused else ""
+    logger.info("pretrained weights from %s: %d of %d tensors%s", weights.source, len(match.fitting), match.total, rest)
 
 
 def load_infrared_stems(copies: nn.ModuleList, weights: Weights, cfg: CfgNode) -> None:
-    """Fill the infrared copies of a ResNet's stem, where the file has a stem of their own.
+    """Fill the infrared copies of a ResNet's stem if the file has a separate infrared stem.
 
     Raises:
         ConfigError: it does not fill them and `MODEL.BACKBONE.PRETRAIN_PARTIAL` is False.
@@ -153,100 +151,99 @@ def load_infrared_stems(copies: nn.ModuleList, weights: Weights, cfg: CfgNode) -
     stages = cast(list[Any], list(copies)[len(copies) // 2 :] if weights.infrared_stem else [])
     for stage in stages:
         stem = nn.ModuleDict({prefix.rstrip("."): part for prefix, part in zip(STEM, stage.blocks[:2], strict=True)})
-        found = fit(stem.state_dict(), weights.infrared_stem)
+        match = fit(stem.state_dict(), weights.infrared_stem)
         what = f"MODEL.BACKBONE.PRETRAIN_PATH: the infrared stem in '{weights.source}' ({AGW_PREFIXES[1]})"
-        _require_whole(found, what, cfg)
-        stem.load_state_dict(found.fitting, strict=False)
+        _require_complete(match, what, cfg)
+        stem.load_state_dict(match.fitting, strict=False)
 
 
-def _require_whole(found: Fit, what: str, cfg: CfgNode, hints: Sequence[str] = ()) -> None:
-    """Raise unless nothing is left over, or a partial fill is accepted; then it is a warning."""
-    left = found.unfilled or found.unused
-    if not left:
+def _require_complete(match: Fit, what: str, cfg: CfgNode, hints: Sequence[str] = ()) -> None:
+    """Raise unless nothing is left over; only warn if a partial fill is accepted."""
+    if not (match.unfilled or match.unused):
         return
-    more = "".join(hints)
+    hint = "".join(hints)
     if not cfg.MODEL.BACKBONE.PRETRAIN_PARTIAL:
         raise ConfigError(
-            f"{what}: {found}{more}. Set the keys of the network that the weights are of, name other weights, or "
-            "accept a partial fill with MODEL.BACKBONE.PRETRAIN_PARTIAL True"
+            f"{what}: {match}{hint}. Configure the network that the weights belong to, use other weights, or accept a "
+            "partial fill with MODEL.BACKBONE.PRETRAIN_PARTIAL True"
         )
-    logger.warning("%s: %s%s; what is not filled starts at random", what, found, more)
+    logger.warning("%s: %s%s; the rest is initialized randomly", what, match, hint)
 
 
-def _concerning(found: Fit, backbone: nn.Module, called: Mapping[str, str]) -> Fit:
-    """Return what has to fit, unused tensors as the file calls them (`called`).
+def _relevant(match: Fit, backbone: nn.Module, original_names: Mapping[str, str]) -> Fit:
+    """Drop tensors that need not fit, and give unused ones their name in the file (`original_names`).
 
-    That is neither a classifier, nor other modules of a whole network, nor non-local blocks where the file has none.
-    What the file has inside a part that the backbone has too, as `layer3.7`, is of another network.
+    Those are classifiers, modules outside the backbone, and non-local blocks if the file has none. Extra tensors inside
+    a part that the backbone has too, such as `layer3.7`, do count: they belong to a different network.
     """
     parts = {name.partition(".")[0] for name, _ in backbone.named_children()}
-    strange = [n for n in found.unused if n.partition(".")[0] in parts and not n.startswith(CLASSIFIERS)]
-    known = any(name.startswith(NON_LOCAL) for name in (*found.fitting, *found.shapes))
-    missing = [name for name in found.missing if known or not name.startswith(NON_LOCAL)]
-    return replace(found, missing=tuple(missing), unused=tuple(called[name] for name in strange))
+    extra = [n for n in match.unused if n.partition(".")[0] in parts and not n.startswith(CLASSIFIERS)]
+    has_non_local = any(name.startswith(NON_LOCAL) for name in (*match.fitting, *match.shapes))
+    missing = [name for name in match.missing if has_non_local or not name.startswith(NON_LOCAL)]
+    return replace(match, missing=tuple(missing), unused=tuple(original_names[name] for name in extra))
 
 
-def _hints(found: Fit, given: Mapping[str, Tensor]) -> list[str]:
-    """Return what names tell about a network that the file does not fit."""
+def _hints(match: Fit, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return what the parameter names reveal about the file's network."""
     hints = []
     for part, key in OPTIONS.items():
-        if any(part in name for name in found.unused):
+        if any(part in name for name in match.unused):
             hints.append(f"; the file's network was built with {key} True")
-        elif any(part in name for name in found.missing):
+        elif any(part in name for name in match.missing):
             hints.append(f"; the file's network was built with {key} False")
-    if any(name.startswith(("stem.copies.", "stages.stage")) for name in given):
-        hints.append("; it is a checkpoint of this package: name it in MODEL.WEIGHTS")
+    if any(name.startswith(("stem.copies.", "stages.stage")) for name in tensors):
+        hints.append("; it is a checkpoint of this package: set MODEL.WEIGHTS to it")
     return hints
 
 
 def _from_torchvision(cfg: CfgNode) -> Weights:
-    from torchvision.models import get_model_weights  # only here: importing all its models takes a second
+    from torchvision.models import get_model_weights  # imported here because it takes a second
 
     url = get_model_weights(f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}")["IMAGENET1K_V1"].url
     try:
         return parse_state_dict(torch.hub.load_state_dict_from_url(url, map_location="cpu"), url)
     except (URLError, OSError) as error:
         raise ConfigError(
-            f"MODEL.BACKBONE.PRETRAIN: {url} cannot be fetched ({error}). Fetch it on a machine with a network and "
-            f"{ADVICE}"
+            f"MODEL.BACKBONE.PRETRAIN: cannot download {url} ({error}). Download it on a machine with network access "
+            f"and {ADVICE}"
         ) from None
 
 
 def _from_fastreid(cfg: CfgNode) -> Weights:
-    """Let fast-reid's builder fetch what it knows an address of."""
+    """Let fast-reid's builder download the weights from the URLs it knows."""
     patch(only=["pretrain"])
     name = cfg.MODEL.STREAMS.BACKBONE
-    asked = cfg.clone()
-    asked.defrost()
-    asked.MODEL.BACKBONE.PRETRAIN = True
-    with _loads_recorded() as read:
+    pretrain_cfg = cfg.clone()
+    pretrain_cfg.defrost()
+    pretrain_cfg.MODEL.BACKBONE.PRETRAIN = True
+    with _loads_recorded() as loaded:
         try:
-            BACKBONE_REGISTRY.get(name)(asked)
+            BACKBONE_REGISTRY.get(name)(pretrain_cfg)
         except (URLError, OSError, KeyError, RuntimeError) as error:
-            # Once the weights are there, it can only be that they do not fit, which is said with more words below.
-            if not read:
+            # If a file was loaded, its weights do not fit, which `load_pretrained` reports in more detail.
+            if not loaded:
                 raise ConfigError(
-                    f"MODEL.BACKBONE.PRETRAIN: fast-reid has no weights for {name} {cfg.MODEL.BACKBONE.DEPTH} that can "
-                    f"be fetched ({error}); {ADVICE}"
+                    f"MODEL.BACKBONE.PRETRAIN: no weights can be downloaded for {name} {cfg.MODEL.BACKBONE.DEPTH} "
+                    f"({error}); {ADVICE}"
                 ) from None
-    if not read:
-        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: {name} has no weights of its own; {ADVICE}")
-    # fast-reid loads what fits, and goes on with the rest at random.
-    return parse_state_dict(read[-1], f"fast-reid's address for {name}")
+    if not loaded:
+        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: fast-reid has no weights for {name}; {ADVICE}")
+    # fast-reid itself would load only what fits and leave the rest at random.
+    return parse_state_dict(loaded[-1], f"fast-reid's URL for {name}")
 
 
 @contextmanager
 def _loads_recorded() -> Iterator[list[Any]]:
-    """Keep what `torch.load` returns inside a `with` block."""
-    read: list[Any] = []
+    """Record what `torch.load` returns inside a `with` block."""
+    loaded: list[Any] = []
     load = torch.load
 
     def recorded(*args: Any, **keywords: Any) -> Any:
-        read.append(load(*args, **keywords))
-        return read[-1]
+        loaded.append(load(*args, **keywords))
+        return loaded[-1]
 
     torch.load = recorded
     try:
-        yield read
+        yield loaded
     finally:
         torch.load = load

@@ -1,4 +1,4 @@
-"""fast-reid's `EmbeddingHead`, giving the losses everything it computes."""
+"""fast-reid's `EmbeddingHead`, returning everything the losses need."""
 
 import math
 from typing import Any
@@ -17,22 +17,21 @@ from vireid_plugins.modeling.loss_inputs import Branch
 
 @REID_HEADS_REGISTRY.register()
 class BranchHead(EmbeddingHead):
-    """Pooling, neck and classifier of fast-reid's `EmbeddingHead`, built from the same keys of `MODEL.HEADS`.
+    """Pooling, BNNeck and classifier of fast-reid's `EmbeddingHead`, built from the same keys of `MODEL.HEADS`.
 
-    In training it returns a `Branch` with the feature before and the feature after the neck, where fast-reid's returns
-    one of the two; in evaluation the feature after the neck. `MODEL.HEADS.POOL_LAYER` also takes the names in
-    `POOLINGS`.
+    In training it returns a `Branch` with the pooled and the BNNeck feature (fast-reid's head returns only one of
+    them), in evaluation the BNNeck feature. `MODEL.HEADS.POOL_LAYER` also accepts the names in `POOLINGS`.
     """
 
     @configurable
     def __init__(self, *, pool_type: str, **arguments: Any) -> None:
-        own = POOLINGS.get(pool_type)
-        super().__init__(pool_type="Identity" if own else pool_type, **arguments)
-        if own:
-            self.pool_layer = own()
+        pooling_class = POOLINGS.get(pool_type)
+        super().__init__(pool_type="Identity" if pooling_class else pool_type, **arguments)
+        if pooling_class:
+            self.pool_layer = pooling_class()
 
     def forward(self, features: Tensor, targets: Tensor | None = None) -> Branch | Tensor:
-        """Embed a map (B, C, H, W); `targets` (B,) are needed in training by classifiers with a margin."""
+        """Embed a feature map (B, C, H, W); in training, classifiers with a margin need `targets` (B,)."""
         pooled, neck = self.pooled_and_neck(features)
         if not self.training:
             return neck
@@ -40,7 +39,7 @@ class BranchHead(EmbeddingHead):
             logits = F.linear(neck, self.weight)
         else:
             logits = F.linear(F.normalize(neck), F.normalize(self.weight))
-        # The classifiers of fast-reid write into their input.
+        # fast-reid's classifiers modify their input in place.
         return Branch(pooled=pooled, neck=neck, logits=self.cls_layer(logits.clone(), targets))
 
     def pooled_and_neck(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,14 +49,14 @@ class BranchHead(EmbeddingHead):
 
 
 def build_head(cfg: CfgNode, channels: int) -> nn.Module:
-    """Build `MODEL.HEADS.NAME` on a map of `channels` channels.
+    """Build `MODEL.HEADS.NAME` for feature maps with `channels` channels.
 
     Raises:
-        ConfigError: a pooling, a classifier or a place of the neck does not exist, or a spread is negative.
+        ConfigError: the name of a pooling, a classifier or a feature is unknown, or a standard deviation is negative.
     """
     node = cfg.MODEL.HEADS
-    own = POOLINGS if issubclass(REID_HEADS_REGISTRY.get(node.NAME), BranchHead) else ()
-    require_name("MODEL.HEADS.POOL_LAYER", node.POOL_LAYER, [*pooling.__all__, *own])
+    own_poolings = POOLINGS if issubclass(REID_HEADS_REGISTRY.get(node.NAME), BranchHead) else ()
+    require_name("MODEL.HEADS.POOL_LAYER", node.POOL_LAYER, [*pooling.__all__, *own_poolings])
     require_name("MODEL.HEADS.CLS_LAYER", node.CLS_LAYER, any_softmax.__all__)
     require_name("MODEL.HEADS.NECK_FEAT", node.NECK_FEAT, ("before", "after"))
     cfg = cfg.clone()
@@ -69,16 +68,16 @@ def build_head(cfg: CfgNode, channels: int) -> nn.Module:
 
 
 def _initialize(head: nn.Module, classifier_std: float, neck_std: float) -> None:
-    """Draw the initial weights of a head's classifier and BNNeck, where it has them."""
-    for key, spread in (("CLASSIFIER_STD", classifier_std), ("NECK_STD", neck_std)):
-        if spread < 0:
-            raise ConfigError(f"MODEL.HEADS.{key}: must be 0 or more, got {spread}")
+    """Initialize the weights of a head's classifier and BNNeck, if it has them."""
+    for key, std in (("CLASSIFIER_STD", classifier_std), ("NECK_STD", neck_std)):
+        if std < 0:
+            raise ConfigError(f"MODEL.HEADS.{key}: must be 0 or more, got {std}")
     classifier = getattr(head, "weight", None)
     if isinstance(classifier, nn.Parameter):
         if classifier_std:
             nn.init.normal_(classifier, std=classifier_std)
         else:
-            # What `nn.Linear` does with its weight.
+            # As in `nn.Linear`.
             nn.init.kaiming_uniform_(classifier, a=math.sqrt(5))
     for module in head.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and neck_std:
@@ -88,8 +87,8 @@ def _initialize(head: nn.Module, classifier_std: float, neck_std: float) -> None
 def as_branch(output: Any) -> Branch:
     """Return a head's training output as a `Branch`.
 
-    fast-reid's own heads return a dict with one feature; it stands for both the pooled and the neck feature, and
-    `MODEL.HEADS.NECK_FEAT` says which it is.
+    fast-reid's own heads return a dict with a single feature, chosen by `MODEL.HEADS.NECK_FEAT`. It is used as both the
+    pooled and the BNNeck feature.
     """
     if isinstance(output, Branch):
         return output

@@ -1,10 +1,10 @@
-"""The MLP whose output contrastive losses compare."""
+"""Projection MLP for contrastive losses."""
 
 from torch import Tensor, nn
 
 
 class Projection(nn.Module):
-    """Linear(C, C) - BN - ReLU - Linear(C, D), on the pooled feature (WRIM-Net; the layers are second-hand).
+    """Linear(C, C) - BN - ReLU - Linear(C, D) (WRIM-Net; the layers are known only from a secondary source).
 
     Args:
         channels: C.
@@ -18,6 +18,6 @@ class Projection(nn.Module):
         )
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Map (B, C) to (B, D)."""
+        """Project (B, C) to (B, D)."""
         out: Tensor = self.mlp(pooled)
         return out

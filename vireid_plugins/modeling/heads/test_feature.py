@@ -1,7 +1,7 @@
-"""The test feature of a branch, of its pooled and its BNNeck feature.
+"""The test feature of a branch, computed from its pooled and its BNNeck feature.
 
-Most methods compare BNNeck features. DEEN and, on LLCM, MSCMNet add the cosines of both; CAJ adds the L2-normalized
-features of an image and its mirror image (released code).
+Most methods compare BNNeck features. DEEN and, on LLCM, MSCMNet add the cosines of both features; CAJ adds the
+L2-normalized features of an image and its mirror image (released code).
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from vireid_plugins.modeling.heads.branch_head import BranchHead
 
 @dataclass(frozen=True)
 class TestFeature:
-    """What is compared at test.
+    """The features that are compared at test.
 
     Attributes:
         pooled: weight of the pooled feature's cosine (`TEST.FEATURE.POOLED_WEIGHT`).
         neck: weight of the BNNeck feature's cosine (`TEST.FEATURE.NECK_WEIGHT`).
-        normalize: L2-normalize a single feature too, before a flip test adds the mirror image's
+        normalize: also L2-normalize a single feature, before a flip test adds the mirror image's
             (`TEST.FEATURE.NORMALIZE`).
 
     Raises:
         ConfigError: a weight is negative, or both are 0.
     """
 
-    __test__ = False  # not a test case, whatever pytest thinks of its name
+    __test__ = False  # keeps pytest from collecting it as a test case
 
     pooled: float = 0.0
     neck: float = 1.0
@@ -52,12 +52,12 @@ class TestFeature:
     def of(self, head: nn.Module, feature_map: Tensor) -> Tensor:
         """Return the test feature of a feature map (B, C, H, W).
 
-        (B, D) as the head gives it where the BNNeck feature alone is compared and not normalized; else each feature
-        L2-normalized and times the square root of its weight, one after the other, so that an inner product is the
-        weighted sum of cosines.
+        If only the BNNeck feature is compared, without normalization, this is the head's output (B, D). Otherwise each
+        feature is L2-normalized and multiplied by the square root of its weight, and the results are concatenated, so
+        that an inner product is the weighted sum of cosines.
 
         Raises:
-            ConfigError: the head does not say what its pooled feature is.
+            ConfigError: the head is not a `BranchHead`, so that its pooled feature is not available.
         """
         if not self.pooled and not self.normalize:
             feature: Tensor = head(feature_map)
@@ -65,11 +65,11 @@ class TestFeature:
         return torch.cat(self.parts(head, feature_map), dim=1)
 
     def parts(self, head: nn.Module, feature_map: Tensor) -> list[Tensor]:
-        """Return the weighted, normalized features (B, D) of which the test feature consists; see `of`."""
+        """Return the weighted, normalized features (B, D) that make up the test feature; see `of`."""
         if not isinstance(head, BranchHead):
             raise ConfigError(
-                f"TEST.FEATURE: MODEL.HEADS.NAME {type(head).__name__} has no pooled and BNNeck feature; set it to "
-                "BranchHead, or leave POOLED_WEIGHT 0 and NORMALIZE False"
+                f"TEST.FEATURE: MODEL.HEADS.NAME {type(head).__name__} does not provide a pooled and a BNNeck feature; "
+                "set it to BranchHead, or leave POOLED_WEIGHT 0 and NORMALIZE False"
             )
         pair: Any = zip((self.pooled, self.neck), head.pooled_and_neck(feature_map), strict=True)
         return [weight**0.5 * F.normalize(feature) for weight, feature in pair if weight]
