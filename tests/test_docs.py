@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((RO
 # Of every method's page: the config of its ablations, and their overrides.
 ABLATIONS = [
     (
-        re.search(r"overrides after\s+`python tools/train_net.py --config-file configs/([^`]+)`", page.read_text())[1],
+        re.search(r"overrides after\s+`vireid train --config-file ([^`]+)`", page.read_text())[1],
         row,
     )
     for page in sorted((ROOT / "docs/methods").glob("*.md"))
