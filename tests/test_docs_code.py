@@ -8,8 +8,8 @@ from helpers import ROOT, python
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = {page: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES}
-# Needs a checkpoint and images of the reader's: run by test_docs_shell.py, which has them.
-READERS_OWN = {"image_search.md"}
+# Need data and images of the reader: run by test_docs_shell.py, which has them.
+READERS_OWN = {"README.md", "image_search.md"}
 # What a page takes for granted, by name.
 BEFORE = {
     "scoring.md": """

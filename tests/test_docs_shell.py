@@ -164,7 +164,7 @@ def run(page: Path, steps: list[Step], desk: Path, trained: Path) -> None:
         shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
     if page.name in READERS_OWN:
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
-        steps = [*steps, Step({}, ["page.py"])]
+        steps = [*steps, Step(steps[-1].environment, ["page.py"])]
     for environment, words in steps:
         ran = commands().run(words, desk, {**environment, "HOME": str(desk)}, HANG)
         assert ran.code == 0, f"{' '.join(words)}\n{ran.said[-3000:]}"
