@@ -1,6 +1,5 @@
 from fastreid.config import get_cfg as fastreid_get_cfg
 from fastreid.config.config import CfgNode
-
 from vireid_plugins.config.reference import keys
 
 

@@ -22,6 +22,7 @@ from tabulate import tabulate
 
 from vireid_plugins.benchmark.measure import environment
 from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.data.synthetic import LAYOUTS, RegdbSize, SysuSize
 from vireid_plugins.errors import BenchmarkError, InstallError
 
@@ -192,9 +193,9 @@ OF_WRIM = (
 OF_IDKL = (
     _idkl("IDKL: base", purify=False),
     _idkl("IDKL: tgsa", "TGSA", purify=False),
-    _idkl("IDKL: ip + tgsa", "Purifier", "TGSA"),
-    _idkl("IDKL: ip + csa", "Purifier", "CSA"),
-    _idkl("IDKL: ip + mdr", "Purifier", "MDR"),
+    _idkl("IDKL: ip + tgsa", "Purification", "TGSA"),
+    _idkl("IDKL: ip + csa", "Purification", "CSA"),
+    _idkl("IDKL: ip + mdr", "Purification", "MDR"),
 )
 VARIANTS = {variant.name: variant for variant in (*METHODS, *OF_WRIM, *OF_IDKL)}
 
@@ -379,7 +380,8 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         if key in rows:
             # Counted twice it would narrow the spread over seeds.
             raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
-        rows[key] = {**row, "key": key}
+        losses = {LOGGED.get(name, name): values for name, values in row["losses"].items()}
+        rows[key] = {**row, "key": key, "losses": losses}
     return list(rows.values())
 
 

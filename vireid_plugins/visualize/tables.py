@@ -13,7 +13,7 @@ from tabulate import tabulate
 from vireid_plugins import benchmark
 from vireid_plugins.benchmark import learning
 from vireid_plugins.benchmark.subjects import NAMES
-from vireid_plugins.config.reference import keys
+from vireid_plugins.config.keys import keys
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
@@ -113,7 +113,7 @@ def patches() -> str:
 
 def configuration_keys() -> str:
     """Return one row a key of this package."""
-    rows = [[f"`{key.name}`", f"`{key.default}`", key.about.replace("|", "\\|")] for key in keys()]
+    rows = [[f"`{key.name}`", f"`{key.default!r}`", key.about.replace("|", "\\|")] for key in keys()]
     return _table(rows, ["key", "default", "what it is"])
 
 

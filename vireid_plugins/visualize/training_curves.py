@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
 from vireid_plugins.visualize._mpl import new_figure
 
@@ -12,7 +13,7 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 def read_metrics(file: Path) -> Curves:
-    """Return every scalar of a run as pairs of an iteration and a value.
+    """Return every scalar of a run, by its name of today, as pairs of an iteration and a value.
 
     A line that was cut off while it was written, the last one of a killed run, is left out.
 
@@ -34,7 +35,7 @@ def read_metrics(file: Path) -> Curves:
             continue
         for name, value in row.items():
             if isinstance(value, int | float):
-                curves.setdefault(name, []).append((step, float(value)))
+                curves.setdefault(LOGGED.get(name, name), []).append((step, float(value)))
     if not curves:
         raise DataError(f"'{file}' holds no metrics yet; they are written every 200 iterations and after an epoch")
     return curves

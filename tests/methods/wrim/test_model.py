@@ -38,10 +38,10 @@ def test_wrim_net_losses_are_the_terms_of_figure_2() -> None:
         return F.cross_entropy(logits, y, label_smoothing=0.1)
 
     expected = {
-        "loss_ce": sum(ce(logits) for _, logits in main) / 3,
+        "loss_label_smooth_ce": sum(ce(logits) for _, logits in main) / 3,
         "loss_cmkic": 3.0 * cmkic(z[:half], z[half:], y[:half], y[half:]),
-        "loss_aux_ce": 0.25 * ce(q_logits),
-        "loss_aux_triplet": 0.25 * hard_triplet(q_g, y, 0.3),
+        "loss_aux_label_smooth_ce": 0.25 * ce(q_logits),
+        "loss_aux_hard_triplet": 0.25 * hard_triplet(q_g, y, 0.3),
     }
     assert set(losses) == set(expected)
     for name, value in expected.items():
@@ -158,7 +158,7 @@ def test_wrim_net_refuses_a_stock_backbone_and_takes_a_stock_head() -> None:
 def test_wrim_net_takes_a_margin_classifier_of_fastreid() -> None:
     overrides = ["MODEL.HEADS.CLS_LAYER", "CircleSoftmax", "MODEL.HEADS.SCALE", "64", "MODEL.HEADS.MARGIN", "0.35"]
     losses = wrim(*overrides).train()(batch())
-    assert torch.isfinite(losses["loss_ce"])
+    assert torch.isfinite(losses["loss_label_smooth_ce"])
 
 
 def test_wrim_net_config_sets_label_smoothing() -> None:
