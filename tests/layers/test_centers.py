@@ -1,5 +1,6 @@
 """Losses on identity centres: hetero-centre, QCT, ICG."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,8 @@ def test_centre_losses_have_numerical_gradients_and_survive_collapse() -> None:
     assert torch.autograd.gradcheck(lambda x: hetero_center(x[:12], x[12:], Y[:12], Y[12:]), x)
     assert torch.autograd.gradcheck(lambda x: centre_guided(x, Y, 12, 0.3), x)
     collapsed = torch.ones(24, 3, requires_grad=True)
-    for form, at_collapse in ((centre_guided, 0.3), (centre_tolerance, 0.7)):
+    guided, tolerance = partial(centre_guided, rho1=0.3), partial(centre_tolerance, rho1=0.01, rho2=0.7)
+    for form, at_collapse in ((guided, 0.3), (tolerance, 0.7)):
         collapsed.grad = None
         value = form(collapsed, Y, 12)
         value.backward()
@@ -197,4 +199,3 @@ def test_centre_losses_under_autocast_are_computed_in_float32() -> None:
     torch.testing.assert_close(found["qct"], quadruple_centre_triplet(wide, Y, [6] * 4, 12, 0.7, 0.5))
     torch.testing.assert_close(found["hetero_center"], 2 * hetero_center(wide[:12], wide[12:], Y[:12], Y[12:]))
     torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12, 0.01, 0.7))
-    assert not QCT(on=["sh"]).applies(inputs)

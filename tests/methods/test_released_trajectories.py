@@ -313,10 +313,10 @@ def test_mscm_sampler_equals_released_batches_of_an_epoch() -> None:
 
 # What the losses print, and the sum of unweighted released terms that it is.
 IDKL = {
-    "triplet": ["triplet_sh"],
-    "sp_triplet": ["triplet_sp"],
-    "ce": ["ce_sh"],
-    "sp_ce": ["ce_sp"],
+    "hard_triplet": ["triplet_sh"],
+    "sp_hard_triplet": ["triplet_sp"],
+    "label_smooth_ce": ["ce_sh"],
+    "sp_label_smooth_ce": ["ce_sp"],
     "confuser": ["confuser"],
     "discriminator": ["discriminator"],
     "purifier_e": ["L_e"],
