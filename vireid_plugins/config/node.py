@@ -2,14 +2,13 @@
 
 import copy
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from fastreid.config import CfgNode as FastReidNode
-from fastreid.config import defaults as fastreid_defaults
 from fastreid.config import get_cfg as fastreid_get_cfg
 
 from vireid_plugins.config.paths import config_path
@@ -116,15 +115,6 @@ def get_cfg() -> CfgNode:
     cfg = CfgNode(fastreid_get_cfg())
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     return cfg
-
-
-def register_keys(add: Callable[[FastReidNode], None]) -> None:
-    """Let a plug-in package put keys of its own into every configuration made from now on.
-
-    Args:
-        add: puts the keys into the configuration it is given.
-    """
-    add(fastreid_defaults._C)
 
 
 def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
