@@ -1,7 +1,7 @@
 import pytest
 from helpers import vireid
 
-from vireid_plugins.config.reference import keys
+from vireid_plugins.config.keys import keys
 
 
 def names(text: str) -> list[str]:
@@ -11,7 +11,7 @@ def names(text: str) -> list[str]:
 def test_keys_without_a_pattern_lists_every_key_with_default_and_meaning() -> None:
     ran = vireid("keys", COLUMNS="1000")
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "".join(f"{key.name}  {key.default}\n    {key.about}\n" for key in keys())
+    assert ran.stdout == "".join(f"{key.name}  {key.default!r}\n    {key.about}\n" for key in keys())
 
 
 @pytest.mark.parametrize(

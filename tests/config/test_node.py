@@ -2,24 +2,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fastreid.config import get_cfg as fastreid_get_cfg
 from helpers import CONFIGS
 
-from vireid_plugins.config import add_vireid_config, check_config, config_path, get_cfg
+from vireid_plugins.config import check_config, config_path, get_cfg
 from vireid_plugins.errors import ConfigError
 
 
 def write(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text)
     return folder / name
-
-
-def test_add_vireid_config_to_fastreids_own_node_again_changes_nothing() -> None:
-    cfg = fastreid_get_cfg()
-    before = cfg.dump()
-    add_vireid_config(cfg)
-    assert cfg.MODEL.STREAMS.COUNT == 1
-    assert cfg.dump() == before
 
 
 def test_merge_from_file_with_bases_merges_them_in_order_and_the_file_last(tmp_path: Path) -> None:

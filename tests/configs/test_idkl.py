@@ -34,7 +34,7 @@ RELEASED = Recipe(
     padding=(10, 127),
     losses={
         "HardTriplet": {"margin": 1.3},
-        "Purifier": {"scale": 0.1},
+        "Purification": {"scale": 0.1},
         "TGSA": {"scale": 0.6},
         "CSA": {"scale": 0.8},
         "MDR": {"scale": 1.0, "graph": True},

@@ -275,7 +275,9 @@ def test_train_with_a_broken_loss_names_it_and_its_images_and_counts_skips(
 ) -> None:
     trainer = Trainer(cfg_of(tmp_path / "a"))
     broken_at(trainer, 3)
-    with pytest.raises(LossError, match=r"iteration 3: loss_ce is nan, .*cam\d/\d+/\d+\.jpg and 8 more.*no checkp"):
+    with pytest.raises(
+        LossError, match=r"iteration 3: loss_label_smooth_ce is nan, .*cam\d/\d+/\d+\.jpg and 8 more.*no checkp"
+    ):
         trainer.train()
     assert not list((tmp_path / "a").glob("*.pth"))
     keys = ["SOLVER.SKIP_NONFINITE", "1"]

@@ -1,5 +1,6 @@
 """Losses on identity centres: hetero-centre, QCT, ICG."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from vireid_plugins.layers.centers import centres, identity_weights
 from vireid_plugins.methods.icre.losses import ICG, centre_guided, centre_tolerance
 from vireid_plugins.methods.mscm.losses import QCT, negative_margin, quadruple_centre_triplet
 from vireid_plugins.modeling import Branch, LossInputs
-from vireid_plugins.modeling.losses import HeteroCentre, LabelSmoothCE, hetero_centre
+from vireid_plugins.modeling.losses import HeteroCenter, LabelSmoothCE, hetero_center
 
 # Blocks [V1, V2, I1, I2] of three identities with two instances.
 Y = torch.tensor([5, 5, 2, 2, 9, 9]).repeat(4)
@@ -25,7 +26,7 @@ STREAM = [s for s in range(4) for _ in range(6)]
 def test_qct_of_stored_features_equals_released_value_and_gradient() -> None:
     fixture = np.load(ROOT / "tests" / "fixtures" / "mscm_qct_seed21.npz")
     x = torch.from_numpy(fixture["x"]).requires_grad_()
-    value = quadruple_centre_triplet(x, torch.from_numpy(fixture["y"]), [24] * 4, 48)
+    value = quadruple_centre_triplet(x, torch.from_numpy(fixture["y"]), [24] * 4, 48, 0.7, 0.0)
     value.backward()
     assert value.item() == pytest.approx(float(fixture["qct"]), rel=1e-5)
     np.testing.assert_allclose(x.grad, fixture["grad"], rtol=1e-3, atol=1e-7)
@@ -38,7 +39,7 @@ def test_quadruple_centre_triplet_of_collapsed_features_is_half_the_margin(a: fl
     value.backward()
     assert value.item() == pytest.approx(0.35, abs=1e-5)
     assert torch.isfinite(x.grad).all()
-    alone = quadruple_centre_triplet(torch.ones(8, 3), torch.zeros(8), [2] * 4, 4)
+    alone = quadruple_centre_triplet(torch.ones(8, 3), torch.zeros(8), [2] * 4, 4, 0.7, 0.0)
     assert alone.item() == pytest.approx(0, abs=1e-5)
 
 
@@ -46,9 +47,9 @@ def test_centre_losses_of_one_identity_are_their_values_by_hand() -> None:
     """One identity at 0 and 4 (visible), 5 (infrared): centres 2 and 5."""
     visible, infrared = torch.tensor([[0.0], [4.0]]), torch.tensor([[5.0]])
     y = torch.zeros(2), torch.zeros(1)
-    assert hetero_centre(visible, infrared, *y).item() == 9
+    assert hetero_center(visible, infrared, *y).item() == 9
     # ICG without another identity is the mean distance to the other modality's centre: 5, 1 and 3.
-    assert centre_guided(torch.cat([visible, infrared]), torch.zeros(3), 2).item() == pytest.approx(3)
+    assert centre_guided(torch.cat([visible, infrared]), torch.zeros(3), 2, 0.3).item() == pytest.approx(3)
     # In the tolerance form each distance beyond rho1 = 2: 3, 0 and 1.
     assert centre_tolerance(torch.cat([visible, infrared]), torch.zeros(3), 2, 2.0, 9.0).item() == pytest.approx(4 / 3)
     assert identity_weights(torch.tensor([1, 1, 4]), torch.float).tolist() == [0.5, 0.5, 1]
@@ -62,9 +63,9 @@ def test_negative_margin_of_two_identities_is_its_value_by_hand() -> None:
     assert negative_margin(x, torch.tensor([0, 0, 1, 1]), 5.0).item() == pytest.approx((1 + 3 + 2 + 2) / 4)
 
 
-def test_hetero_centre_leaves_out_an_identity_without_infrared_images() -> None:
+def test_hetero_center_leaves_out_an_identity_without_infrared_images() -> None:
     visible, infrared = torch.tensor([[0.0], [7.0]]), torch.tensor([[2.0]])
-    assert hetero_centre(visible, infrared, torch.tensor([1, 2]), torch.tensor([1])).item() == 4
+    assert hetero_center(visible, infrared, torch.tensor([1, 2]), torch.tensor([1])).item() == 4
 
 
 def test_icg_separates_the_centres_of_two_identities_by_hand() -> None:
@@ -127,7 +128,7 @@ def last_cross_entropy(icg: ICG, identities: int = 16, steps: int = 100) -> floa
         pooled = body(people[y] + shift[modalities] + torch.randn(len(y), 32))
         after = neck(pooled)
         inputs = LossInputs({"global": Branch(pooled, after, classifier(after))}, y, modalities, torch.zeros(len(y)))
-        cross_entropy = LabelSmoothCE(epsilon=0.0)(inputs)["ce"]
+        cross_entropy = LabelSmoothCE(epsilon=0.0)(inputs)["label_smooth_ce"]
         optimizer.zero_grad()
         (cross_entropy + icg(inputs)["icg"]).backward()
         optimizer.step()
@@ -174,10 +175,11 @@ def test_centre_losses_have_numerical_gradients_and_survive_collapse() -> None:
     x = torch.randn(24, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: centre_tolerance(x, Y, 12, 0.5, 1.5), x)
     assert torch.autograd.gradcheck(lambda x: quadruple_centre_triplet(x, Y, [6] * 4, 12, 3.0, 0.4), x)
-    assert torch.autograd.gradcheck(lambda x: hetero_centre(x[:12], x[12:], Y[:12], Y[12:]), x)
-    assert torch.autograd.gradcheck(lambda x: centre_guided(x, Y, 12), x)
+    assert torch.autograd.gradcheck(lambda x: hetero_center(x[:12], x[12:], Y[:12], Y[12:]), x)
+    assert torch.autograd.gradcheck(lambda x: centre_guided(x, Y, 12, 0.3), x)
     collapsed = torch.ones(24, 3, requires_grad=True)
-    for form, at_collapse in ((centre_guided, 0.3), (centre_tolerance, 0.7)):
+    guided, tolerance = partial(centre_guided, rho1=0.3), partial(centre_tolerance, rho1=0.01, rho2=0.7)
+    for form, at_collapse in ((guided, 0.3), (tolerance, 0.7)):
         collapsed.grad = None
         value = form(collapsed, Y, 12)
         value.backward()
@@ -192,9 +194,8 @@ def test_centre_losses_under_autocast_are_computed_in_float32() -> None:
     inputs = LossInputs({"global": Branch(x, x, x)}, Y, modalities, views)
     assert inputs.stream_rows() == [6, 6, 6, 6]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = QCT(quad_weight=0.5)(inputs) | HeteroCentre(scale=2.0)(inputs) | ICG(scale=1.0)(inputs)
+        found = QCT(quad_weight=0.5)(inputs) | HeteroCenter(scale=2.0)(inputs) | ICG(scale=1.0)(inputs)
     wide = x.float()
     torch.testing.assert_close(found["qct"], quadruple_centre_triplet(wide, Y, [6] * 4, 12, 0.7, 0.5))
-    torch.testing.assert_close(found["hc"], 2 * hetero_centre(wide[:12], wide[12:], Y[:12], Y[12:]))
-    torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12))
-    assert not QCT(on=["sh"]).applies(inputs)
+    torch.testing.assert_close(found["hetero_center"], 2 * hetero_center(wide[:12], wide[12:], Y[:12], Y[12:]))
+    torch.testing.assert_close(found["icg"], centre_tolerance(torch.nn.functional.normalize(wide), Y, 12, 0.01, 0.7))

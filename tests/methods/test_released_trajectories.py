@@ -90,9 +90,9 @@ class Case:
     later: float = AGREEMENT
 
 
-AGW = {"id": "ce", "tri": "wrt"}
-CAJ = {"id": "ce", "tri": "esd"}
-DEEN = {"id": "ce", "tri": "triplet", "cpm": "expansion_cpm", "ort": "expansion_orthogonality"}
+AGW = {"id": "label_smooth_ce", "tri": "weighted_triplet"}
+CAJ = {"id": "label_smooth_ce", "tri": "squared_difference_triplet"}
+DEEN = {"id": "label_smooth_ce", "tri": "hard_triplet", "cpm": "expansion_cpm", "ort": "expansion_orthogonality"}
 # In float32 two right implementations part after a step.
 SINGLE = {"first": 1e-5, "later": 1e-3}
 ORDINARY = [
@@ -214,14 +214,14 @@ def test_mscm_equals_released_trajectory(steps: int) -> None:
             assert_close(training.rate(key), fixture[f"A_lr_{name}"][step], 1e-12)
         batch = four_streams(seeds, step)
         losses = training.step(batch)
-        assert set(losses) == {"ce", "qct"}
+        assert set(losses) == {"label_smooth_ce", "qct"}
         branch, targets = branches[step], batch["targets"]
         pooled = branch.pooled.detach()
         squares = [p.grad.square().sum() for p in training.parameters.values() if p.grad is not None]
         found = {
-            "loss_id": losses["ce"],
+            "loss_id": losses["label_smooth_ce"],
             "loss_tri": losses["qct"],
-            "total": losses["ce"] + losses["qct"],
+            "total": losses["label_smooth_ce"] + losses["qct"],
             "dc": dual_centre(pooled, targets, 24),
             "qc": quadruple_centre(pooled, targets, [12] * 4),
             "nm": negative_margin(pooled, targets, 0.7),
@@ -313,10 +313,10 @@ def test_mscm_sampler_equals_released_batches_of_an_epoch() -> None:
 
 # What the losses print, and the sum of unweighted released terms that it is.
 IDKL = {
-    "triplet": ["triplet_sh"],
-    "sp_triplet": ["triplet_sp"],
-    "ce": ["ce_sh"],
-    "sp_ce": ["ce_sp"],
+    "hard_triplet": ["triplet_sh"],
+    "sp_hard_triplet": ["triplet_sp"],
+    "label_smooth_ce": ["ce_sh"],
+    "sp_label_smooth_ce": ["ce_sp"],
     "confuser": ["confuser"],
     "discriminator": ["discriminator"],
     "purifier_e": ["L_e"],

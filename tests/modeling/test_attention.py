@@ -135,13 +135,13 @@ def test_alb_of_a_map_with_itself_equals_its_formula_and_misfits_are_errors() ->
     torch.testing.assert_close(module(x, [x]), expected)
     assert not hasattr(module, "shallow")
     with pytest.raises(ConfigError, match=r"5 does not divide the 4 x 3 = 12 places.*these do: 1, 2, 3, 4, 6, 12"):
-        ALB(12, 0, scale=0, size=(4, 3), head_dim=5)
+        ALB(12, 0, scale=0, size=(4, 3), inner=8, head_dim=5)
     with pytest.raises(ConfigError, match=r"SIZE_TEST must equal INPUT\.SIZE_TRAIN"):
         module(torch.randn(1, 12, 5, 3), [])
 
 
 def test_mfa_is_cnl_then_pnl_and_starts_as_the_identity() -> None:
-    module = MFA(8, 4, stride=2)
+    module = MFA(8, 4, stride=2, fold=True)
     x, low = torch.randn(2, 8, 4, 2), torch.randn(2, 4, 8, 4)
     assert torch.equal(module(x, [low]), x)
     filled(module)
@@ -166,7 +166,7 @@ def test_pnl_over_positions_or_folded_pairs_equals_its_formula(fold: bool) -> No
 
 
 def test_dee_keeps_the_map_and_adds_two_embeddings() -> None:
-    module = filled(DEE(8))
+    module = filled(DEE(8, 0.01))
     x = torch.randn(3, 8, 6, 4)
     out = module(x)
     assert out.shape == (9, 8, 6, 4)
@@ -200,7 +200,7 @@ def test_mpfr_in_every_form_equals_its_formula(softmax: bool, fusion: str) -> No
     expected = module.fuse(masked[0] + masked[1] if fusion == "sum" else torch.cat(masked, 1))
     torch.testing.assert_close(module(deep, maps), expected)
     with pytest.raises(ConfigError, match="concat, sum"):
-        MPFR([4], fusion="mean")
+        MPFR([4], 8, False, "mean")
 
 
 def test_build_map_modules_with_a_relation_module_is_one_error() -> None:

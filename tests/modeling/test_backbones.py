@@ -49,11 +49,6 @@ def test_build_backbone_copies_only_stem_and_separate_stages(count: int, separat
     assert sum(p.numel() for p in backbone.parameters()) == expected
 
 
-@pytest.mark.parametrize(("name", "count"), [("build_dual_stream_backbone", 2), ("build_quadruple_stream_backbone", 4)])
-def test_build_backbone_presets_have_their_number_of_streams(name: str, count: int) -> None:
-    assert len(build_backbone(cfg_of("MODEL.BACKBONE.NAME", name)).stem.copies) == count
-
-
 def test_multi_stream_backbone_of_two_equal_streams_computes_what_one_does() -> None:
     torch.manual_seed(0)
     one = build_backbone(cfg_of()).eval()

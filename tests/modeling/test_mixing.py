@@ -58,7 +58,7 @@ LOSSES: list[Choice] = [
     {"MODEL.LOSSES.NAME": ["CrossEntropyLoss", "CircleLoss"]},
     {"MODEL.LOSSES.NAME": ["LabelSmoothCE", "Cosface"]},
     {"MODEL.LOSSES.NAME": ["LabelSmoothCE", "CMKIC", "CircleLoss"], "MODEL.HEADS.PROJECTION_DIM": 16},
-    {"MODEL.LOSSES.NAME": ["LabelSmoothCE", "WeightedTriplet", "HeteroCentre"]},
+    {"MODEL.LOSSES.NAME": ["LabelSmoothCE", "WeightedTriplet", "HeteroCenter"]},
     {"MODEL.LOSSES.NAME": ["LabelSmoothCE", "HardTriplet", "QCT"]},
     {"MODEL.LOSSES.NAME": ["CrossEntropyLoss", "SquaredDifferenceTriplet", "ICG"]},
 ]

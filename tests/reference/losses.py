@@ -42,7 +42,7 @@ def orthogonality(first: Tensor, second: Tensor) -> Tensor:
 
 def _on_pooled(function: Callable[[Tensor, LossInputs, Any], Tensor]) -> Callable[[Any, LossInputs], Tensor]:
     """Return the mean over the branches a loss is put on."""
-    return lambda loss, inputs: mean(function(branch.pooled, inputs, loss) for branch in inputs.chosen(loss.on))
+    return lambda loss, inputs: mean(function(branch.pooled, inputs, loss) for branch in loss.branches(inputs))
 
 
 def _squared(x: Tensor, targets: Tensor, gamma: float, released: bool) -> Tensor:
@@ -115,7 +115,7 @@ def _cmkic(loss: Any, inputs: Any) -> Tensor:
 # The unscaled value of each loss of this package, as a function of the loss (for its hyper-parameters) and its inputs.
 NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
     "LabelSmoothCE": lambda loss, inputs: mean(
-        smoothed_cross_entropy(branch.logits, inputs.targets, loss.epsilon) for branch in inputs.chosen(loss.on)
+        smoothed_cross_entropy(branch.logits, inputs.targets, loss.epsilon) for branch in loss.branches(inputs)
     ),
     "HardTriplet": _on_pooled(lambda x, inputs, loss: hard_triplet(x, inputs.targets, loss.margin)),
     "WeightedTriplet": _on_pooled(
@@ -125,7 +125,7 @@ NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
         lambda x, inputs, loss: _squared(x, inputs.targets, loss.gamma, loss.released_eps)
     ),
     "CMKIC": _cmkic,
-    "HeteroCentre": _on_pooled(lambda x, inputs, loss: hetero_center(x, inputs.targets, inputs.visible_rows)),
+    "HeteroCenter": _on_pooled(lambda x, inputs, loss: hetero_center(x, inputs.targets, inputs.visible_rows)),
     "QCT": _on_pooled(
         lambda x, inputs, loss: quadruple_center_triplet(
             x, inputs.targets, inputs.stream_rows(), inputs.visible_rows, loss.margin, loss.quad_weight
@@ -137,6 +137,6 @@ NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
     "TGSA": _tgsa,
     "CSA": _csa,
     "MDR": _mdr,
-    "Purifier": _purifier,
+    "Purification": _purifier,
     "ModalityHeads": _modality_heads,
 }

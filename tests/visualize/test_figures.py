@@ -120,7 +120,7 @@ def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> Non
 
 def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
     curves = visualize.read_run(trained)
-    assert {"total_loss", "lr", "loss_ce", "Rank-1", "mAP"} <= set(curves)
+    assert {"total_loss", "lr", "loss_label_smooth_ce", "Rank-1", "mAP"} <= set(curves)
     scores = json.loads((trained / "evaluation.json").read_text())["results"][0]["mean"]
     assert curves["Rank-1"] == [(curves["Rank-1"][0][0], scores["Rank-1"])]
     panels = [panel["name"] for panel in visualize.training_curves.panels(curves)]

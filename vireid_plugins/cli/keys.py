@@ -3,28 +3,24 @@
 import argparse
 import shutil
 import textwrap
-from fnmatch import fnmatchcase
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument(
-        "pattern", nargs="?", default="*", metavar="PATTERN", help="part of a name, or a glob such as 'solver.*epoch*'"
+        "pattern", nargs="?", default="", metavar="PATTERN", help="part of a name, or a glob such as 'solver.*epoch*'"
     )
 
 
 def main(args: argparse.Namespace) -> None:
     """Print the keys whose names match."""
-    from vireid_plugins.config.reference import keys
+    from vireid_plugins.config.keys import keys
     from vireid_plugins.errors import ConfigError
 
-    pattern = args.pattern.upper()
-    if not set(pattern) & set("*?["):
-        pattern = f"*{pattern}*"
-    matching = [key for key in keys() if fnmatchcase(key.name, pattern)]
+    matching = keys(args.pattern)
     if not matching:
         raise ConfigError(f"no configuration key matches '{args.pattern}'; `vireid keys` lists all")
     width = shutil.get_terminal_size().columns
     for key in matching:
-        print(f"{key.name}  {key.default}")
+        print(f"{key.name}  {key.default!r}")
         print(textwrap.fill(key.about, width, initial_indent="    ", subsequent_indent="    "))

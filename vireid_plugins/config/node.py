@@ -2,19 +2,18 @@
 
 import copy
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from fastreid.config import CfgNode as FastReidNode
-from fastreid.config import defaults as fastreid_defaults
 from fastreid.config import get_cfg as fastreid_get_cfg
 
-from vireid_plugins.config.defaults import add_vireid_config
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
+from vireid_plugins.config.renamed import renamed, renamed_for_merge
 from vireid_plugins.errors import ConfigError
 
 BASE = "_BASE_"
@@ -49,7 +48,7 @@ class CfgNode(FastReidNode):
             ConfigError: a file is missing or malformed, or a key does not exist or has another type.
         """
         for file, tree in _files_with_bases(Path(cfg_filename)):
-            self._merge_checked(tree, f"config file '{file}'")
+            self._merge(_flat(tree), f"config file '{file}'")
 
     def merge_from_text(self, text: str, where: str) -> None:
         """Merge YAML without bases, as `dump` writes it.
@@ -61,7 +60,7 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: it is malformed, or a key does not exist or has another type.
         """
-        self._merge_checked(_parsed(text, where), where)
+        self._merge(_flat(_parsed(text, where)), where)
 
     def merge_from_list(self, cfg_list: list[str]) -> None:
         """Merge `KEY value` pairs from a command line.
@@ -71,37 +70,34 @@ class CfgNode(FastReidNode):
         """
         if len(cfg_list) % 2:
             raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
-        for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
-            _check_keys(self, {key: None}, "command line")
+        self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
+
+    def _merge(self, flat: dict[str, Any], where: str) -> None:
+        """Merge values by their dotted keys, which may be those of an earlier release."""
+        flat = renamed_for_merge(flat, where)
+        _check_keys(self, flat, where)
+        for key, value in flat.items():
             before = _value(self, key)
+            if value == {} and isinstance(before, dict):
+                continue
             try:
                 super().merge_from_list([key, value])
             except ValueError as error:
-                raise ConfigError(f"command line: {error}") from None
-            if _value(self, key) is None:
-                _refuse_nothing(key, before, "command line")
-
-    def _merge_checked(self, tree: dict[str, Any], where: str) -> None:
-        flat = _flat(tree)
-        _check_keys(self, flat, where)
-        for key, value in flat.items():
-            if value is None:
-                _refuse_nothing(key, _value(self, key), where)
-        try:
-            self.merge_from_other_cfg(type(self)(tree))
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}") from None
+                raise ConfigError(f"{where}: {error}") from None
+            if _value(self, key) is None and before is not None:
+                # yacs lets all keys be None.
+                raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
 
 
 def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
-    """Return `KEY: before -> after` of every key that differs between two dumped configurations.
+    """Return `KEY: before -> after` of every key that differs between two dumped configurations, by today's names.
 
     Args:
         then: the one, as `dump` writes it.
         now: the other.
         free: beginnings of keys that may differ.
     """
-    before, after = (_flat(_parsed(text, "a saved configuration")) for text in (then, now))
+    before, after = (renamed(_flat(_parsed(text, "a saved configuration"))) for text in (then, now))
     missing = "not there"
     return [
         f"{key}: {before.get(key, missing)} -> {after.get(key, missing)}"
@@ -119,19 +115,6 @@ def get_cfg() -> CfgNode:
     cfg = CfgNode(fastreid_get_cfg())
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     return cfg
-
-
-def register_keys(add: Callable[[FastReidNode], None]) -> None:
-    """Let a plug-in package put keys of its own into every configuration made from now on.
-
-    Args:
-        add: puts the keys into the configuration it is given.
-    """
-    add(fastreid_defaults._C)
-
-
-# So that fast-reid's own `get_cfg()` knows the keys too.
-register_keys(add_vireid_config)
 
 
 def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
@@ -197,12 +180,6 @@ def _value(cfg: FastReidNode, dotted: str) -> Any:
     for part in dotted.split("."):
         cfg = cfg[part]
     return cfg
-
-
-def _refuse_nothing(key: str, before: Any, where: str) -> None:
-    """Raise a `ConfigError` unless a key may be None, as yacs would let all of them be."""
-    if before is not None:
-        raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
 
 
 def _unknown(walked: str, part: str, node: Any) -> str:

@@ -171,7 +171,7 @@ class CrossModalityBaseline(nn.Module):
             fitting = [one for one in inputs if loss.applies(one)]
             if not fitting:
                 raise ConfigError(
-                    f"MODEL.LOSSES.{loss.node}: {type(loss).__name__} finds nothing to look at; "
+                    f"MODEL.LOSSES.{loss.node()}: {type(loss).__name__} finds nothing to look at; "
                     f"{type(self).__name__} has {_described(inputs)}"
                 )
             for one in fitting:

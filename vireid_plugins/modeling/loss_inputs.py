@@ -3,7 +3,7 @@
 Shapes: `B` rows in the block order of `vireid_plugins.data.batch`, `D` embedding, `N` classes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vireid_plugins.data.batch import VISIBLE
 
-# Name of the inputs whose losses are logged without a name in front: `loss_ce`, and not `loss_main_ce`.
+# Name of the inputs whose losses are logged without a name in front: `loss_cpm`, and not `loss_main_cpm`.
 MAIN = "main"
 Part = TypeVar("Part")
 
@@ -61,10 +61,6 @@ class LossInputs:
         """Return how many rows each block, of one modality and view, has; read on the host."""
         _, counts = torch.unique_consecutive(2 * self.modalities + self.views, return_counts=True)
         return [int(count) for count in counts]
-
-    def chosen(self, names: Sequence[str]) -> list[Branch]:
-        """Return the branches of these names, all of them where there are no names."""
-        return [branch for name, branch in self.branches.items() if not names or name in names]
 
     def mapped(self, change: Callable[[Tensor], Tensor], on_host: Callable[[Tensor], Tensor]) -> "LossInputs":
         """Return these inputs with every tensor changed, those of subclasses included.

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
 from vireid_plugins.visualize._mpl import new_figure
 
@@ -12,7 +13,7 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 def read_metrics(file: Path) -> Curves:
-    """Return every scalar of a run as pairs (iteration, value).
+    """Return every scalar of a run, by its current name, as pairs (iteration, value).
 
     An incomplete line, such as the last one of a killed run, is skipped.
 
@@ -36,7 +37,7 @@ def read_metrics(file: Path) -> Curves:
             continue
         for name, value in row.items():
             if isinstance(value, int | float):
-                curves.setdefault(name, []).append((step, float(value)))
+                curves.setdefault(LOGGED.get(name, name), []).append((step, float(value)))
     if not curves:
         raise DataError(f"'{file}' contains no metrics yet; they are written every 200 iterations and after each epoch")
     return curves

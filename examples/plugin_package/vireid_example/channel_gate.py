@@ -15,7 +15,7 @@ class ChannelGate(nn.Module):
         reduction: the hidden layer has C / reduction units, at least one.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(1, channels // reduction)
         self.gate = nn.Sequential(
@@ -25,7 +25,7 @@ class ChannelGate(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, shape: MapShape) -> "ChannelGate":
         """Build from `MODEL.ATTENTION.CHANNEL_GATE`; `shape` is the map at the place it is plugged in."""
-        return cls(shape.channels, cfg.MODEL.ATTENTION.CHANNEL_GATE.REDUCTION)
+        return cls(shape.channels, reduction=cfg.MODEL.ATTENTION.CHANNEL_GATE.REDUCTION)
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""

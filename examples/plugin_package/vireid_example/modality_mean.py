@@ -15,9 +15,6 @@ def modality_mean(visible: Tensor, infrared: Tensor) -> Tensor:
 class ModalityMean(BranchLoss):
     """`modality_mean` of pooled features."""
 
-    label = "modality_mean"
-    node = "MODALITY_MEAN"
-
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
         return modality_mean(*inputs.by_modality(branch.pooled.float()))

@@ -5,11 +5,14 @@ from fastreid.config import CfgNode
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from vireid_plugins.config.keys import Key, declare_table
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
+
+declare_table(Key("MODEL.STRIPES.COUNT", 6, "How many horizontal stripes have a head of their own."))
 
 
 @META_ARCH_REGISTRY.register()

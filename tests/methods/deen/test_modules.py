@@ -45,7 +45,7 @@ def cnl_by_loops(module: CNL, x: Tensor, low: Tensor) -> Tensor:
 
 
 def test_mfa_of_a_map_twice_as_high_strides_cnl_and_never_pnl() -> None:
-    module: MFA = drawn(MFA(8, 4, stride=2))
+    module: MFA = drawn(MFA(8, 4, stride=2, fold=True))
     x, low = torch.randn(2, 8, 4, 2).double(), torch.randn(2, 4, 8, 4).double()
     assert [part.stride for part in (module.pnl.phi, module.pnl.g, module.cnl.phi)] == [(1, 1), (1, 1), (2, 2)]
     torch.testing.assert_close(module.cnl(x, low), cnl_by_loops(module.cnl, x, low))
@@ -65,7 +65,7 @@ def test_pnl_with_an_odd_number_of_positions_folds_nothing() -> None:
 
 def test_dee_starts_kaiming_normal_with_torchs_biases() -> None:
     torch.manual_seed(0)
-    module = DEE(1024)
+    module = DEE(1024, 0.01)
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             # sqrt(2 / fan-in), and normal: of an even distribution the largest would be 1.7 times that.

@@ -10,7 +10,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.methods.idkl.losses import (
     IDKLInputs,
     ModalityHeads,
-    Purifier,
+    Purification,
     PurifierTerms,
     entropy,
     pseudo_labels,
@@ -114,10 +114,10 @@ def test_purifier_loss_is_the_scaled_terms_and_an_unknown_form_one_error() -> No
     torch.manual_seed(0)
     names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalized_pooled")
     terms = {name: torch.randn(6, 4).bfloat16() for name in names}
-    found = Purifier(scale=0.1)(inputs(**terms))
+    found = Purification(scale=0.1)(inputs(**terms))
     a, b, kept, normalised = (terms[name].float() for name in names)
     torch.testing.assert_close(found["purifier_e"], 0.1 * purified_entropy(a, b))
     torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalised, Y, 3))
-    assert not Purifier().applies(inputs())
+    assert not Purification().applies(inputs())
     with pytest.raises(ConfigError, match="paper, released"):
-        Purifier(form="eq10")
+        Purification(form="eq10")

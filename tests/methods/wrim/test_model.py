@@ -38,10 +38,10 @@ def test_wrim_net_losses_are_the_terms_of_figure_2() -> None:
         return F.cross_entropy(logits, y, label_smoothing=0.1)
 
     expected = {
-        "loss_ce": sum(ce(logits) for _, logits in main) / 3,
+        "loss_label_smooth_ce": sum(ce(logits) for _, logits in main) / 3,
         "loss_cmkic": 3.0 * cmkic(z[:half], z[half:], y[:half], y[half:]),
-        "loss_aux_ce": 0.25 * ce(q_logits),
-        "loss_aux_triplet": 0.25 * hard_triplet(q_g, y, 0.3),
+        "loss_aux_label_smooth_ce": 0.25 * ce(q_logits),
+        "loss_aux_hard_triplet": 0.25 * hard_triplet(q_g, y, 0.3),
     }
     assert set(losses) == set(expected)
     for name, value in expected.items():
@@ -74,10 +74,9 @@ def test_wrim_net_has_weights_for_each_modality_in_shallow_miims_only() -> None:
     assert len(model.backbone.stem.copies) == 1
 
 
-@pytest.mark.parametrize("parts", [0, 2])
-def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked(parts: int) -> None:
-    model = wrim("MODEL.WRIM.TEST_AUX", "True", "MODEL.WRIM.AUX_PARTS", str(parts)).eval()
-    plain = wrim("MODEL.WRIM.AUX_PARTS", str(parts)).eval()
+def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked() -> None:
+    model = wrim("MODEL.WRIM.TEST_AUX", "True").eval()
+    plain = wrim().eval()
     plain.load_state_dict(model.state_dict())
     whole = batch(2, 1)
     with torch.no_grad():
@@ -85,12 +84,11 @@ def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked(parts: 
         p4 = model.backbone(model.normalise(whole["images"]), whole["modalities"], whole["views"], ("stage3",))[
             "stage3"
         ]
-        maps = {"Q_g": p4} | dict(zip(("Q_1", "Q_2"), p4.chunk(2, dim=2) if parts else (), strict=False))
-        necks = [model.heads[n].bottleneck(m.mean((2, 3), keepdim=True))[..., 0, 0] for n, m in maps.items()]
-    assert found.shape == (4, 3 * 512 + (1 + parts) * 256)
+        neck = model.heads["Q_g"].bottleneck(p4.mean((2, 3), keepdim=True))[..., 0, 0]
+    assert found.shape == (4, 3 * 512 + 256)
     torch.testing.assert_close(F.normalize(found[:, : 3 * 512]), without)
     auxiliary = found[:, 3 * 512 :]
-    torch.testing.assert_close(F.normalize(auxiliary), F.normalize(torch.cat(necks, 1)))
+    torch.testing.assert_close(F.normalize(auxiliary), F.normalize(neck))
 
 
 @pytest.mark.parametrize("taken", ["pooled", "neck"])
@@ -128,7 +126,7 @@ def test_wrim_net_open_guesses_do_not_change_the_checkpoints_parameters() -> Non
     ("overrides", "branches"),
     [
         (["MODEL.WRIM.PARTS", "0"], {"R_g", "Q_g"}),
-        (["MODEL.WRIM.PARTS", "3", "MODEL.WRIM.AUX_PARTS", "2"], {"R_g", "R_1", "R_2", "R_3", "Q_g", "Q_1", "Q_2"}),
+        (["MODEL.WRIM.PARTS", "3"], {"R_g", "R_1", "R_2", "R_3", "Q_g"}),
         (["MODEL.WRIM.AUX_WEIGHT", "0.0", "MODEL.LOSSES.HARD_TRIPLET.ON", "[]"], {"R_g", "R_1", "R_2"}),
         (["MODEL.HEADS.PROJECTION_DIM", "0", "MODEL.LOSSES.NAME", "('LabelSmoothCE',)"], {"R_g", "R_1", "R_2", "Q_g"}),
     ],
@@ -158,7 +156,7 @@ def test_wrim_net_refuses_a_stock_backbone_and_takes_a_stock_head() -> None:
 def test_wrim_net_takes_a_margin_classifier_of_fastreid() -> None:
     overrides = ["MODEL.HEADS.CLS_LAYER", "CircleSoftmax", "MODEL.HEADS.SCALE", "64", "MODEL.HEADS.MARGIN", "0.35"]
     losses = wrim(*overrides).train()(batch())
-    assert torch.isfinite(losses["loss_ce"])
+    assert torch.isfinite(losses["loss_label_smooth_ce"])
 
 
 def test_wrim_net_config_sets_label_smoothing() -> None:

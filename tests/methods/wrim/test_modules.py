@@ -99,7 +99,7 @@ def test_miim_output_is_the_operand_times_the_gate(operand: str, residual: bool)
 
 @pytest.mark.parametrize("operand", ["raw", "normalized", "relu"])
 def test_miim_statistics_move_once_a_step(operand: str) -> None:
-    module = MIIM(16, 2, 1, 4, operand=operand).train()
+    module = MIIM(16, 2, 1, heads=4, operand=operand).train()
     module(torch.randn(2, 16, 4, 2))
     assert module.norm.num_batches_tracked == 1
 
@@ -158,11 +158,11 @@ def test_miim_with_fewer_than_two_keys_is_one_error(
 ) -> None:
     x = torch.randn(2, 16, *size)
     with pytest.raises(ConfigError, match=f"MIIM: the {numbers}.*KV_POOL 1, .*LAST_STRIDE 1.*SIZE_TRAIN.*STRIDE$"):
-        MIIM(16, 2, stride, 4, kv_pool)(x)
+        MIIM(16, 2, stride, heads=4, kv_pool=kv_pool)(x)
 
 
 def test_miim_with_two_keys_is_computed() -> None:
-    assert MIIM(16, 2, 1, 4)(torch.randn(2, 16, 3, 1)).shape == (2, 16, 3, 1)
+    assert MIIM(16, 2, 1, heads=4)(torch.randn(2, 16, 3, 1)).shape == (2, 16, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_miim_of_each_modality_keeps_statistics_and_weights_of_its_own() -> None
 
 
 def test_miim_under_bf16_autocast_is_near_float32() -> None:
-    module = MIIM(16, 2, 2, 4)
+    module = MIIM(16, 2, 2, heads=4)
     x = torch.randn(2, 16, 8, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = module(x)

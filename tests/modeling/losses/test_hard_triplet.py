@@ -50,6 +50,6 @@ def test_hard_triplet_under_autocast_keeps_distances_in_float32() -> None:
     branch = Branch(x, x, x)
     inputs = LossInputs({"global": branch}, torch.tensor([0, 1]), torch.tensor([0, 1]), torch.zeros(2))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = HardTriplet(margin=1.0)(inputs)["triplet"]
+        found = HardTriplet(margin=1.0)(inputs)["hard_triplet"]
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(0.99, abs=1e-6)

@@ -33,7 +33,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("ICG", {"normalize": False, "rho2": 9.0}),
     ("ICG", {"form": "hinge", "rho1": 9.0}),
     ("ICG", {"form": "hinge", "normalize": False, "rho1": 9.0}),
-    ("Purifier", {"form": "released"}),
+    ("Purification", {"form": "released"}),
     ("ModalityHeads", {"confuser_labels": "pseudo"}),
     ("ModalityHeads", {"reduction": "mean"}),
 ]

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def test_weighted_triplet_of_three_points_is_its_value_by_hand() -> None:
 
 @pytest.mark.parametrize("released", [False, True])
 def test_weighted_triplet_at_collapse_is_log_2_and_of_one_identity_zero(released: bool) -> None:
-    for function in (weighted_triplet, squared_difference_triplet):
+    for function in (weighted_triplet, partial(squared_difference_triplet, gamma=1.0)):
         x = torch.ones(8, 3, requires_grad=True)
         value = function(x, Y, released_eps=released)
         value.backward()
@@ -72,9 +73,12 @@ def test_weighted_triplet_under_autocast_is_computed_in_float32() -> None:
     x = torch.randn(8, 4).bfloat16()
     inputs = LossInputs({"global": Branch(x, x, x)}, Y, torch.tensor([0] * 4 + [1] * 4), torch.zeros(8))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        wrt, esd = WeightedTriplet(scale=2.0)(inputs)["wrt"], SquaredDifferenceTriplet(gamma=2.0)(inputs)["esd"]
+        wrt, esd = (
+            WeightedTriplet(scale=2.0)(inputs)["weighted_triplet"],
+            SquaredDifferenceTriplet(gamma=2.0)(inputs)["squared_difference_triplet"],
+        )
     torch.testing.assert_close(wrt, 2 * weighted_triplet(x.float(), Y))
-    released = WeightedTriplet(released_eps=True)(inputs)["wrt"]
+    released = WeightedTriplet(released_eps=True)(inputs)["weighted_triplet"]
     torch.testing.assert_close(released, weighted_triplet(x.float(), Y, released_eps=True))
     assert not torch.equal(released, wrt / 2)
     torch.testing.assert_close(esd, squared_difference_triplet(x.float(), Y, 2.0))

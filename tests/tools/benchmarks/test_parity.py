@@ -298,7 +298,8 @@ def steps(**changes: Any) -> tuple[Step, Step]:
     )  # fmt: skip
     here = Step(
         terms={
-            "loss_ce": 1.0, "loss_triplet": 1.0, "loss_sp_triplet": 2.0, "loss_purifier_e": 1.0, "loss_csa": 0.1,
+            "loss_label_smooth_ce": 1.0, "loss_hard_triplet": 1.0, "loss_sp_hard_triplet": 2.0, "loss_purifier_e": 1.0,
+            "loss_csa": 0.1,
             "loss_mdr_class": 0.4,
         },
         rates={"rest": 0.1, "heads": 0.1},

@@ -10,6 +10,7 @@ from typing import Any
 from shared_parts.errors import BenchmarkError
 
 from learning_parts.runs import Run
+from vireid_plugins.config.renamed import LOGGED
 
 SCORES = ("Rank-1", "mAP", "mINP")
 
@@ -37,7 +38,8 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         if key in rows:
             # Counted twice it would narrow the spread over seeds.
             raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
-        rows[key] = {**row, "key": key}
+        losses = {LOGGED.get(name, name): values for name, values in row["losses"].items()}
+        rows[key] = {**row, "key": key, "losses": losses}
     return list(rows.values())
 
 

@@ -53,8 +53,8 @@ OF_WRIM = (
 OF_IDKL = (
     _idkl("IDKL: base", purify=False),
     _idkl("IDKL: tgsa", "TGSA", purify=False),
-    _idkl("IDKL: ip + tgsa", "Purifier", "TGSA"),
-    _idkl("IDKL: ip + csa", "Purifier", "CSA"),
-    _idkl("IDKL: ip + mdr", "Purifier", "MDR"),
+    _idkl("IDKL: ip + tgsa", "Purification", "TGSA"),
+    _idkl("IDKL: ip + csa", "Purification", "CSA"),
+    _idkl("IDKL: ip + mdr", "Purification", "MDR"),
 )
 VARIANTS = {variant.name: variant for variant in (*METHODS, *OF_WRIM, *OF_IDKL)}

@@ -62,21 +62,21 @@ class Pair:
     ours: Sequence[str]
 
 
-_CE = Pair("cross-entropy", {"id_loss": 1}, ["loss_ce"])
+_CE = Pair("cross-entropy", {"id_loss": 1}, ["loss_label_smooth_ce"])
 PAIRS: dict[str, list[Pair]] = {
-    "agw": [_CE, Pair("weighted triplet", {"tri_loss": 1}, ["loss_wrt"])],
-    "caj": [_CE, Pair("squared-difference triplet", {"tri_loss": 1}, ["loss_esd"])],
+    "agw": [_CE, Pair("weighted triplet", {"tri_loss": 1}, ["loss_weighted_triplet"])],
+    "caj": [_CE, Pair("squared-difference triplet", {"tri_loss": 1}, ["loss_squared_difference_triplet"])],
     "deen": [
         _CE,
-        Pair("hard triplet", {"tri_loss": 1}, ["loss_triplet"]),
+        Pair("hard triplet", {"tri_loss": 1}, ["loss_hard_triplet"]),
         Pair("CPM", {"cpm_loss": 1}, ["loss_expansion_cpm"]),
         Pair("orthogonality", {"ort_loss": 1}, ["loss_expansion_orthogonality"]),
     ],
     "mscm": [_CE, Pair("quadruple centers", {"tri_loss": 1}, ["loss_qct"])],
     "idkl": [
-        Pair("cross-entropy, shared", {"ce": 1}, ["loss_ce"]),
-        Pair("cross-entropy, purified", {"id_pl": 1}, ["loss_sp_ce"]),
-        Pair("hard triplets", {"tri": 1}, ["loss_triplet", "loss_sp_triplet"]),
+        Pair("cross-entropy, shared", {"ce": 1}, ["loss_label_smooth_ce"]),
+        Pair("cross-entropy, purified", {"id_pl": 1}, ["loss_sp_label_smooth_ce"]),
+        Pair("hard triplets", {"tri": 1}, ["loss_hard_triplet", "loss_sp_hard_triplet"]),
         Pair("confuser", {"pse": 1}, ["loss_confuser"]),
         Pair("discriminator", {"unad": 1}, ["loss_discriminator"]),
         Pair("L_e", {"F_p": 0.1}, ["loss_purifier_e"]),

@@ -15,8 +15,9 @@ from vireid_plugins.modeling.losses import LOSS_REGISTRY
 # Which configuration a loss is taken from, for its batch and hyper-parameters.
 CONFIGS = {
     "LabelSmoothCE": "wrim", "HardTriplet": "wrim", "CMKIC": "wrim", "WeightedTriplet": "agw",
-    "SquaredDifferenceTriplet": "caj", "HeteroCentre": "agw", "QCT": "mscm", "ICG": "icre", "CPM": "deen",
-    "Orthogonality": "deen", "TGSA": "idkl", "CSA": "idkl", "MDR": "idkl", "Purifier": "idkl", "ModalityHeads": "idkl",
+    "SquaredDifferenceTriplet": "caj", "HeteroCenter": "agw", "QCT": "mscm", "ICG": "icre", "CPM": "deen",
+    "Orthogonality": "deen", "TGSA": "idkl", "CSA": "idkl", "MDR": "idkl", "Purification": "idkl",
+    "ModalityHeads": "idkl",
 }  # fmt: skip
 WIDTH, CLASSES = 2048, 395
 

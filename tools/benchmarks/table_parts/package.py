@@ -2,7 +2,7 @@
 
 from shared_parts.markdown import table
 
-from vireid_plugins.config.reference import keys
+from vireid_plugins.config.keys import keys
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
 
@@ -32,5 +32,5 @@ def patches() -> str:
 
 def configuration_keys() -> str:
     """Return one row a key of this package."""
-    rows = [[f"`{key.name}`", f"`{key.default}`", key.about.replace("|", "\\|")] for key in keys()]
+    rows = [[f"`{key.name}`", f"`{key.default!r}`", key.about.replace("|", "\\|")] for key in keys()]
     return table(rows, ["key", "default", "what it is"])

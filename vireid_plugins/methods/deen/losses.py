@@ -93,11 +93,7 @@ class CPM(ExpansionLoss):
 
     Args:
         margin: m.
-        scale: weight of the loss.
     """
-
-    label = "cpm"
-    node = "CPM"
 
     def __init__(self, *, margin: float = 0.2, scale: float = 0.8) -> None:
         super().__init__(scale=scale)
@@ -116,8 +112,8 @@ class CPM(ExpansionLoss):
 class Orthogonality(ExpansionLoss):
     """`orthogonality` of the two branches."""
 
-    label = "orthogonality"
-    node = "ORTHOGONALITY"
+    def __init__(self, *, scale: float = 0.01) -> None:
+        super().__init__(scale=scale)
 
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the loss."""

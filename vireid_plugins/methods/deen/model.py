@@ -15,7 +15,8 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.errors import require_name
+from vireid_plugins.config.keys import arguments
+from vireid_plugins.methods.deen.config import DEENOptions
 from vireid_plugins.methods.deen.losses import ExpansionInputs
 from vireid_plugins.methods.deen.modules import DEE, MFA
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
@@ -45,21 +46,21 @@ class DEEN(CrossModalityBaseline):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        node = cfg.MODEL.DEEN
+        options = DEENOptions(**arguments(cfg.MODEL.DEEN))
         found = super().from_config(cfg)
         channels, sizes = found["backbone"].channels, found["backbone"].sizes
-        names = ["stem", *(f"stage{n}" for n in range(1, node.EXPAND_AFTER + 1))]
+        names = ["stem", *(f"stage{n}" for n in range(1, options.expand_after + 1))]
         mfa = [
-            MFA(channels[high], channels[low], round(sizes[low][0] / sizes[high][0]), node.PNL_FOLD)
+            MFA(channels[high], channels[low], round(sizes[low][0] / sizes[high][0]), options.pnl_fold)
             for low, high in pairwise(names)
         ]
-        return {**found, "mfa": mfa, "dee": DEE(channels[names[-1]], node.DROPOUT)}
+        return {**found, "mfa": mfa, "dee": DEE(channels[names[-1]], options.dropout)}
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
         """Build the head on the stage after the expansion."""
-        require_name("MODEL.DEEN.EXPAND_AFTER", str(cfg.MODEL.DEEN.EXPAND_AFTER), ("2", "3"))
-        return nn.ModuleDict({"global": build_head(cfg, channels[f"stage{cfg.MODEL.DEEN.EXPAND_AFTER + 1}"])})
+        options = DEENOptions(**arguments(cfg.MODEL.DEEN))
+        return nn.ModuleDict({"global": build_head(cfg, channels[f"stage{options.expand_after + 1}"])})
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return the last map of the 3B rows: originals, first branch, second branch."""

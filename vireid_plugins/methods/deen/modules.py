@@ -97,7 +97,7 @@ class MFA(nn.Module):
         fold: see `PNL`.
     """
 
-    def __init__(self, channels: int, low: int, stride: int, fold: bool = True) -> None:
+    def __init__(self, channels: int, low: int, stride: int, fold: bool) -> None:
         super().__init__()
         self.cnl = CNL(channels, low, low, stride)
         self.pnl = PNL(channels, low, low // 2, fold)
@@ -119,7 +119,7 @@ class DEE(nn.Module):
         dropout: probability, of all three.
     """
 
-    def __init__(self, channels: int, dropout: float = 0.01) -> None:
+    def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         inner = channels // 4
         self.dilated = nn.ModuleList(

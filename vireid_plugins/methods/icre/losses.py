@@ -12,8 +12,6 @@ rho1 is a tolerance of the pull and rho2 a separation of the centres. In the hin
 default. On features that are not normalized the pull shrinks everything to a point before the classifier has learned.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,7 +27,7 @@ from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 RHO1 = {"tolerance": 0.01, "hinge": 0.3}
 
 
-def centre_tolerance(x: Tensor, targets: Tensor, visible: int, rho1: float = 0.01, rho2: float = 0.7) -> Tensor:
+def centre_tolerance(x: Tensor, targets: Tensor, visible: int, rho1: float, rho2: float) -> Tensor:
     """Return L_ICG in the tolerance form; with one identity it is the pull alone.
 
     Args:
@@ -55,7 +53,7 @@ def _other_centre(x: Tensor, targets: Tensor, visible: int) -> Tensor:
     return torch.cat([centres(x[b], targets[b], targets[a]) for a, b in (halves, halves[::-1])])
 
 
-def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float = 0.3) -> Tensor:
+def centre_guided(x: Tensor, targets: Tensor, visible: int, rho1: float) -> Tensor:
     """Return L_ICG in the hinge form; a row without another identity has no hinge.
 
     Args:
@@ -83,19 +81,16 @@ class ICG(BranchLoss):
     """L_ICG on pooled features.
 
     Args:
-        form: `tolerance` or `hinge`.
+        form: "tolerance": pull beyond rho1, centers apart up to rho2; "hinge": pull, and a hinge to the nearest other
+            center.
         normalize: L2-normalize the features.
-        rho1: tolerance of the pull, or margin of the hinge; None is the form's own, 0.01 and 0.3.
-        rho2: separation of two identities' centres in the tolerance form.
-        on: names of branches; empty is all.
-        scale: lambda.
+        rho1: tolerance of the pull, or margin of the hinge; None is the form's own, 0.01 (tolerance) or 0.3 (hinge).
+        rho2: separation of two identities' centers in the tolerance form.
+        scale: lambda, weight.
 
     Raises:
         ConfigError: there is no such form, or rho1 or rho2 is negative or no number.
     """
-
-    label = "icg"
-    node = "ICG"
 
     def __init__(
         self,
@@ -104,10 +99,9 @@ class ICG(BranchLoss):
         normalize: bool = True,
         rho1: float | None = None,
         rho2: float = 0.7,
-        on: Sequence[str] = (),
         scale: float = 0.5,
     ) -> None:
-        super().__init__(on=on, scale=scale)
+        super().__init__(scale=scale)
         require_name("MODEL.LOSSES.ICG.FORM", form, RHO1)
         for key, value in (("RHO1", rho1), ("RHO2", rho2)):
             if value is not None and not (isinstance(value, int | float) and value >= 0):

@@ -8,13 +8,14 @@ docs/methods/icre.md.
     head
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor
 
-from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.config.keys import arguments
+from vireid_plugins.methods.icre.config import ICREOptions
 from vireid_plugins.methods.icre.modules import MPFR, SDCE
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 
@@ -30,8 +31,6 @@ class ICRE(CrossModalityBaseline):
         parts: see `CrossModalityBaseline` for the other arguments.
     """
 
-    names: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3", "stage4")
-
     @configurable
     def __init__(self, *, mpfr: MPFR, sdce: SDCE, shallow: tuple[str, ...], **parts: Any) -> None:
         super().__init__(**parts)
@@ -39,22 +38,14 @@ class ICRE(CrossModalityBaseline):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the constructor's arguments.
-
-        Raises:
-            ConfigError: `MODEL.ICRE.STAGES` is empty or names what does not exist.
-        """
-        node = cfg.MODEL.ICRE
+        """Return the constructor's arguments."""
+        options = ICREOptions(**arguments(cfg.MODEL.ICRE))
         found = super().from_config(cfg)
         backbone = found["backbone"]
-        if not node.STAGES:
-            raise ConfigError(f"MODEL.ICRE.STAGES: needs at least one of {', '.join(cls.names)}")
-        for name in node.STAGES:
-            require_name("MODEL.ICRE.STAGES", name, cls.names)
-        channels = [backbone.channels[name] for name in node.STAGES]
-        mpfr = MPFR(channels, node.DIM, node.MASK_SOFTMAX, node.FUSION)
-        sdce = SDCE(backbone.channels["stage4"], backbone.sizes["stage4"], node.DIM, node.HEADS)
-        return {**found, "mpfr": mpfr, "sdce": sdce, "shallow": tuple(node.STAGES)}
+        channels = [backbone.channels[name] for name in options.stages]
+        mpfr = MPFR(channels, options.dim, options.mask_softmax, options.fusion)
+        sdce = SDCE(backbone.channels["stage4"], backbone.sizes["stage4"], options.dim, options.heads)
+        return {**found, "mpfr": mpfr, "sdce": sdce, "shallow": tuple(options.stages)}
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return F_e in the place of the last map."""

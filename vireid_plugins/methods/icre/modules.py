@@ -32,7 +32,7 @@ class MPFR(nn.Module):
         fusion: `sum` or `concat`.
     """
 
-    def __init__(self, channels: Sequence[int], dim: int = 512, softmax: bool = False, fusion: str = "sum") -> None:
+    def __init__(self, channels: Sequence[int], dim: int, softmax: bool, fusion: str) -> None:
         super().__init__()
         require_name("MODEL.ICRE.FUSION", fusion, FUSIONS)
         self.softmax, self.fusion = softmax, fusion
@@ -69,7 +69,7 @@ class SDCE(nn.Module):
         heads: of the attentions.
     """
 
-    def __init__(self, channels: int, size: Sequence[int], dim: int = 512, heads: int = 8) -> None:
+    def __init__(self, channels: int, size: Sequence[int], dim: int, heads: int) -> None:
         super().__init__()
         self.narrow, self.broad = nn.Conv2d(channels, dim, 1), nn.Conv2d(dim, channels, 1)
         nn.init.zeros_(self.broad.weight)

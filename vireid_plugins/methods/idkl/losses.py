@@ -38,6 +38,7 @@ import torch.nn.functional as F
 from fastreid.config import CfgNode
 from torch import Tensor
 
+from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.centers import centres, identity_weights
 from vireid_plugins.layers.distances import euclidean
@@ -167,36 +168,30 @@ class AlignmentLoss(Loss):
     """What the three share: the divergence, and the two branches of `IDKLInputs`.
 
     Args:
-        kl: see `divergence`.
-        reduction: see `divergence`.
         instances: K of the batch, for the instance-wise terms; 0 leaves them out.
-        scale: weight of the loss.
+        kl: direction of the divergences, "printed", "reversed" or "symmetric".
+        reduction: "batchmean", a scale that does not depend on the batch, or the paper's "sum" over samples.
     """
 
     def __init__(
-        self,
-        *,
-        kl: str = "printed",
-        reduction: str = "batchmean",
-        instances: int = 0,
-        scale: float = 1.0,
+        self, instances: int = 0, *, kl: str = "printed", reduction: str = "batchmean", scale: float = 1.0
     ) -> None:
         super().__init__(scale=scale)
-        check_divergence(self.node, kl, reduction)
+        check_divergence(self.node(), kl, reduction)
         self.instances = instances
         self.divergence = (kl, reduction)
 
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments; `INSTANCE_WISE` becomes the K of the batch."""
-        found = {key.lower(): value for key, value in cfg.MODEL.LOSSES[cls.node].items()}
+        found = arguments(cfg.MODEL.LOSSES[cls.node()])
         if "instance_wise" in found:
             found["instances"] = cfg.DATALOADER.NUM_INSTANCE if found.pop("instance_wise") else 0
         return found
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "AlignmentLoss":
-        """Build from `MODEL.LOSSES.<node>`."""
+        """Build from the node of `MODEL.LOSSES`."""
         return cls(**cls.arguments(cfg))
 
     def applies(self, inputs: LossInputs) -> bool:
@@ -208,22 +203,26 @@ class GraphAlignmentLoss(AlignmentLoss):
     """An alignment of graphs in one of two forms.
 
     Args:
-        form: `cross`, the paper's, or `mixture`, the released code's.
-        arguments: see `AlignmentLoss`.
+        form: "cross": with the true cross affinity (paper); "mixture": without it, between the modalities over half
+            mixtures (released code).
     """
 
     def __init__(self, *, form: str = "cross", **arguments: Any) -> None:
         super().__init__(**arguments)
-        require_name(f"MODEL.LOSSES.{self.node}.FORM", form, ALIGNMENT_FORMS)
+        require_name(f"MODEL.LOSSES.{self.node()}.FORM", form, ALIGNMENT_FORMS)
         self.form = form
 
 
 @LOSS_REGISTRY.register()
 class TGSA(GraphAlignmentLoss):
-    """Aligns the graph of the shared features with that of the purified specific ones, in each modality."""
+    """Aligns the graph of the shared features with that of the purified specific ones, in each modality.
 
-    label = "tgsa"
-    node = "TGSA"
+    Args:
+        scale: lambda2, weight.
+    """
+
+    def __init__(self, *, scale: float = 0.6, **arguments: Any) -> None:
+        super().__init__(scale=scale, **arguments)
 
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
@@ -237,10 +236,15 @@ class TGSA(GraphAlignmentLoss):
 
 @LOSS_REGISTRY.register()
 class CSA(AlignmentLoss):
-    """Aligns the class distributions of the shared and the purified specific branch, in each modality."""
+    """Aligns the class distributions of the shared and the purified specific branch, in each modality.
 
-    label = "csa"
-    node = "CSA"
+    Args:
+        instances: see `AlignmentLoss`.
+        scale: lambda3, weight.
+    """
+
+    def __init__(self, instances: int = 0, *, scale: float = 0.8, **arguments: Any) -> None:
+        super().__init__(instances, scale=scale, **arguments)
 
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
@@ -258,11 +262,7 @@ class MDR(GraphAlignmentLoss):
 
     Args:
         graph: with the alignment of graphs; without it on RegDB in the released code.
-        arguments: see `GraphAlignmentLoss`.
     """
-
-    label = "mdr"
-    node = "MDR"
 
     def __init__(self, *, graph: bool = True, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -371,20 +371,17 @@ def pseudo_labels(labels: Tensor, visible: int) -> Tensor:
 
 
 @LOSS_REGISTRY.register()
-class Purifier(Loss):
+class Purification(Loss):
     """L_e + L_r on `IDKLInputs.purifier`.
 
     Args:
-        form: `paper` or `released`.
-        scale: lambda1.
+        form: "paper": softplus; "released": exp(relu) - 1 and relu.
+        scale: lambda1, weight.
     """
-
-    label = "purifier"
-    node = "PURIFIER"
 
     def __init__(self, *, form: str = "paper", scale: float = 0.1) -> None:
         super().__init__(scale=scale)
-        require_name("MODEL.LOSSES.PURIFIER.FORM", form, PURIFIER_FORMS)
+        require_name("MODEL.LOSSES.PURIFICATION.FORM", form, PURIFIER_FORMS)
         self.form = form
 
     def applies(self, inputs: LossInputs) -> bool:
@@ -408,14 +405,11 @@ class ModalityHeads(Loss):
     """Cross-entropies of the modality: confusers on the shared branch, discriminators on the specific one.
 
     Args:
-        confuser_labels: `true`, where the network reverses the gradient, or `pseudo`, the released code's.
-        reduction: over the heads of a group, `sum` (the paper's eq. 2-4) or `mean` (ours). The released code has one
-            head a group, where both are the same.
-        scale: weight of the loss.
+        confuser_labels: labels of the confusers: "true", behind a gradient reversal (paper), or "pseudo" (released
+            code).
+        reduction: over the heads of L_C, and over those of L_D: "sum" (the paper's eq. 2-4) or "mean" (ours). The
+            released code has one of each, where both are the same.
     """
-
-    label = "modality"
-    node = "MODALITY_HEADS"
 
     def __init__(self, *, confuser_labels: str = "true", reduction: str = "sum", scale: float = 1.0) -> None:
         super().__init__(scale=scale)

@@ -16,16 +16,15 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.errors import require_name
+from vireid_plugins.config.keys import arguments
 from vireid_plugins.layers.frozen_statistics import frozen_statistics
+from vireid_plugins.methods.idkl.config import IDKLOptions
 from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
 from vireid_plugins.methods.idkl.modules import Purified, Purifier, modality_head
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads import build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
-
-FORMS = ("paper", "released")
 
 
 @META_ARCH_REGISTRY.register()
@@ -36,58 +35,45 @@ class IDKL(CrossModalityBaseline):
 
     Args:
         purifier: None leaves it out; the raw specific branch then takes its place in the alignments.
-        purified_weight: of the identity losses of `sp`.
-        raw_identity: give the raw specific branch identity losses.
-        form: where the modality heads stand and which classifier L_e looks at, `paper` or `released`.
+        options: of `MODEL.IDKL`.
         parts: see `CrossModalityBaseline` for the other arguments.
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stage2", "stage3", "stage4")
 
     @configurable
-    def __init__(
-        self, *, purifier: Purifier | None, purified_weight: float, raw_identity: bool, form: str, **parts: Any
-    ) -> None:
+    def __init__(self, *, purifier: Purifier | None, options: IDKLOptions, **parts: Any) -> None:
         super().__init__(**parts)
         # After pretrained weights are in, so that both branches start from them.
         self.specific = nn.Sequential(*(copy.deepcopy(self.backbone.stages[name]) for name in ("stage3", "stage4")))
-        self.purifier = purifier
-        self.purified_weight, self.raw_identity, self.form = purified_weight, raw_identity, form
+        self.purifier, self.options = purifier, options
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        node = cfg.MODEL.IDKL
-        require_name("MODEL.IDKL.FORM", node.FORM, FORMS)
+        options = IDKLOptions(**arguments(cfg.MODEL.IDKL))
         found = super().from_config(cfg)
-        attention = cfg.MODEL.ATTENTION.PURIFIER
         channels = found["backbone"].channels["stage4"]
-        purifier = Purifier(channels, attention.REDUCTION, attention.MASK, attention.AFFINE) if node.PURIFY else None
-        return {
-            **found,
-            "purifier": purifier,
-            "purified_weight": node.PURIFIED_WEIGHT,
-            "raw_identity": node.RAW_IDENTITY or not node.PURIFY,
-            "form": node.FORM,
-        }
+        purifier = Purifier(channels, **arguments(cfg.MODEL.ATTENTION.PURIFIER)) if options.purify else None
+        return {**found, "purifier": purifier, "options": options}
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
         """Build the identity heads, the modality heads and, in the released form, the classifier of L_e."""
-        node = cfg.MODEL.IDKL
+        options = IDKLOptions(**arguments(cfg.MODEL.IDKL))
         last = channels["stage4"]
         heads = nn.ModuleDict({"sh": build_head(cfg, last)})
-        if node.PURIFY:
+        if options.purify:
             heads["sp"] = build_head(cfg, last)
-        if node.RAW_IDENTITY or not node.PURIFY:
+        if options.has_raw_identity:
             heads["raw"] = build_head(cfg, last)
-        if node.FORM == "released":
+        if options.form == "released":
             heads["confuser0"], heads["discriminator0"] = modality_head(last), modality_head(last)
-            if node.PURIFY:
+            if options.purify:
                 heads["entropy"] = nn.Linear(last, cfg.MODEL.HEADS.NUM_CLASSES, bias=False)
             return heads
         for number, name in enumerate(("stage2", "stage3", "stage4")):
-            heads[f"confuser{number}"] = modality_head(channels[name], reverse=node.GRL_WEIGHT)
+            heads[f"confuser{number}"] = modality_head(channels[name], reverse=options.grl_weight)
         for number, name in enumerate(("stage3", "stage4")):
             heads[f"discriminator{number}"] = modality_head(channels[name])
         return heads
@@ -102,13 +88,13 @@ class IDKL(CrossModalityBaseline):
         raw_map = self.specific[1](middle)
         specific: list[LossInputs] = []
         terms = None
-        if self.raw_identity:
+        if self.options.has_raw_identity:
             branch = as_branch(self.heads["raw"](raw_map, targets))
             specific.append(LossInputs({"raw": branch}, *rows, name="raw"))
         if self.purifier is not None:
             purified = self.purifier.parts(raw_map)
             branch = as_branch(self.heads["sp"](purified.purified, targets))
-            specific.append(LossInputs({"sp": branch}, *rows, name="sp", weight=self.purified_weight))
+            specific.append(LossInputs({"sp": branch}, *rows, name="sp", weight=self.options.purified_weight))
             terms = self._purifier_terms(raw_map, purified)
         confusers, discriminators = self._modality_logits(maps, (middle, raw_map), shared, branch)
         main = IDKLInputs(
@@ -125,7 +111,7 @@ class IDKL(CrossModalityBaseline):
         self, maps: dict[str, Tensor], specific_maps: tuple[Tensor, Tensor], shared: Branch, specific: Branch
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return the logits (B, 2) of the confusers and of the discriminators."""
-        if self.form == "released":
+        if self.options.form == "released":
             return [self.heads["confuser0"](shared.neck)], [self.heads["discriminator0"](specific.neck)]
         confused = [maps[name] for name in ("stage2", "stage3", "stage4")]
         return (
@@ -143,7 +129,7 @@ class IDKL(CrossModalityBaseline):
         pool = head.pool_layer
         maps = {"raw": raw_map, "discriminative": purified.discriminative, "kept": purified.kept}
         pooled = {name: pool(map_)[..., 0, 0] for name, map_ in maps.items()}
-        classify = self.heads["entropy"] if self.form == "released" else self._classify_purified
+        classify = self.heads["entropy"] if self.options.form == "released" else self._classify_purified
         return PurifierTerms(
             discriminative_logits=classify(pooled["discriminative"]),
             raw_logits=classify(pooled["raw"]),

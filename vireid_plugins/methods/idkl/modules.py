@@ -18,6 +18,7 @@ from fastreid.config import CfgNode
 from fastreid.layers.pooling import GeneralizedMeanPooling
 from torch import Tensor, nn
 
+from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import require_name
 from vireid_plugins.layers.precision import full_precision, without_autocast
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
@@ -40,12 +41,12 @@ class Purifier(nn.Module):
 
     Args:
         channels: C of the map.
-        reduction: C / reduction channels inside a mask.
-        mask: `channel` or `full`.
-        affine: instance norm with weights and running statistics.
+        reduction: channels are divided by this inside a mask.
+        mask: masks m_e, m_r: "channel", from feature maps pooled by GeM (paper), or "full" (released code).
+        affine: instance norm with weights and running statistics (released code) or plain (paper).
     """
 
-    def __init__(self, channels: int, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
+    def __init__(self, channels: int, *, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
         super().__init__()
         require_name("MODEL.ATTENTION.PURIFIER.MASK", mask, MASKS)
         # p = 3, clamped at 1e-6.
@@ -56,8 +57,7 @@ class Purifier(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
         """Build from `MODEL.ATTENTION.PURIFIER`."""
-        node = cfg.MODEL.ATTENTION.PURIFIER
-        return cls(shape.channels, node.REDUCTION, node.MASK, node.AFFINE)
+        return cls(shape.channels, **arguments(cfg.MODEL.ATTENTION.PURIFIER))
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         """Map F (B, C, H, W) to F~ (B, C, H, W)."""

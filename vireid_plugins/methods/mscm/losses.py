@@ -62,7 +62,7 @@ def negative_margin(x: Tensor, targets: Tensor, margin: float) -> Tensor:
 
 
 def quadruple_centre_triplet(
-    x: Tensor, targets: Tensor, rows: Sequence[int], visible: int, margin: float = 0.7, quad_weight: float = 0.0
+    x: Tensor, targets: Tensor, rows: Sequence[int], visible: int, margin: float, quad_weight: float
 ) -> Tensor:
     """Return L_QCT.
 
@@ -87,19 +87,12 @@ class QCT(BranchLoss):
     """`quadruple_centre_triplet` on pooled features.
 
     Args:
-        margin: of NM.
-        quad_weight: a.
-        on: names of branches; empty is all.
-        scale: weight of the loss.
+        margin: margin of the negative part, NM.
+        quad_weight: a, share of the quadruple center against the dual center; 0 in the released code.
     """
 
-    label = "qct"
-    node = "QCT"
-
-    def __init__(
-        self, *, margin: float = 0.7, quad_weight: float = 0.0, on: Sequence[str] = (), scale: float = 1.0
-    ) -> None:
-        super().__init__(on=on, scale=scale)
+    def __init__(self, *, margin: float = 0.7, quad_weight: float = 0.0, scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
         self.margin, self.quad_weight = margin, quad_weight
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:

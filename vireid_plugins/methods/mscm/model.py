@@ -13,12 +13,11 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.config.keys import arguments
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.methods.mscm.config import SCALES, MSCMOptions
 from vireid_plugins.methods.mscm.modules import ALB
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
-
-# Height of a map / height of the map of stage 3.
-SCALES = {"stem": 4, "stage1": 4, "stage2": 2, "stage3": 0}
 
 
 @META_ARCH_REGISTRY.register()
@@ -42,8 +41,8 @@ class MSCMNet(CrossModalityBaseline):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        node = cfg.MODEL.MSCM
-        if node.RELATE and list(cfg.INPUT.SIZE_TRAIN) != list(cfg.INPUT.SIZE_TEST):
+        options = MSCMOptions(**arguments(cfg.MODEL.MSCM))
+        if options.relate and list(cfg.INPUT.SIZE_TRAIN) != list(cfg.INPUT.SIZE_TEST):
             raise ConfigError(
                 f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)} for MSCMNet, whose tokens "
                 f"are as long as a map has places; got {list(cfg.INPUT.SIZE_TEST)}"
@@ -52,13 +51,11 @@ class MSCMNet(CrossModalityBaseline):
         channels = found["backbone"].channels
         size = found["backbone"].sizes["stage3"]
         blocks = []
-        for name in node.RELATE:
-            require_name("MODEL.MSCM.RELATE", name, SCALES)
+        for name in options.relate:
             shallow = channels[name] if SCALES[name] else 0
-            blocks.append(
-                ALB(channels["stage3"], shallow, SCALES[name], size, node.TOKENS, node.HEAD_DIM, node.RESIDUAL)
-            )
-        return {**found, "blocks": blocks, "related": node.RELATE}
+            chosen = (options.tokens, options.head_dim, options.residual)
+            blocks.append(ALB(channels["stage3"], shallow, SCALES[name], size, *chosen))
+        return {**found, "blocks": blocks, "related": options.relate}
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return the map of stage 4, of the deep map that the blocks have worked on."""

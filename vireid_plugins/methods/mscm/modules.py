@@ -41,8 +41,8 @@ class ALB(nn.Module):
         shallow: int,
         scale: int,
         size: Sequence[int],
-        inner: int = 256,
-        head_dim: int = 9,
+        inner: int,
+        head_dim: int,
         residual: bool = False,
     ) -> None:
         super().__init__()

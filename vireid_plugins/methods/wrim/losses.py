@@ -87,17 +87,14 @@ class CMKIC(Loss):
 
     Args:
         temperature: tau.
-        k_hard: K; 0 is half of an anchor's positives.
-        other_positives: the denominator holds the anchor's other positives too.
-        ramp_iters: the weight rises linearly from 0 to `scale` over so many iterations of the run; 0 is no ramp.
-        scale: lambda1, weight of the loss.
+        k_hard: K, the number of hardest positives of an anchor; 0: half of them.
+        other_positives: the denominator holds all positives of the anchor, not only the one in the numerator.
+        ramp_iters: iterations over which the weight rises linearly from 0 to SCALE; 0: no ramp.
+        scale: lambda1, weight.
 
     Raises:
         ConfigError: `ramp_iters` is negative.
     """
-
-    label = "cmkic"
-    node = "CMKIC"
 
     def __init__(
         self,
@@ -115,7 +112,7 @@ class CMKIC(Loss):
         self.ramp_iters = ramp_iters
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs has a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
+        """Say whether the inputs have a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
         return inputs.projection is not None
 
     def compute(self, inputs: LossInputs) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from fastreid.config import CfgNode
 from torch import Tensor, nn
 
+from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.streams import PerModality
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
@@ -36,9 +37,10 @@ class MIIM(nn.Module):
         reduction: r, tokens have C / r dimensions.
         stride: s, kernel and stride of the compression, one number or height and width.
         heads: heads of the attention.
-        kv_pool: average pooling of the token grid for keys and values; 1 is none.
-        residual: add the operand itself.
-        operand: X of the product, `raw`, `normalized` or `relu`.
+        kv_pool: average pooling of the token grid for keys and values; 1 is none. At least two keys must be left.
+        residual: add the operand itself: X * (1 + G) instead of X * G.
+        operand: X of the product: the "raw" feature map, the "normalized" one (by MIIM's batch norm without weights),
+            or the "relu" of that.
 
     Raises:
         ConfigError: C / r is not a multiple of `heads`; a stride or pooling is no whole number above 0; or there is no
@@ -50,6 +52,7 @@ class MIIM(nn.Module):
         channels: int,
         reduction: int,
         stride: int | Sequence[int],
+        *,
         heads: int = 8,
         kv_pool: int = 2,
         residual: bool = False,
@@ -88,7 +91,10 @@ class MIIM(nn.Module):
                 raise ConfigError(f"MODEL.ATTENTION.MIIM.{key}: needs one entry a stage (4), got {list(node[key])}")
         at = shape.stage - 1
         stride = node.STRIDE[at] if node.STRIDE else shape.to_last
-        module = cls(shape.channels, node.REDUCTION[at], stride, node.HEADS, node.KV_POOL, node.RESIDUAL, node.OPERAND)
+        others = {
+            key: value for key, value in arguments(node).items() if key not in ("reduction", "stride", "separate")
+        }
+        module = cls(shape.channels, node.REDUCTION[at], stride, **others)
         for key, size in shape.sizes.items():
             module.require_keys(size, f"MODEL.ATTENTION.STAGE{shape.stage}: MIIM at {key} {list(cfg.INPUT[key[6:]])}")
         return PerModality(module) if node.SEPARATE[at] else module

@@ -5,19 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastreid.config import CfgNode
-from fastreid.utils.registry import Registry
 from torch import nn
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.config.keys import KeyedRegistry
 from vireid_plugins.errors import ConfigError, require_name
 
-ATTENTION_REGISTRY = Registry("ATTENTION")
+ATTENTION_REGISTRY = KeyedRegistry("ATTENTION", "MODEL.ATTENTION")
 ATTENTION_REGISTRY.__doc__ = """
 Plain modules with explicit constructors, in two call contracts.
 
 Map modules: `forward(x (B, C, H, W), modalities (B,) on the host or None) -> (B, C, H, W)`. They are plugged into any
 backbone by `MODEL.ATTENTION.STAGE2: ["NonLocal@2", "MIIM"]` (after zero-based block 2; at the end of the stage) and
-are built by `from_config(cfg, shape)`, which reads `MODEL.ATTENTION.<NAME>` and the `MapShape` of the place.
+are built by `from_config(cfg, shape)`, which reads their node and the `MapShape` of the place. The keyword-only
+parameters of a class, such as `NonLocal`, are the keys of its node, `MODEL.ATTENTION.NON_LOCAL`.
 
 Relation modules: `forward(x, maps)` with `maps` a list of earlier maps. Meta-architectures build and call them.
 """

@@ -7,6 +7,7 @@ of the output starts at zero, so that the block starts as the identity. Inner wi
 from fastreid.config import CfgNode
 from torch import Tensor, nn
 
+from vireid_plugins.config.keys import arguments
 from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
 
 
@@ -28,10 +29,10 @@ class NonLocal(nn.Module):
 
     Args:
         channels: C of the map.
-        inner: width of theta, phi and g; 0 is C / 2.
+        inner: width of theta, phi and g: 1 in AGW; 0 is C / 2, as in MSCMNet.
     """
 
-    def __init__(self, channels: int, inner: int = 0) -> None:
+    def __init__(self, channels: int, *, inner: int = 0) -> None:
         super().__init__()
         inner = inner or channels // 2
         self.theta = nn.Conv2d(channels, inner, 1)
@@ -43,8 +44,8 @@ class NonLocal(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
-        """Build from `MODEL.ATTENTION.NONLOCAL`."""
-        return cls(shape.channels, cfg.MODEL.ATTENTION.NONLOCAL.INNER)
+        """Build from `MODEL.ATTENTION.NON_LOCAL`."""
+        return cls(shape.channels, **arguments(cfg.MODEL.ATTENTION.NON_LOCAL))
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""

@@ -1,19 +1,13 @@
 """Multi-stream backbones. Importing this package registers them in fast-reid's `BACKBONE_REGISTRY`."""
 
 from vireid_plugins.modeling.backbones.adapters import ADAPTERS, Cut, register_adapter
-from vireid_plugins.modeling.backbones.build import (
-    build_dual_stream_backbone,
-    build_multi_stream_backbone,
-    build_quadruple_stream_backbone,
-)
+from vireid_plugins.modeling.backbones.build import build_multi_stream_backbone
 from vireid_plugins.modeling.backbones.multi_stream import MultiStreamBackbone
 
 __all__ = [
     "ADAPTERS",
     "Cut",
     "MultiStreamBackbone",
-    "build_dual_stream_backbone",
     "build_multi_stream_backbone",
-    "build_quadruple_stream_backbone",
     "register_adapter",
 ]

@@ -1,4 +1,4 @@
-"""Builders of multi-stream backbones in fast-reid's `BACKBONE_REGISTRY`."""
+"""The builder of multi-stream backbones in fast-reid's `BACKBONE_REGISTRY`."""
 
 import torch
 from fastreid.config import CfgNode
@@ -24,22 +24,7 @@ def build_multi_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
         ConfigError: a name or number of `MODEL.STREAMS` or `MODEL.ATTENTION` is invalid, or pretrained weights cannot
             be obtained.
     """
-    return _build(cfg, cfg.MODEL.STREAMS.COUNT)
-
-
-@BACKBONE_REGISTRY.register()
-def build_dual_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
-    """Build one stream per modality, regardless of `MODEL.STREAMS.COUNT`."""
-    return _build(cfg, 2)
-
-
-@BACKBONE_REGISTRY.register()
-def build_quadruple_stream_backbone(cfg: CfgNode) -> MultiStreamBackbone:
-    """Build one stream per modality and view, regardless of `MODEL.STREAMS.COUNT`."""
-    return _build(cfg, 4)
-
-
-def _build(cfg: CfgNode, count: int) -> MultiStreamBackbone:
+    count = cfg.MODEL.STREAMS.COUNT
     require_name("MODEL.STREAMS.COUNT", str(count), ("1", "2", "4"))
     separate = cfg.MODEL.STREAMS.SEPARATE_STAGES
     if not 0 <= separate <= 4:

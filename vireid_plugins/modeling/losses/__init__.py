@@ -3,7 +3,7 @@
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, Loss, build_losses
 from vireid_plugins.modeling.losses.fastreid_losses import CircleLoss, Cosface, CrossEntropyLoss, TripletLoss
 from vireid_plugins.modeling.losses.hard_triplet import HardTriplet, hard_triplet
-from vireid_plugins.modeling.losses.hetero_centre import HeteroCentre, hetero_centre
+from vireid_plugins.modeling.losses.hetero_center import HeteroCenter, hetero_center
 from vireid_plugins.modeling.losses.label_smooth_ce import LabelSmoothCE
 from vireid_plugins.modeling.losses.weighted_triplet import (
     SquaredDifferenceTriplet,
@@ -19,7 +19,7 @@ __all__ = [
     "Cosface",
     "CrossEntropyLoss",
     "HardTriplet",
-    "HeteroCentre",
+    "HeteroCenter",
     "LabelSmoothCE",
     "Loss",
     "SquaredDifferenceTriplet",
@@ -27,7 +27,7 @@ __all__ = [
     "WeightedTriplet",
     "build_losses",
     "hard_triplet",
-    "hetero_centre",
+    "hetero_center",
     "squared_difference_triplet",
     "weighted_triplet",
 ]

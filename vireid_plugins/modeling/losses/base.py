@@ -1,25 +1,24 @@
-"""The registry of losses and what they share: float32 inside autocast, scale, choice of branches."""
+"""The registry of losses and what they share: keys, name, float32 inside autocast, scale, mean over branches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from fastreid.config import CfgNode
-from fastreid.utils.registry import Registry
 from torch import Tensor, nn
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.config.keys import KeyedRegistry, arguments, snake_case
 from vireid_plugins.errors import require_name
 from vireid_plugins.layers.precision import without_autocast
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
-LOSS_REGISTRY = Registry("LOSS")
+LOSS_REGISTRY = KeyedRegistry("LOSS", "MODEL.LOSSES")
 LOSS_REGISTRY.__doc__ = """
-Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. A class has an explicit keyword constructor, which
-`from_config(cfg)` fills from the node of `MODEL.LOSSES` that the class names. `compute(inputs)` returns a scalar,
-printed as `loss_<label>`, or a dict of scalars, printed as `loss_<key>`. The mathematics is a pure function in the same
-file.
+Subclasses of `Loss`, chosen by `MODEL.LOSSES.NAME`. The keyword-only parameters of a class, such as `HardTriplet`, are
+the keys of its node, `MODEL.LOSSES.HARD_TRIPLET`, and described in its docstring. `compute(inputs)` returns a scalar,
+logged as `loss_hard_triplet`, or a dict of scalars, logged as `loss_<key>`. The mathematics is a pure function in the
+same file.
 """
 
 
@@ -27,13 +26,8 @@ class Loss(nn.Module, ABC):
     """A term of the total loss.
 
     Args:
-        scale: its weight.
+        scale: weight.
     """
-
-    # What it is printed as, after "loss_".
-    label: ClassVar[str]
-    # Its node under MODEL.LOSSES.
-    node: ClassVar[str]
 
     def __init__(self, *, scale: float = 1.0) -> None:
         super().__init__()
@@ -41,48 +35,48 @@ class Loss(nn.Module, ABC):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Loss":
-        """Build from `MODEL.LOSSES.<node>`, whose keys in lower case are the constructor's keywords."""
-        return cls(**{key.lower(): value for key, value in cfg.MODEL.LOSSES[cls.node].items()})
+        """Build from the node of `MODEL.LOSSES`, whose keys are the constructor's keywords."""
+        return cls(**arguments(cfg.MODEL.LOSSES[cls.node()]))
+
+    @classmethod
+    def node(cls) -> str:
+        """Return the name of its node under `MODEL.LOSSES`."""
+        return snake_case(cls.__name__).upper()
 
     @abstractmethod
     def compute(self, inputs: LossInputs) -> Tensor | dict[str, Tensor]:
         """Return the unscaled value; called with autocast off."""
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs has what the loss looks at."""
+        """Say whether the inputs have what the loss looks at."""
         return True
 
     def forward(self, inputs: LossInputs) -> dict[str, Tensor]:
-        """Return the scaled values by their printed names, without the `loss_` in front."""
+        """Return the scaled values by the names they are logged with, without the `loss_` in front."""
         with without_autocast(inputs.targets.device):
             value = self.compute(inputs)
-        values = value if isinstance(value, dict) else {self.label: value}
+        values = value if isinstance(value, dict) else {snake_case(type(self).__name__): value}
         return {name: self.scale * term for name, term in values.items()}
 
 
 class BranchLoss(Loss):
-    """A loss on one branch at a time: the mean over the branches it is put on.
-
-    Args:
-        on: names of branches; empty is all.
-        scale: its weight.
-    """
-
-    def __init__(self, *, on: Sequence[str] = (), scale: float = 1.0) -> None:
-        super().__init__(scale=scale)
-        self.on = tuple(on)
+    """A loss on one branch at a time: the mean over the branches."""
 
     @abstractmethod
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the value on one branch, rows in the order of `inputs`; its tensors may be half precision."""
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs has one of the branches."""
-        return bool(inputs.chosen(self.on))
+        """Say whether the inputs have a branch for it."""
+        return bool(self.branches(inputs))
+
+    def branches(self, inputs: LossInputs) -> list[Branch]:
+        """Return the branches that it looks at, all of them."""
+        return list(inputs.branches.values())
 
     def compute(self, inputs: LossInputs) -> Tensor:
-        """Return the mean over the chosen branches."""
-        return torch.stack([self.on_branch(branch, inputs) for branch in inputs.chosen(self.on)]).mean()
+        """Return the mean over the branches."""
+        return torch.stack([self.on_branch(branch, inputs) for branch in self.branches(inputs)]).mean()
 
 
 def build_losses(cfg: CfgNode) -> list[Loss]:

@@ -15,25 +15,33 @@ from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 class FastReidLoss(BranchLoss):
     """A function of fast-reid on every branch, with the arguments that its own `Baseline` gives it.
 
+    Its keys are fast-reid's, under the name that fast-reid gives the node.
+
     Args:
         arguments: what the function takes after features or logits and targets.
-        scale: weight of the loss.
+        scale: weight.
     """
 
+    fastreid_node: ClassVar[str]
     function: ClassVar[Callable[..., Tensor]]
     # The tensor of a `Branch` that the function looks at, and the keys of its further arguments.
     takes: ClassVar[str]
     keys: ClassVar[tuple[str, ...]]
 
-    def __init__(self, arguments: list[float], scale: float = 1.0) -> None:
+    def __init__(self, arguments: list[float], scale: float) -> None:
         super().__init__(scale=scale)
         self.arguments = arguments
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "FastReidLoss":
         """Build from fast-reid's node."""
-        node = cfg.MODEL.LOSSES[cls.node]
+        node = cfg.MODEL.LOSSES[cls.node()]
         return cls([node[key] for key in cls.keys], node.SCALE)
+
+    @classmethod
+    def node(cls) -> str:
+        """Return fast-reid's name of the node."""
+        return cls.fastreid_node
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return fast-reid's value."""
@@ -44,7 +52,7 @@ class FastReidLoss(BranchLoss):
 class CrossEntropyLoss(FastReidLoss):
     """fast-reid's cross-entropy (`MODEL.LOSSES.CE`)."""
 
-    label, node, takes, keys = "cls", "CE", "logits", ("EPSILON", "ALPHA")
+    fastreid_node, takes, keys = "CE", "logits", ("EPSILON", "ALPHA")
     function = staticmethod(cross_entropy_loss)
 
 
@@ -52,7 +60,7 @@ class CrossEntropyLoss(FastReidLoss):
 class TripletLoss(FastReidLoss):
     """fast-reid's triplet loss (`MODEL.LOSSES.TRI`)."""
 
-    label, node, takes, keys = "tri", "TRI", "pooled", ("MARGIN", "NORM_FEAT", "HARD_MINING")
+    fastreid_node, takes, keys = "TRI", "pooled", ("MARGIN", "NORM_FEAT", "HARD_MINING")
     function = staticmethod(triplet_loss)
 
 
@@ -60,7 +68,7 @@ class TripletLoss(FastReidLoss):
 class CircleLoss(FastReidLoss):
     """fast-reid's circle loss (`MODEL.LOSSES.CIRCLE`)."""
 
-    label, node, takes, keys = "circle", "CIRCLE", "pooled", ("MARGIN", "GAMMA")
+    fastreid_node, takes, keys = "CIRCLE", "pooled", ("MARGIN", "GAMMA")
     function = staticmethod(pairwise_circleloss)
 
 
@@ -68,5 +76,5 @@ class CircleLoss(FastReidLoss):
 class Cosface(FastReidLoss):
     """fast-reid's pairwise cosine loss (`MODEL.LOSSES.COSFACE`)."""
 
-    label, node, takes, keys = "cosface", "COSFACE", "pooled", ("MARGIN", "GAMMA")
+    fastreid_node, takes, keys = "COSFACE", "pooled", ("MARGIN", "GAMMA")
     function = staticmethod(pairwise_cosface)

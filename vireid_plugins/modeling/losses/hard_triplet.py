@@ -35,17 +35,17 @@ class HardTriplet(BranchLoss):
     """`hard_triplet` on pooled, un-normalised features, both modalities together.
 
     Args:
-        margin: of the hinge.
-        on: names of branches; empty is all.
-        scale: weight of the loss.
+        margin: margin of the hinge.
+        on: names of the branches that it looks at; empty: all.
     """
 
-    label = "triplet"
-    node = "HARD_TRIPLET"
-
     def __init__(self, *, margin: float = 0.3, on: Sequence[str] = (), scale: float = 1.0) -> None:
-        super().__init__(on=on, scale=scale)
-        self.margin = margin
+        super().__init__(scale=scale)
+        self.margin, self.on = margin, tuple(on)
+
+    def branches(self, inputs: LossInputs) -> list[Branch]:
+        """Return the branches of the names in `on`, all of them where there are none."""
+        return [branch for name, branch in inputs.branches.items() if not self.on or name in self.on]
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""

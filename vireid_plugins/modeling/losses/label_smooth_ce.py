@@ -3,8 +3,6 @@
 fast-reid's `CrossEntropyLoss` spreads it over the N - 1 wrong ones and averages over rows of non-zero loss.
 """
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,16 +16,11 @@ class LabelSmoothCE(BranchLoss):
     """Label-smoothed cross-entropy on the logits.
 
     Args:
-        epsilon: smoothing mass; 0 is plain cross-entropy.
-        on: names of branches; empty is all.
-        scale: weight of the loss.
+        epsilon: mass spread over all classes; 0 is plain cross-entropy.
     """
 
-    label = "ce"
-    node = "LABEL_SMOOTH_CE"
-
-    def __init__(self, *, epsilon: float = 0.1, on: Sequence[str] = (), scale: float = 1.0) -> None:
-        super().__init__(on=on, scale=scale)
+    def __init__(self, *, epsilon: float = 0.1, scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
         self.epsilon = epsilon
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:

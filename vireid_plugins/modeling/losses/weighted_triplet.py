@@ -12,8 +12,6 @@ which besides subtracts the maximum over all masked entries, 0 for negatives, an
 distances above about 14 its negative term vanishes (`released_eps`).
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -54,9 +52,7 @@ def weighted_triplet(features: Tensor, targets: Tensor, released_eps: bool = Fal
     return (F.softplus(difference) * counted).sum() / counted.sum().clamp_min(1)
 
 
-def squared_difference_triplet(
-    features: Tensor, targets: Tensor, gamma: float = 1.0, released_eps: bool = False
-) -> Tensor:
+def squared_difference_triplet(features: Tensor, targets: Tensor, gamma: float, released_eps: bool = False) -> Tensor:
     """Return ESD, the mean over the anchors that have a negative; see `weighted_difference`.
 
     Args:
@@ -85,16 +81,12 @@ class WeightedTriplet(BranchLoss):
     """`weighted_triplet` on pooled, un-normalised features.
 
     Args:
-        released_eps: weights as the released code computes them.
-        on: names of branches; empty is all.
-        scale: weight of the loss.
+        released_eps: weights as the released code computes them: the negative term vanishes at large distances (half of
+            it is gone at about 14 with one negative, at 17.8 with 56 equal ones).
     """
 
-    label = "wrt"
-    node = "WRT"
-
-    def __init__(self, *, released_eps: bool = False, on: Sequence[str] = (), scale: float = 1.0) -> None:
-        super().__init__(on=on, scale=scale)
+    def __init__(self, *, released_eps: bool = False, scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
         self.released_eps = released_eps
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
@@ -108,18 +100,11 @@ class SquaredDifferenceTriplet(BranchLoss):
 
     Args:
         gamma: factor of the square.
-        released_eps: weights as the released code computes them.
-        on: names of branches; empty is all.
-        scale: weight of the loss.
+        released_eps: as in `WeightedTriplet`.
     """
 
-    label = "esd"
-    node = "ESD"
-
-    def __init__(
-        self, *, gamma: float = 1.0, released_eps: bool = False, on: Sequence[str] = (), scale: float = 1.0
-    ) -> None:
-        super().__init__(on=on, scale=scale)
+    def __init__(self, *, gamma: float = 1.0, released_eps: bool = False, scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
         self.gamma, self.released_eps = gamma, released_eps
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:

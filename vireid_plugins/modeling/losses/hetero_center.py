@@ -1,9 +1,9 @@
-"""Hetero-centre loss (Zhu et al., "Hetero-Center Loss for Cross-Modality Person Re-Identification", Neurocomputing
+"""Hetero-center loss (Zhu et al., "Hetero-Center Loss for Cross-Modality Person Re-Identification", Neurocomputing
 2020).
 
     L_HC = mean over identities of || c_V - c_I ||^2
 
-with c the batch centre of an identity in a modality, before the neck.
+with c the batch center of an identity in a modality, before the BNNeck.
 """
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
-def hetero_centre(visible: Tensor, infrared: Tensor, targets_visible: Tensor, targets_infrared: Tensor) -> Tensor:
+def hetero_center(visible: Tensor, infrared: Tensor, targets_visible: Tensor, targets_infrared: Tensor) -> Tensor:
     """Return L_HC; the mean is over the identities of the visible rows that have infrared rows.
 
     Args:
@@ -23,22 +23,19 @@ def hetero_centre(visible: Tensor, infrared: Tensor, targets_visible: Tensor, ta
         targets_visible: (n,).
         targets_infrared: (m,).
     """
-    centre_visible = centres(visible, targets_visible, targets_visible)
-    centre_infrared = centres(infrared, targets_infrared, targets_visible)
+    center_visible = centres(visible, targets_visible, targets_visible)
+    center_infrared = centres(infrared, targets_infrared, targets_visible)
     weights = identity_weights(targets_visible, visible.dtype)
     weights = weights * (targets_visible[:, None] == targets_infrared).any(1)
-    squares = (centre_visible - centre_infrared).square().sum(1)
+    squares = (center_visible - center_infrared).square().sum(1)
     return (weights * squares).sum() / weights.sum().clamp_min(1)
 
 
 @LOSS_REGISTRY.register()
-class HeteroCentre(BranchLoss):
-    """`hetero_centre` on pooled features."""
-
-    label = "hc"
-    node = "HETERO_CENTRE"
+class HeteroCenter(BranchLoss):
+    """`hetero_center` on pooled features."""
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
         """Return the loss of `branch.pooled` (B, D)."""
         visible, infrared = inputs.by_modality(full_precision(branch.pooled))
-        return hetero_centre(visible, infrared, *inputs.by_modality(inputs.targets))
+        return hetero_center(visible, infrared, *inputs.by_modality(inputs.targets))

@@ -1,0 +1,136 @@
+"""Names that earlier releases had for keys, values and logged losses, and keys that are gone.
+
+Configurations and checkpoints that have the old names still load.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.errors import ConfigError
+
+logger = logging.getLogger("fastreid." + __name__)
+
+
+class Removed(NamedTuple):
+    """A key that is gone: the default it had, which it now always has, and what to do instead of another value."""
+
+    default: Any
+    instead: str
+
+
+# Keys and nodes, by what they were.
+RENAMED = {
+    "MODEL.ATTENTION.NONLOCAL": "MODEL.ATTENTION.NON_LOCAL",
+    "MODEL.LOSSES.WRT": "MODEL.LOSSES.WEIGHTED_TRIPLET",
+    "MODEL.LOSSES.ESD": "MODEL.LOSSES.SQUARED_DIFFERENCE_TRIPLET",
+    "MODEL.LOSSES.HETERO_CENTRE": "MODEL.LOSSES.HETERO_CENTER",
+    "MODEL.LOSSES.PURIFIER": "MODEL.LOSSES.PURIFICATION",
+}
+# Names in the value of a key.
+RENAMED_VALUES = {"MODEL.LOSSES.NAME": {"HeteroCentre": "HeteroCenter", "Purifier": "Purification"}}
+_ALL_BRANCHES = "the loss is the mean over all branches; leave the key out"
+# By what they would be called today.
+REMOVED = {
+    **{
+        f"MODEL.LOSSES.{node}.ON": Removed([], _ALL_BRANCHES)
+        for node in ["LABEL_SMOOTH_CE", "WEIGHTED_TRIPLET", "SQUARED_DIFFERENCE_TRIPLET", "HETERO_CENTER", "QCT", "ICG"]
+    },
+    "MODEL.WRIM.AUX_PARTS": Removed(0, "the auxiliary branch is Q_g alone; leave the key out"),
+}
+_STREAMS = "set it to build_multi_stream_backbone and MODEL.STREAMS.COUNT to {}"
+REMOVED_VALUES = {
+    "MODEL.BACKBONE.NAME": {
+        "build_dual_stream_backbone": _STREAMS.format(2),
+        "build_quadruple_stream_backbone": _STREAMS.format(4),
+    }
+}
+# Losses in metrics.json and in the rows of benchmarks, the name of the inputs in front where there is one.
+_LOGGED = {
+    "ce": "label_smooth_ce",
+    "triplet": "hard_triplet",
+    "wrt": "weighted_triplet",
+    "esd": "squared_difference_triplet",
+    "hc": "hetero_center",
+    "cls": "cross_entropy_loss",
+    "tri": "triplet_loss",
+    "circle": "circle_loss",
+}
+LOGGED = {
+    f"loss_{inputs}{old}": f"loss_{inputs}{new}"
+    for inputs in ("", "aux_", "raw_", "sp_")
+    for old, new in _LOGGED.items()
+}
+
+
+def renamed(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys and their values under today's names, without removed keys that have their default."""
+    found = {_key(key): _value(_key(key), value) for key, value in flat.items()}
+    return {key: value for key, value in found.items() if key not in REMOVED or value != REMOVED[key].default}
+
+
+def renamed_for_merge(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Do as `renamed`, with one warning for each old name.
+
+    Args:
+        flat: dotted keys and their values, which may be text that is yet to be parsed.
+        where: what messages call the place they are from.
+
+    Raises:
+        ConfigError: a removed key or value is asked for, or a key has different values under two names.
+    """
+    given: dict[str, str] = {}
+    for key, value in flat.items():
+        new = _key(key)
+        if flat[given.setdefault(new, key)] != value:
+            raise ConfigError(
+                f"{where}: '{given[new]}' and '{key}' are the same key and differ, {flat[given[new]]!r} and {value!r}; "
+                f"set '{new}' alone"
+            )
+    parsed = {
+        key: CfgNode._decode_cfg_value(flat[key]) if _is_affected(new) else flat[key] for new, key in given.items()
+    }
+    for key, value in parsed.items():
+        _refuse_removed(_key(key), value, where)
+    for message in dict.fromkeys(message for key, value in parsed.items() for message in _messages(key, value)):
+        logger.warning("%s: %s", where, message)
+    return renamed(parsed)
+
+
+def _node(key: str) -> str:
+    """Return the old name that a key has or is below, or nothing."""
+    return next((old for old in RENAMED if f"{key}.".startswith(f"{old}.")), "")
+
+
+def _key(key: str) -> str:
+    """Return what a key is called today."""
+    old = _node(key)
+    return RENAMED[old] + key.removeprefix(old) if old else key
+
+
+def _value(key: str, value: Any) -> Any:
+    """Return the value of a key, by its name of today, with today's names in it."""
+    names = RENAMED_VALUES.get(key, {})
+    return [names.get(name, name) for name in value] if names and isinstance(value, list | tuple) else value
+
+
+def _is_affected(key: str) -> bool:
+    return key in REMOVED or key in RENAMED_VALUES or key in REMOVED_VALUES
+
+
+def _refuse_removed(key: str, value: Any, where: str) -> None:
+    if key in REMOVED and value != REMOVED[key].default:
+        raise ConfigError(f"{where}: '{key}' no longer exists and cannot be {value!r}: {REMOVED[key].instead}")
+    if isinstance(value, str) and value in REMOVED_VALUES.get(key, {}):
+        raise ConfigError(f"{where}: {key}: '{value}' no longer exists; {REMOVED_VALUES[key][value]}")
+
+
+def _messages(key: str, value: Any) -> Iterator[str]:
+    """Yield what there is to say about the old names in a key and its value."""
+    if _node(key):
+        yield f"'{_node(key)}' is now called '{RENAMED[_node(key)]}'"
+    for old, new in RENAMED_VALUES.get(_key(key), {}).items():
+        if isinstance(value, list | tuple) and old in value:
+            yield f"{_key(key)}: '{old}' is now called '{new}'"
