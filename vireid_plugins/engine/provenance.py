@@ -21,11 +21,12 @@ FREE: tuple[str, ...] = (
     *("DATALOADER.NUM_WORKERS", "DATALOADER.CACHE", "DATALOADER.TIMEOUT"),
     *("SOLVER.CHECKPOINT_", "SOLVER.METRICS_PERIOD", "SOLVER.SKIP_NONFINITE"),
 )
-# What decides which weights a network has.
-NETWORK = (
-    *("MODEL.META_ARCHITECTURE", "MODEL.STREAMS", "MODEL.BACKBONE", "MODEL.ATTENTION", "MODEL.HEADS.NAME"),
-    *("MODEL.HEADS.WITH_BNNECK", "MODEL.HEADS.EMBEDDING_DIM", "MODEL.HEADS.PROJECTION", "MODEL.WRIM", "MODEL.IDKL"),
-    *("MODEL.MSCM", "MODEL.ICRE", "MODEL.DEEN", "INPUT.SIZE_TRAIN"),
+# What decides which weights a network has, among them the node of every method, and what below does not.
+NETWORK = ("MODEL.", "INPUT.SIZE_TRAIN")
+NOT_NETWORK = (
+    *("MODEL.LOSSES", "MODEL.FREEZE_LAYERS", "MODEL.QUEUE_SIZE", "MODEL.CHECKPOINT_STAGES", "MODEL.SYNC_BN"),
+    *("MODEL.HEADS.NUM_CLASSES", "MODEL.HEADS.CLS_LAYER", "MODEL.HEADS.SCALE", "MODEL.HEADS.MARGIN"),
+    *("MODEL.HEADS.CLASSIFIER_STD", "MODEL.HEADS.NECK_STD"),
 )
 # What a checkpoint cannot be taken up without.
 BINDING = {
@@ -97,7 +98,7 @@ def other_network(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
     changed = differences(then["config"], now["config"], FREE) if "config" in then and "config" in now else []
     # The method first; losses have no weights.
-    keys = [line for line in changed if line.startswith(NETWORK)]
+    keys = [line for line in changed if line.startswith(NETWORK) and not line.startswith(NOT_NETWORK)]
     keys.sort(key=lambda line: not line.startswith(BINDING["meta_architecture"]))
     if not keys and then.get("meta_architecture") != now.get("meta_architecture") and then.get("meta_architecture"):
         keys = [f"{BINDING['meta_architecture']}: {then['meta_architecture']} -> {now.get('meta_architecture')}"]
