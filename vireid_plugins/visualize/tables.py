@@ -14,6 +14,7 @@ from vireid_plugins import benchmark
 from vireid_plugins.benchmark import learning
 from vireid_plugins.benchmark.subjects import NAMES
 from vireid_plugins.config.reference import keys
+from vireid_plugins.engine.checkpoint import FORMAT, Entry
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
@@ -107,7 +108,9 @@ def protocols() -> str:
 
 def patches() -> str:
     """Return one row a patch of fast-reid."""
-    rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in PATCHES.values()]
+    # By module: in which order they are registered depends on what was imported first.
+    found = sorted(PATCHES.values(), key=lambda one: one.replacements.__module__)
+    rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in found]
     return _table(rows, ["name", "without it", "with it", "where in fast-reid"])
 
 
@@ -148,6 +151,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "protocols": lambda docs: protocols(),
     "patches": lambda docs: patches(),
     "configuration keys": lambda docs: configuration_keys(),
+    "checkpoint entries": lambda docs: _table(FORMAT, [name.replace("_", " ") for name in Entry._fields]),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
     **{
