@@ -37,6 +37,12 @@ def test_vireid_checkpointer_with_a_failed_write_leaves_the_previous_file(
     assert (tmp_path / "last_checkpoint").read_text() == "model.pth"
 
 
+def test_vireid_checkpointer_refuses_an_entry_that_the_format_does_not_list(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="entries that FORMAT does not list: teacher"):
+        VireidCheckpointer(nn.Linear(2, 2), str(tmp_path), teacher=nn.Linear(2, 2)).save("model")
+    assert not list(tmp_path.iterdir())
+
+
 class Evil:
     def __reduce__(self) -> tuple:
         return os.system, ("touch ran",)

@@ -222,6 +222,7 @@ def test_train_over_a_finished_run_is_refused(finished: Path) -> None:
     assert all(file.read_bytes() == content for file, content in before.items())
 
 
+@pytest.mark.usefixtures("few_root")
 def test_train_in_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     script = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print(1, flush=True); input()"
     command = [sys.executable, "-c", script, str(tmp_path / ".lock")]
@@ -230,6 +231,8 @@ def test_train_in_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     holder.stdout.readline()
     with pytest.raises(ConfigError, match="is in use by another run"):
         train(cfg_of(tmp_path), resume=True)
+    with pytest.raises(ConfigError, match="is in use by another run"):
+        Trainer(cfg_of(tmp_path)).train()
     holder.kill()
     holder.wait()
 

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,30 @@ def test_training_step_in_parts_gives_the_mean_of_their_gradients() -> None:
     values = [reference(half) for half in halves]
     for name, value in losses.items():
         torch.testing.assert_close(value, (values[0][name] + values[1][name]).detach() / 2)
+
+
+class Regression(nn.Module):
+    """The mean square of a normalized projection, times the batch's factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"loss": batch["factor"] * self.layers(batch["images"]).square().mean()}
+
+
+def test_training_step_that_is_skipped_changes_nothing() -> None:
+    model = Regression()
+    optimizer = torch.optim.Adam(model.parameters())
+    batches = iter([{"images": torch.randn(4, 3), "factor": factor} for factor in (1.0, float("nan"), 1.0)])
+    take_step = TrainingStep(model, optimizer, skip_nonfinite=True)
+    assert not take_step(batches).skipped
+    before = deepcopy((model.state_dict(), optimizer.state_dict()))
+    assert take_step(batches).skipped
+    torch.testing.assert_close((model.state_dict(), optimizer.state_dict()), before, rtol=0, atol=0)
+    assert not take_step(batches).skipped
+    assert not torch.equal(model.state_dict()["layers.0.weight"], before[0]["layers.0.weight"])
 
 
 @pytest.mark.usefixtures("little_root")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from fastreid.evaluation import inference_on_dataset
 from fastreid.utils.env import seed_all_rng
-from helpers import CONFIGS, batch, small_cfg
+from helpers import CONFIGS, SMALL, batch, small_cfg
 
-from vireid_plugins.config import CfgNode
+from vireid_plugins.config import CfgNode, load_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.engine import Trainer
@@ -110,6 +110,22 @@ def test_trainer_that_died_in_an_epoch_ends_as_an_uninterrupted_one(whole: Run, 
 def test_trainer_of_one_stream_that_died_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, cut = (cfg_of(tmp_path / name, *TWO_EPOCHS, config="SYSU/one_stream.yml") for name in ("whole", "cut"))
     assert_resumed_as_whole(train(whole), cut)
+
+
+@pytest.mark.usefixtures("little_root")
+def test_trainer_makes_its_output_folder_when_it_trains_and_refuses_one_of_another_run(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "first"
+    cfg = load_config("SYSU/one_stream.yml", [*SMALL, *ONE_PROTOCOL, "OUTPUT_DIR", str(out)])
+    trainer = Trainer(cfg)
+    assert not out.parent.exists()
+    assert "Rank-1" in trainer.train()
+    files = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert {"model_final.pth", "metrics.json", "evaluation.json"} <= set(files)
+    with pytest.raises(ConfigError, match=r"already contains a run \(model_best\.pth, model_final\.pth\)"):
+        Trainer(cfg).train()
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == files
+    longer = load_config("SYSU/one_stream.yml", [*SMALL, *ONE_PROTOCOL, "OUTPUT_DIR", str(out), *TWO_EPOCHS])
+    assert train(longer, resume=True).start_epoch == 1
 
 
 @pytest.mark.usefixtures("little_root")

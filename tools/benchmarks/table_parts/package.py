@@ -3,6 +3,7 @@
 from shared_parts.markdown import table
 
 from vireid_plugins.config.keys import keys
+from vireid_plugins.engine.checkpoint import FORMAT, Entry
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
 
@@ -26,7 +27,9 @@ def protocols() -> str:
 
 def patches() -> str:
     """Return one row a patch of fast-reid."""
-    rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in PATCHES.values()]
+    # By module: the order of registration depends on what was imported first.
+    by_module = sorted(PATCHES.values(), key=lambda one: one.replacements.__module__)
+    rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in by_module]
     return table(rows, ["name", "without it", "with it", "where in fast-reid"])
 
 
@@ -34,3 +37,8 @@ def configuration_keys() -> str:
     """Return one row a key of this package."""
     rows = [[f"`{key.name}`", f"`{key.default!r}`", key.about.replace("|", "\\|")] for key in keys()]
     return table(rows, ["key", "default", "what it is"])
+
+
+def checkpoint_entries() -> str:
+    """Return one row per entry of a checkpoint."""
+    return table(FORMAT, [name.replace("_", " ") for name in Entry._fields])

@@ -48,6 +48,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "everything published": lambda docs: published(read_results(docs), list(COLUMNS)),
     "remarks": lambda docs: remarks(read_results(docs)),
     "protocols": lambda docs: package.protocols(),
+    "checkpoint entries": lambda docs: package.checkpoint_entries(),
     "patches": lambda docs: package.patches(),
     "configuration keys": lambda docs: package.configuration_keys(),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
