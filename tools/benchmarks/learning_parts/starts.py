@@ -15,7 +15,7 @@ class Start:
         overrides: of the demo's configurations, for every run.
         forced: by the demo's configuration, keys that the network's widths or the maps' sizes leave no choice for. The
             rows state them.
-        weights: of ImageNet, from the package `PACKAGE`.
+        weights: of ImageNet, from the package `weights.PACKAGE`.
         ablations: are run too, not the methods alone.
     """
 
