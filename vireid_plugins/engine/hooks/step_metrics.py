@@ -11,6 +11,7 @@ from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
 from torch import Tensor
 
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import LossError
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -44,6 +45,10 @@ class StepMetrics(HookBase):
         self.waited = 0.0
         # Of every step since the last writing: the losses where they are, and the images.
         self.recent: list[tuple[int, Tensor, list[str]]] = []
+
+    def before_train(self) -> None:
+        """Go on with the sums of a resumed run under the names that its losses have today."""
+        self.sums = {LOGGED.get(name, name): value for name, value in self.sums.items()}
 
     def add(self, losses: dict[str, Tensor], waited: float, batch: Mapping[str, Any]) -> None:
         """Take the losses of a step, the seconds it waited for its batch, and the batch.
