@@ -18,6 +18,7 @@ from checkpoint_manifests import FOLDER, describe, differences, fill, manifest_o
 from helpers import HANG, ROOT, python
 
 from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine import Trainer, load_model
 
 METHODS = sorted(file.stem for file in FOLDER.glob("*.json"))
@@ -154,10 +155,11 @@ def earlier_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def lines_of(folder: Path) -> list[dict[str, float]]:
-    """The lines of metrics.json without what depends on the clock."""
+    """The lines of metrics.json, losses by their names of today, without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     return [
-        {key: one for key, one in line.items() if key not in ("time", "data_time", "eta_seconds")} for line in lines
+        {LOGGED.get(key, key): one for key, one in line.items() if key not in ("time", "data_time", "eta_seconds")}
+        for line in lines
     ]
 
 

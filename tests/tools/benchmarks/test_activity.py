@@ -29,7 +29,7 @@ def test_activity_of_wrim_net_has_a_gate_and_gradients_for_every_miim() -> None:
     expected = attention.qkv.weight.grad[d : 2 * d].norm() / attention.qkv.weight[d : 2 * d].norm()
     assert found["modules"]["MIIM: gradient of W_k"][-1] == pytest.approx(float(expected.detach()))
     assert sum(share for _, share in found["losses"].values()) == pytest.approx(1)
-    assert {"loss_cmkic", "loss_aux_triplet"} <= set(found["losses"])
+    assert {"loss_cmkic", "loss_aux_hard_triplet"} <= set(found["losses"])
 
 
 def test_activity_tells_when_a_gate_is_the_same_everywhere() -> None:

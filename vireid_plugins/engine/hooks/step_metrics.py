@@ -10,6 +10,7 @@ from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
 
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine.step import Losses, StepResult
 from vireid_plugins.errors import LossError
 
@@ -44,6 +45,10 @@ class StepMetrics(HookBase):
         self.waited = 0.0
         # Of every step since the last writing: the losses where they are, and the images.
         self.recent: list[tuple[int, Losses, list[str]]] = []
+
+    def before_train(self) -> None:
+        """Go on with the sums of a resumed run under the names that its losses have today."""
+        self.sums = {LOGGED.get(name, name): value for name, value in self.sums.items()}
 
     def record(self, step: StepResult) -> None:
         """Add the losses of a step to the sums, or count it where it was skipped.

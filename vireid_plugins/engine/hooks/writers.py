@@ -9,6 +9,7 @@ from typing import Any
 from fastreid.engine.hooks import PeriodicWriter
 from fastreid.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
+from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.io.files import write_atomic
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -124,8 +125,9 @@ def _iteration(line: str) -> float:
 
 
 def _fill(storage: Any, scalars: dict[str, Any]) -> None:
-    """Give a storage the histories of another; fast-reid has no public way."""
-    for name, one in scalars.items():
+    """Give a storage the histories of another, by their names of today; fast-reid has no public way."""
+    for logged, one in scalars.items():
+        name = LOGGED.get(logged, logged)
         history = storage._history[name]
         history._data = [(value, at) for value, at in one["values"]]
         history._count, history._global_avg = one["count"], one["average"]
