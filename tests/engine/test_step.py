@@ -115,6 +115,20 @@ def test_step_metrics_are_means_over_the_period() -> None:
         assert len(storage.history("loss_a").values()) == 3
 
 
+def test_step_metrics_of_a_resumed_run_go_on_under_the_names_of_today() -> None:
+    metrics = StepMetrics(2)
+    metrics.trainer = Namespace(iter=1)
+    sums = {"loss_ce": torch.tensor(3.0), "loss_aux_triplet": torch.tensor(1.0)}
+    metrics.load_state_dict({"first": False, "skipped": 0, "sums": sums, "steps": 1, "waited": 0.0})
+    metrics.before_train()
+    with EventStorage(1) as storage:
+        step = {"loss_label_smooth_ce": torch.tensor(5.0), "loss_aux_hard_triplet": torch.tensor(2.0)}
+        metrics.add(step, 0.0, NAMES)
+        assert storage.history("loss_label_smooth_ce").latest() == 4.0
+        assert storage.history("loss_aux_hard_triplet").latest() == 1.5
+        assert storage.history("total_loss").latest() == 5.5
+
+
 def test_step_metrics_with_a_nan_in_between_do_not_lose_it() -> None:
     metrics = StepMetrics(4)
     metrics.trainer = Namespace(iter=0)

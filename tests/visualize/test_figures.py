@@ -118,6 +118,15 @@ def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> Non
     assert visualize.draw_pairs(pairs).width > 4 * 32
 
 
+def test_read_metrics_of_a_run_with_old_and_new_names_is_one_curve_per_loss(tmp_path: Path) -> None:
+    rows = [{"iteration": 1, "loss_wrt": 2.0, "loss_sp_ce": 1.0}, {"iteration": 2, "loss_weighted_triplet": 1.5}]
+    (tmp_path / "metrics.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert visualize.training_curves.read_metrics(tmp_path / "metrics.json") == {
+        "loss_weighted_triplet": [(1, 2.0), (2, 1.5)],
+        "loss_sp_label_smooth_ce": [(1, 1.0)],
+    }
+
+
 def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
     curves = visualize.read_run(trained)
     assert {"total_loss", "lr", "loss_label_smooth_ce", "Rank-1", "mAP"} <= set(curves)
