@@ -61,7 +61,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
-        self.plans = {name: plan_test(cfg, name) for name in cfg.DATASETS.TESTS}
+        self.plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
         for plan in self.plans.values():
             require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
         patch(only=["ddp", "buffers"])

@@ -95,7 +95,7 @@ def score(
     table = FeatureTable(images, features, paths)
     for protocol in plan.protocols:
         query, gallery = sides(protocol)
-        trials = plan.trials[protocol.name]
+        trials = plan.trials(protocol)
         table.require(protocol, query, (trial.query for trial in trials))
         table.require(protocol, gallery, (trial.gallery for trial in trials))
     matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
@@ -105,7 +105,7 @@ def score(
     for protocol in sorted(plan.protocols, key=lambda p: p.direction):
         query, gallery = sides(protocol)
         rankings = []
-        for rows, columns in plan.trials[protocol.name]:
+        for rows, columns in plan.trials(protocol):
             labels = (images.labels_at(query, rows), images.labels_at(gallery, columns))
             if postprocessing:
                 distance: Floats | Tensor = postprocessing.distance(

@@ -23,7 +23,7 @@ class TrialPositions(NamedTuple):
 
 
 class EvaluationPlan:
-    """Images, protocols and drawn trials of one test set.
+    """Images, protocols and trials of one test set. Trials are drawn when they are first asked for, and kept.
 
     Args:
         dataset: the test set.
@@ -32,21 +32,35 @@ class EvaluationPlan:
     Attributes:
         images: the test images by modality.
         rules: which gallery images a query does not see, by the protocol's name.
-        trials: every trial, by the protocol's name.
 
     Raises:
-        ConfigError: the data set lacks a gallery, a drop rule or the draws that a protocol asks for.
-        DataError: lists or draws are missing or do not fit the images on disk.
+        ConfigError: the data set lacks a drop rule that a protocol asks for.
+        DataError: lists are missing or malformed.
     """
 
     def __init__(self, dataset: CrossModalityDataset, protocols: Sequence[Protocol]) -> None:
         self.dataset, self.protocols = dataset, list(protocols)
         self.images = ImagesByModality(dataset)
         self.rules = {protocol.name: _rule(dataset, protocol) for protocol in protocols}
-        self.trials = {
-            protocol.name: [_positions(self.images, trial) for trial in draw_trials(dataset, protocol)]
-            for protocol in protocols
-        }
+        self._trials: dict[str, list[TrialPositions]] = {}
+
+    def trials(self, protocol: Protocol) -> list[TrialPositions]:
+        """Return every trial of one of the protocols.
+
+        Raises:
+            ConfigError: the data set lacks the gallery or the draws that the protocol asks for.
+            DataError: draws are missing or do not fit the images on disk.
+        """
+        if protocol.name not in self._trials:
+            drawn = draw_trials(self.dataset, protocol)
+            self._trials[protocol.name] = [_positions(self.images, trial) for trial in drawn]
+        return self._trials[protocol.name]
+
+    def draw(self) -> "EvaluationPlan":
+        """Draw the trials of all protocols now, so that errors come before a training; return the plan."""
+        for protocol in self.protocols:
+            self.trials(protocol)
+        return self
 
 
 def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:

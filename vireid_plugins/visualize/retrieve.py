@@ -92,7 +92,7 @@ def nearest(found: Extraction, protocol: Protocol, queries: int = 8, top: int = 
         top: length of a list.
     """
     images, rule = found.images, found.plan.rules[protocol.name]
-    rows, columns = found.plan.trials[protocol.name][0]
+    rows, columns = found.plan.trials(protocol)[0]
     query, gallery = sides(protocol)
     found.table.require(protocol, query, [rows])
     found.table.require(protocol, gallery, [columns])

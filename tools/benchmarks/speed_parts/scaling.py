@@ -52,7 +52,7 @@ def _reading(name: str, share: float, folder: Path, device: str) -> Callable[[],
 def _scoring(name: str, share: float, folder: Path, device: str) -> Callable[[], object]:
     protocol = PROTOCOLS[name]
     dataset, features, paths = real_test_set(folder, protocol.dataset, share)
-    assert all(len(rows) and len(columns) for rows, columns in EvaluationPlan(dataset, [protocol]).trials[name])
+    assert all(len(rows) and len(columns) for rows, columns in EvaluationPlan(dataset, [protocol]).trials(protocol))
     return lambda: score(features, paths, EvaluationPlan(dataset, [protocol]), device=device)
 
 

@@ -56,7 +56,7 @@ def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], ob
     dataset, features, paths = real_test_set(folder, protocols[0].dataset)
 
     def run() -> None:
-        plan = EvaluationPlan(dataset, protocols)
+        plan = EvaluationPlan(dataset, protocols).draw()
         matrices = _matrices(plan, features, paths)
         for protocol in protocols:
             _loop_over_trials(plan, matrices, protocol)
@@ -66,7 +66,7 @@ def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], ob
 
 def _loop_over_trials(plan: EvaluationPlan, features: dict[int, Floats], protocol: Protocol) -> None:
     query, gallery = sides(protocol)
-    for rows, columns in plan.trials[protocol.name]:
+    for rows, columns in plan.trials(protocol):
         distance = -features[query][rows] @ features[gallery][columns].T
         left, right = plan.images.labels[query], plan.images.labels[gallery]
         labels = (left.ids[rows], right.ids[columns], left.cams[rows], right.cams[columns])
@@ -81,9 +81,9 @@ def _matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[
 def _one_trial(folder: Path) -> tuple[Floats, Floats]:
     dataset, features, paths = real_test_set(folder, "SYSUMM01")
     protocol = PROTOCOLS["sysu/official/all/1shot"]
-    plan = EvaluationPlan(dataset, [protocol])
+    plan = EvaluationPlan(dataset, [protocol]).draw()
     matrices = _matrices(plan, features, paths)
-    rows, columns = plan.trials[protocol.name][0]
+    rows, columns = plan.trials(protocol)[0]
     return matrices[INFRARED][rows], matrices[VISIBLE][columns]
 
 

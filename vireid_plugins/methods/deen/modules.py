@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
 from vireid_plugins.modeling.attention.non_local import averaged_product
 
 
@@ -86,7 +85,6 @@ class PNL(_Relation):
         return self.added(x, averaged_product(g, phi, phi.shape[2]) @ theta)
 
 
-@ATTENTION_REGISTRY.register()
 class MFA(nn.Module):
     """CNL, then PNL, of a map with the refined map before it.
 
@@ -108,7 +106,6 @@ class MFA(nn.Module):
         return out
 
 
-@ATTENTION_REGISTRY.register()
 class DEE(nn.Module):
     """Two further embeddings of a map, each conv1x1(relu(mean of three dilated 3x3 convolutions)).
 

@@ -13,12 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vireid_plugins.errors import require_name
-from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
 
 FUSIONS = ("sum", "concat")
 
 
-@ATTENTION_REGISTRY.register()
 class MPFR(nn.Module):
     """Multi-Perception Feature Refinement: one identity-guided map of several stages.
 
@@ -53,7 +51,6 @@ class MPFR(nn.Module):
         return fused
 
 
-@ATTENTION_REGISTRY.register()
 class SDCE(nn.Module):
     """Semantic Distillation Cascade Enhancement: cross-attention to F_id, then self-attention.
 

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.precision import full_precision, without_autocast
-from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY
 
 
-@ATTENTION_REGISTRY.register()
 class ALB(nn.Module):
     """Relates a deep map to a shallower one, or to itself.
 

@@ -13,14 +13,11 @@ from vireid_plugins.errors import ConfigError, require_name
 
 ATTENTION_REGISTRY = KeyedRegistry("ATTENTION", "MODEL.ATTENTION")
 ATTENTION_REGISTRY.__doc__ = """
-Plain modules with explicit constructors, in two call contracts.
-
-Map modules: `forward(x (B, C, H, W), modalities (B,) on the host or None) -> (B, C, H, W)`. They are plugged into any
+Modules `forward(x (B, C, H, W), modalities (B,) on the host or None) -> (B, C, H, W)`. They are plugged into any
 backbone by `MODEL.ATTENTION.STAGE2: ["NonLocal@2", "MIIM"]` (after zero-based block 2; at the end of the stage) and
 are built by `from_config(cfg, shape)`, which reads their node and the `MapShape` of the place. The keyword-only
 parameters of a class, such as `NonLocal`, are the keys of its node, `MODEL.ATTENTION.NON_LOCAL`.
-
-Relation modules: `forward(x, maps)` with `maps` a list of earlier maps. Meta-architectures build and call them.
+Modules that relate several feature maps belong to their method, which builds and calls them; they are not registered.
 """
 
 
@@ -60,8 +57,6 @@ def build_map_modules(cfg: CfgNode, places: Sequence[MapShape]) -> list[tuple[in
     for entry in cfg.MODEL.ATTENTION[key.rsplit(".")[-1]]:
         name, _, block = entry.partition("@")
         require_name(key, name, registered(ATTENTION_REGISTRY))
-        if not hasattr(ATTENTION_REGISTRY.get(name), "from_config"):
-            raise ConfigError(f"{key}: {name} relates several maps and is no map module; a meta-architecture builds it")
         if block and (not re.fullmatch(r"\d+", block) or int(block) > last):
             raise ConfigError(f"{key}: '{entry}' names a block the stage does not have; it has 0 to {last}")
         after = int(block) if block else last
