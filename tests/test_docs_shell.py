@@ -36,7 +36,6 @@ LEFT_OUT = {
     "--num-gpus 4": "four devices; tests/engine/test_launch.py",
     "bagtricks.yml": "fast-reid's own trainer at full size; tests/examples/test_market1501.py",
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
-    "SYSU/wrim.yml --output exported": "twenty seconds; docs/export.md runs the same",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
     "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",

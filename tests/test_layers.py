@@ -1,12 +1,9 @@
 """Arrows between the parts of the package go one way (CONTRIBUTING.md)."""
 
-import ast
-from pathlib import Path
-
 import pytest
+from architecture import FIGURE, PACKAGE, figure, imports, part_of
 from helpers import ROOT
 
-PACKAGE = ROOT / "vireid_plugins"
 # What each part may import besides itself and what is EVERYBODYS. Arrows point down: a part imports rows below its own.
 PEOPLE = {"engine", "methods", "modeling", "layers", "evaluation", "data"}
 ALLOWED = {
@@ -44,26 +41,6 @@ NARROWER = {
 }
 
 
-def imports(file: Path) -> set[str]:
-    """Modules of this package that a file imports, without the package's name in front."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-            if node.module == "vireid_plugins":
-                names = [f"vireid_plugins.{alias.name}" for alias in node.names]
-        found |= {n.removeprefix("vireid_plugins").lstrip(".") for n in names if n.split(".")[0] == "vireid_plugins"}
-    return found
-
-
-def part_of(file: Path) -> str:
-    first = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "" if first == "__init__" else first
-
-
 @pytest.mark.parametrize("part", ALLOWED)
 def test_imports_go_one_way(part: str) -> None:
     files = [file for file in PACKAGE.rglob("*.py") if part_of(file) == part]
@@ -86,3 +63,7 @@ def test_narrower_imports_are_kept(place: str) -> None:
     for file in target.rglob("*.py") if target.is_dir() else [target]:
         for name in imports(file):
             assert name.startswith(NARROWER[place]), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_figure_of_the_architecture_is_current() -> None:
+    assert FIGURE.read_text() == figure(), "run python tools/benchmarks/architecture.py"

@@ -66,4 +66,4 @@ def require_name(key: str, name: str, known: Iterable[str]) -> None:
     """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
     names = list(known)
     if name not in names:
-        raise ConfigError(f"{key}: unknown value '{name}'; available: {', '.join(sorted(names))}")
+        raise ConfigError(f"{key}: unknown value '{name}'; available: {', '.join(sorted(names)) or 'none'}")

@@ -113,7 +113,9 @@ def _key(key: str) -> str:
 def _value(key: str, value: Any) -> Any:
     """Return the value of a key, by its name of today, with today's names in it."""
     names = RENAMED_VALUES.get(key, {})
-    return [names.get(name, name) for name in value] if names and isinstance(value, list | tuple) else value
+    if not names or not isinstance(value, list | tuple):
+        return value
+    return [names.get(name, name) if isinstance(name, str) else name for name in value]
 
 
 def _is_affected(key: str) -> bool:
