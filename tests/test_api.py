@@ -36,7 +36,9 @@ SOURCE = re.compile(r"(19|20)\d\d|arXiv|AGW|CAJ|DEEN|MSCMNet|IDKL|WRIM|ICRE|fast
 
 def test_reference_lists_every_package() -> None:
     assert len(PACKAGES) > 12
-    missing = [name for name in PACKAGES if f"automodule:: {name}\n" not in REFERENCE and name not in INTERNAL]
+    # The packages of methods are put in by docs/conf.py.
+    listed = [*INTERNAL, *(name for name in PACKAGES if name.startswith("vireid_plugins.methods."))]
+    missing = [name for name in PACKAGES if f"automodule:: {name}\n" not in REFERENCE and name not in listed]
     assert not missing
 
 
