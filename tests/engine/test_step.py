@@ -123,7 +123,7 @@ def test_step_metrics_of_a_resumed_run_go_on_under_the_names_of_today() -> None:
     metrics.before_train()
     with EventStorage(1) as storage:
         step = {"loss_label_smooth_ce": torch.tensor(5.0), "loss_aux_hard_triplet": torch.tensor(2.0)}
-        metrics.add(step, 0.0, NAMES)
+        metrics.record(StepResult(step, NAMES, 0.0, skipped=False))
         assert storage.history("loss_label_smooth_ce").latest() == 4.0
         assert storage.history("loss_aux_hard_triplet").latest() == 1.5
         assert storage.history("total_loss").latest() == 5.5
