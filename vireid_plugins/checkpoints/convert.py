@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from fastreid.modeling.meta_arch import build_model
@@ -14,7 +13,7 @@ from vireid_plugins.checkpoints.layouts import LAYOUTS
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.io.files import for_writing, write_atomic
-from vireid_plugins.io.weight_file import read_weight_file
+from vireid_plugins.io.weight_file import named_tensors, read_weight_file
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,7 @@ def convert_file(layout: str, source: Path, target: Path, overrides: Sequence[st
         ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
         DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled.
     """
-    content: Any = read_weight_file(source)
-    for key in ("net", "state_dict", "model"):
-        content = content.get(key, content)
-    weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    weights = named_tensors(read_weight_file(source))
     try:
         found = convert(layout, weights, overrides)
     except DataError as error:

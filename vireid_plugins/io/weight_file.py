@@ -2,13 +2,18 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vireid_plugins.errors import DataError
+
+# Where fast-reid, torch's examples and AGW's code put the state dict.
+CONTAINERS = ("model", "state_dict", "model_state", "net")
 
 
 def read_weight_file(file: Path) -> dict[str, Any]:
@@ -27,6 +32,18 @@ def read_weight_file(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"'{file}' contains a {type(content).__name__}, not a dict of weights")
     return content
+
+
+def named_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
+    """Return the tensors of a weight file by name, wherever its state dict is, without the prefix of a wrapped model.
+
+    Args:
+        content: a state dict, alone or below `model`, `state_dict`, `model_state` or `net`, among other values.
+    """
+    for key in CONTAINERS:
+        inner = content.get(key)
+        content = inner if isinstance(inner, Mapping) else content
+    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _reason(error: Exception) -> str:

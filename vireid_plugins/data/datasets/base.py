@@ -15,7 +15,6 @@ from tabulate import tabulate
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.root import data_root
 from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -181,6 +180,11 @@ def tally(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, Counts]:
             count = sum(count for row, count in mine.items() if row[3] == camera)
             found[f"{subset} {modality} camera {camera}"] = {"images": count}
     return found
+
+
+def data_root() -> Path:
+    """Return the folder that contains `SYSU-MM01` and the other data sets: `$FASTREID_DATASETS`, or `datasets`."""
+    return Path(os.environ.get("FASTREID_DATASETS", "datasets"))
 
 
 def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:

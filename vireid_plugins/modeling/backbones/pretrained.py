@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.io.weight_file import read_weight_file
+from vireid_plugins.io.weight_file import named_tensors, read_weight_file
 from vireid_plugins.modeling.backbones.names import renamed
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -78,10 +78,7 @@ def parse_state_dict(content: Mapping[str, object], source: str) -> Weights:
     fast-reid's checkpoints (names begin with `backbone.`); and AGW-style checkpoints (under `net`: a visible, a thermal
     and a shared module).
     """
-    for key in ("model", "state_dict", "model_state", "net"):
-        inner = content.get(key)
-        content = inner if isinstance(inner, Mapping) else content
-    tensors = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = named_tensors(content)
     visible, thermal, shared = ({n[len(p) :]: t for n, t in tensors.items() if n.startswith(p)} for p in AGW_PREFIXES)
     if shared:
         stem, infrared = ({n: t for n, t in part.items() if n.startswith(STEM)} for part in (visible, thermal))
