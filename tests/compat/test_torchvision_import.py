@@ -1,7 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, python
+
+from vireid_plugins.compat.torchvision_import import _Finder, repair_torchvision
+from vireid_plugins.errors import InstallError
 
 LOAD = (
     "import importlib.util, sys, types\n"
@@ -59,3 +63,11 @@ def test_repair_torchvision_keeps_the_packages_own_loader(run) -> None:
         "", "print(type(torchvision.__spec__.loader).__name__, torchvision.__loader__ is torchvision.__spec__.loader)"
     )
     assert ran.stdout.split()[-2:] == ["SourceFileLoader", "True"], ran.stderr
+
+
+def test_repair_torchvision_that_is_not_installed_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if not isinstance(one, _Finder)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InstallError, match="torchvision is not installed"):
+        repair_torchvision()

@@ -81,6 +81,13 @@ def test_samplers_on_sysu_have_the_papers_epoch() -> None:
     assert 190 <= balanced.steps <= 198
 
 
+def test_balanced_cross_modality_sampler_with_one_rich_identity_ends_when_its_partners_do() -> None:
+    targets, modalities = images({0: (30, 30), 1: (3, 3), 2: (3, 3)})
+    sampler = BalancedCrossModalitySampler(targets, modalities, identities_per_batch=2, instances=3)
+    assert sampler.steps == 2
+    assert all(len({targets[s.image] for s in batch}) == 2 for batch in batches(sampler, 2))
+
+
 def test_balanced_cross_modality_sampler_visits_each_as_often_as_it_says() -> None:
     counts = uneven(20)
     targets, modalities = images(counts)
