@@ -97,7 +97,7 @@ def test_trainer_evaluates_by_the_plans_it_made_when_it_was_built(
     for image in folder.glob("cam*/*/0001.jpg"):
         shutil.copy(image, image.with_name("0099.jpg"))
     assert trainer.test(trainer.cfg, trainer.model, trainer.plans) == expected
-    with pytest.raises(DataError, match="SYSU-MM01 is not complete"):
+    with pytest.raises(DataError, match="SYSU-MM01 is incomplete"):
         trainer.test(trainer.cfg, trainer.model)
 
 
