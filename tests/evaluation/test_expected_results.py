@@ -28,7 +28,7 @@ def test_verify_results_outside_tolerance_names_all_rows() -> None:
 def test_verify_results_takes_several_sets_and_names_a_score_that_is_not_there() -> None:
     both = expecting(ROW, "DATASETS.TESTS", "('SYSUMM01', 'RegDB')")
     verify_results(both, {"SYSUMM01": {"mAP": 50.0, "Rank-1": 60.0}, "RegDB": {"mAP": 0.0}})
-    with pytest.raises(ConfigError, match=r"no score 'mAP'; there are Rank-1"):
+    with pytest.raises(ConfigError, match=r"TEST.EXPECTED_RESULTS: unknown value 'mAP'; available: Rank-1"):
         verify_results(expecting(), {"Rank-1": 60.0})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastreid.data.datasets import DATASET_REGISTRY
 from helpers import small_cfg
-from naive_ranking import naive
+from reference.ranking import per_query
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
@@ -114,20 +114,21 @@ def test_data_set_of_a_plugin_is_scored_by_its_own_facts(corridor: Path) -> None
         seen = [path for path in gallery if path.startswith("8/2/")]
         distance = np.array([[-row[q] @ row[g] for g in seen] for q in query])
         ids = [np.array([int(path.split("/")[2]) for path in side]) for side in (query, seen)]
-        curve, precision, inverse, counted = naive(distance, *ids, ids[0], ids[1], "none", "ordinary")
-        np.testing.assert_allclose(ranking.cmc[: len(seen)], curve)
-        assert (ranking.mAP, ranking.mINP, ranking.counted) == pytest.approx((precision, inverse, counted))
+        expected = per_query(distance, *ids, ids[0], ids[1], "none", "ordinary", ranks=len(seen))
+        assert expected is not None
+        np.testing.assert_allclose(ranking.cmc[: len(seen)], expected.cmc)
+        assert (ranking.mAP, ranking.mINP, ranking.counted) == pytest.approx(expected[1:])
 
 
 def test_data_set_of_a_plugin_without_what_is_asked_for_is_one_error(corridor: Path) -> None:
     dataset = Corridor(str(corridor))
     (near,) = EvaluationPlan(dataset, [protocol(mode="near", draw="everything")]).trials["corridor/i2v"]
     assert len(near.gallery) == 12
-    with pytest.raises(ConfigError, match="mode: 'far' does not exist; there are near"):
+    with pytest.raises(ConfigError, match="mode: unknown value 'far'; available: near"):
         EvaluationPlan(dataset, [protocol(mode="far")])
-    with pytest.raises(ConfigError, match="drop: 'sysu' does not exist; there are corridor, none, same_camera"):
+    with pytest.raises(ConfigError, match="drop: unknown value 'sysu'; available: corridor, none, same_camera"):
         EvaluationPlan(dataset, [protocol(drop="sysu")])
-    with pytest.raises(ConfigError, match="Corridor has 2 splits: say which one, 7 to 8"):
+    with pytest.raises(ConfigError, match="Corridor has 2 splits; give the one that the model was trained on, 7 to 8"):
         evaluate_protocol(np.ones((1, 1)), ["a"], protocol(), corridor)
 
 

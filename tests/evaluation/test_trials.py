@@ -90,5 +90,5 @@ def test_draw_trials_of_what_the_data_set_does_not_have_is_one_error(tree: Path)
     dataset, protocol = LLCM(root=str(tree)), PROTOCOLS["llcm/i2v"]
     with pytest.raises(ConfigError, match="LLCM has no official draws"):
         draw_trials(dataset, replace(protocol, draw="official"))
-    with pytest.raises(ConfigError, match="llcm/i2v: mode: 'indoor' does not exist"):
+    with pytest.raises(ConfigError, match="llcm/i2v: mode: unknown value 'indoor'"):
         draw_trials(dataset, replace(protocol, mode="indoor"))
