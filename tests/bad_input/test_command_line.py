@@ -48,7 +48,7 @@ CASES = {
     ),
     "benchmark on CUDA": Case(
         "tools/benchmarks/speed.py losses --device cuda",
-        "--device: 'cuda' is asked for, but torch sees no CUDA device",
+        "--device: torch finds no CUDA device for 'cuda'",
     ),
 }
 

@@ -8,10 +8,7 @@ from desk import TRAIN, TRAIN_REGDB, Case, check, write
 CASES = {
     "no such file": Case(
         "tools/train_net.py --config-file nothing.yml",
-        (
-            "config file 'nothing.yml' does not exist, and no shipped config is called 'nothing.yml'; there "
-            "are LLCM/agw.yml"
-        ),
+        ("config file 'nothing.yml' does not exist; unknown shipped config 'nothing.yml'; available: LLCM/agw.yml"),
     ),
     "shipped config that is misspelled": Case(
         "tools/train_net.py --config-file configs/SYSU/rwim.yml",
@@ -71,7 +68,7 @@ CASES = {
     ),
     "key of a value": Case(
         TRAIN + "SEED.X 1",
-        "command line: 'SEED' is a value, it has no key 'X'",
+        "command line: 'SEED' is a value and has no key 'X'",
     ),
     "meta-architecture": Case(
         TRAIN + "MODEL.META_ARCHITECTURE WRIM",
@@ -147,7 +144,7 @@ CASES = {
     ),
     "no CUDA": Case(
         TRAIN + "MODEL.DEVICE cuda",
-        "MODEL.DEVICE: 'cuda' is asked for, but torch sees no CUDA device; use cpu",
+        "MODEL.DEVICE: torch finds no CUDA device for 'cuda'; use cpu",
     ),
     "no such CUDA device": Case(
         TRAIN + "MODEL.DEVICE cuda:9",
@@ -155,7 +152,7 @@ CASES = {
     ),
     "no device": Case(
         TRAIN + "MODEL.DEVICE gpu",
-        "MODEL.DEVICE: 'gpu' is no device; there are cpu, cuda and cuda:0",
+        "MODEL.DEVICE: invalid device 'gpu'; use cpu, cuda or cuda:N",
     ),
     "interpolation": Case(
         TRAIN + "INPUT.INTERPOLATION cubic",
@@ -179,7 +176,7 @@ CASES = {
     ),
     "expected results": Case(
         TRAIN + "TEST.EXPECTED_RESULTS [['SYSUMM01','mAP']]",
-        "TEST.EXPECTED_RESULTS: ['SYSUMM01', 'mAP'] is not a row",
+        "TEST.EXPECTED_RESULTS: invalid row ['SYSUMM01', 'mAP']; a row is ",
     ),
     "parts of a batch": Case(
         TRAIN + "SOLVER.ACCUMULATE 3",
@@ -202,7 +199,7 @@ CASES = {
     ),
     "metric and expansion": Case(
         TRAIN + "TEST.METRIC euclidean TEST.AQE.ENABLED True",
-        "TEST.AQE.ENABLED: query expansion ranks by the cosine, but TEST.METRIC is euclidean",
+        "TEST.AQE.ENABLED: query expansion needs the cosine, but TEST.METRIC is euclidean",
     ),
     "aspect draw": Case(
         TRAIN + "INPUT.REA.ASPECT_DRAW evenly",

@@ -18,22 +18,22 @@ def portrait(desk: Path) -> None:
 CASES = {
     "no data": Case(
         TRAIN,
-        "SYSU-MM01 is not complete: in ",
+        "SYSU-MM01 is incomplete: ",
         drop("data/SYSU-MM01"),
     ),
     "camera missing": Case(
         TRAIN,
-        "there is no cam6",
+        "lacks cam6",
         drop("data/SYSU-MM01/cam6"),
     ),
     "empty list": Case(
         TRAIN,
-        "train_id.txt' must hold one line of comma separated identities, got ''",
+        "train_id.txt' must contain one line of comma-separated identities, got ''",
         write("data/SYSU-MM01/exp/train_id.txt", ""),
     ),
     "words in a list": Case(
         TRAIN,
-        "train_id.txt' must hold one line of comma separated identities, got '1,two'",
+        "train_id.txt' must contain one line of comma-separated identities, got '1,two'",
         write("data/SYSU-MM01/exp/train_id.txt", "1,two"),
     ),
     "bytes in a list": Case(
@@ -117,27 +117,27 @@ CASES = {
     ),
     "empty list of a split": Case(
         TRAIN_REGDB,
-        "train_visible_1.txt' is empty; it must hold lines '<path> <label>'",
+        "train_visible_1.txt' is empty; it must contain lines '<path> <label>'",
         write(SPLIT, "\n\n"),
     ),
     "LLCM without test identities": Case(
         TRAIN_LLCM,
-        "LLCM is not complete: in ",
+        "LLCM is incomplete: ",
         drop("data/LLCM/idx/test_id.txt"),
     ),
     "name of LLCM": Case(
         TRAIN_LLCM,
-        "an image must be named as 0891_c05_s181957_f20790_vis.jpg",
+        "an image must have a name like 0891_c05_s181957_f20790_vis.jpg",
         line("data/LLCM/idx/train_vis.txt", "vis/0001/portrait.jpg 0"),
     ),
     "test image of LLCM": Case(
         TRAIN_LLCM,
-        "portrait.jpg': an image must be named as",
+        "portrait.jpg': an image must have a name like",
         portrait,
     ),
     "no root": Case(
         "tools/verify_data.py LLCM nowhere",
-        "LLCM is not complete: in ",
+        "LLCM is incomplete: ",
     ),
 }
 

@@ -65,15 +65,15 @@ CASES = {
     ),
     "protocols of two sets": Case(
         SCORE + "--protocol llcm/v2i regdb/v2i",
-        "of several data sets",
+        "belong to several data sets",
     ),
     "no split": Case(
         SCORE + "--protocol regdb/v2i",
-        "RegDB has 10 splits: say which one, 1 to 10, the features' model was trained on (--split)",
+        "RegDB has 10 splits; give the one that the model was trained on, 1 to 10 (--split)",
     ),
     "split of a set without": Case(
         SCORE + "--protocol llcm/v2i --split 1",
-        "LLCM has no splits, but split 1 was asked for",
+        "LLCM has no splits, but split 1 was given",
     ),
     "split of a data set without": Case(
         SCORE + "--dataset LLCM --split 1",
@@ -85,7 +85,7 @@ CASES = {
     ),
     "other split": Case(
         SCORE + "--protocol regdb/v2i --split 2",
-        "'f.npz' says that its model was trained on split 1, but split 2 is asked for",
+        "'f.npz' is from a model trained on split 1, but split 2 was given",
     ),
     "unknown protocol": Case(
         SCORE + "--protocol regdb/i2i --split 1",
@@ -93,7 +93,7 @@ CASES = {
     ),
     "merge of something else": Case(
         "tools/evaluate_features.py --merge sysu.yml",
-        "'sysu.yml' holds no results",
+        "'sysu.yml' contains no results",
     ),
 }
 

@@ -18,7 +18,7 @@ def vectors_that_run(desk: Path) -> None:
 CASES = {
     "none": Case(
         "tools/search.py query night --index nowhere",
-        "'nowhere' holds no gallery; make one: vireid search index IMAGES --index nowhere",
+        "'nowhere' is not a gallery; create one: vireid search index IMAGES --index nowhere",
     ),
     "torn": Case(
         QUERY,
@@ -37,12 +37,12 @@ CASES = {
     ),
     "weights gone": Case(
         QUERY,
-        "which do not exist any more",
+        "which no longer exist",
         drop(FINAL),
     ),
     "no images": Case(
         "tools/search.py index empty --index new.index " + INDEX,
-        "'empty' holds no image; images end in .jpg",
+        "'empty' contains no image; images end in .jpg",
         lambda desk: (desk / "empty").mkdir(),
     ),
     "no folder": Case(
@@ -51,11 +51,11 @@ CASES = {
     ),
     "something else there": Case(
         "tools/search.py index night --index data " + INDEX,
-        "'data' is there and is no gallery: writing one would replace it",
+        "'data' exists and is not a gallery; refusing to overwrite it",
     ),
     "modality": Case(
         QUERY + " --modality ir",
-        "--modality: 'ir' does not exist; there are visible, infrared, folder, auto",
+        "--modality: unknown value 'ir'; available: auto, folder, infrared, visible",
     ),
     "torn query": Case(
         QUERY,

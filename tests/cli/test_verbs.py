@@ -79,4 +79,4 @@ def test_verify_says_with_its_exit_code_whether_a_tree_is_whole(little_tree: Pat
     assert f"{file}: cannot be read" in torn.stdout
     none = vireid("verify", "RegDB", str(tmp_path))
     assert none.returncode == 1
-    assert "error: RegDB is not complete" in none.stderr
+    assert "error: RegDB is incomplete" in none.stderr

@@ -54,7 +54,7 @@ def test_merge_from_file_with_a_mistake_is_one_error_that_names_the_file(
         (["MODEL.DEVICE"], "in pairs"),
         (["MODEL.DEVISE", "cpu"], "did you mean 'MODEL.DEVICE'"),
         (["SOLVER.MAX_EPOCH", "ten"], "SOLVER.MAX_EPOCH"),
-        (["OUTPUT", "x"], "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*at the top there are"),
+        (["OUTPUT", "x"], "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*available at the top level: "),
     ],
 )
 def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: str) -> None:
@@ -77,7 +77,7 @@ def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: 
         ("TEST.EVAL_PERIOD", "0", "at least 1"),
         ("SOLVER.CHECKPOINT_PERIOD", "0", "at least 1"),
         ("INPUT.FLIP.ENABLED", "True", "INPUT.VIEWS"),
-        ("TEST.ROC.ENABLED", "True", "no VI-ReID paper prints it"),
+        ("TEST.ROC.ENABLED", "True", "no VI-ReID paper reports ROC curves"),
         ("TEST.METRIC", "manhattan", "available: cosine, euclidean, inner_product"),
         ("DATASETS.COMBINEALL", "True", "set it to False"),
     ],

@@ -96,10 +96,13 @@ def test_check_resumed_of_a_checkpoint_with_old_names_finds_no_difference(
 def test_differences_of_a_removed_key_that_was_used_says_so() -> None:
     now = get_cfg().dump()
     then = as_before(get_cfg()).replace("AUX_PARTS: 0", "AUX_PARTS: 2")
-    assert differences(then, now) == ["MODEL.WRIM.AUX_PARTS: 2 -> not there"]
+    assert differences(then, now) == ["MODEL.WRIM.AUX_PARTS: 2 -> absent"]
 
 
-BOTH = "'MODEL.LOSSES.ESD.GAMMA' and 'MODEL.LOSSES.SQUARED_DIFFERENCE_TRIPLET.GAMMA' are the same key and differ"
+BOTH = (
+    "'MODEL.LOSSES.ESD.GAMMA' and 'MODEL.LOSSES.SQUARED_DIFFERENCE_TRIPLET.GAMMA' are the same key but have different "
+    "values"
+)
 
 
 def test_merge_from_file_of_both_names_with_different_values_is_one_error(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_datasets_with_foreign_file_names_name_them(tree: Path, tmp_path: Path) 
     shutil.copytree(tree / "LLCM", tmp_path / "LLCM")
     path, identity, camera = LLCM(root=str(tmp_path)).gallery[0]
     Path(path).rename(Path(path).with_name("photo.jpg"))
-    with pytest.raises(DataError, match=f"cam{camera}/{identity:04d}/photo.jpg.*must be named as"):
+    with pytest.raises(DataError, match=f"cam{camera}/{identity:04d}/photo.jpg.*must have a name like"):
         _ = LLCM(root=str(tmp_path)).gallery
     shutil.copytree(tree / "RegDB", tmp_path / "RegDB")
     (tmp_path / "RegDB" / "idx" / "test_thermal_1.txt").write_text("Thermal/seven/a.bmp 0\n")

@@ -100,7 +100,7 @@ def test_trainer_with_an_earlier_checkpoint_goes_on_with_all_of_it(
     trainer.resume_or_load(resume=True)
     # Keys that later commits have added are new to the run; no other may differ.
     changed = [text for text in log.messages if "other keys" in text]
-    assert not [text for text in changed if text.count(" -> ") > text.count(": not there -> ")]
+    assert not [text for text in changed if text.count(" -> ") > text.count(": absent -> ")]
 
     now = saved_by(trainer, tmp_path)
     taken_over = {entry: value for entry, value in then.items() if entry not in ("vireid", *POSITION)}

@@ -112,7 +112,7 @@ def test_launch_ends_every_process_when_one_dies(error: Exception | None, expect
         (["--num-gpus", "0"], "--num-gpus 0"),
         (["--num-gpus", "2", "--num-machines", "2"], "--dist-url: several machines need"),
         (["--num-gpus", "2", "--num-machines", "2", "--machine-rank", "2"], "--machine-rank 2"),
-        (["--num-gpus", "2", "MODEL.DEVICE", "cuda"], "torch sees no CUDA device"),
+        (["--num-gpus", "2", "MODEL.DEVICE", "cuda"], "torch finds no CUDA device"),
     ],
     ids=["no-process", "no-address", "no-such-machine", "no-device"],
 )

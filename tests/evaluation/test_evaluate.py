@@ -162,7 +162,7 @@ def test_evaluate_protocol_with_a_wrong_name_or_place_is_one_error(tree, feature
         evaluate_protocol(*features, "regdb/v2i", tree, split=11)
     with pytest.raises(ConfigError, match="no splits"):
         evaluate_protocol(*features, "sysu/agw/all/1shot", tree, split=2)
-    with pytest.raises(DataError, match=r"SYSU-MM01 is not complete"):
+    with pytest.raises(DataError, match=r"SYSU-MM01 is incomplete"):
         evaluate_protocol(*features, "sysu/agw/all/1shot", tmp_path)
     with pytest.raises(ConfigError, match=r"none of .* scores Market1501"):
         protocols_of("Market1501", ["sysu/agw/all/1shot"])

@@ -65,5 +65,5 @@ def test_require_split_refuses_features_of_another_split() -> None:
     found = FeatureFile(np.zeros((1, 1)), ["a"], 3)
     require_split(found, 3, Path("f.npz"))
     require_split(found._replace(split=None), 5, Path("f.npz"))
-    with pytest.raises(FeatureError, match=r"f.npz.*trained on split 3, but split 5 is asked for"):
+    with pytest.raises(FeatureError, match=r"f.npz.*trained on split 3, but split 5 was given"):
         require_split(found, 5, Path("f.npz"))

@@ -154,7 +154,7 @@ def test_evaluate_ranking_puts_ties_in_gallery_order() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"distance": np.zeros((2, 2))}, "do not fit"),
+        ({"distance": np.zeros((2, 2))}, "do not match"),
         ({"distance": np.full((1, 2), np.nan)}, "NaN"),
         ({"drop": "camera"}, "sysu"),
         ({"cmc": "market"}, "distinct_id"),

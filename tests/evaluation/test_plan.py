@@ -97,7 +97,7 @@ def test_trainer_evaluates_by_the_plans_it_made_when_it_was_built(
     for image in folder.glob("cam*/*/0001.jpg"):
         shutil.copy(image, image.with_name("0099.jpg"))
     assert trainer.test(trainer.cfg, trainer.model, trainer.plans) == expected
-    with pytest.raises(DataError, match="SYSU-MM01 is not complete"):
+    with pytest.raises(DataError, match="SYSU-MM01 is incomplete"):
         trainer.test(trainer.cfg, trainer.model)
 
 
@@ -114,9 +114,10 @@ def test_data_set_of_a_plugin_is_scored_by_its_own_facts(corridor: Path) -> None
         seen = [path for path in gallery if path.startswith("8/2/")]
         distance = np.array([[-row[q] @ row[g] for g in seen] for q in query])
         ids = [np.array([int(path.split("/")[2]) for path in side]) for side in (query, seen)]
-        scores = per_query(distance, *ids, ids[0], ids[1], "none", "ordinary", ranks=len(seen))
-        np.testing.assert_allclose(ranking.cmc[: len(seen)], scores.cmc)
-        assert (ranking.mAP, ranking.mINP, ranking.counted) == pytest.approx(scores[1:])
+        expected = per_query(distance, *ids, ids[0], ids[1], "none", "ordinary", ranks=len(seen))
+        assert expected is not None
+        np.testing.assert_allclose(ranking.cmc[: len(seen)], expected.cmc)
+        assert (ranking.mAP, ranking.mINP, ranking.counted) == pytest.approx(expected[1:])
 
 
 def test_data_set_of_a_plugin_without_what_is_asked_for_is_one_error(corridor: Path) -> None:
@@ -128,7 +129,7 @@ def test_data_set_of_a_plugin_without_what_is_asked_for_is_one_error(corridor: P
         EvaluationPlan(dataset, [protocol(mode="far")]).draw()
     with pytest.raises(ConfigError, match="drop: unknown value 'sysu'; available: corridor, none, same_camera"):
         EvaluationPlan(dataset, [protocol(drop="sysu")])
-    with pytest.raises(ConfigError, match="Corridor has 2 splits: say which one, 7 to 8"):
+    with pytest.raises(ConfigError, match="Corridor has 2 splits; give the one that the model was trained on, 7 to 8"):
         evaluate_protocol(np.ones((1, 1)), ["a"], protocol(), corridor)
 
 

@@ -45,23 +45,24 @@ def test_merged_table_of_one_split_and_a_refinement_has_a_row_for_each(tmp_path:
 
 def test_merge_splits_of_files_that_do_not_fit_is_one_error(tmp_path: Path) -> None:
     first = write(tmp_path / "1.json", 1, 10)
-    with pytest.raises(DataError, match=r"again\.json' scores regdb/v2i of split 1, and so does .*1\.json"):
+    with pytest.raises(DataError, match=r"again\.json' and '.*1\.json' both contain regdb/v2i for split 1$"):
         merge_splits([first, write(tmp_path / "again.json", 1, 20)])
     with pytest.raises(DataError, match=r"not scored on the same splits: regdb/v2i: \[1, 2\]; regdb/i2v: \[1\]$"):
         merge_splits([first, write(tmp_path / "2.json", 2, 20, ("regdb/v2i",))])
     with pytest.raises(DataError, match="has no splits"):
         merge_splits([write(tmp_path / "none.json", None, 20)])
     for split in (11, "2"):
-        with pytest.raises(DataError, match=rf"odd\.json' scores regdb/v2i of split {split!r}; RegDB's are 1 to 10$"):
+        message = rf"odd\.json': regdb/v2i has split {split!r}; RegDB has the splits 1 to 10$"
+        with pytest.raises(DataError, match=message):
             merge_splits([first, write(tmp_path / "odd.json", split, 20)])
     with pytest.raises(DataError, match=r"gone\.json' cannot be read"):
         merge_splits([tmp_path / "gone.json"])
     row = {"protocol": "regdb/v2i", "refinement": "", "split": 2}
     fewer = tmp_path / "fewer.json"
     fewer.write_text(json.dumps({"results": [row | {"mean": {"Rank-1": 1.0}}]}))
-    with pytest.raises(DataError, match=r"fewer\.json' has Rank-1 of regdb/v2i, but .*1\.json' has Rank-1, mAP"):
+    with pytest.raises(DataError, match=r"fewer\.json' has Rank-1 for regdb/v2i, but .*1\.json' has Rank-1, mAP"):
         merge_splits([first, fewer])
     for wrong in ([1, 2], {"results": []}, {"results": [row]}, {"results": [row | {"mean": [1.0]}]}):
         (tmp_path / "x.json").write_text(json.dumps(wrong))
-        with pytest.raises(DataError, match=r"x\.json' holds no results"):
+        with pytest.raises(DataError, match=r"x\.json' contains no results"):
             merge_splits([tmp_path / "x.json"])

@@ -122,6 +122,6 @@ def test_postprocessing_with_wrong_values_is_one_error() -> None:
             rerank(squared(query, gallery), 4, **keys)
     with pytest.raises(FeatureError, match="k1 and k2 must be at least 1"):
         PostProcessing(rerank="ordinary", k1=0).distance(query, gallery)
-    with pytest.raises(FeatureError, match="7 neighbours of 7 images"):
+    with pytest.raises(FeatureError, match="7 neighbors of 7 images"):
         PostProcessing(expansions=1, neighbours=7).distance(query, gallery)
     assert not PostProcessing()

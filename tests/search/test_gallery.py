@@ -122,7 +122,7 @@ def test_gallery_save_never_replaces_other_things(tmp_path: Path) -> None:
     file.write_text("text")
     empty.mkdir()
     for place in (photos, file):
-        with pytest.raises(DataError, match="is there and is no gallery: writing one would replace it"):
+        with pytest.raises(DataError, match="exists and is not a gallery; refusing to overwrite it"):
             filled(8).save(place)
     assert (photos / "1.jpg").read_bytes() == b"a picture"
     assert file.read_text() == "text"
@@ -134,7 +134,7 @@ def test_gallery_with_wrong_vectors_or_none_is_one_error() -> None:
     gallery = filled()
     with pytest.raises(DataError, match=r"queries must be \(Q, 16\)"):
         gallery.search(np.zeros((2, 3), np.float32))
-    with pytest.raises(DataError, match=r"takes vectors of 16 numbers; got \(1, 3\) for 1"):
+    with pytest.raises(DataError, match=r"vectors must be \(1, 16\) for this gallery; got \(1, 3\)"):
         gallery.add([Entry("/a", 0, "")], np.zeros((1, 3), np.float32))
     gallery.remove([f"/g/{n}.jpg" for n in range(30)])
     with pytest.raises(DataError, match="the gallery is empty"):
@@ -144,7 +144,7 @@ def test_gallery_with_wrong_vectors_or_none_is_one_error() -> None:
 
 
 def test_gallery_load_of_damage_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no gallery; make one"):
+    with pytest.raises(DataError, match="is not a gallery; create one"):
         Gallery.load(tmp_path / "none")
     for damage in ("json", "vectors", "rows"):
         folder = tmp_path / damage
@@ -157,7 +157,7 @@ def test_gallery_load_of_damage_names_it(tmp_path: Path) -> None:
             note = json.loads((folder / "gallery.json").read_text())
             note["entries"].pop(), note["numbers"].pop()
             (folder / "gallery.json").write_text(json.dumps(note))
-        with pytest.raises(DataError, match=r"is damaged.*index the images anew"):
+        with pytest.raises(DataError, match=r"is damaged.*index the images again"):
             Gallery.load(folder)
 
 
@@ -168,7 +168,7 @@ def test_image_files_are_found_by_their_endings(tmp_path: Path) -> None:
     assert [file.name for file in image_files(tmp_path)] == ["2.JPG", "1.png"]
     assert image_files(tmp_path / "a" / "2.JPG") == [tmp_path / "a" / "2.JPG"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"'.*empty' holds no image; images end in \.jpg"):
+    with pytest.raises(DataError, match=r"'.*empty' contains no image; images end in \.jpg"):
         image_files(tmp_path / "empty")
     with pytest.raises(DataError, match="does not exist"):
         image_files(tmp_path / "nowhere")

@@ -1,6 +1,6 @@
 """fast-reid's configuration with the keys of this package."""
 
-from vireid_plugins.config import shared_keys  # noqa: F401  declares them
+from vireid_plugins.config import shared_keys  # noqa: F401  only declares keys
 from vireid_plugins.config.check import check_config
 from vireid_plugins.config.load import load_config
 from vireid_plugins.config.node import CfgNode, get_cfg

@@ -1,4 +1,4 @@
-"""Checks a configuration before anything is built, so that a typo costs seconds and not an epoch."""
+"""Check a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,13 +23,13 @@ def require_device(key: str, device: str) -> None:
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise ConfigError(f"{key}: '{device}' is no device; there are cpu, cuda and cuda:0, cuda:1, ...") from None
+        raise ConfigError(f"{key}: invalid device '{device}'; use cpu, cuda or cuda:N") from None
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"{key}: '{device}' is asked for, but torch sees no CUDA device; use cpu")
+        raise ConfigError(f"{key}: torch finds no CUDA device for '{device}'; use cpu")
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Check names and numbers that fast-reid would only stumble over later.
+    """Check names and numbers that fast-reid would only reject after the model and the data are built.
 
     Raises:
         ConfigError: names the key, its value and what would be right.
@@ -51,7 +51,7 @@ def check_config(cfg: CfgNode) -> None:
     require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
     _check_expected(cfg)
-    for key, least in (
+    for key, minimum in (
         ("MAX_EPOCH", 1),
         ("CHECKPOINT_PERIOD", 1),
         ("IMS_PER_BATCH", 2),
@@ -62,19 +62,19 @@ def check_config(cfg: CfgNode) -> None:
         ("WARMUP_ITERS", 0),
         ("WARMUP_EPOCHS", 0),
     ):
-        _at_least(f"SOLVER.{key}", cfg.SOLVER[key], least)
+        _require_at_least(f"SOLVER.{key}", cfg.SOLVER[key], minimum)
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
-    _at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
-    for key, least in (("NUM_INSTANCE", 1), ("NUM_WORKERS", 0), ("TIMEOUT", 0)):
-        _at_least(f"DATALOADER.{key}", cfg.DATALOADER[key], least)
+    _require_at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
+    for key, minimum in (("NUM_INSTANCE", 1), ("NUM_WORKERS", 0), ("TIMEOUT", 0)):
+        _require_at_least(f"DATALOADER.{key}", cfg.DATALOADER[key], minimum)
 
 
 def _check_metric(cfg: CfgNode) -> None:
     metric = cfg.TEST.METRIC
     require_name("TEST.METRIC", metric, ("cosine", "euclidean", "inner_product"))
     if cfg.TEST.AQE.ENABLED and metric != "cosine":
-        raise ConfigError(f"TEST.AQE.ENABLED: query expansion ranks by the cosine, but TEST.METRIC is {metric}")
+        raise ConfigError(f"TEST.AQE.ENABLED: query expansion needs the cosine, but TEST.METRIC is {metric}")
     if cfg.TEST.RERANK.ENABLED and metric == "inner_product":
         raise ConfigError(
             "TEST.RERANK.ENABLED: re-ranking needs a distance, but TEST.METRIC is inner_product; set it to cosine or "
@@ -83,27 +83,27 @@ def _check_metric(cfg: CfgNode) -> None:
 
 
 def _refuse_unused(cfg: CfgNode) -> None:
-    """Refuse switches of fast-reid that this trainer would silently ignore."""
+    """Reject switches of fast-reid that this trainer would silently ignore."""
     for name, node in cfg.INPUT.items():
         if isinstance(node, CfgNode) and node.get("ENABLED"):
             raise ConfigError(f"INPUT.{name}.ENABLED: has no effect here; list the transforms in INPUT.VIEWS instead")
     if cfg.TEST.ROC.ENABLED:
-        raise ConfigError("TEST.ROC.ENABLED: is not supported; no VI-ReID paper prints it")
+        raise ConfigError("TEST.ROC.ENABLED: not supported; no VI-ReID paper reports ROC curves")
     if cfg.DATASETS.COMBINEALL:
         raise ConfigError("DATASETS.COMBINEALL: training on test identities is not supported; set it to False")
 
 
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{key}: must be at least {least}, got {value}")
+def _require_at_least(key: str, value: int, minimum: int) -> None:
+    if value < minimum:
+        raise ConfigError(f"{key}: must be at least {minimum}, got {value}")
 
 
 def _check_expected(cfg: CfgNode) -> None:
-    """Raise a `ConfigError` unless every row can be compared with something."""
+    """Raise a `ConfigError` unless every row is well-formed and about a test set."""
     for row in cfg.TEST.EXPECTED_RESULTS:
         if not isinstance(row, Sequence) or len(row) != 4 or not all(isinstance(x, int | float) for x in row[2:]):
             raise ConfigError(
-                f"TEST.EXPECTED_RESULTS: {row!r} is not a row; a row is [data set, score, value, tolerance], as "
+                f"TEST.EXPECTED_RESULTS: invalid row {row!r}; a row is [data set, score, value, tolerance], such as "
                 '["SYSUMM01", "mAP", 75.4, 1.0]'
             )
         if row[0] not in cfg.DATASETS.TESTS:

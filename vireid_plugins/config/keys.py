@@ -1,8 +1,8 @@
-"""The keys that this package adds to fast-reid's defaults. Each is declared once, where its default is defined.
+"""The keys that this package adds to fast-reid's defaults, each declared once, where its default is defined.
 
-A class that is chosen by name has its keys in its constructor: every keyword-only parameter is one, with the default of
-the parameter and its line in the `Args` of the class. A dataclass of options is such a class too. Keys that no
-constructor has are declared one by one.
+A class that is chosen by name declares its keys through its constructor: every keyword-only parameter is a key, with
+the parameter's default, described by its line in the `Args` of the class. The same holds for a dataclass of options.
+Keys without a constructor are declared one by one.
 """
 
 import copy
@@ -20,7 +20,7 @@ from vireid_plugins.errors import ConfigError
 
 
 class Key(NamedTuple):
-    """A key of the configuration: its dotted name, its default and what it is."""
+    """A configuration key: its dotted name, its default and its description."""
 
     name: str
     default: Any
@@ -34,7 +34,7 @@ def keys(pattern: str = "") -> list[Key]:
     """Return the declared keys in alphabetical order.
 
     Args:
-        pattern: a part of the names, in either case; `*` and `?` are wildcards.
+        pattern: part of the key's name, in any case; `*` and `?` are wildcards.
     """
     return [_DECLARED[name] for name in sorted(_DECLARED) if fnmatch.fnmatchcase(name, f"*{pattern.upper()}*")]
 
@@ -43,7 +43,7 @@ def declare_table(*rows: Key) -> None:
     """Add keys to fast-reid's defaults.
 
     Raises:
-        ConfigError: a key exists with another default.
+        ConfigError: a key already exists with a different default.
     """
     for key in rows:
         *parents, last = key.name.split(".")
@@ -58,27 +58,27 @@ def declare_table(*rows: Key) -> None:
 
 
 def declare(prefix: str, source: type) -> None:
-    """Declare a key for every keyword-only parameter of a class: `PREFIX.<NAME>`.
+    """Declare a key `PREFIX.<NAME>` for every keyword-only parameter of a class.
 
     Args:
         prefix: the node that holds the keys.
-        source: the class. Parameters that it passes on to a base class as `**arguments` count too.
+        source: the class. Parameters that it passes to a base class as `**arguments` are included.
 
     Raises:
         ConfigError: a parameter has no default, or no line in an `Args` section of the class or its bases.
     """
-    described = _described(source)
+    descriptions = _descriptions(source)
     for name, default in _keyword_only(source).items():
         key = f"{prefix}.{name.upper()}"
         if default is inspect.Parameter.empty:
             raise ConfigError(f"{key}: parameter '{name}' of {source.__name__} needs a default")
-        if name not in described and __doc__:  # python -OO strips docstrings
+        if name not in descriptions and __doc__:  # python -OO strips docstrings
             raise ConfigError(
                 f"{key}: parameter '{name}' of {source.__name__} needs a line under Args in its docstring"
             )
-        # A constructor's default should not be mutable, but a configuration has lists.
+        # Defaults of a constructor are immutable; a configuration holds lists.
         value = list(default) if isinstance(default, tuple) else default
-        declare_table(Key(key, value, described.get(name, "")))
+        declare_table(Key(key, value, descriptions.get(name, "")))
 
 
 def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,16 +87,16 @@ def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def snake_case(name: str) -> str:
-    """Return a class name in snake case: `LabelSmoothCE` is `label_smooth_ce`, `CMKIC` is `cmkic`."""
+    """Return a class name in snake case: `LabelSmoothCE` becomes `label_smooth_ce`, `CMKIC` becomes `cmkic`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class KeyedRegistry(Registry):
-    """A registry that declares the keys of what it registers.
+    """A registry that declares the configuration keys of each class it registers.
 
     Args:
         name: as in fast-reid's `Registry`.
-        prefix: the node above those of the classes, each of which is called as its class, in upper snake case.
+        prefix: parent of the classes' nodes; each node is named after its class, in upper snake case.
     """
 
     def __init__(self, name: str, prefix: str) -> None:
@@ -109,23 +109,23 @@ class KeyedRegistry(Registry):
 
 
 def _keyword_only(source: type) -> dict[str, Any]:
-    """Return the defaults of the keyword-only parameters, up to the first base class that nothing is passed on to."""
-    found: dict[str, Any] = {}
+    """Return the defaults of the keyword-only parameters of a class and of the bases it passes `**arguments` to."""
+    defaults: dict[str, Any] = {}
     for each in source.__mro__:
         if "__init__" not in vars(each):
             continue
         parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
-        found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+        defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | defaults
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return found
+    return defaults
 
 
-def _described(source: type) -> dict[str, str]:
-    """Return the entries of the `Args` sections of a class and its bases, the class's own first."""
-    found: dict[str, str] = {}
+def _descriptions(source: type) -> dict[str, str]:
+    """Return the entries of the `Args` sections of a class and its bases; those of the class itself take precedence."""
+    entries: dict[str, str] = {}
     for each in reversed(source.__mro__):
         section = re.search(r"^Args:\n((?: +.*\n?)*)", inspect.cleandoc(each.__doc__ or ""), re.MULTILINE)
         for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section[1] if section else "", re.MULTILINE):
-            found[name] = " ".join(text.split())
-    return found
+            entries[name] = " ".join(text.split())
+    return entries

@@ -1,4 +1,4 @@
-"""From a file and overrides to a configuration that is ready to be used."""
+"""Load a configuration from a file and overrides, and check it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from vireid_plugins.config.paths import resolve_config
 
 
 def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode:
-    """Return the checked configuration of a file and overrides.
+    """Return a checked configuration: the defaults, a file merged onto them, then the overrides.
 
     Args:
-        file: a file, or the name of a shipped config such as `SYSU/wrim.yml`; empty for the defaults.
+        file: a file, or the name of a shipped config such as `SYSU/wrim.yml`; empty for the defaults alone.
         overrides: `KEY`, `value`, `KEY`, `value`, ... as on a command line.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which test set chooses the epoch."""
+"""Which test set picks the best epoch."""
 
 from fastreid.config import CfgNode
 
@@ -7,9 +7,10 @@ VALIDATION, VALIDATION_PROTOCOL = "SYSUMM01Val", "sysu/val/1shot"
 
 
 def choose_on_validation(cfg: CfgNode) -> None:
-    """Test on the validation identities first, so that they choose the epoch, where the training leaves them out.
+    """Put the validation identities first among the test sets, so that they pick the epoch, if training excludes them.
 
-    Where `DATASETS.SYSU.TRAIN` is `trainval`, as in every paper, nobody is left and the first test set chooses.
+    With `DATASETS.SYSU.TRAIN` set to `trainval`, as in every paper, no validation identities are left and the first
+    test set picks the epoch.
     """
     trained_without = cfg.DATASETS.SYSU.TRAIN == "train" and "SYSUMM01" in cfg.DATASETS.NAMES
     if trained_without and VALIDATION not in cfg.DATASETS.TESTS:

@@ -20,7 +20,7 @@ BASE = "_BASE_"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads keys as they are written: YAML 1.1 takes the key `ON` of the losses for the truth value."""
+    """Keeps keys as written; YAML 1.1 would read the key `ON` of earlier losses as a boolean."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         for key, _ in node.value:
@@ -32,9 +32,9 @@ class _Loader(yaml.SafeLoader):
 class CfgNode(FastReidNode):
     """fast-reid's `CfgNode` with three differences.
 
-    `_BASE_` may be a list of files, merged in order, so that a config is composed of a method and a data set. An
-    unknown key, a wrong type or a file that does not parse is a `ConfigError` that names the file. The keys that exist
-    at that place are listed.
+    `_BASE_` may be a list of files, merged in order, so that a config can combine a method and a data set. An unknown
+    key, a wrong type or a file that does not parse is a `ConfigError` that names the file. For an unknown key it lists
+    the keys that exist under the same node.
     """
 
     def merge_from_file(self, cfg_filename: str | Path, allow_unsafe: bool = False) -> None:
@@ -42,7 +42,7 @@ class CfgNode(FastReidNode):
 
         Args:
             cfg_filename: the file.
-            allow_unsafe: accepted because fast-reid's method has it; YAML that builds objects is always refused.
+            allow_unsafe: ignored; part of fast-reid's signature. YAML that builds objects is always rejected.
 
         Raises:
             ConfigError: a file is missing or malformed, or a key does not exist or has another type.
@@ -55,10 +55,10 @@ class CfgNode(FastReidNode):
 
         Args:
             text: the YAML.
-            where: what messages call it.
+            where: name of the source in messages.
 
         Raises:
-            ConfigError: it is malformed, or a key does not exist or has another type.
+            ConfigError: the text is malformed, or a key does not exist or has another type.
         """
         self._merge(_flat(_parsed(text, where)), where)
 
@@ -66,14 +66,14 @@ class CfgNode(FastReidNode):
         """Merge `KEY value` pairs from a command line.
 
         Raises:
-            ConfigError: an odd number of words, or a key or value that does not fit.
+            ConfigError: the number of words is odd, a key is unknown, or a value has the wrong type.
         """
         if len(cfg_list) % 2:
             raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
         self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
 
     def _merge(self, flat: dict[str, Any], where: str) -> None:
-        """Merge values by their dotted keys, which may be those of an earlier release."""
+        """Merge values by dotted key; keys of earlier releases are renamed first."""
         flat = renamed_for_merge(flat, where)
         _check_keys(self, flat, where)
         for key, value in flat.items():
@@ -85,20 +85,20 @@ class CfgNode(FastReidNode):
             except ValueError as error:
                 raise ConfigError(f"{where}: {error}") from None
             if _value(self, key) is None and before is not None:
-                # yacs lets all keys be None.
+                # yacs accepts None for every key.
                 raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
 
 
 def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
-    """Return `KEY: before -> after` of every key that differs between two dumped configurations, by today's names.
+    """Return `KEY: before -> after` for every key that differs between two dumped configurations, under current names.
 
     Args:
-        then: the one, as `dump` writes it.
-        now: the other.
-        free: beginnings of keys that may differ.
+        then: the earlier configuration, as `dump` writes it.
+        now: the later one.
+        free: prefixes of keys that may differ.
     """
     before, after = (renamed(_flat(_parsed(text, "a saved configuration"))) for text in (then, now))
-    missing = "not there"
+    missing = "absent"
     return [
         f"{key}: {before.get(key, missing)} -> {after.get(key, missing)}"
         for key in sorted({**before, **after})
@@ -107,9 +107,9 @@ def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
 
 
 def get_cfg() -> CfgNode:
-    """Return a fresh copy of fast-reid's defaults with the keys of this package and of installed plug-in packages.
+    """Return a new copy of fast-reid's defaults with the keys of this package and of installed plug-in packages.
 
-    `MODEL.DEVICE` is `cuda` where a CUDA device is present, else `cpu`.
+    `MODEL.DEVICE` is `cuda` if a CUDA device is available, else `cpu`.
     """
     load_plugins()
     cfg = CfgNode(fastreid_get_cfg())
@@ -118,23 +118,23 @@ def get_cfg() -> CfgNode:
 
 
 def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
-    """Read `file` and, before it, its bases: a list of (file, tree without `_BASE_`) in the order of merging."""
+    """Return (file, tree without `_BASE_`) for the bases of `file` and `file` itself, in the order of merging."""
     if file.resolve() in seen:
         raise ConfigError(f"config file '{file}' is its own {BASE}: {' -> '.join(p.name for p in seen)}")
     tree = _read(file)
     bases = tree.pop(BASE, [])
-    found = []
+    files = []
     for base in [bases] if isinstance(bases, str) else bases:
-        found += _files_with_bases(_base_file(file, base), (*seen, file.resolve()))
-    return [*found, (file, tree)]
+        files += _files_with_bases(_base_file(file, base), (*seen, file.resolve()))
+    return [*files, (file, tree)]
 
 
 def _base_file(file: Path, base: str) -> Path:
-    """Return a base: relative to the file that names it, or, as `configs/...`, one of the shipped files."""
-    beside = file.parent / Path(base).expanduser()
-    if not beside.is_file() and base.startswith("configs/"):
+    """Return the path of a base: relative to the file that names it, or `configs/...` for a shipped file."""
+    relative = file.parent / Path(base).expanduser()
+    if not relative.is_file() and base.startswith("configs/"):
         return config_path(base.removeprefix("configs/"))
-    return beside
+    return relative
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -169,11 +169,11 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _check_keys(cfg: FastReidNode, keys: Iterable[str], where: str) -> None:
     """Raise a `ConfigError` for the first dotted key that `cfg` does not have."""
     for dotted in keys:
-        node, walked = cfg, ""
+        node, parents = cfg, ""
         for part in dotted.split("."):
             if not isinstance(node, dict) or part not in node:
-                raise ConfigError(f"{where}: {_unknown(walked, part, node)}")
-            node, walked = node[part], f"{walked}{part}."
+                raise ConfigError(f"{where}: {_unknown(parents, part, node)}")
+            node, parents = node[part], f"{parents}{part}."
 
 
 def _value(cfg: FastReidNode, dotted: str) -> Any:
@@ -182,13 +182,13 @@ def _value(cfg: FastReidNode, dotted: str) -> Any:
     return cfg
 
 
-def _unknown(walked: str, part: str, node: Any) -> str:
+def _unknown(parents: str, part: str, node: Any) -> str:
     if not isinstance(node, dict):
-        return f"'{walked[:-1]}' is a value, it has no key '{part}'"
+        return f"'{parents[:-1]}' is a value and has no key '{part}'"
     names = sorted(str(name) for name in node)
     close = difflib.get_close_matches(part, names, n=1)
-    hint = f" (did you mean '{walked}{close[0]}'?)" if close else ""
+    hint = f" (did you mean '{parents}{close[0]}'?)" if close else ""
     return (
-        f"unknown key '{walked}{part}'{hint}; {'under ' + walked[:-1] if walked else 'at the top'} there are "
+        f"unknown key '{parents}{part}'{hint}; available {'under ' + parents[:-1] if parents else 'at the top level'}: "
         f"{', '.join(names)}"
     )

@@ -1,11 +1,11 @@
-"""Finds the shipped configs, in a checkout and in an installed wheel alike."""
+"""Find the shipped configs, in a checkout or in an installed wheel."""
 
 from pathlib import Path
 
 from vireid_plugins.errors import ConfigError
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# A wheel carries the configs inside the package; in a checkout they stand beside it.
+# A wheel contains the configs inside the package; in a checkout they are next to it.
 _ROOTS = (PACKAGE / "configs", PACKAGE.parent / "configs")
 
 
@@ -13,20 +13,20 @@ def config_path(name: str) -> Path:
     """Return the file of a shipped config.
 
     Args:
-        name: path below `configs/`, for instance `"SYSU/wrim.yml"`.
+        name: path below `configs/`, such as `"SYSU/wrim.yml"`.
 
     Raises:
-        ConfigError: no config has that name; the message lists those that exist.
+        ConfigError: no config has that name; the message lists the available ones.
     """
     for root in _ROOTS:
         if (root / name).is_file():
             return root / name
     shipped = sorted({str(p.relative_to(root)) for root in _ROOTS for p in root.glob("[!_]*/*.yml")})
-    raise ConfigError(f"no shipped config is called '{name}'; there are {', '.join(shipped)}")
+    raise ConfigError(f"unknown shipped config '{name}'; available: {', '.join(shipped)}")
 
 
 def resolve_config(file: str) -> Path:
-    """Return `file` where it exists, else the shipped config of that name (`configs/` in front may be left on).
+    """Return `file` if it exists, else the shipped config of that name, with or without the prefix `configs/`.
 
     Raises:
         ConfigError: neither exists.
@@ -36,4 +36,4 @@ def resolve_config(file: str) -> Path:
     try:
         return config_path(file.removeprefix("configs/"))
     except ConfigError as error:
-        raise ConfigError(f"config file '{file}' does not exist, and {error}") from None
+        raise ConfigError(f"config file '{file}' does not exist; {error}") from None

@@ -1,4 +1,4 @@
-"""Finds packages that extend this one, through the entry-point group `vireid_plugins.plugins`."""
+"""Load packages that extend this one, through the entry-point group `vireid_plugins.plugins`."""
 
 import importlib.metadata
 
@@ -11,7 +11,7 @@ _loaded: set[str] = set()
 def load_plugins() -> None:
     """Load every entry point of the group once.
 
-    An entry point names a module (its import registers) or a function without arguments (which is called).
+    An entry point names a module, whose import registers its parts, or a function without arguments, which is called.
 
     Raises:
         InstallError: a plug-in package cannot be loaded; the message names it.
@@ -25,7 +25,7 @@ def load_plugins() -> None:
                 plugin()
         except Exception as error:
             raise InstallError(
-                f"plug-in '{entry.name}' ({entry.value}) cannot be loaded: {error}. Mend or uninstall the package "
-                f"{entry.dist.name if entry.dist else 'that brings it'}."
+                f"plug-in '{entry.name}' ({entry.value}) cannot be loaded: {error}. Fix or uninstall the package "
+                f"{entry.dist.name if entry.dist else 'that provides it'}."
             ) from error
         _loaded.add(entry.value)

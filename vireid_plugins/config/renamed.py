@@ -1,6 +1,6 @@
-"""Names that earlier releases had for keys, values and logged losses, and keys that are gone.
+"""Names of keys, values and logged losses in earlier releases, and removed keys.
 
-Configurations and checkpoints that have the old names still load.
+Configurations and checkpoints with the old names still load.
 """
 
 import logging
@@ -15,13 +15,13 @@ logger = logging.getLogger("fastreid." + __name__)
 
 
 class Removed(NamedTuple):
-    """A key that is gone: the default it had, which it now always has, and what to do instead of another value."""
+    """A removed key: its former default, now the only behavior, and what to do instead of setting another value."""
 
     default: Any
     instead: str
 
 
-# Keys and nodes, by what they were.
+# Keys and nodes, by their old names.
 RENAMED = {
     "MODEL.ATTENTION.NONLOCAL": "MODEL.ATTENTION.NON_LOCAL",
     "MODEL.LOSSES.WRT": "MODEL.LOSSES.WEIGHTED_TRIPLET",
@@ -29,10 +29,10 @@ RENAMED = {
     "MODEL.LOSSES.HETERO_CENTRE": "MODEL.LOSSES.HETERO_CENTER",
     "MODEL.LOSSES.PURIFIER": "MODEL.LOSSES.PURIFICATION",
 }
-# Names in the value of a key.
+# Names in the values of keys.
 RENAMED_VALUES = {"MODEL.LOSSES.NAME": {"HeteroCentre": "HeteroCenter", "Purifier": "Purification"}}
 _ALL_BRANCHES = "the loss is the mean over all branches; leave the key out"
-# By what they would be called today.
+# By the names that they would have today.
 REMOVED = {
     **{
         f"MODEL.LOSSES.{node}.ON": Removed([], _ALL_BRANCHES)
@@ -47,7 +47,7 @@ REMOVED_VALUES = {
         "build_quadruple_stream_backbone": _STREAMS.format(4),
     }
 }
-# Losses in metrics.json and in the rows of benchmarks, the name of the inputs in front where there is one.
+# Losses in metrics.json and in benchmark results, prefixed with the name of their inputs if that has one.
 _LOGGED = {
     "ce": "label_smooth_ce",
     "triplet": "hard_triplet",
@@ -66,28 +66,28 @@ LOGGED = {
 
 
 def renamed(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys and their values under today's names, without removed keys that have their default."""
-    found = {_key(key): _value(_key(key), value) for key, value in flat.items()}
-    return {key: value for key, value in found.items() if key not in REMOVED or value != REMOVED[key].default}
+    """Return dotted keys and their values under current names, without removed keys that have their default."""
+    current = {_key(key): _value(_key(key), value) for key, value in flat.items()}
+    return {key: value for key, value in current.items() if key not in REMOVED or value != REMOVED[key].default}
 
 
 def renamed_for_merge(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Do as `renamed`, with one warning for each old name.
+    """Rename like `renamed`, and log one warning for each old name.
 
     Args:
-        flat: dotted keys and their values, which may be text that is yet to be parsed.
-        where: what messages call the place they are from.
+        flat: dotted keys and their values, which may be unparsed text.
+        where: name of their source in messages.
 
     Raises:
-        ConfigError: a removed key or value is asked for, or a key has different values under two names.
+        ConfigError: a removed key or value is set, or a key has different values under two names.
     """
     given: dict[str, str] = {}
     for key, value in flat.items():
         new = _key(key)
         if flat[given.setdefault(new, key)] != value:
             raise ConfigError(
-                f"{where}: '{given[new]}' and '{key}' are the same key and differ, {flat[given[new]]!r} and {value!r}; "
-                f"set '{new}' alone"
+                f"{where}: '{given[new]}' and '{key}' are the same key but have different values, "
+                f"{flat[given[new]]!r} and {value!r}; set only '{new}'"
             )
     parsed = {
         key: CfgNode._decode_cfg_value(flat[key]) if _is_affected(new) else flat[key] for new, key in given.items()
@@ -100,18 +100,18 @@ def renamed_for_merge(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _node(key: str) -> str:
-    """Return the old name that a key has or is below, or nothing."""
+    """Return the old name of a key or of a node above it, or an empty string."""
     return next((old for old in RENAMED if f"{key}.".startswith(f"{old}.")), "")
 
 
 def _key(key: str) -> str:
-    """Return what a key is called today."""
+    """Return the current name of a key."""
     old = _node(key)
     return RENAMED[old] + key.removeprefix(old) if old else key
 
 
 def _value(key: str, value: Any) -> Any:
-    """Return the value of a key, by its name of today, with today's names in it."""
+    """Return the value of a key, given by its current name, with the names in it replaced by current ones."""
     names = RENAMED_VALUES.get(key, {})
     if not names or not isinstance(value, list | tuple):
         return value
@@ -130,7 +130,7 @@ def _refuse_removed(key: str, value: Any, where: str) -> None:
 
 
 def _messages(key: str, value: Any) -> Iterator[str]:
-    """Yield what there is to say about the old names in a key and its value."""
+    """Yield a message for each old name in a key and its value."""
     if _node(key):
         yield f"'{_node(key)}' is now called '{RENAMED[_node(key)]}'"
     for old, new in RENAMED_VALUES.get(_key(key), {}).items():

@@ -1,114 +1,116 @@
-"""Keys that no single class owns: input, data, streams, heads, solver, evaluation."""
+"""Keys that belong to no single class: input, data, streams, heads, solver, evaluation."""
 
 from vireid_plugins.config.keys import Key, declare_table
 
 _VIEW = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
 _STAGE = (
-    'Attention modules in stage {}, names in ATTENTION_REGISTRY: "Name" at its end, "Name@2" after its zero-based '
-    "block 2."
+    'Attention modules in stage {}, names in ATTENTION_REGISTRY: "Name" at its end, "Name@2" after block 2, counted '
+    "from 0."
 )
 
 # fmt: off
 declare_table(
-    Key("SEED", 0, "Seed of every random generator; each process adds its rank. -1 draws one and logs it."),
+    Key("SEED", 0, "Seed of every random generator; each process adds its rank. -1: draw a seed and log it."),
 
     Key("INPUT.VIEWS.VISIBLE", _VIEW,
         'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p. The '
-        "names are in TRANSFORM_REGISTRY. Two views here and one below make a batch [V1, V2, I1]."),
+        "names are in TRANSFORM_REGISTRY. Two visible views and one infrared view make a batch [V1, V2, I1]."),
     Key("INPUT.VIEWS.INFRARED", _VIEW, "Views of an infrared image."),
     Key("INPUT.AUGMENT", "host",
         'Where images are augmented: "host", one by one in the loader\'s processes, or "device", whole batches on the '
-        "network's device. The distribution is the same, the drawn numbers are not."),
+        "network's device. The distribution is the same; the random numbers differ."),
     Key("INPUT.AFTER_NORM", False,
-        "Copy channels and erase in the normalized image, as CAJ and MSCMNet do, which differs from doing so before "
-        "normalization (by up to 0.39). Erasing then writes INPUT.REA.VALUE / 255."),
+        "Copy channels and erase in the normalized image, as CAJ and MSCMNet do; the result differs from doing so "
+        "before normalization by up to 0.39. Erasing then writes INPUT.REA.VALUE / 255."),
     Key("INPUT.BRIGHTNESS", 0.5, "Brightness: the image is multiplied by a number from U(1 - this, 1 + this)."),
     Key("INPUT.REA.AREA", [0.02, 0.4],
-        "Erasing: smallest and largest share of the image's area; INPUT.REA.VALUE fills the rectangle."),
+        "Erasing: smallest and largest fraction of the image's area; the rectangle is filled with INPUT.REA.VALUE."),
     Key("INPUT.REA.ASPECT", [0.3, 3.33], "Erasing: smallest and largest height / width of the rectangle."),
     Key("INPUT.REA.ASPECT_DRAW", "log",
-        'Erasing: height / width is drawn uniformly in its logarithm ("log", as torchvision and IDKL do) or uniformly '
-        '("even", as the code of AGW, CAJ, DEEN and MSCMNet does, whose rectangles are taller).'),
+        'Erasing: height / width is drawn log-uniformly ("log", as in torchvision and IDKL) or uniformly ("even", as '
+        "in the code of AGW, CAJ, DEEN and MSCMNet, whose rectangles are taller)."),
     Key("INPUT.PADDING.VALUE", 0,
         "PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop."),
     Key("INPUT.ADAPTIVE_GRAY.LUMA_PROB", 0.5,
-        "Probability that AdaptiveGray, having drawn luma (one of its four draws), applies it (p of CAJ)."),
-    Key("INPUT.INTERPOLATION", "bilinear", "Interpolation of the resize: nearest, bilinear, bicubic or lanczos."),
+        "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
+    Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),
 
     Key("DATASETS.SYSU.TRAIN", "trainval",
         'Training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities); "train" '
-        "leaves out the 99 validation identities, which then choose the best epoch (SYSUMM01Val)."),
+        "excludes the 99 validation identities, which then pick the best epoch (SYSUMM01Val)."),
     Key("DATASETS.REGDB.SPLIT", 1,
-        "Which of RegDB's ten splits is trained and tested, 1 to 10; papers report the mean over all ten."),
+        "RegDB split to train and test on, 1 to 10; papers report the mean over all ten."),
     Key("DATALOADER.CACHE", "",
         "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes); "
         "empty: no cache. Outdated or truncated arrays are rebuilt; several runs may share the folder."),
-    Key("DATALOADER.TIMEOUT", 60, "Seconds without a batch after which a loader's worker is reported; 0 never does."),
+    Key("DATALOADER.TIMEOUT", 60, "Seconds without a batch after which a stuck loader worker is reported; 0: never."),
 
     Key("MODEL.CHECKPOINT_STAGES", False,
-        "Recompute the activations of a stage in the backward pass instead of keeping them: less memory, more time."),
+        "Recompute each stage's activations in the backward pass instead of storing them: less memory, more time."),
     Key("MODEL.COMPILE", False,
-        "torch.compile for the stem and the stages with their attention; the first steps take a minute."),
-    Key("MODEL.SYNC_BN", False, "On several devices: batch norms take mean and variance over all of them."),
+        "Apply torch.compile to the stem and to the stages with their attention; the first steps take a minute."),
+    Key("MODEL.SYNC_BN", False, "On several devices: batch norms compute mean and variance over all of them."),
     Key("MODEL.STREAMS.COUNT", 1,
         "Copies of the stem: 1 shared, 2 one per modality, 4 one per modality and view (stream = 2 * modality + "
         "view)."),
-    Key("MODEL.STREAMS.SEPARATE_STAGES", 0, "How many stages after the stem are copied with it."),
+    Key("MODEL.STREAMS.SEPARATE_STAGES", 0, "Number of stages after the stem that are copied with it."),
     Key("MODEL.STREAMS.BACKBONE", "build_resnet_backbone",
-        "The fast-reid backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY."),
+        "Backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY."),
     Key("MODEL.STREAMS.MAX_POOL", "auto",
-        'Max-pool of ResNet: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The same weights give '
-        'other features with each; "auto" takes what the pretrained weights were trained with.'),
+        'Max-pooling of ResNet: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The two give '
+        'different features with the same weights; "auto" uses the one the pretrained weights were trained with.'),
     Key("MODEL.BACKBONE.PRETRAIN_PARTIAL", False,
-        "Accept pretrained weights that leave parts of the backbone as initialized; otherwise it is an error that "
-        "names what is missing."),
+        "Accept pretrained weights that do not fill the whole backbone; otherwise they are an error that names what "
+        "is missing."),
     Key("MODEL.WEIGHTS_PARTIAL", False,
-        "The same for MODEL.WEIGHTS and the whole network; classifiers of other identities never have to fit."),
+        "Accept a checkpoint (MODEL.WEIGHTS) that does not fill the whole network; classifiers of other identities "
+        "never have to fit."),
     *(Key(f"MODEL.ATTENTION.STAGE{number}", [], _STAGE.format(number)) for number in range(1, 5)),
     Key("MODEL.HEADS.CLASSIFIER_STD", 0.01,
-        "Standard deviation of the classifier's initial weights; 0 initializes it as torch's nn.Linear."),
+        "Standard deviation of the classifier's initial weights; 0: initialize it like torch's nn.Linear."),
     Key("MODEL.HEADS.NECK_STD", 0.0, "Standard deviation of the BNNeck's initial weights around 1."),
     Key("MODEL.HEADS.PROJECTION_DIM", 0,
-        "Output width of the MLP on the pooled feature, the `projection` of the losses' inputs; 0: no MLP."),
+        "Output width of the MLP on the pooled feature, which losses read as `projection`; 0: no MLP."),
     Key("MODEL.LOSSES.GATHER", False,
-        "On several devices: each loss sees the images of all of them, with gradient, not only those of its own."),
+        "On several devices: each loss sees the images of all of them, with gradients, not only its own."),
 
     Key("SOLVER.AMP.DTYPE", "float16",
         'Autocast type with SOLVER.AMP.ENABLED: "float16" (CUDA only, with loss scaling) or "bfloat16".'),
     Key("SOLVER.WARMUP_EPOCHS", 0,
-        "Epochs of a warm-up that steps once per epoch, as in the AGW family; the last one has the full rate. 0: "
-        "SOLVER.WARMUP_ITERS."),
+        "Epochs of a warm-up that steps once per epoch, as in the AGW family; the last one has the full rate. 0: warm "
+        "up over SOLVER.WARMUP_ITERS iterations."),
     Key("SOLVER.ACCUMULATE", 1,
         "Number of gradient-accumulation steps per batch; identities are divided among the steps. Less memory, the "
-        "same images per update. A loss sees only its own part."),
+        "same images per update. Each loss sees only the images of its step."),
     Key("SOLVER.CHECKPOINT_KEEP", 3,
-        "How many periodic checkpoints are kept, besides the best and the final one. 0: all."),
+        "Number of periodic checkpoints to keep, besides the best and the final one. 0: all."),
     Key("SOLVER.SKIP_NONFINITE", 0,
-        "How many batches with an infinite or NaN loss may be skipped; the next one ends the run. Above 0, losses are "
-        "read from the device at every step."),
+        "Number of batches with an infinite or NaN loss that may be skipped; one more ends the run. Above 0, losses "
+        "are read from the device at every step."),
     Key("SOLVER.METRICS_PERIOD", 10,
-        "Losses are read from the device, checked and written every so many steps, and at the end of an epoch."),
+        "Steps between two reads of the losses from the device, when they are checked and written; they are also read "
+        "at the end of an epoch."),
     Key("SOLVER.EMA_DECAY", 0.0,
         "Decay d of the moving average of the weights, which is then evaluated and saved with them; 0: no average."),
 
     Key("TEST.PROTOCOLS", [],
-        "Names in PROTOCOLS; all are scored from one extraction, and the first gives the metric that picks "
+        "Names in PROTOCOLS; features are extracted once for all of them, and the first one's metric picks "
         "`model_best`."),
     Key("TEST.FEATURE.POOLED_WEIGHT", 0.0,
         "Weight of the cosine of pooled features in the similarity of two images; 0 compares BNNeck features alone. "
-        "DEEN has 0.1 and 0.9, MSCMNet on LLCM 1 and 1."),
+        "DEEN uses 0.1 and a BNNeck weight of 0.9, MSCMNet on LLCM 1 and 1."),
     Key("TEST.FEATURE.NECK_WEIGHT", 1.0, "Weight of the cosine of BNNeck features in the similarity of two images."),
     Key("TEST.FEATURE.NORMALIZE", False,
-        "L2-normalize a feature before a flip test adds the mirror image's, as CAJ does. With two weights it always "
-        "is."),
+        "L2-normalize a feature before a flip test adds that of the mirrored image, as CAJ does; always done when both "
+        "weights above are set."),
     Key("TEST.RERANK.FORM", "ordinary",
-        'k-reciprocal re-ranking with TEST.RERANK.ENABLED (K1, K2, LAMBDA): "ordinary" takes neighbors from all '
-        'images, "query_only" from the queries alone.'),
+        'Form of k-reciprocal re-ranking with TEST.RERANK.ENABLED (K1, K2, LAMBDA): "ordinary" takes neighbors from '
+        'all images, "query_only" from the queries alone.'),
     Key("TEST.EXPECTED_RESULTS", [],
         'Rows [data set, score, value in percent, tolerance], such as ["SYSUMM01", "mAP", 75.4, 1.0], compared with '
         "the first protocol's scores after the last epoch or --eval-only; a miss fails the run."),
     Key("TEST.SAVE_FEATURES", False,
         "Also write the extracted features to <OUTPUT_DIR>/features_<data set>.npz, for tools/evaluate_features.py."),
-    Key("TEST.COMPARE_RANDOM", False, "Also score random features, the floor under every number."),
+    Key("TEST.COMPARE_RANDOM", False, "Also score random features, as a lower bound to compare with."),
 )
 # fmt: on

@@ -1,4 +1,4 @@
-"""The compiled loops that count what is ranked before each correct match; see `rank_positions`."""
+"""Compiled loops that count the images ranked before each correct match; see `rank_positions`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from vireid_plugins.evaluation._numba import compiled
 def _ahead(near: Any, hit: int) -> Any:
     """Return how many images are ranked before the one at `hit`."""
     limit, before, behind = near[hit], near[:hit], near[hit + 1 :]
-    # In this form, counting from 0 to the length of a slice in four bytes, the loops become vector instructions.
+    # The loops are vectorized only in this form: from 0 to the length of a slice, with a four-byte counter.
     ahead: Any = np.int32(0)
     for g in range(len(before)):
         ahead = np.int32(ahead + np.int32(before[g] <= limit))
@@ -22,7 +22,7 @@ def _ahead(near: Any, hit: int) -> Any:
 
 @compiled
 def _identities_ahead(near: Any, hit: int, by_identity: Any, starts: Any) -> int:
-    """Return how many identities have an image before the one at `hit`; see `count`."""
+    """Return how many identities have an image ranked before the one at `hit`; see `count`."""
     limit, ahead = near[hit], 0
     for i in range(len(starts) - 1):
         for g in by_identity[starts[i] : starts[i + 1]]:
@@ -51,7 +51,7 @@ def count(
     precision: Any,
     inverse: Any,
 ) -> None:
-    """Count for the queries `start` to `stop`.
+    """Write the first hit, AP and INP of the queries `start` to `stop`.
 
     `by_identity` lists the gallery images ordered by identity; those of identity i are `starts[i]` to `starts[i + 1]`.
     `pairs` (n, 2) and `same_camera` are those of `DropRule`.
@@ -64,33 +64,33 @@ def count(
         row, identity, camera = distance[rows[q]], query_ids[q], query_cams[q]
         for g in range(size):
             near[g] = row[columns[g]]
-        # Not a number is neither nearer nor as near: what is dropped is never counted.
+        # NaN compares as neither smaller nor equal, so dropped images are never counted.
         for p in range(len(pairs)):
             if pairs[p, 0] == camera:
                 for g in range(size):
                     if gallery_cams[g] == pairs[p, 1]:
                         near[g] = np.nan
-        right = 0
+        matches = 0
         if identity >= 0:
             for hit in by_identity[starts[identity] : starts[identity + 1]]:
                 if same_camera and gallery_cams[hit] == camera:
                     near[hit] = np.nan
                 elif not np.isnan(near[hit]):
-                    hits[right] = hit
-                    right += 1
-        if right == 0:
+                    hits[matches] = hit
+                    matches += 1
+        if matches == 0:
             first[q] = -1
             continue
         best = hits[0]
-        for h in range(right):
+        for h in range(matches):
             positions[h] = _ahead(near, hits[h])
             if near[hits[h]] < near[best]:
                 best = hits[h]
-        positions[:right].sort()
-        for h in range(right):
+        positions[:matches].sort()
+        for h in range(matches):
             precision[q] += (h + 1) / (positions[h] + 1)
-        precision[q] /= right
-        inverse[q] = right / (positions[right - 1] + 1)
+        precision[q] /= matches
+        inverse[q] = matches / (positions[matches - 1] + 1)
         first[q] = positions[0]
         if distinct and positions[0] > 0:
             first[q] = _identities_ahead(near, best, by_identity, starts)

@@ -1,4 +1,4 @@
-"""Loops that numba compiles, once a machine where a folder for its cache can be written."""
+"""Loops that numba compiles, once per machine if it can write its cache."""
 
 import os
 from collections.abc import Callable
@@ -15,22 +15,22 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         fast: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:
-        # No folder for the cache can be written: every process compiles for itself.
+        # The cache is not writable: every process compiles for itself.
         fast = numba.njit(nogil=True)(function)
     return fast
 
 
 def over_rows(work: Callable[[int, int], None], rows: int, least: int = 64) -> None:
-    """Call `work(start, stop)` for parts of `rows`, as many at a time as torch uses threads.
+    """Call `work(start, stop)` on parts of `rows`, in as many threads as torch uses.
 
-    A pool of threads and not numba's own: that one does not survive a fork. Each part must
-    write to rows of its own, so that the number of threads changes no value.
+    numba's own thread pool is not used because it does not survive a fork. Each part must write only to its own rows,
+    so that the number of threads changes no value.
     """
     threads = max(1, min(torch.get_num_threads(), os.cpu_count() or 1, rows // least))
     if threads == 1:
         work(0, rows)
         return
-    # More parts than threads, since rows do not all cost the same.
+    # More parts than threads, since some rows take longer than others.
     bounds = [rows * part // (4 * threads) for part in range(4 * threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, bounds[:-1], bounds[1:]))

@@ -1,4 +1,4 @@
-"""The compiled loops of k-reciprocal re-ranking; see `rerank`."""
+"""Compiled loops of k-reciprocal re-ranking; see `rerank`."""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ def expand(start: int, stop: int, scaled: Any, near: Any, half: Any, members: An
     small = np.empty(half.shape[1], np.int64)
     for i in range(start, stop):
         size = 0
-        for neighbour in near[i]:
-            if np.any(near[neighbour] == i):
-                core[size] = neighbour
+        for neighbor in near[i]:
+            if np.any(near[neighbor] == i):
+                core[size] = neighbor
                 size += 1
         expanded = size
         members[i, :size] = core[:size]
         for candidate in core[:size]:
             few = 0
             shared: Any = 0
-            for neighbour in half[candidate]:
-                if np.any(half[neighbour] == candidate):
-                    small[few] = neighbour
+            for neighbor in half[candidate]:
+                if np.any(half[neighbor] == candidate):
+                    small[few] = neighbor
                     few += 1
-                    shared += np.any(core[:size] == neighbour)
+                    shared += np.any(core[:size] == neighbor)
             if shared > 2 / 3 * few:
-                for neighbour in small[:few]:
-                    if not np.any(members[i, :expanded] == neighbour):
-                        members[i, expanded] = neighbour
+                for neighbor in small[:few]:
+                    if not np.any(members[i, :expanded] == neighbor):
+                        members[i, expanded] = neighbor
                         expanded += 1
         members[i, :expanded].sort()
         total = 0.0

@@ -1,10 +1,10 @@
-"""What evaluation lets a user choose by name. Imports nothing: command lines list the names."""
+"""Names of metrics and re-ranking forms. Imports nothing, so that `--help` can list them quickly."""
 
-# What `TEST.METRIC` takes, and how tables call it.
+# Values of `TEST.METRIC`, and their names in tables.
 METRICS = {
     "cosine": "cosine distance",
     "euclidean": "squared Euclidean distance, features not normalized",
     "inner_product": "inner product, features not normalized",
 }
-# Of k-reciprocal re-ranking, see `rerank`.
+# Forms of k-reciprocal re-ranking; see `rerank`.
 RERANK_FORMS = ("ordinary", "query_only")

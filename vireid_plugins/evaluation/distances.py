@@ -1,7 +1,7 @@
-"""The distances between features by which a gallery is ranked.
+"""Distances between features, by which a gallery is ranked.
 
-Papers rank by the cosine. IDKL's released code ranks RegDB and LLCM by the squared Euclidean distance of features that
-are not normalized, and DEEN's by an inner product of parts that are normalized one by one.
+Papers rank by the cosine. IDKL's released code ranks RegDB and LLCM by the squared Euclidean distance of unnormalized
+features, and DEEN's code by an inner product of parts that are normalized separately.
 
 Shapes: `Q` queries, `G` gallery images, `A` all images, `D` embedding.
 """
@@ -16,18 +16,18 @@ from vireid_plugins.evaluation.types import Floats
 
 
 def require_metric(metric: str) -> None:
-    """Raise a `ConfigError` that lists the metrics unless this is one."""
+    """Raise a `ConfigError` that lists the metrics unless `metric` is one of them."""
     require_name("TEST.METRIC", metric, METRICS)
 
 
 def cross_distances(left: Floats, right: Floats, metric: str, device: str = "cpu") -> Floats | Tensor:
-    """Return distances (Q, G), smaller is nearer, computed in the features' own precision.
+    """Return distances (Q, G), smaller is nearer, computed in the precision of the features.
 
     Args:
         left: (Q, D); L2-normalized for the cosine.
         right: (G, D); likewise.
         metric: a key of `METRICS`.
-        device: where; on another one than the CPU a tensor is returned.
+        device: device to compute on; an array is returned for `cpu`, else a tensor on that device.
     """
     if device == "cpu":
         distance: Floats = -left @ right.T
@@ -42,7 +42,7 @@ def cross_distances(left: Floats, right: Floats, metric: str, device: str = "cpu
 
 
 def squared_distances(features: Floats) -> Floats:
-    """Return the squared Euclidean distances (A, A) between all features (A, D), 0 on the diagonal."""
+    """Return the squared Euclidean distances (A, A) between all features (A, D), with 0 on the diagonal."""
     squared: Floats = features @ features.T
     norms = np.diagonal(squared).copy()
     squared *= -2

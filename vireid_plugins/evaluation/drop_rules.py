@@ -1,4 +1,4 @@
-"""Which gallery images a query does not see: rules as tables."""
+"""Which gallery images are excluded for a query: rules as tables."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,18 +7,18 @@ from vireid_plugins.data.datasets.base import CameraPairs
 
 
 class DropRule(NamedTuple):
-    """Gallery images that are left out of a query's ranking.
+    """Which gallery images are excluded from a query's ranking.
 
     Attributes:
-        pairs: (query camera, gallery camera): a query of the first does not see images of the second.
-        same_camera: a query does not see images of its own identity in its own camera.
+        pairs: (query camera, gallery camera); images of the second are excluded for queries of the first.
+        same_camera: exclude images of the query's identity in the query's camera.
     """
 
     pairs: CameraPairs = ()
     same_camera: bool = False
 
     def hides(self, query: Any, gallery: Any) -> Any:
-        """Return (Q, G), true where the query does not see the gallery image.
+        """Return (Q, G), true where the gallery image is excluded for the query.
 
         Args:
             query: `Labels` of arrays, or of tensors on one device; the result is of the same kind.
@@ -26,8 +26,8 @@ class DropRule(NamedTuple):
         """
         same = (query.ids[:, None] == gallery.ids) & (query.cams[:, None] == gallery.cams)
         hidden = same & self.same_camera
-        for asking, asked in self.pairs:
-            hidden = hidden | ((query.cams[:, None] == asking) & (gallery.cams == asked))
+        for query_camera, gallery_camera in self.pairs:
+            hidden = hidden | ((query.cams[:, None] == query_camera) & (gallery.cams == gallery_camera))
         return hidden
 
 
@@ -37,5 +37,5 @@ def drop_rules(unseen: Mapping[str, CameraPairs]) -> dict[str, DropRule]:
     Args:
         unseen: the rules of a data set, see `CrossModalityDataset.unseen`.
     """
-    named = {name: DropRule(pairs) for name, pairs in unseen.items()}
-    return {"none": DropRule(), **named, "same_camera": DropRule(same_camera=True)}
+    of_dataset = {name: DropRule(pairs) for name, pairs in unseen.items()}
+    return {"none": DropRule(), **of_dataset, "same_camera": DropRule(same_camera=True)}

@@ -1,4 +1,4 @@
-"""Scores features under protocols."""
+"""Score features under protocols."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,20 +36,21 @@ def evaluate_protocol(
     """Score features under a protocol.
 
     Args:
-        features: (n, D); normalized here where the metric is the cosine, and kept in float32 or float64.
-        paths: n image paths relative to the data set's folder (LLCM: file names do); more images than the protocol uses
-            do no harm.
+        features: (n, D) float32 or float64; normalized here if the metric is the cosine.
+        paths: n image paths relative to the data set's folder (file names suffice for LLCM); images that the protocol
+            does not use are ignored.
         protocol: a name in `PROTOCOLS`, or a protocol.
-        data_root: the folder that holds the data set's folder, or that folder itself.
-        split: of a data set with splits, as RegDB's 1 to 10; nothing for the others.
+        data_root: the folder that contains the data set's folder, or that folder itself.
+        split: split of a data set with splits, such as 1 to 10 of RegDB; None for other data sets.
         postprocessing: query expansion and re-ranking.
-        device: where distances are computed and rank positions counted.
-        metric: `cosine`, `euclidean` (squared) or `inner_product`, the latter two of features as they are.
+        device: device for distances and rank positions.
+        metric: `cosine`, `euclidean` (squared) or `inner_product`; the latter two use unnormalized features.
 
     Raises:
-        ConfigError: no protocol or metric has that name, or the split is missing or not for this data set.
-        DataError: the data set's files are missing or do not fit.
-        FeatureError: the features are no finite (n, D) array, or an image is missing or doubled; the message names it.
+        ConfigError: the protocol or metric is unknown, the split is missing, or the data set has no such split.
+        DataError: files of the data set are missing or inconsistent.
+        FeatureError: the features are not a finite (n, D) array, or an image is missing or occurs twice; the message
+            names it.
     """
     if isinstance(protocol, str):
         protocol = require_protocols([protocol])[0]
@@ -58,20 +59,20 @@ def evaluate_protocol(
 
 
 def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> CrossModalityDataset:
-    """Return a data set for scoring; the arguments are `evaluate_protocol`'s.
+    """Return a data set for scoring; the arguments are those of `evaluate_protocol`.
 
     Raises:
-        ConfigError: the split is missing or not for this data set.
+        ConfigError: the split is missing, or the data set has no such split.
         DataError: the data set's files are missing.
     """
     factory: type[CrossModalityDataset] = DATASET_REGISTRY.get(name)
     splits = factory.splits
     if not splits and split is not None:
-        raise ConfigError(f"{name} has no splits, but split {split} was asked for")
+        raise ConfigError(f"{name} has no splits, but split {split} was given")
     if splits and split is None:
         raise ConfigError(
-            f"{name} has {len(splits)} splits: say which one, {splits[0]} to {splits[-1]}, the features' model was "
-            "trained on (--split)"
+            f"{name} has {len(splits)} splits; give the one that the model was trained on, {splits[0]} to {splits[-1]} "
+            "(--split)"
         )
     options: dict[str, Any] = {"split": split} if splits else {}
     return factory(root=str(data_root), **options)
@@ -87,7 +88,7 @@ def score(
 ) -> list[ProtocolResult]:
     """Score features under every protocol of a plan; see `evaluate_protocol`.
 
-    Distances between the modalities are computed once; protocols, trials, modes and shots index them.
+    Distances between the modalities are computed once and shared by all protocols and trials.
     """
     require_metric(metric)
     postprocessing.check(metric)
@@ -101,7 +102,7 @@ def score(
     matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
     distances = _Distances(matrices, device, metric)
     results: dict[str, ProtocolResult] = {}
-    # One direction after the other, so that the matrix is turned around once.
+    # One direction after the other, so that the matrix is transposed only once.
     for protocol in sorted(plan.protocols, key=lambda p: p.direction):
         query, gallery = sides(protocol)
         rankings = []
@@ -120,11 +121,11 @@ def score(
 
 
 class _Distances:
-    """Distances between the modalities, computed when first asked for.
+    """Distances between the modalities, computed on first use.
 
     Args:
         matrices: features of both modalities, L2-normalized for the cosine.
-        device: where.
+        device: see `cross_distances`.
         metric: see `cross_distances`.
     """
 
@@ -139,9 +140,9 @@ class _Distances:
             left, right = self.matrices[query], self.matrices[VISIBLE + INFRARED - query]
             self.matrix = cross_distances(left, right, self.metric, self.device)
         elif self.query != query:
-            # torch turns a matrix around by blocks and in all threads.
-            turned = torch.as_tensor(self.matrix).T.contiguous()
-            self.matrix = turned.numpy() if self.device == "cpu" else turned
+            # torch transposes in blocks and with several threads.
+            transposed = torch.as_tensor(self.matrix).T.contiguous()
+            self.matrix = transposed.numpy() if self.device == "cpu" else transposed
         self.query = query
         distances: Floats | Tensor = self.matrix
         return distances

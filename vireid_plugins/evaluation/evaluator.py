@@ -1,4 +1,4 @@
-"""fast-reid's evaluator interface over our protocols."""
+"""fast-reid's evaluator interface for the protocols of this package."""
 
 import json
 import logging
@@ -46,26 +46,26 @@ class FeatureCollector(DatasetEvaluator):
         self.paths += [Path(path).relative_to(self.dataset.folder).as_posix() for path in inputs["img_paths"]]
 
     def gathered(self) -> tuple[Any, list[str]] | None:
-        """Return features (n, D) and relative paths of all processes on the main one, None on the others."""
-        # A process may have no image at all, where there are few.
-        everyone = comm.gather((self.features, self.paths))
+        """Return the features (n, D) and relative paths of all processes on the main one, None on the others."""
+        # On a small test set some processes may have no images.
+        collected = comm.gather((self.features, self.paths))
         if not comm.is_main_process():
             return None
-        features = np.concatenate([batch for batches, _ in everyone for batch in batches])
-        return features, [path for _, paths in everyone for path in paths]
+        features = np.concatenate([batch for batches, _ in collected for batch in batches])
+        return features, [path for _, paths in collected for path in paths]
 
 
 class CrossModalityEvaluator(FeatureCollector):
-    """Collects features once and scores them under every protocol of its plan.
+    """Collects features once and scores them under every protocol of a plan.
 
-    `evaluate` logs a table, writes `evaluation.json` to the output folder (`evaluation_<data set>.json` where several
-    are tested), and returns the first protocol's scores with `metric`, the mean of rank-1 and mAP as in fast-reid. With
-    `TEST.COMPARE_RANDOM` the table also has the scores of random features, the floor under every number.
+    `evaluate` logs a table, writes `evaluation.json` to the output folder (`evaluation_<data set>.json` if there are
+    several test sets), and returns the first protocol's scores with `metric`, the mean of rank-1 and mAP as in
+    fast-reid. With `TEST.COMPARE_RANDOM` the table also has the scores of random features.
 
     Args:
         cfg: the configuration.
-        plan: of the test set, see `plan_test`.
-        output_dir: where `evaluation.json` goes; empty is nowhere.
+        plan: the plan of the test set; see `plan_test`.
+        output_dir: folder for `evaluation.json`; empty: do not write it.
     """
 
     def __init__(self, cfg: CfgNode, plan: EvaluationPlan, output_dir: str = "") -> None:
@@ -78,28 +78,28 @@ class CrossModalityEvaluator(FeatureCollector):
         self.compare_random = bool(cfg.TEST.COMPARE_RANDOM)
         self.save_features = bool(cfg.TEST.SAVE_FEATURES)
         self.output_dir = output_dir
-        # Several test sets must not write over each other.
+        # Results of several test sets must not overwrite each other.
         self.suffix = f"_{type(self.dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
 
     def evaluate(self) -> "OrderedDict[str, float]":
-        """Score everything processed since `reset`; empty on processes other than the main one."""
+        """Score the features processed since `reset`; return an empty dict on processes other than the main one."""
         gathered = self.gathered()
         if gathered is None:
             return OrderedDict()
         features, paths = gathered
         results = score(features, paths, self.plan, self.postprocessing, self.device, self.metric)
-        chance = self._random(paths) if self.compare_random else []
-        notes = ["model"] * len(results) + ["random"] * len(chance) if chance else []
+        baseline = self._score_random(paths) if self.compare_random else []
+        notes = ["model"] * len(results) + ["random"] * len(baseline) if baseline else []
         logger.info(
             "%s, %s, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
             self.dataset.title,
             METRICS[self.metric],
             self.postprocessing if self.postprocessing else "no re-ranking",
             "on" if self.flip else "off",
-            result_table([*results, *chance], notes),
+            result_table([*results, *baseline], notes),
         )
         if self.output_dir:
-            self._write(results, chance)
+            self._write(results, baseline)
         if self.output_dir and self.save_features:
             save_features(
                 Path(self.output_dir) / f"features_{type(self.dataset).__name__}.npz",
@@ -111,14 +111,14 @@ class CrossModalityEvaluator(FeatureCollector):
         first["metric"] = (first["Rank-1"] + first["mAP"]) / 2
         return first
 
-    def _random(self, paths: list[str]) -> list[ProtocolResult]:
+    def _score_random(self, paths: list[str]) -> list[ProtocolResult]:
         features = np.random.default_rng(0).standard_normal((len(paths), 64))
         return score(features, paths, self.plan, device=self.device)
 
-    def _write(self, results: list[ProtocolResult], chance: list[ProtocolResult]) -> None:
+    def _write(self, results: list[ProtocolResult], baseline: list[ProtocolResult]) -> None:
         settings = {"distance": self.metric, "refinement": str(self.postprocessing), "flip": self.flip}
         report = {"settings": settings, "results": [result.as_json() for result in results]}
-        if chance:
-            report["random_features"] = [result.as_json() for result in chance]
+        if baseline:
+            report["random_features"] = [result.as_json() for result in baseline]
         file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
         file.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The test images of a data set, by modality, and the features that were handed over for them."""
+"""The test images of a data set by modality, and their features."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,15 +16,15 @@ from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
 
 class ImagesByModality:
-    """Test images in a fixed order, each modality for itself.
+    """The test images of a data set, in a fixed order per modality.
 
     Args:
-        dataset: whose test images.
+        dataset: the data set.
 
     Attributes:
-        paths: for each modality its images, relative to the set's folder.
-        labels: for each modality the identities and cameras of its images.
-        position: of each path among the images of its modality.
+        paths: for each modality, the paths of its images relative to the data set's folder.
+        labels: for each modality, the identities and cameras of its images.
+        position: index of each path among the images of its modality.
     """
 
     def __init__(self, dataset: CrossModalityDataset) -> None:
@@ -40,21 +40,21 @@ class ImagesByModality:
         self.position = {path: row for rows in self.paths.values() for row, path in enumerate(rows)}
 
     def labels_at(self, modality: int, positions: Ints) -> Labels:
-        """Return the labels of the images of a modality at these positions."""
-        every = self.labels[modality]
-        return Labels(every.ids[positions], every.cams[positions])
+        """Return the labels of a modality's images at these positions."""
+        labels = self.labels[modality]
+        return Labels(labels.ids[positions], labels.cams[positions])
 
 
 class FeatureTable:
     """Features of test images.
 
     Args:
-        images: the images.
-        features: (n, D) of any floating type; half precision is widened.
-        paths: n paths, relative to the set's folder or below it; more images than are tested do no harm.
+        images: the test images.
+        features: (n, D) of any real type, converted to float32 or float64 if necessary.
+        paths: n paths, absolute or relative to the data set's folder; images that are not tested are ignored.
 
     Raises:
-        FeatureError: the features are no finite (n, D) array, or an image is doubled; the message names it.
+        FeatureError: the features are not a finite (n, D) array, or an image occurs twice; the message names it.
     """
 
     def __init__(self, images: ImagesByModality, features: Floats, paths: Sequence[str]) -> None:
@@ -64,31 +64,28 @@ class FeatureTable:
         row_of = dict(zip(keys, range(len(keys)), strict=True))
         if len(row_of) < len(keys):
             seen: set[str] = set()
-            doubled = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-            raise FeatureError(f"{len(doubled)} paths occur more than once, the first: {doubled[0]}")
+            repeated = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            raise FeatureError(f"{len(repeated)} paths occur more than once, the first: {repeated[0]}")
         key = images.dataset.key
         self._row: dict[int, Ints] = {
-            modality: np.array([row_of.get(key(path), -1) for path in known], np.int64)
-            for modality, known in images.paths.items()
+            modality: np.array([row_of.get(key(path), -1) for path in paths_of], np.int64)
+            for modality, paths_of in images.paths.items()
         }
         self._matrix = matrix
 
     def require(self, protocol: Protocol, modality: int, used: Iterable[Ints]) -> None:
-        """Raise a `FeatureError` that names the first unless every image at the positions `used` has features."""
+        """Raise a `FeatureError` that names the first image at the positions `used` without features, if any."""
         positions = np.unique(np.concatenate(list(used)))
         missing = positions[self._row[modality][positions] < 0]
         if len(missing):
             raise FeatureError(
                 f"{protocol.name}: {len(missing)} images have no features, the first: "
-                f"{self.images.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, as "
+                f"{self.images.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, like "
                 "this one"
             )
 
     def of(self, modality: int, normalize: bool = True) -> Floats:
-        """Return the features of all images of a modality, L2-normalized or as they are.
-
-        Those of images that have none are zero.
-        """
+        """Return the features of all images of a modality, L2-normalized or unchanged; missing features are zero."""
         rows = self._row[modality]
         features: Floats = self._matrix[rows] * (rows >= 0)[:, None]
         if not normalize:
@@ -106,7 +103,7 @@ def check_features(features: Any, paths: Sequence[str]) -> Floats:
     """Return the features as an array of float32 or float64.
 
     Raises:
-        FeatureError: they are no finite (n, D) array for n paths; the message names the first bad image.
+        FeatureError: they are not a finite (n, D) array for n paths; the message names the first bad image.
     """
     if isinstance(features, Tensor):
         features = features.detach().cpu()

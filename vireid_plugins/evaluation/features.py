@@ -1,4 +1,4 @@
-"""Feature files: a `.npz` with `features` (n, D) and `paths` (n,), and of ours also `split`."""
+"""Feature files: a `.npz` with `features` (n, D), `paths` (n,) and optionally `split`."""
 
 import zipfile
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from vireid_plugins.evaluation.types import Floats
 
 
 class FeatureFile(NamedTuple):
-    """Content of a feature file; `split` is None where the file has none."""
+    """Content of a feature file; `split` is None if the file has none."""
 
     features: Floats
     paths: list[str]
@@ -23,33 +23,33 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
     """Write a feature file.
 
     Args:
-        file: ends in `.npz`.
+        file: path that ends in `.npz`.
         features: (n, D).
         paths: n paths relative to the data set's folder.
-        split: that the model was trained on.
+        split: split that the model was trained on.
     """
     optional = {} if split is None else {"split": np.array(split)}
     np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
 
 
 def require_split(content: FeatureFile, split: int | None, file: Path) -> None:
-    """Refuse features of a model of another split: they would be scored on people it was trained on.
+    """Reject features of a model trained on another split; its training identities would be scored.
 
     Raises:
-        FeatureError: the file's model was trained on another split than the one asked for.
+        FeatureError: the file's model was trained on another split than `split`.
     """
     if content.split is not None and split is not None and content.split != split:
         raise FeatureError(
-            f"'{file}' says that its model was trained on split {content.split}, but split {split} is asked for; it "
-            f"would be tested on people it was trained on. Use --split {content.split}"
+            f"'{file}' is from a model trained on split {content.split}, but split {split} was given; the model would "
+            f"be tested on identities it was trained on. Use --split {content.split}"
         )
 
 
 def load_features(file: Path) -> FeatureFile:
-    """Read a feature file of any code base. Nothing in it is run.
+    """Read a feature file, without running code in it.
 
     Raises:
-        FeatureError: the file is missing or broken, or lacks an array; the message names what is wrong.
+        FeatureError: the file is missing or broken, or lacks an array.
     """
     if not file.is_file():
         raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")

@@ -15,21 +15,21 @@ from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
 from vireid_plugins.evaluation.rank_positions import count_positions
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
-# What `evaluate_ranking` takes.
+# Values of `evaluate_ranking`'s `drop` and `cmc`.
 DROPS = drop_rules(SYSUMM01.unseen)
 CMCS = ("ordinary", "distinct_id")
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores of one ranking, fractions 0..1.
+    """Scores of one ranking, as fractions 0..1.
 
     Attributes:
         cmc: (G,), entry r - 1 is rank-r.
         mAP: mean over queries of the mean precision at the hits.
         mINP: mean over queries of the number of hits / rank of the last one.
-        counted: queries that had a match left; the others are skipped in all three.
-        skipped: queries that had none.
+        counted: number of queries with a match in the gallery; only these are scored.
+        skipped: number of queries without one.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -51,18 +51,18 @@ def evaluate_ranking(
     """Score a distance matrix.
 
     Args:
-        distance: (Q, G), smaller is nearer. Ties rank in the order of the gallery. A tensor is worked on where it is.
+        distance: (Q, G), smaller is nearer; ties are ranked in gallery order. A tensor is scored on its own device.
         query_ids: (Q,) identities.
         gallery_ids: (G,).
         query_cams: (Q,) camera numbers.
         gallery_cams: (G,).
-        drop: which gallery images a query does not see. `sysu`: a camera-3 query does not see camera 2, which films the
-            same room; `same_camera`: the same identity in the same camera; `none`.
-        cmc: `distinct_id` counts identities, of which the first image in the ranking stands for all (SYSU-MM01, LLCM);
-            `ordinary` counts images (Market-1501, RegDB in AGW).
+        drop: gallery images that are excluded for a query. `sysu`: camera 2 for a query from camera 3, which films the
+            same room; `same_camera`: the same identity in the same camera; `none`: no image.
+        cmc: `distinct_id` ranks identities, each at its first image (SYSU-MM01, LLCM); `ordinary` ranks images
+            (Market-1501, RegDB in AGW).
 
     Raises:
-        FeatureError: shapes do not fit, a distance is NaN, `drop` or `cmc` is unknown, or no query has a match.
+        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, or no query has a match.
     """
     query = Labels(np.asarray(query_ids), np.asarray(query_cams))
     gallery = Labels(np.asarray(gallery_ids), np.asarray(gallery_cams))
@@ -76,7 +76,7 @@ def evaluate_ranking(
 def rank(
     distance: Floats | Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, cmc: str
 ) -> Ranking:
-    """Score some rows and columns of a distance matrix; the arguments are those of `count_positions`.
+    """Score rows and columns of a distance matrix; see `count_positions` for the arguments.
 
     Raises:
         FeatureError: no query has a match.
@@ -85,7 +85,7 @@ def rank(
     matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
-        raise FeatureError("no query has a match in the gallery: nothing can be scored")
+        raise FeatureError("no query has a match in the gallery, so nothing can be scored")
     hits = np.bincount(positions.first[matched], minlength=len(columns))
     return Ranking(
         cmc=hits.cumsum() / counted,
@@ -101,11 +101,11 @@ def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str,
     cameras = (len(query.cams), len(gallery.cams))
     if tuple(distance.shape) != shape or cameras != shape:
         raise FeatureError(
-            f"distance {tuple(distance.shape)}, ids {shape} and cameras {cameras} do not fit: they must be (queries, "
-            "gallery) alike"
+            f"the sizes (queries, gallery) do not match: distance {tuple(distance.shape)}, ids {shape}, cameras "
+            f"{cameras}"
         )
     if bool(distance.isnan().any() if isinstance(distance, Tensor) else np.isnan(distance).any()):
-        raise FeatureError("the distances hold NaN")
+        raise FeatureError("the distances contain NaN")
     if drop not in DROPS or cmc not in CMCS:
         raise FeatureError(
             f"drop must be one of {', '.join(DROPS)} and cmc one of {', '.join(CMCS)}; got {drop}, {cmc}"

@@ -1,4 +1,4 @@
-"""What an evaluation needs besides features, made once for each test set and used by every evaluation of a run."""
+"""The plan of an evaluation: everything but the features, made once per test set and used throughout a run."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from vireid_plugins.evaluation.types import Ints
 
 
 class TrialPositions(NamedTuple):
-    """Positions (Q,) and (G,) of a trial's queries and gallery among the images of their modality."""
+    """Indices (Q,) and (G,) of a trial's queries and gallery among the images of their modality."""
 
     query: Ints
     gallery: Ints
@@ -27,11 +27,11 @@ class EvaluationPlan:
 
     Args:
         dataset: the test set.
-        protocols: how it is scored.
+        protocols: the protocols to score it under.
 
     Attributes:
         images: the test images by modality.
-        rules: which gallery images a query does not see, by the protocol's name.
+        rules: drop rules, by protocol name.
 
     Raises:
         ConfigError: the data set lacks a drop rule that a protocol asks for.
@@ -64,10 +64,10 @@ class EvaluationPlan:
 
 
 def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:
-    """Plan the evaluation of one of `DATASETS.TESTS` under those of `TEST.PROTOCOLS` that score it.
+    """Return the plan of one of `DATASETS.TESTS` under the protocols in `TEST.PROTOCOLS` that score it.
 
     Raises:
-        ConfigError: no protocol scores the data set; see `EvaluationPlan`.
+        ConfigError: no protocol scores the data set; see also `EvaluationPlan`.
         DataError: its files are missing or malformed.
     """
     dataset: Any = build_dataset(cfg, name)

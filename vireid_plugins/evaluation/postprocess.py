@@ -1,4 +1,4 @@
-"""What changes a ranking after extraction: query expansion and re-ranking. Off by default, printed when on."""
+"""Post-processing: query expansion and re-ranking. Off by default; results name it when it is on."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ from vireid_plugins.evaluation.types import Floats
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """Query expansion first, then re-ranking, each over the queries and the gallery of one trial.
+    """Query expansion followed by re-ranking, each over the queries and the gallery of one trial.
 
     Attributes:
-        rerank: form of the k-reciprocal re-ranking (`RERANK_FORMS`); empty is none.
+        rerank: form of the k-reciprocal re-ranking (`RERANK_FORMS`); empty: none.
         k1: see `rerank.rerank`.
         k2: see `rerank.rerank`.
         lambda_: see `rerank.rerank`.
-        expansions: how often every feature is replaced by the mean of its neighbours (fast-reid's `aqe`); 0 is none.
-        neighbours: how many, the image itself included.
-        alpha: the neighbours' weights are their similarities to this power.
+        expansions: number of times every feature is replaced by the mean of its neighbors (fast-reid's `aqe`); 0: none.
+        neighbours: number of neighbors, including the image itself.
+        alpha: the neighbors' weights are their similarities to this power.
     """
 
     rerank: str = ""
@@ -37,7 +37,7 @@ class PostProcessing:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "PostProcessing":
-        """Return what `TEST.RERANK` and `TEST.AQE` ask for."""
+        """Return the post-processing that `TEST.RERANK` and `TEST.AQE` configure."""
         rerank, expansion = cfg.TEST.RERANK, cfg.TEST.AQE
         return cls(
             rerank=rerank.FORM if rerank.ENABLED else "",
@@ -61,19 +61,19 @@ class PostProcessing:
         return " + ".join(parts)
 
     def check(self, metric: str) -> None:
-        """Raise a `ConfigError` unless the metric is one that these steps work on."""
+        """Raise a `ConfigError` unless the metric works with this post-processing."""
         if self.expansions and metric != "cosine":
-            raise ConfigError(f"query expansion (TEST.AQE) ranks by the cosine; TEST.METRIC is {metric}")
+            raise ConfigError(f"query expansion (TEST.AQE) needs the cosine, but TEST.METRIC is {metric}")
         if self.rerank and metric == "inner_product":
             raise ConfigError(
-                "re-ranking (TEST.RERANK) needs a distance, and TEST.METRIC is inner_product: set it to cosine or "
+                "re-ranking (TEST.RERANK) needs a distance, but TEST.METRIC is inner_product; set it to cosine or "
                 "euclidean"
             )
 
     def distance(self, query: Floats, gallery: Floats, metric: str = "cosine") -> Floats:
         """Return the post-processed distances (Q, G).
 
-        Re-ranking takes squared Euclidean distances, which are 2 - 2 cos where features are normalized.
+        Re-ranking uses squared Euclidean distances, which are 2 - 2 cos for normalized features.
 
         Args:
             query: (Q, D); L2-normalized for the cosine.
@@ -81,13 +81,13 @@ class PostProcessing:
             metric: a key of `METRICS`; see `check`.
 
         Raises:
-            FeatureError: there are fewer images than neighbours asked for.
+            FeatureError: the number of neighbors is not below the number of images.
         """
         if self.expansions:
             if not 0 < self.neighbours < len(query) + len(gallery):
                 raise FeatureError(
-                    f"query expansion: {self.neighbours} neighbours of {len(query) + len(gallery)} images; set "
-                    "TEST.AQE.QE_K to fewer"
+                    f"query expansion: {self.neighbours} neighbors of {len(query) + len(gallery)} images; set "
+                    f"TEST.AQE.QE_K to 1 to {len(query) + len(gallery) - 1}"
                 )
             expanded = aqe(
                 torch.from_numpy(query), torch.from_numpy(gallery), self.expansions, self.neighbours, self.alpha

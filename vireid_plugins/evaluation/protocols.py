@@ -1,4 +1,4 @@
-"""Protocols as data: who is query, who is gallery, what is dropped, how ranks are counted."""
+"""Protocols as data: query, gallery, excluded images, and how ranks are counted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ class Protocol:
     """One way to score a data set.
 
     Attributes:
-        name: what configs and tables call it.
+        name: its name in configs and tables.
         dataset: name in fast-reid's `DATASET_REGISTRY`.
         direction: query to gallery, `i2v` or `v2i`.
         cmc: `distinct_id` or `ordinary`, see `evaluate_ranking`.
         drop: `same_camera`, `none` or a key of the data set's `unseen`, see `evaluate_ranking`.
-        about: who prints it, and what tells it from its neighbours.
-        mode: which gallery cameras, a key of the data set's `galleries`; empty is all of them.
-        draw: how the drawn side of a trial comes about: `official` (by files that come with the data set), `seeded`
-            (`random.seed(trial)`) or `everything`.
-        drawn: the side that is drawn, `gallery` or `query`; the other one is whole.
-        shots: drawn images of one identity in one camera; 0 is all of them.
-        trials: draws over which scores are averaged.
+        about: who reports it, and how it differs from similar protocols.
+        mode: gallery cameras, a key of the data set's `galleries`; empty: all cameras.
+        draw: how images are drawn for a trial: `official` (from files of the data set), `seeded`
+            (`random.seed(trial)`) or `everything` (all images).
+        drawn: the side that is drawn, `gallery` or `query`; all images of the other side are used.
+        shots: images drawn per identity and camera; 0: all of them.
+        trials: number of trials over which scores are averaged.
     """
 
     name: str
@@ -74,18 +74,19 @@ def _llcm(name: str, direction: str, about: str, drawn: str = "gallery") -> Prot
 
 
 _OFFICIAL = (
-    "Printed by the data set's authors, MPANet and those that follow them: the gallery is drawn by rand_perm_cam.mat."
+    "Reported by the data set's authors, MPANet and papers that follow them: the gallery is drawn from "
+    "rand_perm_cam.mat."
 )
 _AGW = (
-    "Printed by AGW, CAJ, DEEN, MSCMNet and those that follow them: random.seed(trial), one image an identity and "
-    "camera. Its numbers stand in one column with the official ones in most tables."
+    "Reported by AGW, CAJ, DEEN, MSCMNet and papers that follow them: random.seed(trial), one image per identity and "
+    "camera. Most tables list its numbers in the same column as the official ones."
 )
-_ORDINARY = "Printed by AGW and those that follow it: the CMC counts images. Mean over ten trainings, one a split."
+_ORDINARY = "Reported by AGW and papers that follow it: the CMC ranks images. Mean over ten trainings, one per split."
 _DISTINCT = (
-    "Printed by MPANet and those that follow it: the CMC counts identities, so that rank-5, 10 and 20 are higher than "
-    "the ordinary ones; rank-1 and mAP are the same. Mean over ten trainings, one a split."
+    "Reported by MPANet and papers that follow it: the CMC ranks identities, so rank-5, 10 and 20 are higher than the "
+    "ordinary ones; rank-1 and mAP are the same. Mean over ten trainings, one per split."
 )
-_FULL = "What IDKL's released code scores: every image is query or gallery, and the camera rule is off."
+_FULL = "The evaluation of IDKL's released code: all images are used, and no camera rule excludes any."
 
 _ALL = [
     *(_sysu("official", mode, shots, _OFFICIAL) for mode in ("all", "indoor") for shots in (1, 10)),
@@ -96,8 +97,8 @@ _ALL = [
         direction="i2v",
         cmc="distinct_id",
         drop="sysu",
-        about="Printed by nobody: the validation identities, camera 3 against cameras 4 and 5, drawn as AGW draws. It "
-        "chooses the epoch where DATASETS.SYSU.TRAIN is train.",
+        about="Reported by no paper: the validation identities, camera 3 against cameras 4 and 5, drawn as in AGW. It "
+        "picks the best epoch if DATASETS.SYSU.TRAIN is train.",
         mode="val",
         draw="seeded",
         shots=1,
@@ -105,13 +106,23 @@ _ALL = [
     ),
     *(_regdb(direction, "ordinary", _ORDINARY) for direction in ("v2i", "i2v")),
     *(_regdb(direction, "distinct_id", _DISTINCT) for direction in ("v2i", "i2v")),
-    _llcm("v2i", "v2i", "Printed by DEEN's paper and those that follow it: visible queries, one infrared image drawn."),
-    _llcm("i2v", "i2v", "Printed by DEEN and those that follow it: infrared queries, one visible image drawn."),
+    _llcm(
+        "v2i",
+        "v2i",
+        "Reported by DEEN's paper and papers that follow it: visible queries; one infrared image is drawn per identity "
+        "and camera.",
+    ),
+    _llcm(
+        "i2v",
+        "i2v",
+        "Reported by DEEN and papers that follow it: infrared queries; one visible image is drawn per identity and "
+        "camera.",
+    ),
     _llcm(
         "v2i_transposed",
         "i2v",
-        "What the data set authors' code prints as 'VIS to IR' since June 2023: the drawn infrared images are the "
-        "queries and all visible ones the gallery. Not comparable with llcm/v2i.",
+        "Printed as 'VIS to IR' by the data set authors' code since June 2023: the drawn infrared images are the "
+        "queries, and all visible images are the gallery. Not comparable with llcm/v2i.",
         drawn="query",
     ),
     *(
@@ -124,10 +135,10 @@ PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
 def require_protocols(names: Iterable[str]) -> list[Protocol]:
-    """Return the protocols of these names.
+    """Return the protocols with these names.
 
     Raises:
-        ConfigError: one does not exist; the message lists those that do.
+        ConfigError: a name is unknown; the message lists the available ones.
     """
     protocols = []
     for name in names:
@@ -137,31 +148,31 @@ def require_protocols(names: Iterable[str]) -> list[Protocol]:
 
 
 def select_protocols(names: Iterable[str] | None, dataset: str | None) -> list[Protocol]:
-    """Return the protocols of these names, all of one data set, or those of `dataset` where no names are given.
+    """Return the protocols with these names, all of one data set, or every protocol of `dataset` if there are no names.
 
     Raises:
-        ConfigError: a name does not exist, or they are of several data sets.
+        ConfigError: a name is unknown, or the protocols belong to several data sets.
     """
     if not names:
         return protocols_of(dataset or "", [])
     protocols = require_protocols(names)
     if len({protocol.dataset for protocol in protocols}) > 1:
         raise ConfigError(
-            f"the protocols {', '.join(p.name for p in protocols)} are of several data sets; score one at a time"
+            f"the protocols {', '.join(p.name for p in protocols)} belong to several data sets; score one at a time"
         )
     return protocols
 
 
 def protocols_of(dataset: str, names: Iterable[str]) -> list[Protocol]:
-    """Return those of `names` that score `dataset`; all that do where `names` is empty.
+    """Return the protocols among `names`, or among all if `names` is empty, that score `dataset`.
 
     Raises:
-        ConfigError: a name does not exist, or none of them scores the data set.
+        ConfigError: a name is unknown, or no protocol scores the data set.
     """
     names = list(names)
     scoring = [protocol for protocol in require_protocols(names or PROTOCOLS) if protocol.dataset == dataset]
     if not scoring:
-        known = ", ".join(p.name for p in PROTOCOLS.values() if p.dataset == dataset) or "none"
-        wrong = f"none of {', '.join(names)} scores {dataset}" if names else f"nothing scores {dataset}"
-        raise ConfigError(f"TEST.PROTOCOLS: {wrong}; those that do: {known}")
+        available = ", ".join(p.name for p in PROTOCOLS.values() if p.dataset == dataset) or "none"
+        problem = f"none of {', '.join(names)} scores {dataset}" if names else f"no protocol scores {dataset}"
+        raise ConfigError(f"TEST.PROTOCOLS: {problem}; available: {available}")
     return scoring

@@ -1,8 +1,8 @@
 """Rank positions of the correct matches, computed by counting instead of sorting.
 
 The rank position of a gallery image is the number of images that are nearer, or as near and earlier in the gallery. A
-query has few correct matches, so counting for these alone is cheaper than a sort, and exact with ties. The same counts
-are taken by compiled loops on the host and by torch on a device.
+query has few correct matches, so counting for these alone is cheaper than a sort, and it handles ties exactly. Compiled
+loops count on the host, torch on a device; both give the same counts.
 
 Shapes: `Q` queries, `G` gallery images.
 """
@@ -23,7 +23,7 @@ DEVICE_ELEMENTS = 2**27
 
 
 class RankPositions(NamedTuple):
-    """For each query (Q,): zero-based position of the first hit in the CMC, -1 where no match is left; AP; INP."""
+    """For each query (Q,): zero-based position of the first hit in the CMC, -1 if it has no match; AP; INP."""
 
     first: Ints
     precision: npt.NDArray[np.float64]
@@ -39,20 +39,20 @@ def count_positions(
     rule: DropRule,
     distinct: bool,
 ) -> RankPositions:
-    """Count the rank positions of some rows and columns of a distance matrix.
+    """Return the rank positions for rows and columns of a distance matrix.
 
     Args:
-        distance: an array, or a tensor on any device, which is then worked on there; smaller is nearer.
-        rows: (Q,) which rows are the queries.
-        columns: (G,) which columns are the gallery, in the order that breaks ties.
+        distance: an array, or a tensor, which is processed on its device; smaller is nearer.
+        rows: (Q,) indices of the rows that are the queries.
+        columns: (G,) indices of the columns that are the gallery; their order breaks ties.
         query: labels of the Q queries.
         gallery: labels of the G gallery images.
-        rule: which gallery images a query does not see.
+        rule: gallery images that are excluded for a query.
         distinct: count identities instead of images before the first hit.
     """
     names, gallery_ids = np.unique(gallery.ids, return_inverse=True)
     at = np.searchsorted(names, query.ids).clip(max=max(len(names) - 1, 0))
-    # Identities 0 .. n - 1; -1 for queries that the gallery does not know.
+    # Identities 0 .. n - 1; -1 for queries whose identity is not in the gallery.
     query_ids = np.where(names[at] == query.ids, at, -1) if len(names) else np.full(len(rows), -1)
     query, gallery = Labels(query_ids, query.cams), Labels(gallery_ids, gallery.cams)
     if isinstance(distance, Tensor):
@@ -73,18 +73,18 @@ def _on_device(
     distance: Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, distinct: bool
 ) -> RankPositions:
     device = distance.device
-    whole: list[Any] = [torch.as_tensor(a.astype(np.int64), device=device) for a in (rows, columns, *query, *gallery)]
-    row, column, query_ids, query_cams, *there = whole
+    moved: list[Any] = [torch.as_tensor(a.astype(np.int64), device=device) for a in (rows, columns, *query, *gallery)]
+    row, column, query_ids, query_cams, gallery_ids, gallery_cams = moved
     most = int(np.bincount(gallery.ids).max(initial=1))
     chunk = max(1, DEVICE_ELEMENTS // max(1, most * len(columns)))
     parts = []
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
         near = distance[row[part]][:, column]
-        hidden = rule.hides(Labels(query_ids[part], query_cams[part]), Labels(*there))
+        hidden = rule.hides(Labels(query_ids[part], query_cams[part]), Labels(gallery_ids, gallery_cams))
         near = near.masked_fill(hidden, torch.nan)
-        right = (query_ids[part, None] == there[0]) & ~hidden
-        parts.append(_positions(near, right, there[0], most, distinct))
+        right = (query_ids[part, None] == gallery_ids) & ~hidden
+        parts.append(_positions(near, right, gallery_ids, most, distinct))
     if not parts:
         return RankPositions(np.empty(0, np.int64), np.empty(0), np.empty(0))
     return RankPositions(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
@@ -93,13 +93,13 @@ def _on_device(
 def _positions(
     near: Tensor, right: Tensor, gallery_ids: Tensor, most: int, distinct: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return first position, AP and INP of a few queries.
+    """Return the position of the first hit, AP and INP of a chunk of queries.
 
     Args:
-        near: (Q, G) distances, NaN where dropped.
-        right: (Q, G) true for the matches that are left.
+        near: (Q, G) distances, NaN for excluded images.
+        right: (Q, G) true for correct matches that are not excluded.
         gallery_ids: (G,) 0 .. n - 1.
-        most: the largest number of matches.
+        most: largest number of matches of a query.
         distinct: see `count_positions`.
     """
     total = right.sum(1)

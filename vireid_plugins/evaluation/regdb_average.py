@@ -1,4 +1,4 @@
-"""Averages results over the trainings of RegDB's ten splits."""
+"""Average results over RegDB's splits."""
 
 import json
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from vireid_plugins.errors import DataError
 
 
 def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
-    """Return the mean and standard deviation over splits of every protocol in result files.
+    """Return the mean and standard deviation over splits for every protocol in result files.
 
     Args:
-        files: written by `vireid score --json` or as `evaluation.json` by a training, one or several per
-            split.
+        files: written by `vireid score --json`, or as `evaluation.json` by a training; one or more per split.
 
     Raises:
-        DataError: a file is missing, is something else, or holds a split twice, or splits were not all scored alike.
+        DataError: a file is missing or contains no results, a split occurs twice, or the splits were not scored under
+            the same protocols.
     """
     by_protocol: dict[tuple[str, str, str], dict[int, tuple[Path, dict[str, float]]]] = {}
     for file in files:
@@ -30,15 +30,16 @@ def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
                 raise DataError(f"'{file}': {result['protocol']} has no splits to average over")
             if split not in RegDB.splits:
                 raise DataError(
-                    f"'{file}' scores {key[0]} of split {split!r}; RegDB's are {RegDB.splits[0]} to {RegDB.splits[-1]}"
+                    f"'{file}': {key[0]} has split {split!r}; RegDB has the splits {RegDB.splits[0]} to "
+                    f"{RegDB.splits[-1]}"
                 )
             others = by_protocol.setdefault(key, {})
             if split in others:
-                raise DataError(f"'{file}' scores {key[0]} of split {split}, and so does '{others[split][0]}'")
+                raise DataError(f"'{file}' and '{others[split][0]}' both contain {key[0]} for split {split}")
             for other, means in others.values():
                 if means.keys() != result["mean"].keys():
                     raise DataError(
-                        f"'{file}' has {', '.join(result['mean'])} of {key[0]}, but '{other}' has {', '.join(means)}"
+                        f"'{file}' has {', '.join(result['mean'])} for {key[0]}, but '{other}' has {', '.join(means)}"
                     )
             others[split] = (file, result["mean"])
     if len({frozenset(splits) for splits in by_protocol.values()}) > 1:
@@ -67,7 +68,7 @@ def _named(protocol: str, metric: str) -> str:
 
 
 def merged_table(merged: dict[str, Any]) -> str:
-    """Return one row a protocol, and say how many of the ten splits it is the mean of."""
+    """Return a table with one row per protocol, including the number of splits averaged."""
     results = merged["merged"]
     rows = [
         [
@@ -92,6 +93,6 @@ def _results(file: Path) -> list[dict[str, Any]]:
         results = []
     if not results:
         raise DataError(
-            f"'{file}' holds no results; it must be written by vireid score --json or be an evaluation.json"
+            f"'{file}' contains no results; it must be written by vireid score --json or be an evaluation.json"
         )
     return results

@@ -22,14 +22,14 @@ def rerank(
     Args:
         squared: (A, A) squared distances between all images, queries first; symmetric.
         queries: Q.
-        k1: an image's neighbours, itself included, are its k1 + 1 nearest.
-        k2: local query expansion over the k2 nearest; 1 is none.
-        lambda_: weight of the original distance beside the Jaccard distance.
-        form: `ordinary`, the paper's, takes neighbours from all images; `query_only` takes them from the queries alone,
-            for queries and gallery images alike, as some code does (the gallery's columns count as farthest).
+        k1: an image's neighbors are its k1 + 1 nearest images, including itself.
+        k2: local query expansion over the k2 nearest images; 1: none.
+        lambda_: weight of the original distance; the Jaccard distance has 1 - lambda_.
+        form: `ordinary`, as in the paper, takes neighbors from all images; `query_only` takes them from the queries
+            alone, for queries and gallery images, as some code does (gallery images count as farthest).
 
     Raises:
-        FeatureError: a number is out of range, or the form does not exist.
+        FeatureError: a number is out of range, or the form is unknown.
     """
     if form not in RERANK_FORMS:
         raise FeatureError(f"re-ranking: form must be one of {', '.join(RERANK_FORMS)}; got '{form}'")
@@ -41,17 +41,17 @@ def rerank(
     half = int(np.around(k1 / 2)) + 1
     weights = _encode(scaled, nearest[:, : k1 + 1], nearest[:, :half])
     if k2 > 1:
-        chosen = nearest[:, :k2]
-        starts = np.arange(0, chosen.size + 1, chosen.shape[1])
-        mean = np.full(chosen.size, 1 / chosen.shape[1], dtype=weights.dtype)
-        weights = _sparse(mean, chosen.ravel(), starts) @ weights
+        local = nearest[:, :k2]
+        starts = np.arange(0, local.size + 1, local.shape[1])
+        mean = np.full(local.size, 1 / local.shape[1], dtype=weights.dtype)
+        weights = _sparse(mean, local.ravel(), starts) @ weights
     jaccard = _jaccard(weights[:queries].tocsr(), weights[queries:].tocsc(), scaled.dtype)
     final: Floats = jaccard * (1 - lambda_) + scaled[:queries, queries:] * lambda_
     return final
 
 
 def _nearest(distance: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Return the `count` nearest columns of every row, nearest first, ties among them in the order of the columns."""
+    """Return the `count` nearest columns of every row, nearest first; ties among them keep the order of the columns."""
     count = min(count, distance.shape[1])
     nearest = np.empty((len(distance), count), np.int64)
 
@@ -66,7 +66,7 @@ def _nearest(distance: Floats, count: int) -> npt.NDArray[np.int64]:
 
 
 def _encode(scaled: Floats, near: npt.NDArray[np.int64], half: npt.NDArray[np.int64]) -> Any:
-    """Return the sparse (A, A) rows of Gaussian weights on each image's expanded k-reciprocal neighbours."""
+    """Return the sparse (A, A) matrix of Gaussian weights on each image's expanded k-reciprocal neighbors."""
     size = near.shape[1] * (1 + half.shape[1])
     members = np.zeros((len(scaled), size), np.int64)
     values = np.zeros((len(scaled), size), scaled.dtype)
@@ -80,7 +80,7 @@ def _encode(scaled: Floats, near: npt.NDArray[np.int64], half: npt.NDArray[np.in
 
 
 def _sparse(values: Floats, columns: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Any:
-    """Return the sparse (A, A) matrix whose row i has the values and columns `starts[i]` to `starts[i + 1]`."""
+    """Return the sparse (A, A) matrix whose row i has the values and columns from `starts[i]` to `starts[i + 1]`."""
     from scipy.sparse import csr_matrix  # not at the top: scipy takes a tenth of a second to import
 
     images = len(starts) - 1
@@ -88,7 +88,7 @@ def _sparse(values: Floats, columns: npt.NDArray[np.int64], starts: npt.NDArray[
 
 
 def _jaccard(query: Any, gallery: Any, dtype: Any) -> Floats:
-    """Return 1 - sum(min) / sum(max) of all pairs of rows; every row sums to 1 or is empty."""
+    """Return 1 - sum(min) / sum(max) for all pairs of rows; every row sums to 1 or is empty."""
     distance = np.empty((query.shape[0], gallery.shape[0]), dtype)
     arguments = (query.indptr, query.indices, query.data, gallery.indptr, gallery.indices, gallery.data, distance)
     from vireid_plugins.evaluation._rerank_loops import overlap

@@ -1,4 +1,4 @@
-"""Results of a protocol: mean and spread over trials, as a table and as JSON."""
+"""Results of a protocol: mean and standard deviation over trials, as a table and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class ProtocolResult:
     """Scores of every trial of one protocol.
 
     Attributes:
-        protocol: what was scored.
+        protocol: the protocol.
         rankings: one per trial.
-        split: of a data set with splits.
-        postprocessing: query expansion and re-ranking, as they are printed; empty is none.
+        split: split of a data set with splits, else None.
+        postprocessing: description of query expansion and re-ranking; empty: none.
         metric: a key of `METRICS`.
     """
 
@@ -33,13 +33,13 @@ class ProtocolResult:
 
     @property
     def label(self) -> str:
-        """The protocol's name with whatever else made the numbers."""
+        """The protocol's name with split and post-processing."""
         split = "" if self.split is None else f" split {self.split}"
         return self.protocol.name + split + (f" + {self.postprocessing}" if self.postprocessing else "")
 
     @property
     def scores(self) -> dict[str, list[float]]:
-        """Each score over the trials, in percent. With fewer than r gallery images, rank-r is the last rank."""
+        """Each score in percent, one per trial. With fewer than r gallery images, rank-r is the last rank."""
         table = {f"Rank-{r}": [100 * k.cmc[min(r, len(k.cmc)) - 1] for k in self.rankings] for r in RANKS}
         return table | {"mAP": [100 * k.mAP for k in self.rankings], "mINP": [100 * k.mINP for k in self.rankings]}
 
@@ -50,11 +50,11 @@ class ProtocolResult:
 
     @property
     def counted(self) -> int:
-        """Queries that had a match: the same in every trial, since every draw holds the same identities."""
+        """Number of queries with a match, the same in every trial, since all trials have the same identities."""
         return self.rankings[0].counted
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything needed to know what the numbers mean."""
+        """Return the scores, and the settings of the protocol that define them."""
         p = self.protocol
         return {
             "protocol": p.name,
@@ -79,11 +79,11 @@ class ProtocolResult:
 
 
 def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
-    """Return headers and rows of a table, one row a protocol, with mean and deviation over trials in percent.
+    """Return the headers and rows of a table with the mean and standard deviation over trials, in percent.
 
     Args:
-        results: what to print.
-        notes: one per row, for instance whose features they are; empty is no such column.
+        results: one per row.
+        notes: first column of each row, such as the source of the features; empty: no such column.
     """
     rows = []
     for number, result in enumerate(results):

@@ -1,4 +1,4 @@
-"""Queries and gallery of every trial, reproduced from file names alone."""
+"""Queries and gallery of every trial, determined by file names alone."""
 
 import random
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from vireid_plugins.evaluation.protocols import Protocol
 
 
 class Trial(NamedTuple):
-    """Paths relative to the set's folder."""
+    """Paths of queries and gallery images, relative to the data set's folder."""
 
     query: list[str]
     gallery: list[str]
@@ -23,11 +23,11 @@ def sides(protocol: Protocol) -> tuple[int, int]:
 
 
 def draw_trials(dataset: CrossModalityDataset, protocol: Protocol) -> list[Trial]:
-    """Return queries and gallery of every trial of a protocol.
+    """Return the queries and gallery of every trial of a protocol.
 
     Raises:
-        ConfigError: the data set has no such gallery, or no official draws.
-        DataError: lists or draws are missing or do not fit the images on disk.
+        ConfigError: the data set lacks the protocol's gallery or official draws.
+        DataError: lists or draws are missing or do not match the images on disk.
     """
     query_modality, gallery_modality = sides(protocol)
     cameras = None
@@ -37,8 +37,8 @@ def draw_trials(dataset: CrossModalityDataset, protocol: Protocol) -> list[Trial
     query, gallery = dataset.listings(query_modality), dataset.listings(gallery_modality, cameras)
     if protocol.drawn == "query":
         return [Trial(drawn, _flat(gallery)) for drawn in _draws(dataset, protocol, query)]
-    whole = _flat(query)
-    return [Trial(whole, drawn) for drawn in _draws(dataset, protocol, gallery)]
+    queries = _flat(query)
+    return [Trial(queries, drawn) for drawn in _draws(dataset, protocol, gallery)]
 
 
 def _draws(dataset: CrossModalityDataset, protocol: Protocol, listings: list[Listing]) -> list[list[str]]:
@@ -50,7 +50,7 @@ def _draws(dataset: CrossModalityDataset, protocol: Protocol, listings: list[Lis
 
 
 def _seeded(listings: list[Listing], trial: int) -> list[str]:
-    # One generator through the whole set, as `random.seed(trial)` in the reference loaders, but not the global one.
+    # Draws the same images as `random.seed(trial)` in the reference loaders, without the global generator.
     generator = random.Random(trial)
     return [generator.choice(images) for _, _, images in listings]
 

@@ -1,4 +1,4 @@
-"""Array types of the evaluation."""
+"""Array types used in evaluation."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Search in folders of one's own: features of any image, an index on disk, the modality told or guessed."""
+"""Search images of your own: features of any image, an index on disk, modalities given or guessed."""
 
 from vireid_plugins.data.modality_guess import Guess, guess_modality
 from vireid_plugins.search.extractor import Extractor

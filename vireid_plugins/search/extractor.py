@@ -1,4 +1,4 @@
-"""Features of single images and lists of them, outside any data set."""
+"""Features of images that belong to no data set."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,14 +17,14 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.decode import read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
 from vireid_plugins.engine.train import checkpoint_of, load_model
-from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.errors import ConfigError, DataError, require_name
 
 Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
 NAMES = {"visible": VISIBLE, "infrared": INFRARED}
 
 
 class Extractor:
-    """A trained method as a function from images to L2-normalised features.
+    """A trained method as a function from images to L2-normalized features.
 
         extractor = Extractor.from_files("configs/SYSU/wrim.yml", "logs/SYSU/wrim/model_final.pth")
         features = extractor(["night/01.png", "night/02.png"], "infrared")        # (2, D) float32
@@ -32,7 +32,7 @@ class Extractor:
 
     Args:
         cfg: the configuration the model was trained with; `MODEL.WEIGHTS` names the checkpoint.
-        batch: images at a time.
+        batch: images per forward pass.
 
     Attributes:
         weights: the checkpoint.
@@ -51,44 +51,44 @@ class Extractor:
     def from_files(
         cls, config_file: str, weights: str = "", overrides: Sequence[str] = (), batch: int = 32
     ) -> "Extractor":
-        """Build from a configuration file and a checkpoint; without one, the last of the output folder.
+        """Build an extractor from a configuration file and a checkpoint, by default the last of the output folder.
 
         Raises:
             ConfigError: the file or a key is wrong, or there is no checkpoint.
             DataError: the checkpoint cannot be read.
         """
-        named = ["MODEL.WEIGHTS", weights] if weights else []
-        return cls(load_config(config_file, [*overrides, *named]), batch)
+        checkpoint = ["MODEL.WEIGHTS", weights] if weights else []
+        return cls(load_config(config_file, [*overrides, *checkpoint]), batch)
 
     def __call__(self, pictures: Iterable[Picture], modality: str | int | Sequence[int]) -> npt.NDArray[np.float32]:
         """Return features (n, D).
 
         Args:
-            pictures: files, Pillow images or arrays (H, W, 3) of uint8.
-            modality: `visible` or `infrared` (0 or 1) for all, or a number for each.
+            pictures: files, Pillow images or uint8 arrays (H, W, 3).
+            modality: `visible` or `infrared` (0 or 1) for all, or one number per picture.
 
         Raises:
-            ConfigError: the modality is neither, or there are not as many as pictures.
+            ConfigError: a modality is invalid, or the number of modalities is not the number of pictures.
             DataError: an image cannot be read.
         """
-        every = list(pictures)
-        modalities = _modalities(modality, len(every))
-        batches = zip(_chunks(every, self.batch), _chunks(modalities, self.batch), strict=True)
-        parts = [self._features([self.pixels(p) for p in some], of) for some, of in batches]
+        pictures = list(pictures)
+        modalities = _modalities(modality, len(pictures))
+        batches = zip(_chunks(pictures, self.batch), _chunks(modalities, self.batch), strict=True)
+        parts = [self._features([self.pixels(p) for p in batch], numbers) for batch, numbers in batches]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def pixels(self, picture: Picture) -> npt.NDArray[np.uint8]:
-        """Return an image (H, W, 3) at the network's size.
+        """Return an image (H, W, 3), resized to the network's input size.
 
         Raises:
-            DataError: it cannot be read, or is an array of another form.
+            DataError: the image cannot be read, or is an array of the wrong shape or type.
         """
         size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
         if isinstance(picture, str | Path):
             return read_image(str(picture), size, interpolation)
         if isinstance(picture, np.ndarray):
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-                raise DataError(f"an array must be (H, W, 3) of uint8; got {picture.shape} of {picture.dtype}")
+                raise DataError(f"an array must be (H, W, 3) uint8; got {picture.shape} {picture.dtype}")
             picture = Image.fromarray(picture)
         try:
             return resized(picture, size, interpolation)
@@ -108,24 +108,14 @@ class Extractor:
             features = self.model(batch)
             if self.cfg.TEST.FLIP.ENABLED:
                 features = features + self.model({**batch, "images": batch["images"].flip(3)})
-            normalised: npt.NDArray[np.float32] = F.normalize(features.float()).cpu().numpy()
-        return normalised
-
-
-def modality_number(name: str) -> int:
-    """Return 0 for `visible`, 1 for `infrared`.
-
-    Raises:
-        ConfigError: the name is neither.
-    """
-    if name not in NAMES:
-        raise ConfigError(f"modality: '{name}' does not exist; there are {', '.join(NAMES)}")
-    return NAMES[name]
+            normalized: npt.NDArray[np.float32] = F.normalize(features.float()).cpu().numpy()
+        return normalized
 
 
 def _modalities(modality: str | int | Sequence[int], count: int) -> list[int]:
     if isinstance(modality, str):
-        modality = modality_number(modality)
+        require_name("modality", modality, NAMES)
+        modality = NAMES[modality]
     numbers = [modality] * count if isinstance(modality, int) else [int(number) for number in modality]
     if len(numbers) != count or not set(numbers) <= set(NAMES.values()):
         raise ConfigError(f"modality: {count} images need one number each, 0 visible or 1 infrared; got {modality}")
@@ -133,6 +123,6 @@ def _modalities(modality: str | int | Sequence[int], count: int) -> list[int]:
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
         yield chunk

@@ -1,8 +1,8 @@
-"""A gallery of one's own images: an index on disk that images can be added to and removed from.
+"""A gallery of your own images: an index on disk to which images can be added and from which they can be removed.
 
-The folder holds `vectors.npy` (n, D) float32, `gallery.faiss` (for galleries that are not flat), and `gallery.json`:
-the images with their numbers and modalities, what the features were made by, kind and measured recall of the index. It
-is written to a new folder and swapped in, so that an interrupted call leaves the old gallery.
+The folder contains `vectors.npy` (n, D) float32, `gallery.faiss` (unless the index is flat) and `gallery.json`: the
+images with their numbers and modalities, the model that made the features, and the kind and measured recall of the
+index. A gallery is written to a new folder that then replaces the old one, so an interrupted save loses nothing.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Entry:
     Attributes:
         path: of the file.
         modality: 0 visible, 1 infrared.
-        stamp: size and time of change, which tell whether it is still the same.
+        stamp: size and modification time; if they change, the image has changed.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Entry:
 
 
 class Hit(NamedTuple):
-    """A found image: its rank from 1 on, its path, its modality, and the cosine with the query."""
+    """A retrieved image: its rank from 1, path, modality, and cosine similarity to the query."""
 
     rank: int
     path: str
@@ -60,32 +60,32 @@ class Hit(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images below a folder, sorted; the file itself where `folder` is one.
+    """Return the images below a folder, sorted, or the file itself if `folder` is a file.
 
     Raises:
-        DataError: it does not exist, or there is no image.
+        DataError: the folder does not exist or contains no image.
     """
     if folder.is_file():
         return [folder]
-    found = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    if not found:
-        kind = "holds no image" if folder.is_dir() else "does not exist"
-        raise DataError(f"'{folder}' {kind}; images end in {', '.join(SUFFIXES)}")
-    return found
+    images = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not images:
+        problem = "contains no image" if folder.is_dir() else "does not exist"
+        raise DataError(f"'{folder}' {problem}; images end in {', '.join(SUFFIXES)}")
+    return images
 
 
 def entry_of(file: Path, modality: int) -> Entry:
-    """Return the entry of a file as it is now."""
-    found = file.stat()
-    return Entry(str(file.absolute()), modality, f"{found.st_size} {found.st_mtime_ns}")
+    """Return the entry of a file in its current state."""
+    status = file.stat()
+    return Entry(str(file.absolute()), modality, f"{status.st_size} {status.st_mtime_ns}")
 
 
 class Gallery:
-    """Images, their vectors, and the index over them.
+    """Images, their features, and the index over them.
 
     Args:
-        width: D.
-        made_by: what the features were made by; queries must come from the same.
+        width: width of the features, D.
+        made_by: the model that made the features; queries must come from the same model.
     """
 
     def __init__(self, width: int, made_by: dict[str, Any]) -> None:
@@ -103,25 +103,23 @@ class Gallery:
 
     @property
     def index(self) -> Any:
-        """The faiss index over what is in the gallery."""
+        """The faiss index over the images, built on first access."""
         if self._index is None:
             self._build()
         return self._index
 
     def add(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Add images; one whose path is there already takes its place.
+        """Add images; an image whose path is already in the gallery is replaced.
 
         Args:
             entries: n images.
-            vectors: (n, D), L2-normalised.
+            vectors: (n, D), L2-normalized.
 
         Raises:
-            DataError: the vectors have another width than the gallery's.
+            DataError: the shape of the vectors is not (n, D).
         """
         if vectors.shape != (len(entries), self.width):
-            raise DataError(
-                f"the gallery takes vectors of {self.width} numbers; got {vectors.shape} for {len(entries)}"
-            )
+            raise DataError(f"vectors must be ({len(entries)}, {self.width}) for this gallery; got {vectors.shape}")
         self.remove([entry.path for entry in entries])
         numbers = np.arange(self.next_number, self.next_number + len(entries))
         self.next_number += len(entries)
@@ -134,9 +132,9 @@ class Gallery:
             self._index = None
 
     def remove(self, paths: Iterable[str]) -> int:
-        """Remove images and return how many there were."""
-        unwanted = set(paths)
-        numbers = [number for number, entry in self.entries.items() if entry.path in unwanted]
+        """Remove the images with these paths, and return the number of removed images."""
+        paths = set(paths)
+        numbers = [number for number, entry in self.entries.items() if entry.path in paths]
         if not numbers:
             return 0
         for number in numbers:
@@ -151,28 +149,28 @@ class Gallery:
         """Return the nearest images of each query, best first.
 
         Args:
-            queries: (Q, D), L2-normalised.
-            top: how many.
+            queries: (Q, D), L2-normalized.
+            top: number of images per query.
 
         Raises:
-            DataError: the gallery is empty, or the queries have another width.
+            DataError: the gallery is empty, or the shape of the queries is not (Q, D).
         """
         if not len(self):
-            raise DataError("the gallery is empty: add images first")
+            raise DataError("the gallery is empty; add images first")
         if queries.ndim != 2 or queries.shape[1] != self.width:
             raise DataError(f"queries must be (Q, {self.width}) for this gallery; got {queries.shape}")
-        wanted = min(top, len(self))
-        similarities, numbers = search(self.index, queries, wanted, (self.vectors, self.numbers))
-        found = []
+        top = min(top, len(self))
+        similarities, numbers = search(self.index, queries, top, (self.vectors, self.numbers))
+        hits = []
         for row, scores in zip(numbers.tolist(), similarities.tolist(), strict=True):
-            known = [(n, s) for n, s in zip(row, scores, strict=True) if n >= 0]
-            found.append(
-                [Hit(rank, self.entries[n].path, self.entries[n].modality, s) for rank, (n, s) in enumerate(known, 1)]
+            valid = [(n, s) for n, s in zip(row, scores, strict=True) if n >= 0]
+            hits.append(
+                [Hit(rank, self.entries[n].path, self.entries[n].modality, s) for rank, (n, s) in enumerate(valid, 1)]
             )
-        return found
+        return hits
 
     def _build(self) -> None:
-        """Build the index anew, of the kind for its size, and measure its recall."""
+        """Build an index of the kind that suits the number of images, and measure its recall."""
         self.kind = choose_kind(len(self))
         self._index = new_index(self.kind, self.vectors)
         add(self._index, self.vectors, self.numbers)
@@ -182,10 +180,10 @@ class Gallery:
         logger.info("%s index of %d images, recall@10 %.3f", self.kind.value, len(self), self.recall)
 
     def save(self, folder: Path) -> None:
-        """Write the gallery; an older one there is replaced as a whole.
+        """Write the gallery to a folder, replacing the gallery that it contains.
 
         Raises:
-            DataError: there is something else, which would be lost.
+            DataError: the folder exists and is not a gallery.
         """
         require_room(folder)
         index = self.index
@@ -195,7 +193,7 @@ class Gallery:
         np.save(fresh / "vectors.npy", self.vectors)
         if self.kind is not IndexKind.FLAT:
             faiss.write_index(index, str(fresh / "gallery.faiss"))
-        note = {
+        content = {
             "width": self.width,
             "made_by": self.made_by,
             "kind": self.kind.value,
@@ -205,7 +203,7 @@ class Gallery:
             "numbers": self.numbers.tolist(),
             "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
         }
-        (fresh / "gallery.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+        (fresh / "gallery.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
         former = former_folder(folder)
         shutil.rmtree(former, ignore_errors=True)
         if folder.exists():
@@ -218,51 +216,51 @@ class Gallery:
         """Read a gallery.
 
         Raises:
-            DataError: it does not exist, or a file of it is missing, damaged or does not fit the others.
+            DataError: the gallery does not exist, or a file is missing, damaged or inconsistent with the others.
         """
         if not folder.exists() and former_folder(folder).is_dir():
             # A save was interrupted between its two renames.
             former_folder(folder).rename(folder)
         if not (folder / "gallery.json").is_file():
-            raise DataError(f"'{folder}' holds no gallery; make one: vireid search index IMAGES --index {folder}")
+            raise DataError(f"'{folder}' is not a gallery; create one: vireid search index IMAGES --index {folder}")
         try:
-            note = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
-            found = cls(note["width"], note["made_by"])
-            found.vectors = np.load(folder / "vectors.npy", allow_pickle=False)
-            found.numbers = np.asarray(note["numbers"], np.int64)
-            entries = [Entry(**entry) for entry in note["entries"]]
-            found.entries = dict(zip(note["numbers"], entries, strict=True))
-            found.kind, found.effort = IndexKind(note["kind"]), note["effort"]
-            found.recall, found.next_number = note["recall@10"], note["next_number"]
-            if found.kind is not IndexKind.FLAT:
-                found._index = faiss.read_index(str(folder / "gallery.faiss"))
-                set_effort(found._index, found.effort)
+            content = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
+            gallery = cls(content["width"], content["made_by"])
+            gallery.vectors = np.load(folder / "vectors.npy", allow_pickle=False)
+            gallery.numbers = np.asarray(content["numbers"], np.int64)
+            entries = [Entry(**entry) for entry in content["entries"]]
+            gallery.entries = dict(zip(content["numbers"], entries, strict=True))
+            gallery.kind, gallery.effort = IndexKind(content["kind"]), content["effort"]
+            gallery.recall, gallery.next_number = content["recall@10"], content["next_number"]
+            if gallery.kind is not IndexKind.FLAT:
+                gallery._index = faiss.read_index(str(folder / "gallery.faiss"))
+                set_effort(gallery._index, gallery.effort)
         except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError) as error:
             raise DataError(
-                f"the gallery '{folder}' is damaged ({error}); delete it and index the images anew"
+                f"the gallery '{folder}' is damaged ({error}); delete it and index the images again"
             ) from None
-        if found.vectors.shape != (len(found.entries), found.width):
+        if gallery.vectors.shape != (len(gallery.entries), gallery.width):
             raise DataError(
-                f"the gallery '{folder}' is damaged: {len(found.entries)} images and vectors {found.vectors.shape}; "
-                "delete it and index the images anew"
+                f"the gallery '{folder}' is damaged: {len(gallery.entries)} images, but vectors of shape "
+                f"{gallery.vectors.shape}; delete it and index the images again"
             )
-        return found
+        return gallery
 
 
 def require_room(folder: Path) -> None:
-    """Raise an error unless a gallery may be written there: to a gallery, an empty folder, or nothing.
+    """Raise an error unless a gallery can be written to a folder: it is a gallery, empty, or does not exist.
 
     Raises:
-        DataError: there is something else, which would be lost.
-        ConfigError: the folder around it cannot be written.
+        DataError: the folder exists and is not a gallery.
+        ConfigError: the parent folder cannot be written to.
     """
     if folder.exists() and not (folder.is_dir() and ((folder / "gallery.json").is_file() or not any(folder.iterdir()))):
-        raise DataError(f"'{folder}' is there and is no gallery: writing one would replace it. Name another folder")
+        raise DataError(f"'{folder}' exists and is not a gallery; refusing to overwrite it. Choose another folder")
     make_folder(folder.parent, "the gallery")
 
 
 def former_folder(folder: Path) -> Path:
-    """Return where the old gallery is while a new one takes its place."""
+    """Return the path to which the old gallery is moved while a new one replaces it."""
     return folder.with_name(folder.name + ".former")
 
 
@@ -273,34 +271,34 @@ def update(
     embed: Callable[..., Vectors],
     batch: int,
 ) -> tuple[int, int]:
-    """Add the files that are not in a gallery, or have changed since.
+    """Add the files that are not in a gallery or have changed since they were added.
 
     Args:
-        gallery: takes them.
-        files: images.
-        modality_of: tells a file's modality.
-        embed: called with a list of files and the list of their modalities.
-        batch: files at a time.
+        gallery: the gallery to add them to.
+        files: image files.
+        modality_of: returns the modality of a file.
+        embed: returns the features of a list of files, given the list of their modalities.
+        batch: number of files per call of `embed`.
 
     Returns:
-        how many were added, and how many were there already.
+        the number of added files and the number of unchanged ones.
     """
-    known = {entry.path: entry.stamp for entry in gallery.entries.values()}
-    fresh = [file for file in files if known.get(str(file.absolute())) != entry_of(file, 0).stamp]
+    stamps = {entry.path: entry.stamp for entry in gallery.entries.values()}
+    changed = [file for file in files if stamps.get(str(file.absolute())) != entry_of(file, 0).stamp]
     entries: list[Entry] = []
     vectors: list[Vectors] = []
-    for start in range(0, len(fresh), batch):
-        some = fresh[start : start + batch]
-        modalities = [modality_of(file) for file in some]
-        vectors.append(embed(some, modalities))
-        entries += [entry_of(file, modality) for file, modality in zip(some, modalities, strict=True)]
+    for start in range(0, len(changed), batch):
+        chunk = changed[start : start + batch]
+        modalities = [modality_of(file) for file in chunk]
+        vectors.append(embed(chunk, modalities))
+        entries += [entry_of(file, modality) for file, modality in zip(chunk, modalities, strict=True)]
     if entries:
         gallery.add(entries, np.concatenate(vectors))
-    return len(entries), len(files) - len(fresh)
+    return len(entries), len(files) - len(changed)
 
 
 def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file: which weights made the features of a gallery."""
+    """Return the SHA-256 of a file."""
     with file.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):

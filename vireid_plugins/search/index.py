@@ -1,8 +1,9 @@
-"""Which faiss index a gallery of some size gets, how it is built, and what its recall is.
+"""Faiss indexes: the kind for a gallery's size, how it is built, and its recall.
 
-Flat is exact and fine up to some hundred thousand images. IVF-PQ (Jegou et al., TPAMI 2011) keeps codes of D / 4 bytes
-and finds candidates, whose order the vectors decide. HNSW was measured beside them and left out: at a million vectors
-it is slower to build and to search than IVF-PQ at equal recall, and cannot forget (docs/image_search.md).
+A flat index is exact and fast enough up to a few hundred thousand images. IVF-PQ (Jegou et al., TPAMI 2011) stores
+codes of D / 4 bytes and finds candidates, which are then ranked by their exact vectors. HNSW is not offered: at a
+million vectors it is slower to build and to search than IVF-PQ at equal recall, and vectors cannot be removed
+(docs/image_search.md).
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
-# Size up to which an index is flat.
+# Largest number of images for which the index is flat.
 FLAT_LIMIT = 200_000
-# Recall@10 that the effort of a search is raised for, what a doubling must add to be worth it, least and most effort.
-WANTED_RECALL, WORTH, LEAST_EFFORT, MOST_EFFORT = 0.95, 0.005, 16, 1024
-# Candidates of an index of codes for each image that is wanted.
-REFINED = 10
-# Vectors that IVF-PQ is trained on, a list.
+# Search effort is doubled from the first to the last value until recall@10 reaches its target or gains too little.
+TARGET_RECALL, LEAST_GAIN, LEAST_EFFORT, MOST_EFFORT = 0.95, 0.005, 16, 1024
+# Candidates that IVF-PQ retrieves per returned image.
+CANDIDATES = 10
+# Training vectors of IVF-PQ per list.
 TRAINING_PER_LIST = 64
 
 
@@ -34,14 +35,14 @@ class IndexKind(str, Enum):
 
 
 def choose_kind(count: int) -> IndexKind:
-    """Return the kind for so many images."""
+    """Return the kind of index for a number of images."""
     return IndexKind.FLAT if count <= FLAT_LIMIT else IndexKind.IVFPQ
 
 
 def new_index(kind: IndexKind, vectors: Vectors) -> Any:
-    """Return an empty faiss index by inner product, trained on `vectors` (n, D) where its kind needs that.
+    """Return an empty inner-product faiss index, trained on `vectors` (n, D) if its kind needs training.
 
-    Numbers of one's own go with the vectors (`add_with_ids`).
+    Vectors are added with numbers that identify them (`add_with_ids`).
     """
     width = vectors.shape[1]
     if kind is IndexKind.FLAT:
@@ -56,7 +57,7 @@ def new_index(kind: IndexKind, vectors: Vectors) -> Any:
 
 
 def set_effort(index: Any, effort: int) -> None:
-    """Set how many lists IVF looks at; nothing for a flat index."""
+    """Set the number of lists that IVF visits; a flat index has no effort."""
     if isinstance(index, faiss.IndexIVF):
         index.nprobe = min(effort, index.nlist)
 
@@ -64,64 +65,64 @@ def set_effort(index: Any, effort: int) -> None:
 def search(
     index: Any, queries: Vectors, top: int, exact: tuple[Vectors, Numbers] | None = None
 ) -> tuple[Vectors, Numbers]:
-    """Return similarities (Q, top) and numbers (Q, top), best first; -1 where there are no more.
+    """Return similarities (Q, top) and numbers (Q, top), best first; number -1 where the index returned too few.
 
     Args:
-        index: of `new_index`.
-        queries: (Q, D), L2-normalised.
-        top: how many.
-        exact: the vectors (n, D) in the index and their numbers (n,), ascending. An index of codes then finds REFINED
-            times as many, and the best of them by their vectors are returned.
+        index: an index from `new_index`.
+        queries: (Q, D), L2-normalized.
+        top: number of results per query.
+        exact: the vectors (n, D) in the index and their numbers (n,), ascending. IVF-PQ then retrieves CANDIDATES times
+            as many results, which are ranked by their vectors.
     """
     queries = np.ascontiguousarray(queries, np.float32)
     if exact is None or not isinstance(index, faiss.IndexIVF):
         similarities, numbers = index.search(queries, top)
         return similarities, numbers
-    _, candidates = index.search(queries, REFINED * top)
-    vectors, known = exact
+    _, candidates = index.search(queries, CANDIDATES * top)
+    vectors, stored = exact
     similarities = np.full(candidates.shape, -np.inf, np.float32)
-    for row, (query, some) in enumerate(zip(queries, candidates, strict=True)):
-        found = some >= 0
-        similarities[row, found] = vectors[np.searchsorted(known, some[found])] @ query
+    for row, (query, numbers) in enumerate(zip(queries, candidates, strict=True)):
+        valid = numbers >= 0
+        similarities[row, valid] = vectors[np.searchsorted(stored, numbers[valid])] @ query
     order = np.argsort(-similarities, axis=1, kind="stable")[:, :top]
     return np.take_along_axis(similarities, order, 1), np.take_along_axis(candidates, order, 1)
 
 
 def measured_recall(index: Any, vectors: Vectors, numbers: Numbers, queries: int = 100, top: int = 10) -> float:
-    """Return recall@top: the share of the exact nearest that the index finds.
+    """Return recall@top: the fraction of the exact nearest vectors that the index finds.
 
-    Queries are vectors of the gallery, moved by a random vector of length 1, to a cosine of about 0.7: as far as a
-    person's image of the other modality may be. Queries that are like nothing in the gallery find less.
+    Queries are gallery vectors plus a random vector of length 1, which gives a cosine of about 0.7, as between images
+    of a person in different modalities. Recall is lower for queries unlike anything in the gallery.
 
     Args:
-        index: holds the vectors.
-        vectors: (n, D) that are in it.
-        numbers: (n,) theirs, ascending.
-        queries: how many are tried.
-        top: how many nearest.
+        index: the index that contains the vectors.
+        vectors: (n, D) vectors in the index.
+        numbers: (n,) their numbers, ascending.
+        queries: number of queries to try.
+        top: number of nearest vectors per query.
     """
     rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(vectors), min(queries, len(vectors)))
-    moved = vectors[chosen] + rng.standard_normal((len(chosen), vectors.shape[1])) / sqrt(vectors.shape[1])
+    sources = rng.integers(0, len(vectors), min(queries, len(vectors)))
+    moved = vectors[sources] + rng.standard_normal((len(sources), vectors.shape[1])) / sqrt(vectors.shape[1])
     moved = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
     top = min(top, len(vectors))
     nearest = np.argpartition(-(moved @ vectors.T), top - 1, axis=1)[:, :top]
-    found = search(index, moved, top, (vectors, numbers))[1]
-    hits = [len(set(numbers[row].tolist()) & set(one.tolist())) for row, one in zip(nearest, found, strict=True)]
+    retrieved = search(index, moved, top, (vectors, numbers))[1]
+    hits = [len(set(numbers[row].tolist()) & set(one.tolist())) for row, one in zip(nearest, retrieved, strict=True)]
     return sum(hits) / (top * len(hits))
 
 
 def tuned_effort(index: Any, vectors: Vectors, numbers: Numbers) -> tuple[int, float]:
-    """Return the least effort with which recall@10 is what is wanted, or no longer grows, and that recall."""
+    """Return the lowest effort at which recall@10 reaches TARGET_RECALL or stops improving, and that recall."""
     effort, best = LEAST_EFFORT, (LEAST_EFFORT, -1.0)
     while True:
         set_effort(index, effort)
         recall = measured_recall(index, vectors, numbers)
-        if recall < best[1] + WORTH:
+        if recall < best[1] + LEAST_GAIN:
             set_effort(index, best[0])
             return best
         best = (effort, recall)
-        if recall >= WANTED_RECALL or effort >= MOST_EFFORT:
+        if recall >= TARGET_RECALL or effort >= MOST_EFFORT:
             return best
         effort *= 2
 

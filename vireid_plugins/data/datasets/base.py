@@ -1,4 +1,4 @@
-"""What the cross-modality data sets share."""
+"""Base class and construction of the cross-modality data sets."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ logger = logging.getLogger("fastreid." + __name__)
 MODALITIES = {VISIBLE: "visible", INFRARED: "infrared"}
 # A fast-reid item: path, identity, camera.
 DatasetItem = tuple[str, int, int]
-# The images of one identity in one camera: identity, camera, sorted paths relative to the set's folder.
+# The images of an identity in a camera: identity, camera, sorted paths relative to the data set's folder.
 Listing = tuple[int, int, list[str]]
 Counts = dict[str, int]
 # Pairs (query camera, gallery camera).
@@ -30,38 +30,38 @@ CameraPairs = tuple[tuple[int, int], ...]
 
 
 class CrossModalityDataset(ImageDataset):
-    """A data set in fast-reid's form that knows the modality of its images.
+    """A fast-reid data set that knows the modality of its images.
 
-    Subclasses set the class variables, which are all that evaluation knows of a data set, tell the `modality` of an
-    item, and pass `train`, `query` and `gallery` as functions, so that scoring does not read the training lists.
-    `query` and `gallery` are everything any protocol uses, each image once. The functions must be methods: a loader's
-    workers may get the data set pickled.
+    A subclass sets the class variables, from which evaluation takes all facts about a data set, implements `modality`,
+    and passes `train`, `query` and `gallery` as functions, so that scoring does not read the training lists. Together,
+    `query` and `gallery` contain every image that any protocol uses, once. The functions must be methods, because a
+    data set may be pickled for a loader's workers.
 
     Args:
-        root: the data root, or the set's folder itself.
+        root: the data root, or the data set's folder itself.
         train: returns the training items.
         query: returns one half of the test items.
         gallery: returns the other half.
 
     Raises:
-        DataError: something of `layout` is missing; the message names it and where to obtain the set.
+        DataError: a file or folder of `layout` is missing; the message names it and where to obtain the data set.
     """
 
     # Folder below the data root.
     dataset_dir: ClassVar[str]
-    # What must be in it, the first telling the folder from a data root.
+    # Files and folders that it must contain; the first one distinguishes it from a data root.
     layout: ClassVar[tuple[str, ...]]
-    # Where a user gets it.
+    # Where to obtain it.
     source: ClassVar[str]
-    # How `vireid synthesize` and `vireid verify` call its layout.
+    # Name of its layout in `vireid synthesize` and `vireid verify`.
     layout_name: ClassVar[str]
-    # Gallery cameras, in order, by `Protocol.mode`; a protocol without a mode takes all of them.
+    # Gallery cameras, in order, by `Protocol.mode`; a protocol without a mode uses all of them.
     galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {}
-    # Which cameras do not see which, by `Protocol.drop`: a query of the first camera of a pair does not see the second.
+    # Excluded pairs of cameras by `Protocol.drop`: gallery images of the second are excluded for queries of the first.
     unseen: ClassVar[Mapping[str, CameraPairs]] = {}
-    # The splits that there are; the constructor then takes one as `split`.
+    # The available splits; the constructor then takes one as `split`.
     splits: ClassVar[Sequence[int]] = ()
-    # The split that this object reads; data sets without splits have None.
+    # The split that this object reads; None for a data set without splits.
     split: int | None = None
 
     def __init__(
@@ -71,7 +71,7 @@ class CrossModalityDataset(ImageDataset):
         query: Callable[[], list[DatasetItem]],
         gallery: Callable[[], list[DatasetItem]],
     ) -> None:
-        # fast-reid's constructor would read the training list at once; its properties call the functions when asked.
+        # fast-reid's constructor would read the training list now; its properties call the functions on first access.
         self.folder = Path(root) if (Path(root) / self.layout[0]).exists() else Path(root) / self.dataset_dir
         self._require_layout()
         self._train: Any = train
@@ -80,7 +80,7 @@ class CrossModalityDataset(ImageDataset):
 
     @classmethod
     def options(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the constructor's keyword arguments that the configuration sets, besides `root`."""
+        """Return the constructor's keyword arguments, except `root`, that the configuration sets."""
         return {}
 
     def modality(self, item: DatasetItem) -> int:
@@ -88,67 +88,67 @@ class CrossModalityDataset(ImageDataset):
         raise NotImplementedError
 
     def key(self, path: str) -> str:
-        """Return what identifies an image: its path relative to the set's folder, with forward slashes."""
+        """Return the string that identifies an image: its path relative to the data set's folder, normalized."""
         return posixpath.normpath(path)
 
     def relative(self, item: DatasetItem) -> str:
-        """Return the path of an item relative to the set's folder."""
+        """Return the path of an item relative to the data set's folder, with forward slashes."""
         return item[0].removeprefix(f"{self.folder}{os.sep}").replace(os.sep, "/")
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
         """Return the test images in the order of the reference loaders: sorted identities, cameras in order.
 
         Args:
-            modality: which images.
-            cameras: which cameras, in order; all of them by default.
+            modality: 0 visible, 1 infrared.
+            cameras: cameras to list, in order; by default all of them.
         """
         raise NotImplementedError
 
     def official_trials(self, listings: list[Listing], trials: int, shots: int) -> list[list[str]]:
-        """Return the images that the data set's own authors draw in each trial, `Protocol.draw` official.
+        """Return the images of each trial as drawn by the data set's authors (`Protocol.draw` is `official`).
 
         Args:
-            listings: what is drawn from.
-            trials: how many trials.
-            shots: images of one identity in one camera.
+            listings: images to draw from.
+            trials: number of trials T.
+            shots: images per identity and camera.
 
         Raises:
-            ConfigError: the data set comes without draws.
-            DataError: the draws are missing or do not fit the images on disk.
+            ConfigError: the data set has no official draws.
+            DataError: the draws are missing or do not match the images on disk.
         """
         raise ConfigError(f"{self.title} has no official draws")
 
     def subsets(self) -> dict[str, list[DatasetItem]]:
-        """Return every list of the set by the name that the published counts use."""
+        """Return every list of the data set, under the name that the published counts use."""
         return {"train": self.train, "test": [*self.query, *self.gallery]}
 
     def census(self) -> dict[str, Counts]:
-        """Count images, identities, cameras and (identity, camera) pairs of every list, and images of every camera."""
+        """Count images, identities, cameras and (identity, camera) pairs per list, and images per camera."""
         rows: list[tuple[str, str, int, int]] = []
         for subset, items in self.subsets().items():
             rows += [(subset, MODALITIES[self.modality(item)], item[1], item[2]) for item in items]
         return tally(rows)
 
     def show_train(self) -> None:
-        """Log identities, images and cameras of the training set, per modality."""
+        """Log the number of identities, images and cameras of the training set, per modality."""
         self._show("train", self.train)
 
     def show_test(self) -> None:
-        """Log identities, images and cameras of everything that protocols draw queries and galleries from."""
+        """Log the number of identities, images and cameras of all test images, per modality."""
         self._show("test", [*self.query, *self.gallery])
 
     def _show(self, subset: str, items: list[DatasetItem]) -> None:
         rows = []
         for modality, name in MODALITIES.items():
-            chosen = [item for item in items if self.modality(item) == modality]
-            rows.append([subset, name, len({i[1] for i in chosen}), len(chosen), len({i[2] for i in chosen})])
+            images = [item for item in items if self.modality(item) == modality]
+            rows.append([subset, name, len({i[1] for i in images}), len(images), len({i[2] for i in images})])
         headers = ["subset", "modality", "# ids", "# images", "# cameras"]
         table = tabulate(rows, headers=headers, tablefmt="pipe", numalign="left")
         logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, table)
 
     @property
     def title(self) -> str:
-        """Name for people, with the split where there are several."""
+        """Name to display, with the split if the data set has splits."""
         name = type(self).__name__
         return name if self.split is None else f"{name} split {self.split}"
 
@@ -156,10 +156,10 @@ class CrossModalityDataset(ImageDataset):
         missing = [name for name in self.layout if not (self.folder / name).exists()]
         if missing:
             raise DataError(
-                f"{self.dataset_dir} is not complete: in '{self.folder.absolute()}' there is no {', '.join(missing)}.\n"
-                f"  Get it: {self.source}.\n"
-                f"  Say where it is: export FASTREID_DATASETS=<the folder that holds {self.dataset_dir}>.\n"
-                "  Or try the software on a synthetic stand-in:\n"
+                f"{self.dataset_dir} is incomplete: '{self.folder.absolute()}' lacks {', '.join(missing)}.\n"
+                f"  To obtain it: {self.source}.\n"
+                f"  If it is elsewhere: export FASTREID_DATASETS=<the folder that contains {self.dataset_dir}>.\n"
+                "  To try the software on a synthetic stand-in:\n"
                 f"    vireid synthesize {self.layout_name} --root datasets"
             )
 
@@ -167,19 +167,19 @@ class CrossModalityDataset(ImageDataset):
 def tally(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, Counts]:
     """Count rows of (list, modality, identity, camera); see `CrossModalityDataset.census`."""
     images: Counter[tuple[str, str, int, int]] = Counter(rows)
-    found: dict[str, Counts] = {}
+    counts: dict[str, Counts] = {}
     for subset, modality in sorted({row[:2] for row in images}):
-        mine = {row: count for row, count in images.items() if row[:2] == (subset, modality)}
-        found[f"{subset} {modality}"] = {
-            "images": sum(mine.values()),
-            "identities": len({row[2] for row in mine}),
-            "cameras": len({row[3] for row in mine}),
-            "pairs": len(mine),
+        group = {row: count for row, count in images.items() if row[:2] == (subset, modality)}
+        counts[f"{subset} {modality}"] = {
+            "images": sum(group.values()),
+            "identities": len({row[2] for row in group}),
+            "cameras": len({row[3] for row in group}),
+            "pairs": len(group),
         }
-        for camera in sorted({row[3] for row in mine}):
-            count = sum(count for row, count in mine.items() if row[3] == camera)
-            found[f"{subset} {modality} camera {camera}"] = {"images": count}
-    return found
+        for camera in sorted({row[3] for row in group}):
+            of_camera = sum(count for row, count in group.items() if row[3] == camera)
+            counts[f"{subset} {modality} camera {camera}"] = {"images": of_camera}
+    return counts
 
 
 def data_root() -> Path:
@@ -188,7 +188,7 @@ def data_root() -> Path:
 
 
 def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
-    """Build the data set registered as `name` below the data root.
+    """Build the data set registered as `name` from its folder below the data root.
 
     Raises:
         ConfigError: no data set has that name.
@@ -199,7 +199,7 @@ def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
 
 
 def build_options(cfg: CfgNode, name: str) -> dict[str, Any]:
-    """Return what the configuration says to the constructor of the data set registered as `name`.
+    """Return the keyword arguments that the configuration sets for the data set registered as `name`.
 
     Raises:
         ConfigError: no data set has that name.

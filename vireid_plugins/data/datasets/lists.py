@@ -1,4 +1,4 @@
-"""The two kinds of list files that the data sets come with."""
+"""Readers of the two kinds of list files that the data sets ship."""
 
 import re
 from pathlib import Path
@@ -7,22 +7,22 @@ from vireid_plugins.errors import DataError
 
 
 def read_ids(file: Path) -> list[int]:
-    """Read one line of comma separated identities.
+    """Read one line of comma-separated identities.
 
     Raises:
-        DataError: the file is missing, empty, or holds something else.
+        DataError: the file is missing, empty or malformed.
     """
     text = _read(file).strip().strip(",")
     if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
-        raise DataError(f"'{file}' must hold one line of comma separated identities, got '{text[:60]}'")
+        raise DataError(f"'{file}' must contain one line of comma-separated identities, got '{text[:60]}'")
     return [int(word) for word in text.split(",")]
 
 
 def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
-    """Read lines `<path> <label>`, LF or CRLF; empty lines are skipped.
+    """Read lines `<path> <label>`, ending in LF or CRLF; empty lines are skipped.
 
     Raises:
-        DataError: the file is missing or empty, or a line is something else or leads out of the set's folder.
+        DataError: the file is missing or empty, or a line is malformed or leads out of the data set's folder.
     """
     rows = []
     for number, line in enumerate(_read(file).splitlines(), start=1):
@@ -35,7 +35,7 @@ def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
             raise DataError(f"'{file}' line {number} leads out of the data set's folder: '{path}'")
         rows.append((path, int(label)))
     if not rows:
-        raise DataError(f"'{file}' is empty; it must hold lines '<path> <label>'")
+        raise DataError(f"'{file}' is empty; it must contain lines '<path> <label>'")
     return rows
 
 

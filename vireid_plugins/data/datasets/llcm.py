@@ -3,8 +3,8 @@ Visible-Infrared Person Re-identification", CVPR 2023).
 
 Layout: `idx/{train_vis,train_nir,test_vis,test_nir}.txt` with lines `vis/0891/0891_c05_s181957_f20790_vis.jpg 0`,
 `idx/test_id.txt` with one line of identities, `{vis,nir}/<pid:04d>/`; for testing `test_{vis,nir}/cam<c>/<pid:04d>/`.
-Nine places, each with a visible and (but place 3) a near-infrared camera of the same number. The test folders, not the
-test lists, are what the authors' loader reads; so do we.
+Nine locations, each with a visible camera and, except location 3, a near-infrared camera of the same number. Like the
+authors' loader, this one reads the test folders, not the test lists.
 """
 
 import re
@@ -27,7 +27,7 @@ NAME = re.compile(r"(?P<identity>\d+)_c(?P<camera>\d+)_.*_(?P<modality>vis|nir)\
 
 @DATASET_REGISTRY.register()
 class LLCM(CrossModalityDataset):
-    """Training images, near-infrared queries and visible gallery of LLCM; protocols turn the two around as they need.
+    """Training images, near-infrared queries and visible gallery of LLCM; protocols also swap query and gallery.
 
     Args:
         root: the data root, or the folder `LLCM` itself.
@@ -54,11 +54,11 @@ class LLCM(CrossModalityDataset):
         )
 
     def modality(self, item: DatasetItem) -> int:
-        """Return the modality that ends the file's name: visible and infrared cameras have the same numbers."""
+        """Return the modality from the file name's suffix, since visible and infrared cameras share their numbers."""
         return INFRARED if item[0].rpartition(".")[0].endswith("_nir") else VISIBLE
 
     def key(self, path: str) -> str:
-        """Return the file's name, which is unique in LLCM."""
+        """Return the file name, which is unique in LLCM."""
         return path.rpartition("/")[2]
 
     @cached_property
@@ -67,7 +67,7 @@ class LLCM(CrossModalityDataset):
         return sorted(read_ids(self.folder / "idx" / "test_id.txt"))
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
-        """Return the test images by identity and camera, see the base class."""
+        """Return the test images by identity and camera; see the base class."""
         if modality not in self._listings:
             self._listings[modality] = [
                 (identity, camera, images)
@@ -102,17 +102,17 @@ class LLCM(CrossModalityDataset):
 
 
 def parse(name: str, where: str) -> tuple[int, int, int]:
-    """Return identity, camera and modality of a file name.
+    """Return the identity, camera and modality in a file name.
 
     Args:
-        name: as `0891_c05_s181957_f20790_vis.jpg`.
-        where: what an error names.
+        name: such as `0891_c05_s181957_f20790_vis.jpg`.
+        where: name of the file in the error.
 
     Raises:
-        DataError: the name has another form.
+        DataError: the name has a different form.
     """
     match = NAME.fullmatch(name)
     if not match:
-        raise DataError(f"'{where}': an image must be named as 0891_c05_s181957_f20790_vis.jpg")
+        raise DataError(f"'{where}': an image must have a name like 0891_c05_s181957_f20790_vis.jpg")
     modality = INFRARED if match["modality"] == "nir" else VISIBLE
     return int(match["identity"]), int(match["camera"]), modality

@@ -2,8 +2,8 @@
 Cameras", Sensors 2017), with the ten splits that the field uses.
 
 Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,thermal}_{1..10}.txt` with lines
-`Visible/285/male_back_v_05528_285.bmp 0`. 412 identities with 10 images a modality; each split trains on 206 and tests
-on the other 206. A result is the mean over ten trainings, one per split.
+`Visible/285/male_back_v_05528_285.bmp 0`. 412 identities with 10 images per modality; each split trains on 206 and
+tests on the other 206. A result is the mean over ten trainings, one per split.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
 
 @DATASET_REGISTRY.register()
 class RegDB(CrossModalityDataset):
-    """One split of RegDB. Identities are the folders' numbers; camera 1 is the visible one, 2 the thermal one.
+    """One split of RegDB. Identities are the folder numbers; camera 1 is visible, camera 2 thermal.
 
     Args:
         root: the data root, or the folder `RegDB` itself.
@@ -54,7 +54,7 @@ class RegDB(CrossModalityDataset):
 
     @classmethod
     def options(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return `split` as `DATASETS.REGDB.SPLIT` says."""
+        """Return `split` from `DATASETS.REGDB.SPLIT`."""
         return {"split": cfg.DATASETS.REGDB.SPLIT}
 
     def modality(self, item: DatasetItem) -> int:
@@ -80,10 +80,10 @@ class RegDB(CrossModalityDataset):
         return [*self.items("train", VISIBLE), *self.items("train", INFRARED)]
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
-        """Return the test images by identity, see the base class."""
+        """Return the test images by identity; see the base class."""
         if modality not in self._listings:
-            found: dict[tuple[int, int], list[str]] = {}
+            paths: dict[tuple[int, int], list[str]] = {}
             for item in self.items("test", modality):
-                found.setdefault(item[1:], []).append(self.relative(item))
-            self._listings[modality] = [(*key, sorted(found[key])) for key in sorted(found)]
+                paths.setdefault(item[1:], []).append(self.relative(item))
+            self._listings[modality] = [(*key, sorted(paths[key])) for key in sorted(paths)]
         return self._listings[modality]

@@ -1,8 +1,8 @@
 """SYSU-MM01 (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017).
 
-Layout: `cam1..cam6/<id:04d>/<n:04d>.jpg`; `exp/{train,val,test}_id.txt`, one line of comma separated identities;
-`exp/rand_perm_cam.mat`, the official gallery draws. Cameras 3 and 6 see infrared, 1, 2, 4 and 5 color. The lists say
-who belongs where: 22 identities on disk are in none of them.
+Layout: `cam1..cam6/<id:04d>/<n:04d>.jpg`; `exp/{train,val,test}_id.txt`, one line of comma-separated identities;
+`exp/rand_perm_cam.mat`, the official gallery draws. Cameras 3 and 6 are infrared, 1, 2, 4 and 5 visible. The lists
+assign the identities; 22 identities on disk are in none of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,14 +42,14 @@ class SYSUMM01(CrossModalityDataset):
         *(f"exp/{name}_id.txt" for name in ("train", "val", "test")),
     )
     source: ClassVar[str] = (
-        "sign the agreement of the repository wuancong/SYSU-MM01 (GitHub); rand_perm_cam.mat is in its "
-        "evaluation/data_split/ and goes to exp/"
+        "sign the agreement of the repository wuancong/SYSU-MM01 (GitHub); copy rand_perm_cam.mat from its "
+        "evaluation/data_split/ to exp/"
     )
     layout_name: ClassVar[str] = "SYSUMM01"
     galleries: ClassVar[Mapping[str, tuple[int, ...]]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
     # Cameras 2 and 3 film the same room.
     unseen: ClassVar[Mapping[str, CameraPairs]] = {"sysu": ((3, 2),)}
-    # The list that is tested, and its cameras.
+    # List of the test identities, and its cameras.
     test_list: ClassVar[str] = "test"
     query_cameras: ClassVar[tuple[int, ...]] = INFRARED_CAMERAS
     gallery_cameras: ClassVar[tuple[int, ...]] = (1, 2, 4, 5)
@@ -61,7 +61,7 @@ class SYSUMM01(CrossModalityDataset):
 
     @classmethod
     def options(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return `train` as `DATASETS.SYSU.TRAIN` says."""
+        """Return `train` from `DATASETS.SYSU.TRAIN`."""
         return {"train": cfg.DATASETS.SYSU.TRAIN}
 
     def modality(self, item: DatasetItem) -> int:
@@ -70,7 +70,7 @@ class SYSUMM01(CrossModalityDataset):
 
     @cached_property
     def test_ids(self) -> list[int]:
-        """Sorted identities that are tested."""
+        """Sorted test identities."""
         return self.identities(self.test_list)
 
     def identities(self, name: str) -> list[int]:
@@ -78,7 +78,7 @@ class SYSUMM01(CrossModalityDataset):
         return sorted(read_ids(self.folder / "exp" / f"{name}_id.txt"))
 
     def images(self, identity: int, camera: int) -> list[str]:
-        """Return the sorted paths, relative to the set's folder, of one identity in one camera; maybe none."""
+        """Return the sorted paths of an identity in a camera, relative to the data set's folder; may be empty."""
         key = (identity, camera)
         if key not in self._listings:
             folder = self.folder / f"cam{camera}" / f"{identity:04d}"
@@ -86,15 +86,15 @@ class SYSUMM01(CrossModalityDataset):
         return self._listings[key]
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
-        """Return the test images by identity and camera, see the base class."""
+        """Return the test images by identity and camera; see the base class."""
         ordered = tuple(cameras or (self.query_cameras if modality == INFRARED else self.gallery_cameras))
-        found = ((identity, camera, self.images(identity, camera)) for identity in self.test_ids for camera in ordered)
-        return [listing for listing in found if listing[2]]
+        pairs = ((identity, camera) for identity in self.test_ids for camera in ordered)
+        return [(*pair, images) for pair in pairs if (images := self.images(*pair))]
 
     def official_trials(self, listings: list[Listing], trials: int, shots: int) -> list[list[str]]:
-        """Return the draws of `rand_perm_cam.mat`, see the base class."""
+        """Return the draws of `rand_perm_cam.mat`; see the base class."""
         draws = OfficialDraws(self.folder)
-        # The file's order: cameras outside, identities inside.
+        # The file's order: by camera, then by identity.
         rows = [
             (images, draws.rows(camera, identity, len(images)))
             for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
@@ -131,7 +131,7 @@ class SYSUMM01(CrossModalityDataset):
 class SYSUMM01Val(SYSUMM01):
     """The 99 validation identities of SYSU-MM01: infrared camera 3 against the visible cameras 4 and 5.
 
-    They choose the epoch when `DATASETS.SYSU.TRAIN` is `train`, which leaves them out of the training.
+    They pick the best epoch when `DATASETS.SYSU.TRAIN` is `train`, which excludes them from training.
     """
 
     test_list: ClassVar[str] = "val"
@@ -141,16 +141,16 @@ class SYSUMM01Val(SYSUMM01):
 
 
 class OfficialDraws:
-    """The official gallery draws of one tree, `exp/rand_perm_cam.mat`.
+    """The official gallery draws, `exp/rand_perm_cam.mat`.
 
-    An object array over cameras of object arrays over identities of (10, n) permutations, 1-based: row t is trial t,
-    its first `shots` entries index the sorted images of that identity in that camera.
+    The file contains an object array over cameras of object arrays over identities of (10, n) one-based permutations.
+    Row t is trial t; its first `shots` entries index the sorted images of that identity in that camera.
 
     Args:
         folder: the `SYSU-MM01` folder.
 
     Raises:
-        DataError: the file is missing or holds something else.
+        DataError: the file is missing or is not the official one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -158,9 +158,9 @@ class OfficialDraws:
         self.file = folder / "exp" / "rand_perm_cam.mat"
         if not self.file.is_file():
             raise DataError(
-                f"SYSU-MM01: the official gallery draws '{self.file}' are missing. They come from "
-                "evaluation/data_split/ of the repository wuancong/SYSU-MM01; without them set TEST.PROTOCOLS to the "
-                "sysu/agw/... protocols"
+                f"SYSU-MM01: the official gallery draws '{self.file}' are missing. Copy them from "
+                "evaluation/data_split/ of the repository wuancong/SYSU-MM01, or set TEST.PROTOCOLS to the "
+                "sysu/agw/... protocols, which do not need them"
             )
         from scipy.io import loadmat  # not at the top: scipy takes a tenth of a second to import
 
@@ -170,21 +170,21 @@ class OfficialDraws:
             raise DataError(f"SYSU-MM01: '{self.file}' is not the official rand_perm_cam.mat: {error}") from None
 
     def rows(self, camera: int, identity: int, count: int) -> Any:
-        """Return the (10, n) permutations of one identity in one camera.
+        """Return the (10, n) permutations of an identity in a camera.
 
         Args:
             camera: 1 to 6.
-            identity: its number.
-            count: how many images are on disk.
+            identity: number of the identity.
+            count: number of images on disk, n.
 
         Raises:
-            DataError: the draws do not fit the images; the message names the folder.
+            DataError: the draws do not match the images; the message names the folder.
         """
         where = f"SYSU-MM01: '{self.folder / f'cam{camera}' / f'{identity:04d}'}' has {count} images"
         try:
             rows = self.permutations[camera - 1, 0][identity - 1, 0]
         except IndexError:
-            raise DataError(f"{where}, but rand_perm_cam.mat does not know the identity") from None
+            raise DataError(f"{where}, but rand_perm_cam.mat has no such identity") from None
         if rows.shape[1] != count or not (np.sort(rows, axis=1) == np.arange(1, count + 1)).all():
             raise DataError(
                 f"{where}, but rand_perm_cam.mat permutes {rows.shape[1]}: files are missing, added or not numbered "
