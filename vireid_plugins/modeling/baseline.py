@@ -106,7 +106,7 @@ class CrossModalityBaseline(nn.Module):
         """Compute the losses of a training batch, or the features of any batch in evaluation."""
         if isinstance(batch, Tensor):
             batch = {"images": batch}
-        images = self.normalise(batch["images"])
+        images = self.normalize(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
         if not self.training:
             return self.embed(self.extract(images, modalities, views), modalities)
@@ -129,10 +129,10 @@ class CrossModalityBaseline(nn.Module):
         )
         return maps
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) on the 0..255 scale normalised, in new memory.
+    def normalize(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) on the 0..255 scale normalized, in new memory.
 
-        fast-reid's `Baseline` writes into its input, so that its flip test normalises twice.
+        fast-reid's `Baseline` writes into its input, so that its flip test normalizes twice.
         """
         images = images.to(self.device, non_blocking=True)
         # float32 at least: a network in float64 (`model.double()`) gets float64.

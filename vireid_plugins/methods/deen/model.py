@@ -1,4 +1,4 @@
-"""DEEN, diverse embedding expansion network (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+"""DEEN, diverse embedding expansion network (Zhang and Wang, CVPR 2023; behavior of the repository ZYK100/LLCM).
 
     stem -> stage1 -> MFA1 -> stage2 -> MFA2 -> stage3 -> MFA3 -> DEE (3B rows) -> stage4
 

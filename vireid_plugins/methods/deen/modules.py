@@ -1,4 +1,4 @@
-"""MFA and DEE, the modules of DEEN (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+"""MFA and DEE, the modules of DEEN (Zhang and Wang, CVPR 2023; behavior of the repository ZYK100/LLCM).
 
 MFA relates the map of a stage to the refined map before it: CNL, a non-local block over channels, then PNL, one over
 positions. In both, scores are divided by their number instead of a softmax, and the batch norm of the output starts at

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import ConfigError, require_name
-from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.layers.centers import centers, identity_weights
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs, map_tensors
@@ -340,12 +340,12 @@ def purified_entropy(purified: Tensor, raw: Tensor, form: str = "paper") -> Tens
     return F.softplus(difference).mean() if form == "paper" else difference.relu().exp().mean() - 1
 
 
-def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible: int, form: str = "paper") -> Tensor:
+def purified_relation(kept: Tensor, normalized: Tensor, targets: Tensor, visible: int, form: str = "paper") -> Tensor:
     """Return L_r, the mean over identities.
 
     Args:
         kept: f_m- (B, D), the visible rows first.
-        normalised: IN f (B, D).
+        normalized: IN f (B, D).
         targets: (B,); both modalities have the same identities.
         visible: how many rows are visible.
         form: of PURIFIER_FORMS.
@@ -353,11 +353,11 @@ def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible
     of = targets[:visible]
 
     def distance(x: Tensor) -> Tensor:
-        both = [centres(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
+        both = [centers(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
         norms: Tensor = torch.linalg.vector_norm(both[0] - both[1] + 1e-6, dim=1)
         return norms
 
-    difference = distance(kept) - distance(normalised)
+    difference = distance(kept) - distance(normalized)
     weights = identity_weights(of, difference.dtype)
     terms = F.softplus(difference) if form == "paper" else difference.relu()
     return (weights * terms).sum() / weights.sum()

@@ -134,15 +134,15 @@ class IDKL(CrossModalityBaseline):
             discriminative_logits=classify(pooled["discriminative"]),
             raw_logits=classify(pooled["raw"]),
             kept_pooled=pooled["kept"],
-            normalized_pooled=pool(purified.normalised)[..., 0, 0],
+            normalized_pooled=pool(purified.normalized)[..., 0, 0],
         )
 
     def _classify_purified(self, pooled: Tensor) -> Tensor:
         """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""
         head: Any = self.heads["sp"]
         with frozen_statistics(head.bottleneck):
-            normalised = head.bottleneck(pooled[..., None, None])[..., 0, 0]
-        return F.linear(normalised, head.weight)
+            normalized = head.bottleneck(pooled[..., None, None])[..., 0, 0]
+        return F.linear(normalized, head.weight)
 
 
 def _average(map_: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The information purifier of IDKL (CVPR 2024, arXiv 2403.11708), and its classifiers of the modality.
 
-On the specific map F with its instance-normalised form IN(F):
+On the specific map F with its instance-normalized form IN(F):
 
     m_e = sigma(W2 relu(W1 g(F))),  m_r = sigma(W4 relu(W3 g(IN F))),  reduction 16
     F_d+ = m_e * F,  F_m- = m_r * IN(F),  purified F~ = m_e * F_m- + m_r * F_d+ = m_e * m_r * (F + IN F)
@@ -31,7 +31,7 @@ class Purified(NamedTuple):
 
     discriminative: Tensor
     kept: Tensor
-    normalised: Tensor
+    normalized: Tensor
     purified: Tensor
 
 
@@ -65,10 +65,10 @@ class Purifier(nn.Module):
 
     def parts(self, x: Tensor) -> Purified:
         """Return the purified map and what it is made of."""
-        normalised = self.norm(x)
-        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalised))
-        discriminative, kept = m_e * x, m_r * normalised
-        return Purified(discriminative, kept, normalised, m_e * kept + m_r * discriminative)
+        normalized = self.norm(x)
+        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalized))
+        discriminative, kept = m_e * x, m_r * normalized
+        return Purified(discriminative, kept, normalized, m_e * kept + m_r * discriminative)
 
     def _pool(self, x: Tensor) -> Tensor:
         """Return g(x): (B, C, 1, 1) in float32 for channel masks, x itself for full ones."""

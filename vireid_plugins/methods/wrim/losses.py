@@ -6,7 +6,7 @@ not available to us:
 
     L_VI = -mean_i (1 / K) sum_{p in T(i)} log( e^{s_ip} / (e^{s_ip} + sum_{n in N(i)} e^{s_in}) )
 
-with s_ij = z_i . z_j / tau on L2-normalised z, T(i) the K least similar same-identity samples of the other modality and
+with s_ij = z_i . z_j / tau on L2-normalized z, T(i) the K least similar same-identity samples of the other modality and
 N(i) its other-identity samples. Whether the denominator also holds the other positives, as in supervised contrast, is
 open; with `other_positives` it does: e^{s_ip} becomes the sum over all same-identity samples of the other modality.
 
@@ -66,7 +66,7 @@ def cmkic(
     """Return L_CMKIC = L_VI + L_IV.
 
     Args:
-        z_visible: (n, D) projections of visible images, normalised here.
+        z_visible: (n, D) projections of visible images, normalized here.
         z_infrared: (m, D) of infrared images.
         targets_visible: (n,).
         targets_infrared: (m,).

@@ -28,7 +28,7 @@ from vireid_plugins.modeling.loss_inputs import LossInputs
 class WRIMNet(CrossModalityBaseline):
     """WRIM-Net's main and auxiliary branches on the maps after MIIM3 (P4) and MIIM4 (P5).
 
-    The branches are called `R_g`, `R_1` ... and `Q_g` as in the paper. The test feature is the L2-normalised
+    The branches are called `R_g`, `R_1` ... and `Q_g` as in the paper. The test feature is the L2-normalized
     concatenation of the neck features of all R, and the auxiliary branch is not run, or of all R and Q_g.
 
     Args:
@@ -77,7 +77,7 @@ class WRIMNet(CrossModalityBaseline):
         return inputs
 
     def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
-        """Return the L2-normalised concatenation of the neck features of all R, and of Q_g with `TEST_AUX`."""
+        """Return the L2-normalized concatenation of the neck features of all R, and of Q_g with `TEST_AUX`."""
         parts = self._parts(maps["stage4"])
         if self.options.test_aux:
             parts["Q_g"] = maps["stage3"]

@@ -1,6 +1,6 @@
 """Non-local block (Wang et al., CVPR 2018) in the dot-product form of AGW (TPAMI 2022) and MSCMNet.
 
-Behaviour of the released code: scores are divided by the number of positions instead of a softmax, and the batch norm
+Behavior of the released code: scores are divided by the number of positions instead of a softmax, and the batch norm
 of the output starts at zero, so that the block starts as the identity. Inner width 1 in AGW, C/2 in MSCMNet.
 """
 

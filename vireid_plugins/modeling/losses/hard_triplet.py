@@ -32,7 +32,7 @@ def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class HardTriplet(BranchLoss):
-    """`hard_triplet` on pooled, un-normalised features, both modalities together.
+    """`hard_triplet` on pooled, unnormalized features, both modalities together.
 
     Args:
         margin: margin of the hinge.

@@ -1,13 +1,13 @@
-"""Weighted regularised triplet (AGW, Ye et al., TPAMI 2022) and its squared-difference form (CAJ, Ye et al., ICCV
+"""Weighted regularized triplet (AGW, Ye et al., TPAMI 2022) and its squared-difference form (CAJ, Ye et al., ICCV
 2021).
 
-With d Euclidean distances of un-normalised features before the neck, positives including the anchor itself, w_p the
+With d Euclidean distances of unnormalized features before the neck, positives including the anchor itself, w_p the
 softmax of d over an anchor's positives and w_n the softmax of -d over its negatives:
 
     Delta = sum w_p d - sum w_n d
     WRT: mean softplus(Delta)            ESD: mean softplus(sign(Delta) min(gamma Delta^2, 88))
 
-Behaviour of the released code (repository mangye16/Cross-Modal-Re-ID-baseline),
+Behavior of the released code (repository mangye16/Cross-Modal-Re-ID-baseline),
 which besides subtracts the maximum over all masked entries, 0 for negatives, and adds 1e-6 to each denominator: at
 distances above about 14 its negative term vanishes (`released_eps`).
 """
@@ -78,7 +78,7 @@ def _weights(scores: Tensor, mask: Tensor, released_eps: bool) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class WeightedTriplet(BranchLoss):
-    """`weighted_triplet` on pooled, un-normalised features.
+    """`weighted_triplet` on pooled, unnormalized features.
 
     Args:
         released_eps: weights as the released code computes them: the negative term vanishes at large distances (half of
@@ -96,7 +96,7 @@ class WeightedTriplet(BranchLoss):
 
 @LOSS_REGISTRY.register()
 class SquaredDifferenceTriplet(BranchLoss):
-    """`squared_difference_triplet` on pooled, un-normalised features.
+    """`squared_difference_triplet` on pooled, unnormalized features.
 
     Args:
         gamma: factor of the square.
