@@ -134,9 +134,9 @@ def test_alb_of_a_map_with_itself_equals_its_formula_and_misfits_are_errors() ->
     expected = module.broad((y + module.mlp(module.mlp_norm(y))).reshape(2, 8, 4, 3))
     torch.testing.assert_close(module(x, [x]), expected)
     assert not hasattr(module, "shallow")
-    with pytest.raises(ConfigError, match=r"5 does not divide the 4 x 3 = 12 places.*these do: 1, 2, 3, 4, 6, 12"):
+    with pytest.raises(ConfigError, match=r"5 does not divide the 4 x 3 = 12 positions.*these do: 1, 2, 3, 4, 6, 12"):
         ALB(12, 0, scale=0, size=(4, 3), inner=8, head_dim=5)
-    with pytest.raises(ConfigError, match=r"SIZE_TEST must equal INPUT\.SIZE_TRAIN"):
+    with pytest.raises(ConfigError, match=r"SIZE_TEST: must equal INPUT\.SIZE_TRAIN"):
         module(torch.randn(1, 12, 5, 3), [])
 
 

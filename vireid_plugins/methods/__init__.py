@@ -1,4 +1,4 @@
-"""Methods, a folder each. Importing this package registers their parts."""
+"""Methods, one folder each. Importing this package registers their parts."""
 
 from vireid_plugins.methods import deen, icre, idkl, mscm, wrim
 

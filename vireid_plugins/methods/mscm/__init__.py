@@ -1,4 +1,4 @@
-"""MSCMNet. Importing this package registers its parts."""
+"""MSCMNet (Pattern Recognition 2025). Importing this package registers its parts."""
 
 from vireid_plugins.methods.mscm.losses import QCT, quadruple_center_triplet
 from vireid_plugins.methods.mscm.model import MSCMNet

@@ -1,8 +1,8 @@
 """QCT, the quadruple center triplet loss of MSCMNet (Pattern Recognition 2025, arXiv 2311.14395).
 
 Value and gradient are the released code's; the paper's equations were not available to us, its captions name the three
-parts. On features x_i before the neck, unnormalized, with c^m_y the mean over identity y in modality m (all views),
-c_y over all streams, and c^s_y in the stream s:
+parts. x_i are features before the BNNeck, not normalized, c^m_y is the center of identity y in modality m (all views),
+c_y its center over all streams, and c^s_y its center in stream s:
 
     L_QCT = 1/2 { (1 - a) mean_i || x_i - c^{other modality}_{y_i} ||      dual center, DC
                  + a mean_i || x_i - c^{own stream}_{y_i} ||               quadruple center, QC
@@ -24,12 +24,12 @@ from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
 def dual_center(x: Tensor, targets: Tensor, visible: int) -> Tensor:
-    """Return DC: the mean distance of a row to its identity's center in the other modality.
+    """Return DC, the mean distance of a row to its identity's center in the other modality.
 
     Args:
         x: (B, D), the visible rows first.
         targets: (B,).
-        visible: how many rows are visible.
+        visible: number of visible rows.
     """
     center_infrared = centers(x[visible:], targets[visible:], targets[:visible])
     center_visible = centers(x[:visible], targets[:visible], targets[visible:])
@@ -37,24 +37,24 @@ def dual_center(x: Tensor, targets: Tensor, visible: int) -> Tensor:
 
 
 def quadruple_center(x: Tensor, targets: Tensor, rows: Sequence[int]) -> Tensor:
-    """Return QC: the mean distance of a row to its identity's center in its own stream.
+    """Return QC, the mean distance of a row to its identity's center in its own stream.
 
     Args:
-        x: (B, D), streams one after the other.
+        x: (B, D), one stream after the other.
         targets: (B,).
-        rows: how many rows each stream has.
+        rows: number of rows of each stream.
     """
     split = zip(x.split(list(rows)), targets.split(list(rows)), strict=True)
     return row_norm(x - torch.cat([centers(part, ids, ids) for part, ids in split])).mean()
 
 
 def negative_margin(x: Tensor, targets: Tensor, margin: float) -> Tensor:
-    """Return NM: the mean over rows and other identities of [margin - distance to their center]_+; 0 without others.
+    """Return NM, the mean over rows and other identities of [margin - distance to their center]_+; 0 without others.
 
     Args:
         x: (B, D).
         targets: (B,).
-        margin: of the hinge.
+        margin: margin of the hinge.
     """
     hinge = (margin - euclidean(x, centers(x, targets, targets))).clamp_min(0)
     weights = identity_weights(targets, x.dtype) * (targets[:, None] != targets)
@@ -69,10 +69,10 @@ def quadruple_center_triplet(
     Args:
         x: (B, D) in the order [V1, V2, I1, I2].
         targets: (B,).
-        rows: how many rows each stream has.
-        visible: how many rows are visible.
-        margin: of NM.
-        quad_weight: a. A part of weight 0 is left out.
+        rows: number of rows of each stream.
+        visible: number of visible rows.
+        margin: margin of NM.
+        quad_weight: a; a part of weight 0 is not computed.
     """
     total = negative_margin(x, targets, margin)
     if quad_weight != 1:
@@ -88,7 +88,7 @@ class QCT(BranchLoss):
 
     Args:
         margin: margin of the negative part, NM.
-        quad_weight: a, share of the quadruple center against the dual center; 0 in the released code.
+        quad_weight: a, weight of the quadruple center; the dual center has 1 - a. 0 in the released code.
     """
 
     def __init__(self, *, margin: float = 0.7, quad_weight: float = 0.0, scale: float = 1.0) -> None:
