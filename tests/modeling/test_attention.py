@@ -205,7 +205,7 @@ def test_mpfr_in_every_form_equals_its_formula(softmax: bool, fusion: str) -> No
 
 def test_build_map_modules_with_a_relation_module_is_one_error() -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.ATTENTION.STAGE2", "['MFA']")
-    with pytest.raises(ConfigError, match="MFA relates several maps"):
+    with pytest.raises(ConfigError, match="MFA relates several feature maps"):
         build_map_modules(cfg, [MapShape(2, 8, 2)] * 2)
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.ATTENTION.STAGE2", "['NonLocal@0', 'Purifier']")
     (first, non_local), (last, purifier) = build_map_modules(cfg, [MapShape(2, 32, 2)] * 2)

@@ -144,5 +144,5 @@ def test_tgsa_csa_and_mdr_from_config_read_their_keys_and_refuse_misfits() -> No
     for keys in (["MODEL.LOSSES.MDR.FORM", "cross"], ["MODEL.LOSSES.MDR.GRAPH", "False"]):
         MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18", *keys))
     MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "16"))
-    with pytest.raises(ValueError, match="must be even"):
+    with pytest.raises(ValueError, match="P x K is even"):
         mixture_alignment(torch.randn(5, 2), torch.randn(5, 2))

@@ -92,7 +92,7 @@ class CPM(ExpansionLoss):
     """`cross_modality_expansion`, summed over the two branches.
 
     Args:
-        margin: m.
+        margin: m, margin of the hinges.
     """
 
     def __init__(self, *, margin: float = 0.2, scale: float = 0.8) -> None:

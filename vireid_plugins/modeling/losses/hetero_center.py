@@ -1,9 +1,9 @@
-"""Hetero-center loss (Zhu et al., "Hetero-Center Loss for Cross-Modality Person Re-Identification", Neurocomputing
-2020).
+"""Hetero-center loss (Zhu et al., Neurocomputing 2020).
 
     L_HC = mean over identities of || c_V - c_I ||^2
 
-with c the batch center of an identity in a modality, before the BNNeck.
+with c the batch center of an identity in a modality, before the BNNeck. From "Hetero-Center Loss for Cross-Modality
+Person Re-Identification".
 """
 
 from torch import Tensor
