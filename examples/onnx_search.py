@@ -28,7 +28,7 @@ class Model:
         self.sessions = {name: onnxruntime.InferenceSession(file) for name, file in files.items()}
 
     def __call__(self, files: list[Path], modality: str) -> Any:
-        """Return features (n, D), L2-normalised."""
+        """Return features (n, D), L2-normalized."""
         size = (self.note["width"], self.note["height"])
         resampling = Image.Resampling(FILTERS[self.note["interpolation"]])
         images = [np.asarray(Image.open(file).convert("RGB").resize(size, resampling)) for file in files]

@@ -123,7 +123,7 @@ CASES = {
         ),
         (
             "'r34.pth' for build_resnet_backbone (MODEL.STREAMS.BACKBONE) 18x (MODEL.BACKBONE.DEPTH): 120 of "
-            "120 tensors fit; 96 of the file have no place"
+            "120 tensors fit; 96 in the file have no counterpart"
         ),
         deeper,
     ),

@@ -104,7 +104,7 @@ def without(*names: str, **more: Tensor) -> dict[str, Tensor]:
     [
         (without("trunk.0.weight", "trunk.0.bias"), r"6 of 8 tensors fit; 2 are missing: trunk.0.weight, trunk.0.bias"),
         (without("trunk.1.running_mean"), r"7 of 8 tensors fit; 1 are missing: trunk.1.running_mean."),
-        (without() | {"extra.weight": torch.ones(2)}, r"8 of 8 .*; 1 of the file have no place: extra.weight."),
+        (without() | {"extra.weight": torch.ones(2)}, r"8 of 8 .*; 1 in the file have no counterpart: extra.weight."),
         (
             without() | {"trunk.0.weight": torch.ones(4, 1, 1, 1)},
             r"first: trunk.0.weight, \(4, 1, 1, 1\) in the file and \(4, 3, 1, 1\) here.",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
-from vireid_plugins.methods.mscm.losses import dual_centre, negative_margin, quadruple_centre, quadruple_centre_triplet
+from vireid_plugins.methods.mscm.losses import dual_center, negative_margin, quadruple_center, quadruple_center_triplet
 from vireid_plugins.modeling import Branch
 
 RS = np.random.RandomState
@@ -222,8 +222,8 @@ def test_mscm_equals_released_trajectory(steps: int) -> None:
             "loss_id": losses["label_smooth_ce"],
             "loss_tri": losses["qct"],
             "total": losses["label_smooth_ce"] + losses["qct"],
-            "dc": dual_centre(pooled, targets, 24),
-            "qc": quadruple_centre(pooled, targets, [12] * 4),
+            "dc": dual_center(pooled, targets, 24),
+            "qc": quadruple_center(pooled, targets, [12] * 4),
             "nm": negative_margin(pooled, targets, 0.7),
             "pooled_norm": pooled.norm(),
             "logits_norm": branch.logits.detach().norm(),
@@ -269,7 +269,7 @@ def test_qct_with_negatives_inside_the_margin_equals_released_value_and_gradient
     fixture, _, seeds = stored("mscm")
     x = torch.from_numpy(0.03 * RS(seeds + 31).standard_normal((96, 128))).requires_grad_()
     targets = torch.from_numpy(np.tile(RS(seeds + 32).choice(395, 6, replace=False).repeat(4), 4))
-    value = quadruple_centre_triplet(x, targets, [24] * 4, 48, 0.7, a)
+    value = quadruple_center_triplet(x, targets, [24] * 4, 48, 0.7, a)
     value.backward()
     assert_close(value.item(), fixture[name], AGREEMENT)
     assert_close(x.grad, fixture[f"{name}_grad"], AGREEMENT, ROUNDING)

@@ -61,16 +61,16 @@ def test_purifier_is_the_product_of_both_masks(mask: str, affine: bool) -> None:
     module = filled(Purifier(16, reduction=4, mask=mask, affine=affine))
     x = torch.randn(2, 16, 6, 3)
     parts = module.parts(x)
-    normalised = module.norm(x)
+    normalized = module.norm(x)
     pool = gem_by_position if mask == "channel" else (lambda m: m)
-    m_e, m_r = module.mask_e(pool(x)), module.mask_r(pool(normalised))
+    m_e, m_r = module.mask_e(pool(x)), module.mask_r(pool(normalized))
     assert m_e.shape == ((2, 16, 1, 1) if mask == "channel" else x.shape)
-    torch.testing.assert_close(parts.purified, m_e * m_r * (x + normalised))
+    torch.testing.assert_close(parts.purified, m_e * m_r * (x + normalized))
     torch.testing.assert_close(parts.discriminative, m_e * x)
-    torch.testing.assert_close(parts.kept, m_r * normalised)
+    torch.testing.assert_close(parts.kept, m_r * normalized)
     torch.testing.assert_close(module(x), parts.purified)
     if not affine:
-        torch.testing.assert_close(normalised.mean((2, 3)), torch.zeros(2, 16), atol=1e-5, rtol=0)
+        torch.testing.assert_close(normalized.mean((2, 3)), torch.zeros(2, 16), atol=1e-5, rtol=0)
 
 
 def test_purifier_channel_mask_r_varies_over_channels_and_images_and_learns() -> None:
@@ -79,8 +79,8 @@ def test_purifier_channel_mask_r_varies_over_channels_and_images_and_learns() ->
     module = Purifier(16, reduction=4)
     x = torch.randn(3, 16, 6, 4).relu()
     parts = module.parts(x)
-    m_r = module.mask_r(gem_by_position(parts.normalised))
-    torch.testing.assert_close(parts.kept, m_r * parts.normalised)
+    m_r = module.mask_r(gem_by_position(parts.normalized))
+    torch.testing.assert_close(parts.kept, m_r * parts.normalized)
     over_images, over_channels = m_r.std(0), m_r.std(1)
     assert over_images.min() > 1e-5
     assert over_images.mean() > 1e-3
@@ -134,9 +134,9 @@ def test_alb_of_a_map_with_itself_equals_its_formula_and_misfits_are_errors() ->
     expected = module.broad((y + module.mlp(module.mlp_norm(y))).reshape(2, 8, 4, 3))
     torch.testing.assert_close(module(x, [x]), expected)
     assert not hasattr(module, "shallow")
-    with pytest.raises(ConfigError, match=r"5 does not divide the 4 x 3 = 12 places.*these do: 1, 2, 3, 4, 6, 12"):
+    with pytest.raises(ConfigError, match=r"5 does not divide the 4 x 3 = 12 positions.*these do: 1, 2, 3, 4, 6, 12"):
         ALB(12, 0, scale=0, size=(4, 3), inner=8, head_dim=5)
-    with pytest.raises(ConfigError, match=r"SIZE_TEST must equal INPUT\.SIZE_TRAIN"):
+    with pytest.raises(ConfigError, match=r"SIZE_TEST: must equal INPUT\.SIZE_TRAIN"):
         module(torch.randn(1, 12, 5, 3), [])
 
 

@@ -14,11 +14,11 @@ def network() -> nn.Module:
 
 @pytest.mark.parametrize("given", [torch.uint8, torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("own", [torch.float32, torch.float64])
-def test_normalise_computes_in_the_networks_precision(network: nn.Module, own: torch.dtype, given: torch.dtype) -> None:
+def test_normalize_computes_in_the_networks_precision(network: nn.Module, own: torch.dtype, given: torch.dtype) -> None:
     pixels = torch.arange(0, 240, 10).view(2, 3, 2, 2).to(given)
     before = pixels.clone()
     network.to(own)
-    found = network.normalise(pixels)
+    found = network.normalize(pixels)
     assert found.dtype == own
     assert torch.equal(pixels, before)
     mean, std = (torch.tensor(c, dtype=torch.float64).view(3, 1, 1) * 255 for c in ((0.485, 0.456, 0.406), STD))

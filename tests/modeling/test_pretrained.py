@@ -124,7 +124,8 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
     "deeper": (
         lambda: of("build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "34x"),
         [],
-        r"18x \(MODEL\.BACKBONE\.DEPTH\): 120 of 120 tensors fit; 96 of the file have no place: layer1\.2\.conv1\.",
+        r"18x \(MODEL\.BACKBONE\.DEPTH\): 120 of 120 tensors fit; 96 in the file have no counterpart: "
+        r"layer1\.2\.conv1\.",
     ),
     "shallower": (
         lambda: resnet(seed=6),
@@ -139,7 +140,7 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
     "with IBN": (
         lambda: of("build_resnet_backbone", "MODEL.BACKBONE.WITH_IBN", "True"),
         [],
-        r"missing: layer1\.0\.bn1\.weight.*no place: layer1\.0\.bn1\.IN\.weight.*with MODEL\.BACKBONE\.WITH_IBN True",
+        r"missing: layer1\.0\.bn1\.weight.*no counterpart: layer1\.0\.bn1\.IN\.weight.*with MODEL\.BACKBONE\.WITH_IBN True",
     ),
     "without IBN": (
         lambda: resnet(seed=6),
@@ -164,7 +165,7 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
     "a wider MobileNetV2, by the file's names": (
         lambda: {**mobilenet("1.0x"), "features.18.0.bias": torch.ones(1280)},
         ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
-        r"312 of 312 tensors fit; 1 of the file have no place: features\.18\.0\.bias\.",
+        r"312 of 312 tensors fit; 1 in the file have no counterpart: features\.18\.0\.bias\.",
     ),
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ def similarities(model: Any, images: list[Tensor], modality: list[Tensor]) -> Te
     """Mean over image and mirror image of the method's L2-normalized parts, and their inner products."""
 
     def parts(x: Tensor, modalities: Tensor) -> list[Tensor]:
-        maps = model.extract(model.normalise(x), modalities, torch.zeros_like(modalities))
+        maps = model.extract(model.normalize(x), modalities, torch.zeros_like(modalities))
         (feature_map,) = maps.values()
         pooled, neck = model.heads["global"].pooled_and_neck(feature_map)
         return [

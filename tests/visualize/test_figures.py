@@ -72,7 +72,7 @@ def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) 
 class Halves(torch.nn.Module):
     """A network of one channel that is bright where the image is, and a feature that looks at it."""
 
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
         return images.float() / 255
 
     def extract(self, images: torch.Tensor, modalities: Any, views: Any) -> dict[str, torch.Tensor]:

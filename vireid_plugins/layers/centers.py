@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def centres(x: Tensor, targets: Tensor, of: Tensor) -> Tensor:
+def centers(x: Tensor, targets: Tensor, of: Tensor) -> Tensor:
     """Return the center (n, D) of each identity in `of` (n,): the mean of its rows in `x` (m, D), by `targets` (m,).
 
     An identity without rows has the center 0.

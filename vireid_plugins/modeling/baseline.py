@@ -1,4 +1,4 @@
-"""What every method shares, and the bag-of-tricks baseline that is nothing else.
+"""The bag-of-tricks baseline, which is also the base class of every method.
 
 Shapes: `B` images, `D` embedding, `N` classes.
 """
@@ -22,21 +22,30 @@ from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import MAIN, Branch, LossInputs
 from vireid_plugins.modeling.losses import Loss, build_losses
 
-# The accuracy of a training batch is read from the device this often.
+# Iterations between two readings of the training accuracy from the device.
 ACCURACY_PERIOD = 20
 
 
 @META_ARCH_REGISTRY.register()
 class CrossModalityBaseline(nn.Module):
-    """Streams, one head on the last map, losses.
+    """Streams, one head on the last feature map, losses.
 
-    A method subclasses it and says which maps it takes (`train_maps`, `test_maps`), which heads it has
-    (`build_heads`), which inputs it hands to the losses (`loss_inputs`), and what the test feature is (`embed`).
+    A method subclasses it and defines its feature maps (`train_maps`, `test_maps`), its heads (`build_heads`), the
+    inputs of the losses (`loss_inputs`) and the test feature (`embed`).
 
-    In training `forward` returns the losses by name; in evaluation (B, D) features.
+    `forward` returns the losses by name in training, and test features (B, D) in evaluation.
+
+    Args:
+        backbone: stem and stages.
+        heads: heads by name.
+        losses: losses on `loss_inputs`.
+        pixel_mean: mean of each channel on the 0..255 scale.
+        pixel_std: standard deviation of each channel.
+        gather: K, to let the losses see the images of all processes; 0 does not.
+        test_feature: the feature that evaluation takes from a head.
     """
 
-    # Maps of the backbone that training and evaluation need.
+    # Feature maps of the backbone that training and evaluation need.
     train_maps: ClassVar[tuple[str, ...]] = ("stage4",)
     test_maps: ClassVar[tuple[str, ...]] = ("stage4",)
     pixel_mean: Tensor
@@ -56,10 +65,9 @@ class CrossModalityBaseline(nn.Module):
         test_feature: TestFeature = TestFeature(),  # noqa: B008  frozen
     ) -> None:
         super().__init__()
-        # K, where the losses see the images of all processes.
         self.gather, self.test_feature = gather, test_feature
         self.backbone = backbone
-        # fast-reid's SOLVER.HEADS_LR_FACTOR is for the parameters below this name.
+        # fast-reid applies SOLVER.HEADS_LR_FACTOR to the parameters below this name.
         self.heads = heads
         self.losses = nn.ModuleList(losses)
         self._pixels = (pixel_mean, pixel_std)
@@ -72,7 +80,7 @@ class CrossModalityBaseline(nn.Module):
         backbone = build_backbone(cfg)
         if not isinstance(backbone, MultiStreamBackbone):
             raise ConfigError(
-                f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone of stem and stages: set it to "
+                f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone with a stem and stages; set it to "
                 f"build_multi_stream_backbone and MODEL.STREAMS.BACKBONE to {cfg.MODEL.BACKBONE.NAME}"
             )
         heads = cls.build_heads(cfg, backbone.channels)
@@ -90,7 +98,7 @@ class CrossModalityBaseline(nn.Module):
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
-        """Build the heads, by name, on maps of these channels; the projection is added to them."""
+        """Build the heads by name, given the channels of each feature map; the projection is added to them."""
         return nn.ModuleDict({"global": build_head(cfg, channels["stage4"])})
 
     def hooks(self, cfg: CfgNode) -> list[Any]:
@@ -99,14 +107,14 @@ class CrossModalityBaseline(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self.pixel_mean.device
 
     def forward(self, batch: Mapping[str, Any] | Tensor) -> dict[str, Tensor] | Tensor:
         """Compute the losses of a training batch, or the features of any batch in evaluation."""
         if isinstance(batch, Tensor):
             batch = {"images": batch}
-        images = self.normalise(batch["images"])
+        images = self.normalize(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
         if not self.training:
             return self.embed(self.extract(images, modalities, views), modalities)
@@ -122,73 +130,73 @@ class CrossModalityBaseline(nn.Module):
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return the feature maps that `loss_inputs` or `embed` take.
 
-        Methods with modules between the stages compose them themselves.
+        Methods with modules between the stages override it.
         """
         maps: dict[str, Tensor] = self.backbone(
             images, modalities, views, self.train_maps if self.training else self.test_maps
         )
         return maps
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) on the 0..255 scale normalised, in new memory.
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalize images (B, 3, H, W) on the 0..255 scale, in new memory.
 
-        fast-reid's `Baseline` writes into its input, so that its flip test normalises twice.
+        fast-reid's `Baseline` normalizes in place, so that its flip test normalizes twice.
         """
         images = images.to(self.device, non_blocking=True)
-        # float32 at least: a network in float64 (`model.double()`) gets float64.
+        # At least float32; a network in float64 (`model.double()`) gets float64.
         images = images.to(torch.promote_types(self.pixel_mean.dtype, torch.float32))
         mean, std = self.pixel_mean, self.pixel_std
         if mean.dtype == torch.float64:
-            # The buffers were rounded to float32 before: 57.120000000000005 is then 57.11999893.
+            # The buffers were rounded to float32: 57.120000000000005 became 57.11999893.
             mean, std = (mean.new_tensor(values).view(1, -1, 1, 1) for values in self._pixels)
         return (images - mean) / std
 
     def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> list[LossInputs]:
-        """Return what the losses look at; the accuracy is logged of the first branch of the first."""
+        """Return the inputs of the losses; the accuracy of the first branch of the first inputs is logged."""
         branch = as_branch(self.heads["global"](maps["stage4"], targets))
         return [LossInputs({"global": branch}, targets, modalities, views, self.project(branch.pooled))]
 
     def project(self, pooled: Tensor) -> Tensor | None:
-        """Return the MLP's output on a pooled feature of stage 4, where `MODEL.HEADS.PROJECTION_DIM` asks for one."""
+        """Return the projection of a pooled feature of stage 4; None if `MODEL.HEADS.PROJECTION_DIM` is 0."""
         return self.heads["projection"](pooled) if "projection" in self.heads else None
 
     def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
-        """Return the embeddings (B, D) of feature maps; `modalities` (B,) for heads that differ by modality."""
+        """Return the embeddings (B, D) of feature maps; `modalities` (B,) is for heads that differ by modality."""
         return self.test_feature.of(self.heads["global"], maps["stage4"])
 
     def loss_dict(self, inputs: list[LossInputs]) -> dict[str, Tensor]:
-        """Return every loss of all inputs that have what it looks at, by the name it is logged with.
+        """Return every loss on all inputs that it applies to, by the name it is logged with.
 
         Raises:
-            ConfigError: a loss finds nothing to look at.
+            ConfigError: a loss applies to none of the inputs.
         """
         if self.gather:
             inputs = [gathered(one, self.gather) for one in inputs]
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
-            fitting = [one for one in inputs if loss.applies(one)]
-            if not fitting:
+            applicable = [one for one in inputs if loss.applies(one)]
+            if not applicable:
                 raise ConfigError(
-                    f"MODEL.LOSSES.{loss.node()}: {type(loss).__name__} finds nothing to look at; "
-                    f"{type(self).__name__} has {_described(inputs)}"
+                    f"MODEL.LOSSES.{loss.node()}: {type(loss).__name__} does not apply to {type(self).__name__}, which "
+                    f"has {_described(inputs)}"
                 )
-            for one in fitting:
+            for one in applicable:
                 prefix = "loss" if one.name == MAIN else f"loss_{one.name}"
                 values |= {f"{prefix}_{key}": one.weight * value for key, value in loss(one).items()}
         self._log_accuracy(inputs[0])
         return values
 
     def _log_accuracy(self, inputs: LossInputs) -> None:
-        """Log the share of rows of the first branch that are classified right, where somebody listens."""
+        """Log the classification accuracy of the first branch, if there is an event storage."""
         if events._CURRENT_STORAGE_STACK and events.get_event_storage().iter % ACCURACY_PERIOD == 0:
             branch: Branch = next(iter(inputs.branches.values()))
             log_accuracy(branch.logits.detach(), inputs.targets)
 
 
 def _described(inputs: list[LossInputs]) -> str:
-    """Name what losses could look at."""
+    """Describe the branches and the projection that losses can use."""
     names = ", ".join(name for one in inputs for name in one.branches)
     projected = any(one.projection is not None for one in inputs)
     return f"the branches {names}" + ("" if projected else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
@@ -200,8 +208,8 @@ def _on_host(column: Tensor | None) -> Tensor | None:
 
 
 def _is_precise_bn(targets: Tensor) -> bool:
-    """Say whether fast-reid's PreciseBN hands in the batch, which then has targets of -1 and no use for losses.
+    """Return whether the batch comes from fast-reid's PreciseBN, which sets targets to -1 and drops the losses.
 
-    Only read on the host; on a device the losses of identity 0 are computed and dropped.
+    Only targets on the host are read; on a device the losses are computed with identity 0, and dropped.
     """
     return targets.device.type == "cpu" and bool((targets.numpy() < 0).any())

@@ -1,26 +1,26 @@
-"""Which tensors of a file fill a module, and the words for those that do not."""
+"""Match the tensors of a file with those of a module, and describe what does not fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-# Names that a message lists before it only counts.
+# Number of names that a message lists.
 LISTED = 3
-# Older files lack it, and evaluation does not read it.
+# Older files lack it, and evaluation does not use it.
 COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What of a file fits a module.
+    """How the tensors of a file fit a module.
 
     Attributes:
-        fitting: tensors by name, whose names and shapes are the module's.
-        total: how many tensors the module has.
-        missing: names of the module that the file lacks, but for the counters of batch norms.
-        shapes: names of both whose shapes differ: the file's and the module's.
-        unused: names of the file that the module lacks.
+        fitting: the file's tensors whose names and shapes match.
+        total: number of tensors in the module.
+        missing: names in the module that the file lacks, except the counters of batch norms.
+        shapes: by common name, the shapes in the file and in the module where they differ.
+        unused: names in the file that the module lacks.
     """
 
     fitting: dict[str, Tensor]
@@ -31,20 +31,20 @@ class Fit:
 
     @property
     def unfilled(self) -> tuple[str, ...]:
-        """The names that are left as they are initialized."""
+        """Names of the tensors that keep their initial values."""
         return (*self.missing, *self.shapes)
 
     def __str__(self) -> str:
-        """Say in one sentence what fits and what does not."""
+        """Describe in one sentence what fits and what does not."""
         parts = [f"{len(self.fitting)} of {self.total} tensors fit"]
         if self.missing:
             parts.append(f"{len(self.missing)} are missing: {listed(self.missing)}")
         if self.shapes:
-            name, (there, here) = next(iter(self.shapes.items()))
-            first = f"{name}, {there} in the file and {here} here"
+            name, (in_file, in_module) = next(iter(self.shapes.items()))
+            first = f"{name}, {in_file} in the file and {in_module} here"
             parts.append(f"{len(self.shapes)} have another shape, the first: {first}")
         if self.unused:
-            parts.append(f"{len(self.unused)} of the file have no place: {listed(self.unused)}")
+            parts.append(f"{len(self.unused)} in the file have no counterpart: {listed(self.unused)}")
         return "; ".join(parts)
 
 
@@ -57,7 +57,7 @@ def fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Fit:
     """
     shapes = {name: (tuple(given[name].shape), tuple(value.shape)) for name, value in own.items() if name in given}
     return Fit(
-        {name: given[name] for name, (there, here) in shapes.items() if there == here},
+        {name: given[name] for name, (in_file, in_module) in shapes.items() if in_file == in_module},
         len(own),
         tuple(name for name in own if name not in given and not name.endswith(COUNTER)),
         {name: pair for name, pair in shapes.items() if pair[0] != pair[1]},
@@ -66,5 +66,5 @@ def fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Fit:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names, and dots where there are more."""
+    """Join the first names, with an ellipsis if there are more."""
     return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

@@ -1,4 +1,4 @@
-"""What processes do together inside a forward pass, with gradients.
+"""Gather the inputs of the losses from all processes, with gradients.
 
 Shapes: `W` processes, `R` rows of one process.
 """
@@ -14,9 +14,9 @@ from vireid_plugins.modeling.loss_inputs import LossInputs
 
 
 class _AllRows(torch.autograd.Function):
-    """(R, ...) of each process -> (W, R, ...) on all; its gradient is the sum over the processes.
+    """(R, ...) of each process -> (W, R, ...) on all; the gradient is summed over the processes.
 
-    fast-reid's `GatherLayer` keeps a process's own gradient only, which is the whole batch's divided by W.
+    fast-reid's `GatherLayer` keeps only a process's own gradient, which is that of the whole batch divided by W.
     """
 
     @staticmethod
@@ -33,15 +33,15 @@ class _AllRows(torch.autograd.Function):
 
 
 def gathered(inputs: LossInputs, instances: int) -> LossInputs:
-    """Return the inputs of all processes, with gradient; of one process, the inputs themselves.
+    """Return the inputs of all processes, with gradients; with a single process, the inputs themselves.
 
-    Rows are in the order in which one process would have them: the samplers deal identities out one by one.
+    Rows have the order of a single process: the samplers deal out identities to the processes one by one.
 
-    Where each process computes the same loss on it and gradients are averaged over the processes, as
+    If each process computes the same loss on them and gradients are averaged over the processes, as
     `DistributedDataParallel` does, the gradient of a parameter is that of one process with the whole batch.
 
     Args:
-        inputs: this process's.
+        inputs: inputs of this process.
         instances: K.
     """
     if world_size() == 1:
@@ -49,10 +49,10 @@ def gathered(inputs: LossInputs, instances: int) -> LossInputs:
     block = inputs.stream_rows()[0]
 
     def whole(rows: Tensor) -> Tensor:
-        """Bring (W, blocks, P / W, K, ...) into the order (blocks, P / W, W, K, ...)."""
-        everyone: Tensor = _AllRows.apply(rows.contiguous())  # type: ignore[no-untyped-call]
-        apart = everyone.view(len(everyone), -1, block // instances, instances, *rows.shape[1:])
-        return apart.movedim(0, 2).reshape(-1, *rows.shape[1:])
+        """Gather rows and reorder them from (W, blocks, P / W, K, ...) to (blocks, P / W, W, K, ...)."""
+        stacked: Tensor = _AllRows.apply(rows.contiguous())  # type: ignore[no-untyped-call]
+        split = stacked.view(len(stacked), -1, block // instances, instances, *rows.shape[1:])
+        return split.movedim(0, 2).reshape(-1, *rows.shape[1:])
 
     def on_host(column: Tensor) -> Tensor:
         return column.view(-1, block).repeat_interleave(world_size(), 0).flatten()

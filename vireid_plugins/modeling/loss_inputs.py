@@ -1,4 +1,4 @@
-"""What a meta-architecture hands to the losses.
+"""The inputs that a meta-architecture passes to the losses.
 
 Shapes: `B` rows in the block order of `vireid_plugins.data.batch`, `D` embedding, `N` classes.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vireid_plugins.data.batch import VISIBLE
 
-# Name of the inputs whose losses are logged without a name in front: `loss_cpm`, and not `loss_main_cpm`.
+# Losses on the inputs of this name are logged without it: `loss_cpm`, not `loss_main_cpm`.
 MAIN = "main"
 Part = TypeVar("Part")
 
@@ -28,15 +28,15 @@ class Branch:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """Everything a loss may look at. A method whose losses look at more has a subclass with more fields.
+    """Everything that a loss may use. A method whose losses need more has a subclass with more fields.
 
     Attributes:
         branches: the method's embeddings by name.
         targets: (B,) identities.
         modalities: (B,) 0 visible, 1 infrared, on the host.
         views: (B,) on the host.
-        projection: (B, `MODEL.HEADS.PROJECTION_DIM`), where the method has one.
-        name: printed in front of the names of the losses, unless it is `MAIN`.
+        projection: (B, `MODEL.HEADS.PROJECTION_DIM`), or None.
+        name: prefix of the names of the losses, unless it is `MAIN`.
         weight: factor of every loss on these inputs.
     """
 
@@ -49,25 +49,25 @@ class LossInputs:
     weight: float = 1.0
 
     def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Split (B, ...) into the visible and the infrared rows; views of `rows`, as visible blocks come first."""
+        """Split (B, ...) into visible and infrared rows, without a copy, as visible blocks come first."""
         return rows[: self.visible_rows], rows[self.visible_rows :]
 
     @property
     def visible_rows(self) -> int:
-        """How many rows are visible; they come first."""
+        """Number of visible rows; they come first."""
         return int((self.modalities == VISIBLE).sum())
 
     def stream_rows(self) -> list[int]:
-        """Return how many rows each block, of one modality and view, has; read on the host."""
+        """Return the number of rows of each block, one per modality and view; read on the host."""
         _, counts = torch.unique_consecutive(2 * self.modalities + self.views, return_counts=True)
         return [int(count) for count in counts]
 
     def mapped(self, change: Callable[[Tensor], Tensor], on_host: Callable[[Tensor], Tensor]) -> "LossInputs":
-        """Return these inputs with every tensor changed, those of subclasses included.
+        """Return these inputs with every tensor changed, including those of subclasses.
 
         Args:
-            change: of a tensor that is where the network is.
-            on_host: of `modalities` and `views`.
+            change: applied to tensors on the network's device.
+            on_host: applied to `modalities` and `views`.
         """
         changed: dict[str, Any] = {"modalities": on_host(self.modalities), "views": on_host(self.views)}
         others = [one.name for one in fields(self) if one.name not in changed]
@@ -76,7 +76,7 @@ class LossInputs:
 
 
 def map_tensors(part: Part, change: Callable[[Tensor], Tensor]) -> Part:
-    """Return `part` with every tensor inside its fields, mappings and sequences changed."""
+    """Return `part` with `change` applied to every tensor in its fields, mappings and sequences."""
     changed: Any = part
     if isinstance(part, Tensor):
         changed = change(part)

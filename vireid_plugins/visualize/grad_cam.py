@@ -50,7 +50,7 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
     images = torch.from_numpy(np.stack([visible, infrared])).permute(0, 3, 1, 2)
     modalities = torch.tensor([VISIBLE, INFRARED])
     with torch.enable_grad():
-        maps: dict[str, Tensor] = model.extract(model.normalise(images), modalities, torch.zeros_like(modalities))
+        maps: dict[str, Tensor] = model.extract(model.normalize(images), modalities, torch.zeros_like(modalities))
         name, last = list(maps.items())[-1]
         if not last.requires_grad:
             last = last.detach().requires_grad_()

@@ -58,7 +58,7 @@ def test_mfa_of_a_map_twice_as_high_strides_cnl_and_never_pnl() -> None:
 
 def test_pnl_with_an_odd_number_of_positions_folds_nothing() -> None:
     x, low = torch.randn(2, 8, 5, 3).double(), torch.randn(2, 4, 10, 6).double()
-    with pytest.raises(ConfigError, match=r"PNL_FOLD: the 5 x 3 positions of a map cannot be folded"):
+    with pytest.raises(ConfigError, match=r"PNL_FOLD: the 5 x 3 positions of a feature map cannot be folded"):
         drawn(PNL(8, 4, 2, True))(x, low)
     assert drawn(PNL(8, 4, 2, False))(x, low).shape == x.shape
 

@@ -138,11 +138,11 @@ def test_tgsa_csa_and_mdr_from_config_read_their_keys_and_refuse_misfits() -> No
         TGSA(form="half")
     with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.CSA\.KL"):
         CSA(kl="both")
-    with pytest.raises(ConfigError, match=r"18 is 9 images a modality.*multiple of 4"):
+    with pytest.raises(ConfigError, match=r"18 is 9 images per modality.*multiple of 4"):
         MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18"))
     # Only the mixture of graphs halves: nothing else is refused.
     for keys in (["MODEL.LOSSES.MDR.FORM", "cross"], ["MODEL.LOSSES.MDR.GRAPH", "False"]):
         MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "18", *keys))
     MDR.from_config(small_cfg("SYSU/idkl_released.yml", "SOLVER.IMS_PER_BATCH", "16"))
-    with pytest.raises(ValueError, match="must be even"):
+    with pytest.raises(ValueError, match="P x K is even"):
         mixture_alignment(torch.randn(5, 2), torch.randn(5, 2))

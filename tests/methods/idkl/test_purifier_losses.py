@@ -115,9 +115,9 @@ def test_purifier_loss_is_the_scaled_terms_and_an_unknown_form_one_error() -> No
     names = ("discriminative_logits", "raw_logits", "kept_pooled", "normalized_pooled")
     terms = {name: torch.randn(6, 4).bfloat16() for name in names}
     found = Purification(scale=0.1)(inputs(**terms))
-    a, b, kept, normalised = (terms[name].float() for name in names)
+    a, b, kept, normalized = (terms[name].float() for name in names)
     torch.testing.assert_close(found["purifier_e"], 0.1 * purified_entropy(a, b))
-    torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalised, Y, 3))
+    torch.testing.assert_close(found["purifier_r"], 0.1 * purified_relation(kept, normalized, Y, 3))
     assert not Purification().applies(inputs())
     with pytest.raises(ConfigError, match="paper, released"):
         Purification(form="eq10")

@@ -20,7 +20,7 @@ def test_wrim_net_losses_are_the_terms_of_figure_2() -> None:
     whole = batch(4, 2)
     y = whole["targets"]
     losses = model(whole)
-    maps = model.backbone(model.normalise(whole["images"]), whole["modalities"], whole["views"], ("stage3", "stage4"))
+    maps = model.backbone(model.normalize(whole["images"]), whole["modalities"], whole["views"], ("stage3", "stage4"))
     p4, p5 = maps["stage3"], maps["stage4"]
     rows = p5.shape[2] // 2
 
@@ -48,11 +48,11 @@ def test_wrim_net_losses_are_the_terms_of_figure_2() -> None:
         torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_wrim_net_test_feature_is_the_normalised_concatenation_of_r_necks() -> None:
+def test_wrim_net_test_feature_is_the_normalized_concatenation_of_r_necks() -> None:
     model = wrim().eval()
     whole = batch(2, 1)
     with torch.no_grad():
-        p5 = model.backbone(model.normalise(whole["images"]), whole["modalities"], whole["views"])["stage4"]
+        p5 = model.backbone(model.normalize(whole["images"]), whole["modalities"], whole["views"])["stage4"]
         top, bottom = p5.chunk(2, dim=2)
         necks = [
             model.heads[n].bottleneck(m.mean((2, 3), keepdim=True))[..., 0, 0]
@@ -81,7 +81,7 @@ def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked() -> No
     whole = batch(2, 1)
     with torch.no_grad():
         found, without = model(whole), plain(whole)
-        p4 = model.backbone(model.normalise(whole["images"]), whole["modalities"], whole["views"], ("stage3",))[
+        p4 = model.backbone(model.normalize(whole["images"]), whole["modalities"], whole["views"], ("stage3",))[
             "stage3"
         ]
         neck = model.heads["Q_g"].bottleneck(p4.mean((2, 3), keepdim=True))[..., 0, 0]

@@ -141,16 +141,16 @@ def test_miim_gradients_equal_numerical_ones() -> None:
             (1, 1),
             1,
             1,
-            "1 x 1 map at stride 1 x 1 is a grid of 1 x 1 = 1 queries, and with KV_POOL 1 there are 1 x 1 = 1",
+            "1 x 1 feature map at stride 1 x 1 is a grid of 1 x 1 = 1 queries, and with KV_POOL 1 there are 1 x 1 = 1",
         ),
         (
             (2, 2),
             1,
             2,
-            "2 x 2 map at stride 1 x 1 is a grid of 2 x 2 = 4 queries, and with KV_POOL 2 there are 1 x 1 = 1",
+            "2 x 2 feature map at stride 1 x 1 is a grid of 2 x 2 = 4 queries, and with KV_POOL 2 there are 1 x 1 = 1",
         ),
-        ((6, 3), (3, 2), 2, "6 x 3 map at stride 3 x 2 is a grid of 2 x 2 = 4 queries"),
-        ((5, 3), 9, 1, "5 x 3 map at stride 9 x 9 is a grid of 1 x 1 = 1 queries"),
+        ((6, 3), (3, 2), 2, "6 x 3 feature map at stride 3 x 2 is a grid of 2 x 2 = 4 queries"),
+        ((5, 3), 9, 1, "5 x 3 feature map at stride 9 x 9 is a grid of 1 x 1 = 1 queries"),
     ],
 )
 def test_miim_with_fewer_than_two_keys_is_one_error(
@@ -170,11 +170,11 @@ def test_miim_with_two_keys_is_computed() -> None:
     [
         (
             "INPUT.SIZE_TRAIN",
-            r"MODEL.ATTENTION.STAGE1: MIIM at INPUT.SIZE_TRAIN \[32, 32\]: the 8 x 8 map at stride 4 x 4 ",
+            r"MODEL.ATTENTION.STAGE1: MIIM at INPUT.SIZE_TRAIN \[32, 32\]: the 8 x 8 feature map at stride 4 x 4 ",
         ),
         (
             "INPUT.SIZE_TEST",
-            r"MODEL.ATTENTION.STAGE1: MIIM at INPUT.SIZE_TEST \[32, 32\]: the 8 x 8 map at stride 4 x 4 ",
+            r"MODEL.ATTENTION.STAGE1: MIIM at INPUT.SIZE_TEST \[32, 32\]: the 8 x 8 feature map at stride 4 x 4 ",
         ),
     ],
 )
@@ -238,10 +238,10 @@ def test_miim_under_bf16_autocast_is_near_float32() -> None:
     ("overrides", "message"),
     [
         (["MODEL.ATTENTION.MIIM.HEADS", "7"], "multiple of HEADS 7"),
-        (["MODEL.ATTENTION.MIIM.REDUCTION", "[2, 2]"], r"REDUCTION: needs one entry a stage \(4\), got \[2, 2\]"),
-        (["MODEL.ATTENTION.MIIM.STRIDE", "[2]"], "STRIDE: needs one entry a stage"),
-        (["MODEL.ATTENTION.MIIM.STRIDE", "[[2, 1, 1], 2, 1, 1]"], r"STRIDE: an entry is .* got \[2, 1, 1\]"),
-        (["MODEL.ATTENTION.MIIM.STRIDE", "[0, 2, 1, 1]"], "STRIDE: an entry is .* got 0"),
+        (["MODEL.ATTENTION.MIIM.REDUCTION", "[2, 2]"], r"REDUCTION: needs one entry per stage \(4\), got \[2, 2\]"),
+        (["MODEL.ATTENTION.MIIM.STRIDE", "[2]"], "STRIDE: needs one entry per stage"),
+        (["MODEL.ATTENTION.MIIM.STRIDE", "[[2, 1, 1], 2, 1, 1]"], r"STRIDE: each entry must be .* got \[2, 1, 1\]"),
+        (["MODEL.ATTENTION.MIIM.STRIDE", "[0, 2, 1, 1]"], "STRIDE: each entry must be .* got 0"),
         (["MODEL.ATTENTION.MIIM.KV_POOL", "0"], "KV_POOL: must be at least 1"),
         (["MODEL.ATTENTION.MIIM.OPERAND", "norm"], "OPERAND: unknown value 'norm'; available: normalized, raw, relu"),
     ],

@@ -40,8 +40,8 @@ def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossMod
     items = [*dataset.query, *dataset.gallery]
     identities = np.array([identity for _, identity, _ in items])
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((identities.max() + 1, WIDTH), dtype=np.float32)
-    features = centres[identities] + 8 * rng.standard_normal((len(items), WIDTH), dtype=np.float32)
+    centers = rng.standard_normal((identities.max() + 1, WIDTH), dtype=np.float32)
+    features = centers[identities] + 8 * rng.standard_normal((len(items), WIDTH), dtype=np.float32)
     return dataset, features, [dataset.relative(item) for item in items]
 
 

@@ -25,11 +25,11 @@ SPREAD = 0.7
 
 
 def clustered(count: int, seed: int = 0) -> Vectors:
-    """Return L2-normalised vectors (count, WIDTH) around CLUSTERS centres."""
+    """Return L2-normalized vectors (count, WIDTH) around CLUSTERS centers."""
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
+    centers = rng.standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
     rng = np.random.default_rng([1, seed])
-    vectors = centres[rng.integers(CLUSTERS, size=count)]
+    vectors = centers[rng.integers(CLUSTERS, size=count)]
     vectors += SPREAD * rng.standard_normal(vectors.shape, dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

@@ -68,7 +68,7 @@ def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
 
 
 def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
-    """Its trainer's step, its optimiser without the buffer that torch 2 unhooks, float images channels first."""
+    """Its trainer's step, its optimizer without the buffer that torch 2 unhooks, float images channels first."""
     cfg, model = _network(method, device)
     batch = _batch(cfg)
     batch["images"] = batch["images"].float().contiguous()
@@ -120,10 +120,10 @@ def ours(
 
 
 def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
-    """Prepare forward and backward of the same network alone, on normalised images that are there; see `ours`."""
+    """Prepare forward and backward of the same network alone, on normalized images that are there; see `ours`."""
     cfg, model = _network(method, device, small=small)
     batch = _batch(cfg)
-    images, targets = model.normalise(batch["images"]), batch["targets"].to(device)
+    images, targets = model.normalize(batch["images"]), batch["targets"].to(device)
     autocast = torch.autocast(device, dtype=getattr(torch, dtype), enabled=dtype != "float32")
 
     def step() -> None:

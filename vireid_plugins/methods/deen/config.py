@@ -1,4 +1,4 @@
-"""Keys of DEEN (CVPR 2023; behavior of the repository ZYK100/LLCM)."""
+"""Configuration keys of DEEN (CVPR 2023; behavior of the repository ZYK100/LLCM)."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ class DEENOptions:
     """`MODEL.DEEN`.
 
     Args:
-        expand_after: the stage after which embeddings are expanded; the next one is the last. 3, or 2 on RegDB.
-        pnl_fold: as released, the position block views C / 2 channels as C rows, which folds pairs of positions.
-        dropout: dropout of the expanded feature maps.
+        expand_after: stage after which embeddings are expanded, 3, or 2 on RegDB; the next stage is the last.
+        pnl_fold: view the C / 2 channels of the position block as C rows, which folds pairs of positions (released
+            code).
+        dropout: dropout probability of the expanded feature maps.
 
     Raises:
-        ConfigError: the expansion is to be after another stage.
+        ConfigError: `expand_after` is neither 2 nor 3.
     """
 
     expand_after: int = 3

@@ -17,6 +17,6 @@ _DEEN: tuple[Rule, ...] = (
 
 LAYOUTS = {
     "deen": Layout("SYSU/deen.yml", _DEEN),
-    # The network for RegDB ends with stage 3; its code still carries stage 4.
+    # The RegDB network ends with stage 3; its checkpoints still contain stage 4.
     "deen_regdb": Layout("RegDB/deen.yml", ((r"base_resnet\.base\.layer4\..*", None), *_DEEN)),
 }

@@ -1,14 +1,14 @@
-"""The two losses of DEEN's expanded embeddings (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+"""The two losses on DEEN's expanded embeddings (Zhang and Wang, CVPR 2023; behavior of the repository ZYK100/LLCM).
 
-CPM, on the identity centres of the original features (o_V, o_I) and of one expanded branch (b_V, b_I), d(x, y) between
-centres of one identity, n(x) the distance to the nearest centre of another identity within x, m the margin, sg
-stop-gradient:
+CPM compares the identity centers of the original features (o_V, o_I) with those of one expanded branch (b_V, b_I).
+d(x, y) is the distance between two centers of an identity, n(x) the distance to the nearest center of another identity
+within x, m the margin, and sg stops the gradient:
 
     1/2 { [d(o_I,b_V) - sg d(o_V,b_V) + m]_+ + 1/2 [d(o_I,b_V) - n(b_V) + m]_+ + 1/2 [d(o_I,b_V) - n(o_V) + m]_+
         + [d(o_V,b_I) - sg d(o_I,b_I) + m]_+ + 1/2 [d(o_V,b_I) - n(b_I) + m]_+ + 1/2 [d(o_V,b_I) - n(o_I) + m]_+ }
 
-the mean over identities, summed over the branches. Orthogonality: the inner products of an image's two branch features,
-un-normalised, summed over images and divided by the number of all 3B rows.
+averaged over identities and summed over the branches. Orthogonality is the inner product of an image's two branch
+features, not normalized, summed over images and divided by the number of all 3B rows.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vireid_plugins.layers.centers import centres, identity_weights, row_norm
+from vireid_plugins.layers.centers import centers, identity_weights, row_norm
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import LossInputs
@@ -28,14 +28,14 @@ def cross_modality_expansion(original: Tensor, branch: Tensor, targets: Tensor, 
 
     Args:
         original: (B, D), the visible rows first.
-        branch: (B, D), the same images.
+        branch: (B, D), the same images in the same order.
         targets: (B,); both modalities have the same identities.
-        visible: how many rows are visible.
+        visible: number of visible rows.
         margin: m.
     """
     of = targets[:visible]
     o_v, o_i, b_v, b_i = (
-        centres(x[part], targets[part], of)
+        centers(x[part], targets[part], of)
         for x in (original, branch)
         for part in (slice(None, visible), slice(visible, None))
     )
@@ -45,17 +45,17 @@ def cross_modality_expansion(original: Tensor, branch: Tensor, targets: Tensor, 
 
 
 def _half(own: Tensor, other: Tensor, expanded: Tensor, targets: Tensor, margin: float) -> Tensor:
-    """Return the three hinges of one modality: `own` and `expanded` are of it, `other` is not."""
+    """Return the weighted sum of the three hinges of one modality, that of `own` and `expanded`."""
     across = row_norm(other - expanded)
     within = row_norm(own - expanded).detach()
-    near = [_nearest_other(centre, targets) for centre in (expanded, own)]
+    near = [_nearest_other(center, targets) for center in (expanded, own)]
     hinges = [(across - limit + margin).clamp_min(0) for limit in (within, *near)]
     return hinges[0] + (hinges[1] + hinges[2]) / 2
 
 
-def _nearest_other(centre: Tensor, targets: Tensor) -> Tensor:
+def _nearest_other(center: Tensor, targets: Tensor) -> Tensor:
     same = targets[:, None] == targets
-    return euclidean(centre, centre).masked_fill(same, torch.finfo(centre.dtype).max).amin(1)
+    return euclidean(center, center).masked_fill(same, torch.finfo(center.dtype).max).amin(1)
 
 
 def orthogonality(first: Tensor, second: Tensor) -> Tensor:
@@ -65,16 +65,16 @@ def orthogonality(first: Tensor, second: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpansionInputs(LossInputs):
-    """What the losses of the expansion look at.
+    """Inputs of the expansion losses.
 
     Attributes:
-        expanded: (3B, D), the pooled features of the B originals, their first branch and their second branch.
+        expanded: pooled features (3B, D): the B originals, the first branch, the second branch.
     """
 
     expanded: Tensor
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the original features and both branches' (B, D), in float32 at least."""
+        """Return the features (B, D) of the originals and of each branch, in at least float32."""
         original, first, second = full_precision(self.expanded).chunk(3)
         return original, first, second
 
@@ -92,7 +92,7 @@ class CPM(ExpansionLoss):
     """`cross_modality_expansion`, summed over the two branches.
 
     Args:
-        margin: m.
+        margin: m, margin of the hinges.
     """
 
     def __init__(self, *, margin: float = 0.2, scale: float = 0.8) -> None:

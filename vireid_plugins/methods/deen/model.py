@@ -1,9 +1,9 @@
-"""DEEN, diverse embedding expansion network (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+"""DEEN, diverse embedding expansion network (Zhang and Wang, CVPR 2023; behavior of the repository ZYK100/LLCM).
 
     stem -> stage1 -> MFA1 -> stage2 -> MFA2 -> stage3 -> MFA3 -> DEE (3B rows) -> stage4
 
-each MFA relating its map to the refined map before it, the first to the stem's. On RegDB the expansion stands after
-stage 2 and stage 3 is the last. What is stated, released and guessed: docs/methods/deen.md.
+Each MFA relates its feature map to the refined one before it, the first to that of the stem. On RegDB the expansion
+comes after stage 2, and stage 3 is the last. For what is stated, released and guessed, see docs/methods/deen.md.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
 @META_ARCH_REGISTRY.register()
 class DEEN(CrossModalityBaseline):
-    """Multi-stage feature aggregation, embedding expansion, one head on three embeddings of an image.
+    """Multi-stage feature aggregation, embedding expansion, and one head on the three embeddings of an image.
 
     Args:
-        mfa: one a stage before the expansion.
+        mfa: one per stage before the expansion.
         dee: the expansion.
-        parts: see `CrossModalityBaseline` for the other arguments.
+        parts: arguments of `CrossModalityBaseline`.
     """
 
     @configurable
     def __init__(self, *, mfa: Sequence[MFA], dee: DEE, **parts: Any) -> None:
         super().__init__(**parts)
         self.mfa, self.dee = nn.ModuleList(mfa), dee
-        # What comes after the last stage used would be dead weight.
+        # Stages after the last one used would be parameters that never learn.
         for number in range(len(self.mfa) + 2, 5):
             del self.backbone.stages[f"stage{number}"]
 
@@ -47,14 +47,14 @@ class DEEN(CrossModalityBaseline):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
         options = DEENOptions(**arguments(cfg.MODEL.DEEN))
-        found = super().from_config(cfg)
-        channels, sizes = found["backbone"].channels, found["backbone"].sizes
+        parts = super().from_config(cfg)
+        channels, sizes = parts["backbone"].channels, parts["backbone"].sizes
         names = ["stem", *(f"stage{n}" for n in range(1, options.expand_after + 1))]
         mfa = [
             MFA(channels[high], channels[low], round(sizes[low][0] / sizes[high][0]), options.pnl_fold)
             for low, high in pairwise(names)
         ]
-        return {**found, "mfa": mfa, "dee": DEE(channels[names[-1]], options.dropout)}
+        return {**parts, "mfa": mfa, "dee": DEE(channels[names[-1]], options.dropout)}
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
@@ -63,25 +63,25 @@ class DEEN(CrossModalityBaseline):
         return nn.ModuleDict({"global": build_head(cfg, channels[f"stage{options.expand_after + 1}"])})
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
-        """Return the last map of the 3B rows: originals, first branch, second branch."""
+        """Return the last feature map, 3B rows: originals, first branch, second branch."""
         x = self.backbone.stem(images, modalities, views)
         stages = list(self.backbone.stages.values())
         for stage, mfa in zip(stages[:-1], self.mfa, strict=True):
             x = mfa(stage(x, modalities, views), [x])
-        thrice = [None if column is None else column.repeat(3) for column in (modalities, views)]
-        return {"expanded": stages[-1](self.dee(x), *thrice)}
+        columns = [None if column is None else column.repeat(3) for column in (modalities, views)]
+        return {"expanded": stages[-1](self.dee(x), *columns)}
 
     def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> list[LossInputs]:
-        """Return one branch of 3B rows, its blocks in order, and what the losses of the expansion look at."""
+        """Return one branch of 3B rows in block order, and the inputs of the expansion losses."""
         branch = as_branch(self.heads["global"](maps["expanded"], targets.repeat(3)))
-        # Rows in block order: the three embeddings are views of an image, visible images first.
+        # Block order: visible images first, the three embeddings as views of an image.
         number = torch.arange(3).repeat_interleave(len(modalities))
         order = torch.argsort(modalities.repeat(3), stable=True)
-        here = order.to(targets.device, non_blocking=True)
-        ordered = Branch(branch.pooled[here], branch.neck[here], branch.logits[here])
-        rows = (targets.repeat(3)[here], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
+        on_device = order.to(targets.device, non_blocking=True)
+        ordered = Branch(branch.pooled[on_device], branch.neck[on_device], branch.logits[on_device])
+        rows = (targets.repeat(3)[on_device], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
         originals = (targets, modalities, views)
         return [
             LossInputs({"global": ordered}, *rows),
@@ -89,6 +89,6 @@ class DEEN(CrossModalityBaseline):
         ]
 
     def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
-        """Return the test feature (B, 6D), whose inner product sums the weighted cosines of the three embeddings."""
+        """Return the test feature (B, 6D), whose inner products are weighted sums of the three embeddings' cosines."""
         parts = self.test_feature.parts(self.heads["global"], maps["expanded"])
         return torch.cat([rows for part in parts for rows in part.view(3, -1, part.shape[1]).unbind()], dim=1)

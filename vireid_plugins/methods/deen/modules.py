@@ -1,8 +1,9 @@
-"""MFA and DEE, the modules of DEEN (Zhang and Wang, CVPR 2023; behaviour of the repository ZYK100/LLCM).
+"""MFA and DEE, the modules of DEEN (Zhang and Wang, CVPR 2023; behavior of the repository ZYK100/LLCM).
 
-MFA relates the map of a stage to the refined map before it: CNL, a non-local block over channels, then PNL, one over
-positions. In both, scores are divided by their number instead of a softmax, and the batch norm of the output starts at
-zero. DEE makes two further embeddings of a map. All of this is the released code's behavior.
+MFA relates the feature map of a stage (high-level) to the refined one before it (low-level): CNL, a non-local block
+over channels, then PNL, one over positions. Both divide scores by their number instead of applying a softmax, and start
+the output's batch norm at zero. DEE computes two further embeddings of a feature map. All of this is the released
+code's behavior.
 """
 
 import torch
@@ -14,7 +15,7 @@ from vireid_plugins.modeling.attention.non_local import averaged_product
 
 
 class _Relation(nn.Module):
-    """theta from the high map, phi and g from the low map, of `inner` channels; W back to the high map's channels."""
+    """Projections to `inner` channels, theta (high-level), phi and g (low-level); W restores the high-level width."""
 
     def __init__(self, high: int, low: int, inner: int, stride: int = 1) -> None:
         super().__init__()
@@ -26,38 +27,38 @@ class _Relation(nn.Module):
         nn.init.zeros_(self.norm.weight)
 
     def added(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Return the high map with the mixture (B, inner, H * W) added."""
+        """Add the projected mixture (B, inner, H * W) to `x`."""
         out: Tensor = self.norm(self.W(mixed.reshape(x.shape[0], -1, *x.shape[2:])))
         return x + out
 
 
 class CNL(_Relation):
-    """Channel non-local block: x + BN(W(theta(x) phi(low)^T g(low) / inner)), a matrix of channel by channel scores.
+    """Channel non-local block: x + BN(W(theta(x) phi(low)^T g(low) / inner)), with a score per pair of channels.
 
     Args:
-        high: channels of the high map.
-        low: channels of the low map.
-        inner: channels between.
-        stride: height of the low map / height of the high one. The released code strides phi and W instead of phi and
-            g, which is the same.
+        high: channels of the high-level feature map.
+        low: channels of the low-level feature map.
+        inner: inner channels.
+        stride: height of the low-level feature map / height of the high-level one. The released code strides phi and W
+            instead of phi and g, which is the same.
     """
 
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
-        """Relate the high map (B, C, H, W) to a lower one (B, C', stride H, stride W)."""
+        """Relate `x` (B, C, H, W) to `low` (B, C', stride H, stride W)."""
         theta, phi, g = self.theta(x).flatten(2), self.phi(low).flatten(2), self.g(low).flatten(2)
         return self.added(x, averaged_product(theta, phi, theta.shape[1]) @ g)
 
 
 class PNL(_Relation):
-    """Position non-local block: every position of the high map sums g over all positions of the low map.
+    """Position non-local block: every high-level position gets a weighted sum of g over all low-level positions.
 
-    It is never strided: the low map keeps all its positions, whatever its size.
+    It has no stride: the low-level feature map keeps all its positions, whatever its size.
 
     Args:
-        high: channels of the high map.
-        low: channels of the low map.
-        inner: channels between.
-        fold: as released, view the `inner` channels as twice as many rows, which folds pairs of positions.
+        high: channels of the high-level feature map.
+        low: channels of the low-level feature map.
+        inner: inner channels.
+        fold: view the `inner` channels as twice as many rows, which folds pairs of positions (released code).
     """
 
     def __init__(self, high: int, low: int, inner: int, fold: bool) -> None:
@@ -65,18 +66,18 @@ class PNL(_Relation):
         self.rows = 2 * inner if fold else inner
 
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
-        """Relate the high map (B, C, H, W) to a lower one (B, C', H', W').
+        """Relate `x` (B, C, H, W) to `low` (B, C', H', W').
 
         Raises:
-            ConfigError: an odd number of positions, which cannot be folded.
+            ConfigError: the number of positions is odd and cannot be folded.
         """
         for part in (x, low):
             height, width = part.shape[2:]
             if self.rows != self.theta.out_channels and height * width % 2:
                 raise ConfigError(
-                    f"MODEL.DEEN.PNL_FOLD: the {height} x {width} positions of a map cannot be folded in pairs; choose "
-                    "an INPUT.SIZE_TRAIN and SIZE_TEST whose maps have an even number of positions (multiples of 32 "
-                    "do), or set it to False"
+                    f"MODEL.DEEN.PNL_FOLD: the {height} x {width} positions of a feature map cannot be folded in "
+                    "pairs; choose an INPUT.SIZE_TRAIN and INPUT.SIZE_TEST whose feature maps have an even number of "
+                    "positions (multiples of 32 do), or set it to False"
                 )
         theta, phi, g = (
             part.reshape(x.shape[0], self.rows, -1) for part in (self.theta(x), self.phi(low), self.g(low))
@@ -86,12 +87,12 @@ class PNL(_Relation):
 
 
 class MFA(nn.Module):
-    """CNL, then PNL, of a map with the refined map before it.
+    """Multi-stage feature aggregation: CNL, then PNL, of a feature map with the refined one before it.
 
     Args:
-        channels: of the new map.
-        low: channels of the refined map before it.
-        stride: height of the refined map / height of the new one, for CNL.
+        channels: channels of the feature map.
+        low: channels of the refined feature map before it.
+        stride: height of the refined feature map / height of this one, for CNL.
         fold: see `PNL`.
     """
 
@@ -101,19 +102,20 @@ class MFA(nn.Module):
         self.pnl = PNL(channels, low, low // 2, fold)
 
     def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
-        """Refine `x` (B, C, H, W) by `maps[0]`."""
+        """Refine `x` (B, C, H, W) with `maps[0]`."""
         out: Tensor = self.pnl(self.cnl(x, maps[0]), maps[0])
         return out
 
 
 class DEE(nn.Module):
-    """Two further embeddings of a map, each conv1x1(relu(mean of three dilated 3x3 convolutions)).
+    """Two further embeddings of a feature map, each conv1x1(relu(mean of three dilated 3x3 convolutions)).
 
-    The convolutions start from a normal distribution of variance 2 / fan-in (Kaiming), their biases as torch's.
+    Convolution weights are drawn from a normal distribution of variance 2 / fan-in (Kaiming); biases keep torch's
+    initialization.
 
     Args:
-        channels: C of the map; C / 4 inside.
-        dropout: probability, of all three.
+        channels: C of the feature map; the dilated convolutions have C / 4.
+        dropout: dropout probability of all three embeddings.
     """
 
     def __init__(self, channels: int, dropout: float) -> None:
@@ -130,7 +132,7 @@ class DEE(nn.Module):
                 nn.init.kaiming_normal_(conv.weight)
 
     def forward(self, x: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        """Map (B, C, H, W) to (3B, C, H, W): the map, its first branch, its second branch."""
+        """Return (3B, C, H, W): `x` (B, C, H, W), its first branch, its second branch."""
         branches = [
             out(F.relu(torch.stack([conv(x) for conv in convs]).mean(0)))  # type: ignore[attr-defined]
             for convs, out in zip(self.dilated, self.out, strict=True)

@@ -1,4 +1,4 @@
-"""Keys of the design in the spirit of ICRE (arXiv 2512.04522)."""
+"""Configuration keys of the design in the spirit of ICRE (arXiv 2512.04522)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class ICREOptions:
     """`MODEL.ICRE`.
 
     Args:
-        stages: the feature maps E that MPFR aggregates, among stem and stage1 .. stage4.
+        stages: feature maps E that MPFR aggregates, from "stem", "stage1" .. "stage4".
         dim: d, width of F_id and of SDCE.
-        heads: heads of SDCE's attentions.
-        mask_softmax: masks M_s by a softmax over the stages instead of a sigmoid each.
+        heads: attention heads of SDCE.
+        mask_softmax: compute the masks M_s by a softmax over the stages instead of a sigmoid each.
         fusion: fusion of the masked feature maps, "sum" or "concat".
 
     Raises:
-        ConfigError: `stages` is empty or names what does not exist.
+        ConfigError: `stages` is empty or has an unknown name.
     """
 
     stages: Sequence[str] = ("stage1", "stage2", "stage3")

@@ -1,11 +1,11 @@
-"""ICRE in the spirit of the paper (arXiv 2512.04522). Not a reproduction.
+"""A network in the spirit of ICRE (arXiv 2512.04522). Not a reproduction.
 
-Its abstract, captions and short summaries are known to us, its equations are not. The module boundaries are the
-paper's, so that a later reader changes a formula and not the structure; what is stated, second-hand and ours:
+The paper's abstract, captions and short summaries are known to us, its equations are not. The module boundaries are the
+paper's, so that correcting a formula leaves the structure as it is. For what is stated, second-hand and ours, see
 docs/methods/icre.md.
 
-    dual stems -> stage1 .. stage3 = E2, E3, E4 -> stage4 = F_d;  MPFR(E2, E3, E4) = F_id;  SDCE(F_d, F_id) = F_e ->
-    head
+    dual stems -> stage1 .. stage3 = E2, E3, E4 -> stage4 = F_d
+    F_id = MPFR(E2, E3, E4);  F_e = SDCE(F_d, F_id) -> head
 """
 
 from typing import Any
@@ -22,13 +22,13 @@ from vireid_plugins.modeling.baseline import CrossModalityBaseline
 
 @META_ARCH_REGISTRY.register()
 class ICRE(CrossModalityBaseline):
-    """The baseline on F_e.
+    """The baseline with its head on F_e.
 
     Args:
-        mpfr: aggregates the shallow maps.
-        sdce: guides the deep map by them.
-        shallow: names of the maps that it takes, usually shallow ones.
-        parts: see `CrossModalityBaseline` for the other arguments.
+        mpfr: aggregates shallow feature maps.
+        sdce: guides the deep feature map with the result.
+        shallow: names of the feature maps that `mpfr` aggregates, usually shallow ones.
+        parts: arguments of `CrossModalityBaseline`.
     """
 
     @configurable
@@ -40,15 +40,15 @@ class ICRE(CrossModalityBaseline):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
         options = ICREOptions(**arguments(cfg.MODEL.ICRE))
-        found = super().from_config(cfg)
-        backbone = found["backbone"]
+        parts = super().from_config(cfg)
+        backbone = parts["backbone"]
         channels = [backbone.channels[name] for name in options.stages]
         mpfr = MPFR(channels, options.dim, options.mask_softmax, options.fusion)
         sdce = SDCE(backbone.channels["stage4"], backbone.sizes["stage4"], options.dim, options.heads)
-        return {**found, "mpfr": mpfr, "sdce": sdce, "shallow": tuple(options.stages)}
+        return {**parts, "mpfr": mpfr, "sdce": sdce, "shallow": tuple(options.stages)}
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
-        """Return F_e in the place of the last map."""
+        """Return F_e in place of the last feature map."""
         maps = self.backbone(images, modalities, views, tuple(dict.fromkeys((*self.shallow, "stage4"))))
         guide = self.mpfr(maps["stage4"], [maps[name] for name in self.shallow])
         return {"stage4": self.sdce(maps["stage4"], [guide])}

@@ -1,9 +1,9 @@
 """MPFR and SDCE in the spirit of ICRE (arXiv 2512.04522).
 
-The paper's equations are not known to us. Stated: MPFR aggregates shallow features of the shared branches, SDCE distils
-knowledge from them and guides the invariant ones. Second-hand: MPFR aligns three successive stages in scale and
-channels, learns a spatial mask for each and fuses them; SDCE is a cross-attention, then a self-attention. The layers
-are ours. Not a reproduction.
+The paper's equations are not known to us. Stated: MPFR aggregates shallow features of the shared branches, SDCE
+distills knowledge from them and guides the invariant ones. Second-hand: MPFR aligns three successive stages in scale
+and channels, learns a spatial mask for each and fuses them; SDCE is a cross-attention, then a self-attention. The
+layers are ours. Not a reproduction.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,19 @@ FUSIONS = ("sum", "concat")
 
 
 class MPFR(nn.Module):
-    """Multi-Perception Feature Refinement: one identity-guided map of several stages.
+    """Multi-Perception Feature Refinement: one identity-guided feature map from several stages.
 
-        A_s = ReLU BN Conv1x1(E_s), pooled to the deep map's size;  M_s = sigma(Conv1x1 ReLU BN Conv3x3(A_s))
+        A_s = ReLU BN Conv1x1(E_s), pooled to the size of F_d;  M_s = sigma(Conv1x1 ReLU BN Conv3x3(A_s))
         F_id = ReLU BN Conv3x3(sum_s M_s * A_s)
 
     Args:
-        channels: of each stage.
+        channels: channels of each stage.
         dim: d.
-        softmax: masks compete over the stages instead of a sigmoid each.
-        fusion: `sum` or `concat`.
+        softmax: masks by a softmax over the stages instead of a sigmoid each.
+        fusion: "sum", or "concat" instead of the sum over s.
+
+    Raises:
+        ConfigError: the fusion is unknown.
     """
 
     def __init__(self, channels: Sequence[int], dim: int, softmax: bool, fusion: str) -> None:
@@ -39,7 +42,7 @@ class MPFR(nn.Module):
         self.fuse = _conv(dim * (len(channels) if fusion == "concat" else 1), dim, 3)
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Return F_id (B, d, H, W) of `maps`, at the size of the deep map `x`."""
+        """Return F_id (B, d, H, W) from `maps`, at the size of the deep feature map `x`."""
         aligned = [
             F.adaptive_avg_pool2d(align(map_), (x.shape[2], x.shape[3]))
             for align, map_ in zip(self.align, maps, strict=True)
@@ -54,16 +57,16 @@ class MPFR(nn.Module):
 class SDCE(nn.Module):
     """Semantic Distillation Cascade Enhancement: cross-attention to F_id, then self-attention.
 
-        X = Conv1x1(F_d), Y = F_id, both as tokens with learned places
+        X = Conv1x1(F_d), Y = F_id, both as tokens with learned position embeddings
         X1 = X + CA(Q = LN X, K = V = LN Y), + FFN;  X2 = X1 + SA(LN X1), + FFN;  F_e = F_d + Conv1x1(LN X2)
 
     The last convolution starts at zero, so that the module starts as the identity.
 
     Args:
-        channels: of F_d.
-        size: height and width of F_d at `INPUT.SIZE_TRAIN`; places are interpolated for other sizes.
+        channels: channels of F_d.
+        size: height and width of F_d at `INPUT.SIZE_TRAIN`; position embeddings are interpolated to other sizes.
         dim: d.
-        heads: of the attentions.
+        heads: heads of each attention.
     """
 
     def __init__(self, channels: int, size: Sequence[int], dim: int, heads: int) -> None:
@@ -79,7 +82,7 @@ class SDCE(nn.Module):
         )
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Map F_d (B, C, H, W), given `maps` with F_id, to F_e (B, C, H, W)."""
+        """Return F_e (B, C, H, W) for F_d `x` (B, C, H, W) and F_id `maps[0]`."""
         places: Tensor = self.places
         if places.shape[2:] != x.shape[2:]:
             places = F.interpolate(places, x.shape[2:], mode="bilinear", align_corners=False)

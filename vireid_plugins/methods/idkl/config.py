@@ -1,4 +1,4 @@
-"""Keys of IDKL (CVPR 2024, arXiv 2403.11708)."""
+"""Configuration keys of IDKL (CVPR 2024, arXiv 2403.11708)."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,17 @@ class IDKLOptions:
     """`MODEL.IDKL`.
 
     Args:
-        form: "paper": confusers behind a gradient reversal and discriminators at several depths, L_e on the purified
-            classifier; "released": one modality head per branch on the BNNeck feature, L_e on a classifier of its own.
-        purify: with the purifier; without, the raw specific branch takes the purified one's place (ablation).
+        form: "paper" has confusers behind a gradient reversal and discriminators at several depths, and L_e on the
+            purified classifier; "released" has one modality head per branch on the BNNeck feature, and L_e on a
+            classifier of its own.
+        purify: use the purifier; without it the raw specific branch replaces the purified one (ablation).
         purified_weight: weight of the identity losses of the purified branch: lambda1 in the paper, 1 in the released
             code.
-        raw_identity: identity losses on the raw specific branch too (paper).
+        raw_identity: apply identity losses to the raw specific branch too (paper).
         grl_weight: weight of the reversed gradient.
 
     Raises:
-        ConfigError: there is no such form.
+        ConfigError: the form is unknown.
     """
 
     form: str = "paper"
@@ -36,15 +37,15 @@ class IDKLOptions:
 
     @property
     def has_raw_identity(self) -> bool:
-        """Whether the raw specific branch has identity losses, which it always has without a purifier."""
+        """Whether the raw specific branch has identity losses; without a purifier it always has."""
         return self.raw_identity or not self.purify
 
 
 declare("MODEL.IDKL", IDKLOptions)
-# The constructors take K, `DATALOADER.NUM_INSTANCE`, in the place of this switch.
+# Instead of this switch the constructors take K, `DATALOADER.NUM_INSTANCE`.
 declare_table(
     *(
-        Key(f"MODEL.LOSSES.{node}.INSTANCE_WISE", False, "Add the instance-wise form on logits (released code).")
+        Key(f"MODEL.LOSSES.{node}.INSTANCE_WISE", False, "Add the instance-wise divergence of logits (released code).")
         for node in ("CSA", "MDR")
     )
 )

@@ -10,9 +10,9 @@ _SHARED, _BRANCH, _SPECIAL = (
 
 
 def _modality_head(source: str, head: str) -> tuple[Rule, ...]:
-    """Return the rules of a head that tells the modalities apart."""
-    places = {"fc1": 0, "bn1": 1, "fc2": 4, "bn2": 5, "fc3": 8}
-    return tuple((rf"{source}\.{name}\.(.*)", rf"heads.{head}.{place}.\1") for name, place in places.items())
+    """Return the rules of a modality head."""
+    layers = {"fc1": 0, "bn1": 1, "fc2": 4, "bn2": 5, "fc3": 8}
+    return tuple((rf"{source}\.{name}\.(.*)", rf"heads.{head}.{layer}.\1") for name, layer in layers.items())
 
 
 LAYOUTS = {

@@ -1,32 +1,33 @@
-"""Losses of IDKL (Ren and Zhang, CVPR 2024, arXiv 2403.11708): its alignments TGSA, CSA and MDR, purifier and heads.
+"""Losses of IDKL (Ren and Zhang, CVPR 2024, arXiv 2403.11708): alignments, purifier losses and modality heads.
 
-Affinity (eq. 15): the row softmax of + Euclidean distances between pooled features. Paper (eq. 16), A_ab the affinity
-between the rows of a and of b, sums over rows:
+The affinity A_ab (eq. 15) is the row softmax of the Euclidean distances, with a plus sign, between the pooled features
+of a and of b. In the paper (eq. 16), summed over rows:
 
     L_tgsa(a; b) = KL(A_aa, A_bb) + KL(A_aa, A_ab) + KL(A_ab, A_bb)
 
 between (sp,V; sh,V) and (sp,I; sh,I) (eq. 17); "sp" is the purified branch (released code; the paper's symbol is
-ambiguous). Released code: S removes the diagonal, divergences are symmetric, and TGSA has no cross matrix; inside MDR,
-f_X is the first half of f_V with the first half of f_I:
+ambiguous). In the released code S is an affinity without its diagonal, divergences sKL are symmetric, and TGSA has no
+cross matrix. With f the shared and s the specific features, z the shared logits, and f_X the first half of f_V followed
+by the first half of f_I:
 
     TGSA: sKL(S(f_V), S(s_V)) + sKL(S(f_I), S(s_I))
-    MDR:  sKL(S(f_V), S(f_I)) + sKL(S(f_V), S(f_X)) + sKL(S(f_X), S(f_I)), and on logits sKL(z_V, z_I) + its
-    instance-wise form
+    MDR:  sKL(S(f_V), S(f_I)) + sKL(S(f_V), S(f_X)) + sKL(S(f_X), S(f_I))
+          + sKL(z_V, z_I) + instance-wise sKL(z_V, z_I)
 
-CSA (eq. 19): KL(Z_sh,V, Z_sp,V) + KL(Z_sh,I, Z_sp,I) on logits; the released code adds the same on the logits of the
-k-th images of all identities side by side (instance-wise).
+CSA (eq. 19) is KL(Z_sh,V, Z_sp,V) + KL(Z_sh,I, Z_sp,I) on logits. The released code adds the instance-wise form, the
+same on rows that concatenate the logits of the k-th images of all identities.
 
-The information purifier and the modality heads. h is the entropy of a softmax row, d(a_V, a_I) the distance of an
-identity's two modality centroids (the paper leaves d open; the released code's, norm of the difference + 1e-6, is
-taken):
+Purifier losses, with h the entropy of a softmax row and d(a) the distance between an identity's two modality centers of
+a (the paper leaves d open; we use the released code's, the norm of the difference + 1e-6), are means over images (L_e)
+and identities (L_r):
 
             paper                                       released code
-    L_e     eq. 10: Softplus(h(C(f_d+)) - h(C(f_sp)))   mean exp(relu(h(C(f_d+)) - h(C(f_sp)))) - 1
-    L_r     eq. 11: Softplus(d(f_m-) - d(IN f))         mean relu(d(f_m-) - d(IN f))
+    L_e     eq. 10: Softplus(h(C(f_d+)) - h(C(f_sp)))   exp(relu(h(C(f_d+)) - h(C(f_sp)))), mean - 1
+    L_r     eq. 11: Softplus(d(f_m-) - d(IN f))         relu(d(f_m-) - d(IN f))
 
-The modality heads (eq. 2-4) are cross-entropies with the modality as label, summed over the heads. In the paper the
-confusers stand behind a gradient reversal layer; the released code trains its confuser on fixed pseudo labels instead:
-row j of either modality has its true label if j is even, the other one if j is odd.
+The losses of the modality heads (eq. 2-4) are cross-entropies with the modality as label, summed over the heads. In the
+paper the confusers come after a gradient reversal layer. The released code trains its confuser on fixed pseudo-labels
+instead: row j of each modality has its true label if j is even, the other one if j is odd.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ from torch import Tensor
 
 from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import ConfigError, require_name
-from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.layers.centers import centers, identity_weights
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs, map_tensors
@@ -51,11 +52,11 @@ ALIGNMENT_FORMS = ("cross", "mixture")
 
 @dataclass(frozen=True, kw_only=True)
 class PurifierTerms:
-    """What the purifier's losses look at.
+    """Inputs of the purifier losses.
 
     Attributes:
-        discriminative_logits: (B, N) of f_d+.
-        raw_logits: (B, N) of f_sp.
+        discriminative_logits: logits (B, N) of f_d+.
+        raw_logits: logits (B, N) of f_sp.
         kept_pooled: f_m- (B, D).
         normalized_pooled: IN f (B, D).
     """
@@ -68,13 +69,13 @@ class PurifierTerms:
 
 @dataclass(frozen=True, kw_only=True)
 class IDKLInputs(LossInputs):
-    """The shared branch, named `sh`, and what its alignments, the purifier and the modality heads look at.
+    """The shared branch `sh`, and the inputs of the alignments, the purifier losses and the modality heads.
 
     Attributes:
-        specific: the purified specific branch, or the raw one where there is no purifier.
-        purifier: None where there is none.
-        confusers: logits (B, 2) of the modality, of the heads on the shared branch.
-        discriminators: logits (B, 2) of the modality, of the heads on the specific branch.
+        specific: the purified specific branch, or the raw one without a purifier.
+        purifier: None without a purifier.
+        confusers: modality logits (B, 2) of the heads on the shared branch.
+        discriminators: modality logits (B, 2) of the heads on the specific branch.
     """
 
     specific: Branch
@@ -84,7 +85,7 @@ class IDKLInputs(LossInputs):
 
 
 def off_diagonal(distance: Tensor) -> Tensor:
-    """Return (n, n) without its diagonal, (n, n - 1)."""
+    """Return `distance` (n, n) without its diagonal, (n, n - 1)."""
     n = len(distance)
     return distance.flatten()[:-1].view(n - 1, n + 1)[:, 1:].reshape(n, n - 1)
 
@@ -94,7 +95,7 @@ def cross_alignment(a: Tensor, b: Tensor, direction: str = "printed", reduction:
 
     Args:
         a: (n, D), the teacher.
-        b: (n, D), row i the same image or identity as row i of `a`.
+        b: (n, D), the student; row i is the same image or identity as row i of `a`.
         direction: see `divergence`.
         reduction: see `divergence`.
     """
@@ -104,7 +105,7 @@ def cross_alignment(a: Tensor, b: Tensor, direction: str = "printed", reduction:
 
 
 def self_alignment(a: Tensor, b: Tensor, direction: str = "symmetric", reduction: str = "batchmean") -> Tensor:
-    """Return the divergence of the affinities S(a), S(b) without diagonals, the released TGSA of one modality.
+    """Return the divergence of S(a) and S(b), affinities without diagonals: the released TGSA of one modality.
 
     Args:
         a: (n, D).
@@ -118,7 +119,7 @@ def self_alignment(a: Tensor, b: Tensor, direction: str = "symmetric", reduction
 def mixture_alignment(
     visible: Tensor, infrared: Tensor, direction: str = "symmetric", reduction: str = "batchmean"
 ) -> Tensor:
-    """Return the released form between the modalities, over the mixture f_X.
+    """Return the released graph alignment of the modalities, through the mixture f_X.
 
     Args:
         visible: f_V (n, D), n even.
@@ -127,12 +128,12 @@ def mixture_alignment(
         reduction: see `divergence`.
 
     Raises:
-        ValueError: n is odd; choose an even P x K.
+        ValueError: n is odd.
     """
     if len(visible) % 2:
         raise ValueError(
-            f"the mixture form halves the {len(visible)} images of a modality: P x K must be even, choose "
-            "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE so, or the form 'cross'"
+            f"the mixture form cannot halve {len(visible)} images per modality; choose SOLVER.IMS_PER_BATCH and "
+            "DATALOADER.NUM_INSTANCE so that P x K is even, or the form 'cross'"
         )
     half = len(visible) // 2
     mixture = torch.cat([visible[:half], infrared[:half]])
@@ -141,7 +142,7 @@ def mixture_alignment(
 
 
 def instance_rows(logits: Tensor, instances: int) -> Tensor:
-    """Return logits (P * K, N) as (K, P * N): row k is the k-th image of every identity side by side."""
+    """Return logits (P * K, N) as (K, P * N): row k concatenates the k-th image of every identity."""
     return logits.view(-1, instances, logits.shape[1]).transpose(0, 1).flatten(1)
 
 
@@ -151,9 +152,9 @@ def class_alignment(
     """Return KL between the class distributions of logits (n, N).
 
     Args:
-        a: first distribution.
-        b: second one.
-        instances: K; with it the instance-wise divergence is added (released code). 0 is without.
+        a: logits of the first distribution.
+        b: logits of the second.
+        instances: K, adds the instance-wise divergence (released code); 0 leaves it out.
         direction: see `divergence`.
         reduction: see `divergence`.
     """
@@ -165,12 +166,15 @@ def class_alignment(
 
 
 class AlignmentLoss(Loss):
-    """What the three share: the divergence, and the two branches of `IDKLInputs`.
+    """An alignment on `IDKLInputs`: the divergence that all three share.
 
     Args:
         instances: K of the batch, for the instance-wise terms; 0 leaves them out.
-        kl: direction of the divergences, "printed", "reversed" or "symmetric".
-        reduction: "batchmean", a scale that does not depend on the batch, or the paper's "sum" over samples.
+        kl: direction of the divergences: "printed" (as in the paper), "reversed" or "symmetric".
+        reduction: "batchmean", which does not depend on the batch size, or the paper's "sum" over samples.
+
+    Raises:
+        ConfigError: the direction or the reduction is unknown.
     """
 
     def __init__(
@@ -184,10 +188,10 @@ class AlignmentLoss(Loss):
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments; `INSTANCE_WISE` becomes the K of the batch."""
-        found = arguments(cfg.MODEL.LOSSES[cls.node()])
-        if "instance_wise" in found:
-            found["instances"] = cfg.DATALOADER.NUM_INSTANCE if found.pop("instance_wise") else 0
-        return found
+        values = arguments(cfg.MODEL.LOSSES[cls.node()])
+        if "instance_wise" in values:
+            values["instances"] = cfg.DATALOADER.NUM_INSTANCE if values.pop("instance_wise") else 0
+        return values
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "AlignmentLoss":
@@ -200,11 +204,14 @@ class AlignmentLoss(Loss):
 
 
 class GraphAlignmentLoss(AlignmentLoss):
-    """An alignment of graphs in one of two forms.
+    """An alignment of affinity graphs in one of two forms.
 
     Args:
-        form: "cross": with the true cross affinity (paper); "mixture": without it, between the modalities over half
-            mixtures (released code).
+        form: "cross" uses the cross affinity (paper); "mixture" does not, and relates the modalities through a mixture
+            of half of each (released code).
+
+    Raises:
+        ConfigError: the form is unknown.
     """
 
     def __init__(self, *, form: str = "cross", **arguments: Any) -> None:
@@ -218,7 +225,7 @@ class TGSA(GraphAlignmentLoss):
     """Aligns the graph of the shared features with that of the purified specific ones, in each modality.
 
     Args:
-        scale: lambda2, weight.
+        scale: lambda2, weight of the loss.
     """
 
     def __init__(self, *, scale: float = 0.6, **arguments: Any) -> None:
@@ -240,7 +247,7 @@ class CSA(AlignmentLoss):
 
     Args:
         instances: see `AlignmentLoss`.
-        scale: lambda3, weight.
+        scale: lambda3, weight of the loss.
     """
 
     def __init__(self, instances: int = 0, *, scale: float = 0.8, **arguments: Any) -> None:
@@ -261,7 +268,7 @@ class MDR(GraphAlignmentLoss):
     """Modality discrepancy reduction (eq. 20): both alignments between the modalities of the shared branch.
 
     Args:
-        graph: with the alignment of graphs; without it on RegDB in the released code.
+        graph: include the graph alignment; the released code leaves it out on RegDB.
     """
 
     def __init__(self, *, graph: bool = True, **arguments: Any) -> None:
@@ -270,18 +277,22 @@ class MDR(GraphAlignmentLoss):
 
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Return the constructor's arguments, after checking that the mixture form can halve a modality's images."""
-        found = super().arguments(cfg)
+        """Return the constructor's arguments.
+
+        Raises:
+            ConfigError: the mixture form cannot halve a modality's images.
+        """
+        values = super().arguments(cfg)
         images = cfg.SOLVER.IMS_PER_BATCH // 2
-        if found["form"] == "mixture" and found["graph"] and images % 2:
+        if values["form"] == "mixture" and values["graph"] and images % 2:
             raise ConfigError(
-                f"SOLVER.IMS_PER_BATCH: {2 * images} is {images} images a modality, which MODEL.LOSSES.MDR.FORM "
+                f"SOLVER.IMS_PER_BATCH: {2 * images} is {images} images per modality, which MODEL.LOSSES.MDR.FORM "
                 "mixture cannot halve; choose a multiple of 4, or the form cross"
             )
-        return found
+        return values
 
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
-        """Return both parts."""
+        """Return the class alignment, and the graph alignment with `graph`."""
         shared = inputs.branches["sh"]
         logits = inputs.by_modality(full_precision(shared.logits))
         values = {"mdr_class": class_alignment(*logits, self.instances, *self.divergence)}
@@ -296,13 +307,13 @@ DIVERGENCE_REDUCTIONS = ("batchmean", "sum")
 
 
 def divergence(a: Tensor, b: Tensor, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
-    """Return KL(softmax a || softmax b), summed over the rows of (n, m) scores or averaged over them.
+    """Return KL(softmax a || softmax b), summed or averaged over rows.
 
     Args:
-        a: (n, m) scores of the first distribution.
-        b: (n, m) of the second.
+        a: scores (n, m) of the first distribution.
+        b: scores (n, m) of the second.
         direction: `printed` is KL(a || b), `reversed` KL(b || a), `symmetric` their sum.
-        reduction: `sum` over rows, or `batchmean`, whose scale does not depend on the batch.
+        reduction: `sum` over rows, or `batchmean`, which does not depend on their number.
     """
     log_a, log_b = F.log_softmax(a, dim=1), F.log_softmax(b, dim=1)
     pairs = {"printed": [(log_a, log_b)], "reversed": [(log_b, log_a)]}
@@ -312,7 +323,7 @@ def divergence(a: Tensor, b: Tensor, direction: str = "printed", reduction: str 
 
 
 def check_divergence(node: str, direction: str, reduction: str) -> None:
-    """Raise a `ConfigError` that names the key of `MODEL.LOSSES.<node>` unless both exist."""
+    """Raise a `ConfigError` that names the key below `MODEL.LOSSES.<node>` unless both values are known."""
     require_name(f"MODEL.LOSSES.{node}.KL", direction, DIRECTIONS)
     require_name(f"MODEL.LOSSES.{node}.REDUCTION", reduction, DIVERGENCE_REDUCTIONS)
 
@@ -334,37 +345,37 @@ def purified_entropy(purified: Tensor, raw: Tensor, form: str = "paper") -> Tens
     Args:
         purified: logits (n, N) of f_d+.
         raw: logits (n, N) of f_sp.
-        form: of PURIFIER_FORMS.
+        form: one of PURIFIER_FORMS.
     """
     difference = entropy(purified) - entropy(raw)
     return F.softplus(difference).mean() if form == "paper" else difference.relu().exp().mean() - 1
 
 
-def purified_relation(kept: Tensor, normalised: Tensor, targets: Tensor, visible: int, form: str = "paper") -> Tensor:
+def purified_relation(kept: Tensor, normalized: Tensor, targets: Tensor, visible: int, form: str = "paper") -> Tensor:
     """Return L_r, the mean over identities.
 
     Args:
         kept: f_m- (B, D), the visible rows first.
-        normalised: IN f (B, D).
+        normalized: IN f (B, D).
         targets: (B,); both modalities have the same identities.
-        visible: how many rows are visible.
-        form: of PURIFIER_FORMS.
+        visible: number of visible rows.
+        form: one of PURIFIER_FORMS.
     """
     of = targets[:visible]
 
     def distance(x: Tensor) -> Tensor:
-        both = [centres(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
+        both = [centers(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
         norms: Tensor = torch.linalg.vector_norm(both[0] - both[1] + 1e-6, dim=1)
         return norms
 
-    difference = distance(kept) - distance(normalised)
+    difference = distance(kept) - distance(normalized)
     weights = identity_weights(of, difference.dtype)
     terms = F.softplus(difference) if form == "paper" else difference.relu()
     return (weights * terms).sum() / weights.sum()
 
 
 def pseudo_labels(labels: Tensor, visible: int) -> Tensor:
-    """Return labels (B,) of two modalities with every second row of either turned around."""
+    """Return modality labels (B,) with every second row of each modality flipped."""
     rows = torch.arange(len(labels))
     odd = torch.where(rows < visible, rows, rows - visible) % 2 == 1
     return torch.where(odd, 1 - labels, labels)
@@ -375,8 +386,11 @@ class Purification(Loss):
     """L_e + L_r on `IDKLInputs.purifier`.
 
     Args:
-        form: "paper": softplus; "released": exp(relu) - 1 and relu.
-        scale: lambda1, weight.
+        form: "paper" uses softplus; "released" uses exp(relu) - 1 for L_e and relu for L_r.
+        scale: lambda1, weight of the loss.
+
+    Raises:
+        ConfigError: the form is unknown.
     """
 
     def __init__(self, *, form: str = "paper", scale: float = 0.1) -> None:
@@ -389,7 +403,7 @@ class Purification(Loss):
         return isinstance(inputs, IDKLInputs) and inputs.purifier is not None
 
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
-        """Return both terms."""
+        """Return L_e and L_r."""
         assert isinstance(inputs, IDKLInputs)
         assert inputs.purifier is not None
         terms = map_tensors(inputs.purifier, full_precision)
@@ -407,8 +421,11 @@ class ModalityHeads(Loss):
     Args:
         confuser_labels: labels of the confusers: "true", behind a gradient reversal (paper), or "pseudo" (released
             code).
-        reduction: over the heads of L_C, and over those of L_D: "sum" (the paper's eq. 2-4) or "mean" (ours). The
-            released code has one of each, where both are the same.
+        reduction: reduction over the heads of L_C and over those of L_D: "sum" (the paper's eq. 2-4) or "mean" (ours).
+            The released code has one head of each, where both are the same.
+
+    Raises:
+        ConfigError: the labels or the reduction are unknown.
     """
 
     def __init__(self, *, confuser_labels: str = "true", reduction: str = "sum", scale: float = 1.0) -> None:
@@ -422,7 +439,7 @@ class ModalityHeads(Loss):
         return isinstance(inputs, IDKLInputs) and bool(inputs.confusers or inputs.discriminators)
 
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
-        """Return a term for each group."""
+        """Return one term for the confusers and one for the discriminators."""
         assert isinstance(inputs, IDKLInputs)
         device = inputs.targets.device
         true = inputs.modalities.long()
@@ -431,7 +448,7 @@ class ModalityHeads(Loss):
         groups = (("confuser", inputs.confusers, confused), ("discriminator", inputs.discriminators, true))
         for group, logits, labels in groups:
             if logits:
-                here = labels.to(device, non_blocking=True)
-                terms = torch.stack([F.cross_entropy(full_precision(each), here) for each in logits])
+                on_device = labels.to(device, non_blocking=True)
+                terms = torch.stack([F.cross_entropy(full_precision(each), on_device) for each in logits])
                 values[group] = terms.sum() if self.reduction == "sum" else terms.mean()
         return values

@@ -3,9 +3,9 @@
     conv1 .. stage2 -> shared stage3, stage4 -> sh
                     -> specific stage3, stage4 -> raw sp -> purifier -> purified sp
 
-Both forms are here by key, the paper's (`idkl.yml`) and the released code's (`idkl_released.yml`); what is stated,
-released and guessed: docs/methods/idkl.md. The test feature is the neck feature of the shared branch; the specific
-branch is not run.
+The configuration selects the paper's form (`idkl.yml`) or the released code's (`idkl_released.yml`). The test feature
+is the BNNeck feature of the shared branch; the specific branch does not run. For what is stated, released and guessed,
+see docs/methods/idkl.md.
 """
 
 import copy
@@ -31,12 +31,12 @@ from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 class IDKL(CrossModalityBaseline):
     """Shared and specific branch, purifier, modality heads.
 
-    The branches are called `sh`, `raw` (only where it has an identity loss) and `sp` (purified).
+    The branches are called `sh`, `raw` (only if it has identity losses) and `sp` (purified).
 
     Args:
-        purifier: None leaves it out; the raw specific branch then takes its place in the alignments.
-        options: of `MODEL.IDKL`.
-        parts: see `CrossModalityBaseline` for the other arguments.
+        purifier: None leaves it out; the raw specific branch then replaces the purified one in the alignments.
+        options: `MODEL.IDKL`.
+        parts: arguments of `CrossModalityBaseline`.
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stage2", "stage3", "stage4")
@@ -44,7 +44,7 @@ class IDKL(CrossModalityBaseline):
     @configurable
     def __init__(self, *, purifier: Purifier | None, options: IDKLOptions, **parts: Any) -> None:
         super().__init__(**parts)
-        # After pretrained weights are in, so that both branches start from them.
+        # Copied after the pretrained weights are loaded, so that both branches start from them.
         self.specific = nn.Sequential(*(copy.deepcopy(self.backbone.stages[name]) for name in ("stage3", "stage4")))
         self.purifier, self.options = purifier, options
 
@@ -52,10 +52,10 @@ class IDKL(CrossModalityBaseline):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's arguments."""
         options = IDKLOptions(**arguments(cfg.MODEL.IDKL))
-        found = super().from_config(cfg)
-        channels = found["backbone"].channels["stage4"]
+        parts = super().from_config(cfg)
+        channels = parts["backbone"].channels["stage4"]
         purifier = Purifier(channels, **arguments(cfg.MODEL.ATTENTION.PURIFIER)) if options.purify else None
-        return {**found, "purifier": purifier, "options": options}
+        return {**parts, "purifier": purifier, "options": options}
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
@@ -81,7 +81,7 @@ class IDKL(CrossModalityBaseline):
     def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> list[LossInputs]:
-        """Return the shared branch with all that the alignments look at, and the specific branches by themselves."""
+        """Return the shared branch with the inputs of IDKL's losses, and each specific branch on its own."""
         rows = (targets, modalities, views)
         shared = as_branch(self.heads["sh"](maps["stage4"], targets))
         middle = self.specific[0](maps["stage2"])
@@ -110,7 +110,7 @@ class IDKL(CrossModalityBaseline):
     def _modality_logits(
         self, maps: dict[str, Tensor], specific_maps: tuple[Tensor, Tensor], shared: Branch, specific: Branch
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the logits (B, 2) of the confusers and of the discriminators."""
+        """Return the modality logits (B, 2) of the confusers and of the discriminators."""
         if self.options.form == "released":
             return [self.heads["confuser0"](shared.neck)], [self.heads["discriminator0"](specific.neck)]
         confused = [maps[name] for name in ("stage2", "stage3", "stage4")]
@@ -124,7 +124,7 @@ class IDKL(CrossModalityBaseline):
         return self.test_feature.of(self.heads["sh"], maps["stage4"])
 
     def _purifier_terms(self, raw_map: Tensor, purified: Purified) -> PurifierTerms:
-        """Return what L_e and L_r look at."""
+        """Return the inputs of L_e and L_r."""
         head: Any = self.heads["sp"]
         pool = head.pool_layer
         maps = {"raw": raw_map, "discriminative": purified.discriminative, "kept": purified.kept}
@@ -134,15 +134,15 @@ class IDKL(CrossModalityBaseline):
             discriminative_logits=classify(pooled["discriminative"]),
             raw_logits=classify(pooled["raw"]),
             kept_pooled=pooled["kept"],
-            normalized_pooled=pool(purified.normalised)[..., 0, 0],
+            normalized_pooled=pool(purified.normalized)[..., 0, 0],
         )
 
     def _classify_purified(self, pooled: Tensor) -> Tensor:
-        """Return the logits of the purified branch's neck and classifier, whose statistics stay what they are."""
+        """Return the logits of the purified branch's BNNeck and classifier; running statistics are not updated."""
         head: Any = self.heads["sp"]
         with frozen_statistics(head.bottleneck):
-            normalised = head.bottleneck(pooled[..., None, None])[..., 0, 0]
-        return F.linear(normalised, head.weight)
+            normalized = head.bottleneck(pooled[..., None, None])[..., 0, 0]
+        return F.linear(normalized, head.weight)
 
 
 def _average(map_: Tensor) -> Tensor:

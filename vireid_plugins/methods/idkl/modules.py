@@ -1,14 +1,13 @@
-"""The information purifier of IDKL (CVPR 2024, arXiv 2403.11708), and its classifiers of the modality.
+"""The information purifier of IDKL (CVPR 2024, arXiv 2403.11708) and its modality heads.
 
-On the specific map F with its instance-normalised form IN(F):
+With F the specific feature map and IN(F) its instance-normalized form:
 
     m_e = sigma(W2 relu(W1 g(F))),  m_r = sigma(W4 relu(W3 g(IN F))),  reduction 16
     F_d+ = m_e * F,  F_m- = m_r * IN(F),  purified F~ = m_e * F_m- + m_r * F_d+ = m_e * m_r * (F + IN F)
 
-Paper: masks channel-wise, from pooled feature maps, and a plain instance norm. Released code: masks of full size
-without pooling (g is the identity), and an instance norm with weights and running statistics. Ours: g is GeM, as the
-paper replaces average pooling by GeM; the average of an instance-normalized feature map is 0, which would make m_r the
-constant 0.5.
+Paper: channel masks from pooled feature maps, and a plain instance norm. Released code: full-size masks without pooling
+(g is the identity), and an instance norm with weights and running statistics. Ours: g is GeM, as the paper replaces
+average pooling by GeM; the average of an instance-normalized feature map is 0, which would make m_r the constant 0.5.
 """
 
 from typing import Any, NamedTuple
@@ -27,29 +26,32 @@ MASKS = ("channel", "full")
 
 
 class Purified(NamedTuple):
-    """Maps (B, C, H, W): F_d+, F_m-, IN(F) and F~."""
+    """Feature maps (B, C, H, W): F_d+, F_m-, IN(F) and F~."""
 
     discriminative: Tensor
     kept: Tensor
-    normalised: Tensor
+    normalized: Tensor
     purified: Tensor
 
 
 @ATTENTION_REGISTRY.register()
 class Purifier(nn.Module):
-    """Purifies a map of what tells the modalities apart.
+    """Removes modality-specific information from a feature map.
 
     Args:
-        channels: C of the map.
-        reduction: channels are divided by this inside a mask.
-        mask: masks m_e, m_r: "channel", from feature maps pooled by GeM (paper), or "full" (released code).
-        affine: instance norm with weights and running statistics (released code) or plain (paper).
+        channels: C of the feature map.
+        reduction: factor by which a mask's inner layer reduces the channels.
+        mask: masks m_e and m_r: "channel", from feature maps pooled by GeM (paper), or "full" (released code).
+        affine: instance norm with weights and running statistics (released code) instead of a plain one (paper).
+
+    Raises:
+        ConfigError: the mask is unknown.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, mask: str = "channel", affine: bool = False) -> None:
         super().__init__()
         require_name("MODEL.ATTENTION.PURIFIER.MASK", mask, MASKS)
-        # p = 3, clamped at 1e-6.
+        # Defaults: p = 3, clamped at 1e-6.
         self.gem = GeneralizedMeanPooling() if mask == "channel" else None
         self.norm = nn.InstanceNorm2d(channels, affine=affine, track_running_stats=affine)
         self.mask_e, self.mask_r = (self._mask(channels, reduction) for _ in range(2))
@@ -60,15 +62,15 @@ class Purifier(nn.Module):
         return cls(shape.channels, **arguments(cfg.MODEL.ATTENTION.PURIFIER))
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
-        """Map F (B, C, H, W) to F~ (B, C, H, W)."""
+        """Return F~ (B, C, H, W) for F `x` (B, C, H, W)."""
         return self.parts(x).purified
 
     def parts(self, x: Tensor) -> Purified:
-        """Return the purified map and what it is made of."""
-        normalised = self.norm(x)
-        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalised))
-        discriminative, kept = m_e * x, m_r * normalised
-        return Purified(discriminative, kept, normalised, m_e * kept + m_r * discriminative)
+        """Return the purified feature map and its components."""
+        normalized = self.norm(x)
+        m_e, m_r = self.mask_e(self._pool(x)), self.mask_r(self._pool(normalized))
+        discriminative, kept = m_e * x, m_r * normalized
+        return Purified(discriminative, kept, normalized, m_e * kept + m_r * discriminative)
 
     def _pool(self, x: Tensor) -> Tensor:
         """Return g(x): (B, C, 1, 1) in float32 for channel masks, x itself for full ones."""
@@ -90,7 +92,7 @@ class Purifier(nn.Module):
 
 
 class _Reverse(torch.autograd.Function):
-    """The identity whose gradient is turned around."""
+    """The identity, with a reversed gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
@@ -106,7 +108,7 @@ class GradientReversal(nn.Module):
     """The identity, whose gradient is multiplied by -weight (Ganin and Lempitsky, ICML 2015).
 
     Args:
-        weight: of the reversed gradient.
+        weight: factor of the reversed gradient.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
@@ -125,7 +127,7 @@ def modality_head(channels: int, reverse: float = 0.0) -> nn.Sequential:
 
     Args:
         channels: C of the feature.
-        reverse: weight of a gradient reversal layer in front; 0 is none.
+        reverse: weight of a gradient reversal layer in front; 0 leaves it out.
     """
     inner = 100
     layers: list[nn.Module] = [GradientReversal(reverse)] if reverse else []

@@ -1,7 +1,7 @@
-"""MSCMNet. Importing this package registers its parts."""
+"""MSCMNet (Pattern Recognition 2025). Importing this package registers its parts."""
 
-from vireid_plugins.methods.mscm.losses import QCT, quadruple_centre_triplet
+from vireid_plugins.methods.mscm.losses import QCT, quadruple_center_triplet
 from vireid_plugins.methods.mscm.model import MSCMNet
 from vireid_plugins.methods.mscm.modules import ALB
 
-__all__ = ["ALB", "QCT", "MSCMNet", "quadruple_centre_triplet"]
+__all__ = ["ALB", "QCT", "MSCMNet", "quadruple_center_triplet"]

@@ -1,4 +1,4 @@
-"""Keys of MSCMNet (Pattern Recognition 2025, arXiv 2311.14395)."""
+"""Configuration keys of MSCMNet (Pattern Recognition 2025, arXiv 2311.14395)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vireid_plugins.config.keys import declare
 from vireid_plugins.errors import require_name
 
-# Height of a feature map / height of that of stage 3.
+# Height of a feature map / height of that of stage 3; 0 relates stage 3 to itself.
 SCALES = {"stem": 4, "stage1": 4, "stage2": 2, "stage3": 0}
 
 
@@ -15,14 +15,14 @@ class MSCMOptions:
     """`MODEL.MSCM`.
 
     Args:
-        relate: the ALBs in order: the feature map to which each relates that of stage 3, "stem", "stage1", "stage2" or
+        relate: for each ALB in order, the feature map that it relates to that of stage 3: "stem", "stage1", "stage2" or
             "stage3" (itself).
-        tokens: channel tokens of an ALB.
-        head_dim: length of a head of the attention; it must divide H * W of stage 3's feature map.
-        residual: outer residual of an ALB.
+        tokens: number of channel tokens of an ALB.
+        head_dim: dimension of an attention head; it must divide H * W of stage 3's feature map.
+        residual: add an outer residual to each ALB.
 
     Raises:
-        ConfigError: a feature map does not exist.
+        ConfigError: `relate` has an unknown name.
     """
 
     relate: Sequence[str] = ("stem", "stage1", "stage2", "stage3")

@@ -2,8 +2,8 @@
 
     four stems [V1, V2, I1, I2] -> stage1 -> stage2 -> stage3 -> ALB0 .. ALB3 (stem, stage1, stage2, itself) -> stage4
 
-Stems and non-local blocks come from `MODEL.STREAMS` and `MODEL.ATTENTION`; this file is the MIMB between stage3 and
-stage4. What is stated, released and guessed: docs/methods/mscm.md.
+Stems and non-local blocks come from `MODEL.STREAMS` and `MODEL.ATTENTION`; this file adds the MIMB between stage 3 and
+stage 4. For what is stated, released and guessed, see docs/methods/mscm.md.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class MSCMNet(CrossModalityBaseline):
 
     Args:
         blocks: the ALBs in order.
-        related: for each the map it relates the deep one to; `stage3` is the deep map itself.
-        parts: see `CrossModalityBaseline` for the other arguments.
+        related: for each block the feature map to which it relates the deep one; `stage3` is the deep one itself.
+        parts: arguments of `CrossModalityBaseline`.
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stem", "stage1", "stage2", "stage3")
@@ -44,21 +44,21 @@ class MSCMNet(CrossModalityBaseline):
         options = MSCMOptions(**arguments(cfg.MODEL.MSCM))
         if options.relate and list(cfg.INPUT.SIZE_TRAIN) != list(cfg.INPUT.SIZE_TEST):
             raise ConfigError(
-                f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)} for MSCMNet, whose tokens "
-                f"are as long as a map has places; got {list(cfg.INPUT.SIZE_TEST)}"
+                f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)} for MSCMNet, whose token "
+                f"length is the number of positions in a feature map; got {list(cfg.INPUT.SIZE_TEST)}"
             )
-        found = super().from_config(cfg)
-        channels = found["backbone"].channels
-        size = found["backbone"].sizes["stage3"]
+        parts = super().from_config(cfg)
+        channels = parts["backbone"].channels
+        size = parts["backbone"].sizes["stage3"]
         blocks = []
         for name in options.relate:
             shallow = channels[name] if SCALES[name] else 0
-            chosen = (options.tokens, options.head_dim, options.residual)
-            blocks.append(ALB(channels["stage3"], shallow, SCALES[name], size, *chosen))
-        return {**found, "blocks": blocks, "related": options.relate}
+            settings = (options.tokens, options.head_dim, options.residual)
+            blocks.append(ALB(channels["stage3"], shallow, SCALES[name], size, *settings))
+        return {**parts, "blocks": blocks, "related": options.relate}
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
-        """Return the map of stage 4, of the deep map that the blocks have worked on."""
+        """Return the feature map of stage 4, computed from the output of the blocks."""
         maps = self.backbone(images, modalities, views, self.train_maps)
         deep = maps["stage3"]
         for block, name in zip(self.blocks, self.related, strict=True):

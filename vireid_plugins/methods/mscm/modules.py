@@ -1,12 +1,12 @@
 """ALB, the information adoptive lossless block of MSCMNet's MIMB (Pattern Recognition 2025, arXiv 2311.14395).
 
-Released code; the paper's equations were not available to us. Channels are the tokens, of length H * W:
+As in the released code; the paper's equations were not available to us. Channels are the tokens, of length H * W:
 
     d = LN(flatten(conv1x1(deep -> inner))),  s = LN(flatten(conv(shallow -> inner)))
     d <- d + 0.1 s;  y = d + MHA(Q = s, K = s, V = d);  y <- y + MLP(LN y);  out = conv1x1(inner -> deep)(y)
 
-with an MLP of four times the length and QuickGELU, and no outer residual. A block that relates the deep map to itself
-has y = d + MHA(d, d, d). The outer residual is an option of ours.
+with an MLP of four times the length and QuickGELU, and no outer residual. A block that relates the deep feature map to
+itself has y = d + MHA(d, d, d). The outer residual is an option of ours.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from vireid_plugins.layers.precision import full_precision, without_autocast
 
 
 class ALB(nn.Module):
-    """Relates a deep map to a shallower one, or to itself.
+    """Relates a deep feature map to a shallower one, or to itself.
 
     Args:
-        channels: of the deep map.
-        shallow: channels of the shallower map; 0 relates the deep map to itself.
-        scale: height of the shallower map / height of the deep one.
-        size: height and width of the deep map.
+        channels: channels of the deep feature map.
+        shallow: channels of the shallower feature map; 0 relates the deep one to itself.
+        scale: height of the shallower feature map / height of the deep one.
+        size: height and width of the deep feature map.
         inner: number of tokens.
-        head_dim: length of a head of the attention.
-        residual: add the deep map to the output.
+        head_dim: dimension of an attention head.
+        residual: add the deep feature map to the output.
 
     Raises:
-        ConfigError: H * W is no multiple of `head_dim`; the message lists what would be.
+        ConfigError: `head_dim` does not divide H * W; the message lists the divisors.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class ALB(nn.Module):
         super().__init__()
         length = size[0] * size[1]
         if length % head_dim:
-            fitting = ", ".join(str(n) for n in range(1, length + 1) if length % n == 0)
+            divisors = ", ".join(str(n) for n in range(1, length + 1) if length % n == 0)
             raise ConfigError(
-                f"MODEL.MSCM.HEAD_DIM: {head_dim} does not divide the {size[0]} x {size[1]} = {length} places of the "
-                f"deep map at INPUT.SIZE_TRAIN; these do: {fitting}"
+                f"MODEL.MSCM.HEAD_DIM: {head_dim} does not divide the {size[0]} x {size[1]} = {length} positions of "
+                f"the deep feature map at INPUT.SIZE_TRAIN; these do: {divisors}"
             )
         self.size, self.residual = tuple(size), residual
         self.narrow = nn.Conv2d(channels, inner, 1)
@@ -64,15 +64,15 @@ class ALB(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(length, 4 * length), QuickGELU(), nn.Linear(4 * length, length))
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Map the deep map (B, C, H, W) to its form, given `maps` with the shallower one, if there is one.
+        """Return the deep feature map `x` (B, C, H, W) after relating it to `maps[0]`, or to itself.
 
         Raises:
-            ConfigError: the map is not of the size that the block was built for.
+            ConfigError: `x` does not have the size that the block was built for.
         """
         if tuple(x.shape[2:]) != self.size:
             raise ConfigError(
-                f"INPUT.SIZE_TEST must equal INPUT.SIZE_TRAIN: MSCMNet was built for maps of {self.size}, and got "
-                f"{tuple(x.shape[2:])}"
+                f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN; MSCMNet was built for feature maps of {self.size}, "
+                f"got {tuple(x.shape[2:])}"
             )
         deep = _float32(self.deep_norm, self.narrow(x).flatten(2))
         query = deep
@@ -89,7 +89,7 @@ class QuickGELU(nn.Module):
     """x sigma(1.702 x)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map element by element."""
+        """Apply the function to each element."""
         return x * (1.702 * x).sigmoid()
 
 

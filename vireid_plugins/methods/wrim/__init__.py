@@ -1,4 +1,4 @@
-"""WRIM-Net. Importing this package registers its parts."""
+"""WRIM-Net (ECCV 2024). Importing this package registers its parts."""
 
 from vireid_plugins.methods.wrim.losses import CMKIC, cmkic, key_instance_contrast
 from vireid_plugins.methods.wrim.model import WRIMNet

@@ -1,4 +1,4 @@
-"""Keys of WRIM-Net (ECCV 2024, arXiv 2408.10624)."""
+"""Configuration keys of WRIM-Net (ECCV 2024, arXiv 2408.10624)."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ class WRIMOptions:
     """`MODEL.WRIM`.
 
     Args:
-        parts: N, horizontal parts of the last feature map (R_1 .. R_N).
-        aux_weight: lambda2, weight of the losses of the auxiliary branch; 0 leaves the branch out.
-        projection_from: what the MLP of Z takes of R_g, its "pooled" feature or its "neck" (BNNeck) feature.
-        test_aux: the test feature includes the auxiliary branch (Q_g; 7,168-d in ResNet-50 instead of 6,144-d).
+        parts: N, number of horizontal parts of the last feature map (R_1 .. R_N).
+        aux_weight: lambda2, weight of the auxiliary branch's losses; 0 leaves the branch out.
+        projection_from: feature of R_g that the MLP of Z takes, "pooled" or "neck" (the BNNeck feature).
+        test_aux: include the auxiliary branch Q_g in the test feature (7,168-d in ResNet-50 instead of 6,144-d).
 
     Raises:
-        ConfigError: the MLP is to take what does not exist, or the test feature a branch that is left out.
+        ConfigError: `projection_from` is unknown, or `test_aux` needs the branch that `aux_weight` 0 leaves out.
     """
 
     parts: int = 2
@@ -42,7 +42,7 @@ declare_table(
         "MODEL.ATTENTION.MIIM.STRIDE",
         [],
         "s, one per stage, a number or a pair [height, width]: kernel and stride of the compression. Empty: size of "
-        "the feature map / size of the last one, per axis, so that all attend over one grid.",
+        "the feature map / size of the last one, per axis, so that all stages attend over the same grid.",
     ),
-    Key("MODEL.ATTENTION.MIIM.SEPARATE", [True, True, False, False], "One per stage: own weights for each modality."),
+    Key("MODEL.ATTENTION.MIIM.SEPARATE", [True, True, False, False], "One per stage: separate weights per modality."),
 )

@@ -1,17 +1,18 @@
 """CMKIC, Cross-Modality Key-Instance Contrastive loss, of WRIM-Net (ECCV 2024, arXiv 2408.10624).
 
 Stated by the paper: same-identity samples of the other modality are pulled together. Second-hand: the K hardest
-positives, and the sum of a visible-to-infrared and an infrared-to-visible term. The formula is ours, its equations were
-not available to us:
+positives, and the sum of a visible-to-infrared and an infrared-to-visible term. The formula is ours; the paper's
+equations were not available to us:
 
     L_VI = -mean_i (1 / K) sum_{p in T(i)} log( e^{s_ip} / (e^{s_ip} + sum_{n in N(i)} e^{s_in}) )
 
-with s_ij = z_i . z_j / tau on L2-normalised z, T(i) the K least similar same-identity samples of the other modality and
-N(i) its other-identity samples. Whether the denominator also holds the other positives, as in supervised contrast, is
-open; with `other_positives` it does: e^{s_ip} becomes the sum over all same-identity samples of the other modality.
+with s_ij = z_i . z_j / tau on L2-normalized z, T(i) the K least similar same-identity samples of the other modality and
+N(i) its samples of other identities. Whether the denominator also includes the other positives, as in supervised
+contrastive learning, is open; with `other_positives` it does: its e^{s_ip} becomes the sum over all same-identity
+samples of the other modality.
 
-The ramp of the weight is ours as well: at its full weight the gradient on the map of stage 3 is 25 times that of the
-identity loss when training starts from random weights.
+The ramp of the weight is ours as well: at full weight, the gradient on the feature map of stage 3 is 25 times that of
+the identity loss when training starts from random weights.
 """
 
 import torch
@@ -31,8 +32,8 @@ def key_instance_contrast(similarity: Tensor, same: Tensor, k_hard: int = 0, oth
     Args:
         similarity: s (n, m) between anchors and samples of the other modality, divided by tau.
         same: (n, m) boolean, true where the identities agree.
-        k_hard: K; 0 is half of an anchor's positives, at least one. No anchor uses more than it has.
-        other_positives: all positives of the anchor stand in the denominator, not the one of the numerator alone.
+        k_hard: K; 0 is half of an anchor's positives, at least one. An anchor with fewer uses all that it has.
+        other_positives: include all positives of the anchor in the denominator, not only the one in the numerator.
 
     Returns:
         the mean over the anchors that have a positive; 0 if none has.
@@ -66,8 +67,8 @@ def cmkic(
     """Return L_CMKIC = L_VI + L_IV.
 
     Args:
-        z_visible: (n, D) projections of visible images, normalised here.
-        z_infrared: (m, D) of infrared images.
+        z_visible: projections (n, D) of visible images; normalized here.
+        z_infrared: projections (m, D) of infrared images; normalized here.
         targets_visible: (n,).
         targets_infrared: (m,).
         temperature: tau.
@@ -86,11 +87,11 @@ class CMKIC(Loss):
     """`cmkic` on `inputs.projection`.
 
     Args:
-        temperature: tau.
-        k_hard: K, the number of hardest positives of an anchor; 0: half of them.
-        other_positives: the denominator holds all positives of the anchor, not only the one in the numerator.
-        ramp_iters: iterations over which the weight rises linearly from 0 to SCALE; 0: no ramp.
-        scale: lambda1, weight.
+        temperature: tau, temperature of the similarities.
+        k_hard: K, number of hardest positives per anchor; 0 is half of them.
+        other_positives: include all positives of the anchor in the denominator, not only the one in the numerator.
+        ramp_iters: iterations over which the weight rises linearly from 0 to SCALE; 0 is no ramp.
+        scale: lambda1, weight of the loss.
 
     Raises:
         ConfigError: `ramp_iters` is negative.
@@ -112,7 +113,7 @@ class CMKIC(Loss):
         self.ramp_iters = ramp_iters
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs have a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
+        """Return whether the inputs have a projection (`MODEL.HEADS.PROJECTION_DIM` above 0)."""
         return inputs.projection is not None
 
     def compute(self, inputs: LossInputs) -> Tensor:
@@ -124,10 +125,10 @@ class CMKIC(Loss):
         return self.ramp() * value
 
     def ramp(self) -> float:
-        """Return the share of the weight at the run's iteration, between 0 and 1.
+        """Return the fraction of the weight at the current iteration, between 0 and 1.
 
-        The iteration is that of fast-reid's event storage, which a resumed run continues; outside of a run there is
-        none, and the share is 1.
+        The iteration comes from fast-reid's event storage, which a resumed run continues. Outside a run there is none,
+        and the fraction is 1.
         """
         if not self.ramp_iters or not events._CURRENT_STORAGE_STACK:
             return 1.0

@@ -1,11 +1,12 @@
 """WRIM-Net (ECCV 2024, arXiv 2408.10624), re-implemented from its figures and a third party's module tree.
 
-The network, its losses and what of them is stated, second-hand or our choice: docs/methods/wrim.md. The four MIIMs are
-plugged into the backbone by `MODEL.ATTENTION`; this file is the branches:
+`MODEL.ATTENTION` plugs the four MIIMs into the backbone; this file adds the branches:
 
-    stage3 -> Q_g (auxiliary);  stage4 -> R_g, R_1 .. R_N;  R_g before the neck (or after it) -> MLP -> Z
+    stage3 -> Q_g (auxiliary);  stage4 -> R_g, R_1 .. R_N;  R_g before the BNNeck (or after it) -> MLP -> Z
 
     L = L_cls(R) + lambda1 L_CMKIC(Z) + lambda2 (L_cls(Q) + L_tri(Q_g))        (figure 2)
+
+For the network, its losses, and what is stated, second-hand or our choice, see docs/methods/wrim.md.
 """
 
 from typing import Any, ClassVar
@@ -26,14 +27,15 @@ from vireid_plugins.modeling.loss_inputs import LossInputs
 
 @META_ARCH_REGISTRY.register()
 class WRIMNet(CrossModalityBaseline):
-    """WRIM-Net's main and auxiliary branches on the maps after MIIM3 (P4) and MIIM4 (P5).
+    """WRIM-Net's auxiliary and main branches on the feature maps after MIIM3 (P4) and MIIM4 (P5).
 
-    The branches are called `R_g`, `R_1` ... and `Q_g` as in the paper. The test feature is the L2-normalised
-    concatenation of the neck features of all R, and the auxiliary branch is not run, or of all R and Q_g.
+    The branches are called `R_g`, `R_1` ... and `Q_g` as in the paper. The test feature is the L2-normalized
+    concatenation of the BNNeck features of all R. The auxiliary branch does not run at test; with `TEST_AUX` it does,
+    and Q_g is part of the test feature.
 
     Args:
-        options: of `MODEL.WRIM`.
-        parts: see `CrossModalityBaseline` for the other arguments.
+        options: `MODEL.WRIM`.
+        parts: arguments of `CrossModalityBaseline`.
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stage3", "stage4")
@@ -50,7 +52,7 @@ class WRIMNet(CrossModalityBaseline):
 
     @classmethod
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
-        """Build one head a branch."""
+        """Build one head per branch."""
         options = WRIMOptions(**arguments(cfg.MODEL.WRIM))
         names = {"R_g": "stage4"} | {f"R_{n}": "stage4" for n in range(1, options.parts + 1)}
         if options.aux_weight:
@@ -58,7 +60,7 @@ class WRIMNet(CrossModalityBaseline):
         return nn.ModuleDict({name: build_head(cfg, channels[map_]) for name, map_ in names.items()})
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
-        """Return the maps of the branches that are run."""
+        """Return the feature maps of the branches that run."""
         names = self.train_maps if self.training or self.options.test_aux else self.test_maps
         maps: dict[str, Tensor] = self.backbone(images, modalities, views, names)
         return maps
@@ -77,12 +79,12 @@ class WRIMNet(CrossModalityBaseline):
         return inputs
 
     def embed(self, maps: dict[str, Tensor], modalities: Tensor | None) -> Tensor:
-        """Return the L2-normalised concatenation of the neck features of all R, and of Q_g with `TEST_AUX`."""
+        """Return the L2-normalized concatenation of the BNNeck features of all R, and of Q_g with `TEST_AUX`."""
         parts = self._parts(maps["stage4"])
         if self.options.test_aux:
             parts["Q_g"] = maps["stage3"]
-        necks = [self.test_feature.of(self.heads[name], part) for name, part in parts.items()]
-        return F.normalize(torch.cat(necks, dim=1))
+        features = [self.test_feature.of(self.heads[name], part) for name, part in parts.items()]
+        return F.normalize(torch.cat(features, dim=1))
 
     def _parts(self, map_: Tensor) -> dict[str, Tensor]:
         """Return the last feature map and its horizontal parts by branch name."""

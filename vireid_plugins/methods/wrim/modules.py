@@ -1,12 +1,12 @@
 """MIIM, Multi-dimension Interactive Information Mining, of WRIM-Net (ECCV 2024, arXiv 2408.10624, figure 2).
 
 Stated by the paper: a batch norm, a compression, an attention over regions (GRI), a restoration, and the element-wise
-product with the input map. Second-hand (a third party's module tree): batch norm without affine weights, kernel and
-stride s and reduction r of the compression, 8 heads, a bias-free `qkv` and a `proj`, average pooling of keys and
+product with the input feature map. Second-hand (a third party's module tree): batch norm without affine weights, kernel
+and stride s and reduction r of the compression, 8 heads, a bias-free `qkv` and a `proj`, average pooling of keys and
 values, a linear layer and a sigmoid before the nearest upsampling. The tree also shows a second batch norm without
-weights, outside of the module, and a ReLU; what they act on is not shown. Ours: where the layer norm stands, that the
-pooling is 2 x 2 on the tokens, no residual around the attention, and that the product takes the raw map (`operand`).
-The parameter counts that follow (1,246,720, 1,838,080, 788,480 and 3,149,824 in ResNet-50) are exact.
+weights, outside the module, and a ReLU; what they act on is not shown. Ours: the position of the layer norm, 2 x 2
+pooling on the tokens, no residual around the attention, and the raw feature map in the product (`operand`). The
+parameter counts that follow (1,246,720, 1,838,080, 788,480 and 3,149,824 in ResNet-50) are exact.
 """
 
 from collections.abc import Sequence
@@ -27,24 +27,24 @@ FEWEST = 2
 
 @ATTENTION_REGISTRY.register()
 class MIIM(nn.Module):
-    """Gates a map by an attention over its regions: X * G, or X * (1 + G) with `residual`.
+    """Gates a feature map by attention over its regions: X * G, or X * (1 + G) with `residual`.
 
-    X is the raw map F, the normalized map BN(F), or ReLU(BN(F)). Regions at the bottom and the right edge hold fewer
-    pixels where the stride does not divide the map; no row or column is left out.
+    X is the raw feature map F, the normalized one BN(F), or ReLU(BN(F)). Regions at the bottom and right edges have
+    fewer pixels if the stride does not divide the size; no row or column is left out.
 
     Args:
-        channels: C of the map.
-        reduction: r, tokens have C / r dimensions.
+        channels: C of the feature map.
+        reduction: r; tokens have C / r dimensions.
         stride: s, kernel and stride of the compression, one number or height and width.
-        heads: heads of the attention.
-        kv_pool: average pooling of the token grid for keys and values; 1 is none. At least two keys must be left.
+        heads: number of attention heads.
+        kv_pool: average pooling of the token grid for keys and values; 1 is none. At least two keys must remain.
         residual: add the operand itself: X * (1 + G) instead of X * G.
-        operand: X of the product: the "raw" feature map, the "normalized" one (by MIIM's batch norm without weights),
-            or the "relu" of that.
+        operand: X in the product: the "raw" feature map, the "normalized" one (by MIIM's batch norm without weights),
+            or the "relu" of the normalized one.
 
     Raises:
-        ConfigError: C / r is not a multiple of `heads`; a stride or pooling is no whole number above 0; or there is no
-            such operand.
+        ConfigError: C / r is not a multiple of `heads`, a stride or pooling is not a whole number above 0, or the
+            operand is unknown.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class MIIM(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shape: MapShape) -> nn.Module:
-        """Build from `MODEL.ATTENTION.MIIM`, one a modality where `SEPARATE` says so for this stage.
+        """Build from `MODEL.ATTENTION.MIIM`, one per modality if `SEPARATE` is set for this stage.
 
         Raises:
-            ConfigError: a list does not have one entry a stage, or the map has fewer than two keys or queries at a size
-                that is trained or tested.
+            ConfigError: a list does not have one entry per stage, or there are fewer than two keys or queries at the
+                training or the test size.
         """
         node = cfg.MODEL.ATTENTION.MIIM
         for key in ("REDUCTION", "SEPARATE", "STRIDE"):
             if len(node[key]) != 4 and not (key == "STRIDE" and not node[key]):
-                raise ConfigError(f"MODEL.ATTENTION.MIIM.{key}: needs one entry a stage (4), got {list(node[key])}")
+                raise ConfigError(f"MODEL.ATTENTION.MIIM.{key}: needs one entry per stage (4), got {list(node[key])}")
         at = shape.stage - 1
         stride = node.STRIDE[at] if node.STRIDE else shape.to_last
         others = {
@@ -100,25 +100,25 @@ class MIIM(nn.Module):
         return PerModality(module) if node.SEPARATE[at] else module
 
     def require_keys(self, size: Sequence[int], where: str = "MODEL.ATTENTION.MIIM") -> None:
-        """Raise a `ConfigError` that starts with `where` unless a map of this height and width has two keys."""
+        """Raise a `ConfigError` that starts with `where` unless a feature map of this height and width has two keys."""
         grid = [-(-n // s) for n, s in zip(size, self.stride, strict=True)]
         pooled = [-(-n // self.kv_pool) for n in grid]
         if pooled[0] * pooled[1] >= FEWEST:
             return
         h, w = size
         raise ConfigError(
-            f"{where}: the {h} x {w} map at stride {self.stride[0]} x {self.stride[1]} is a grid of {grid[0]} x "
-            f"{grid[1]} = {grid[0] * grid[1]} queries, and with KV_POOL {self.kv_pool} there are {pooled[0]} x "
+            f"{where}: the {h} x {w} feature map at stride {self.stride[0]} x {self.stride[1]} is a grid of {grid[0]} "
+            f"x {grid[1]} = {grid[0] * grid[1]} queries, and with KV_POOL {self.kv_pool} there are {pooled[0]} x "
             f"{pooled[1]} = {pooled[0] * pooled[1]} keys. With fewer than {FEWEST} the attention does nothing. Set "
-            "MODEL.ATTENTION.MIIM.KV_POOL 1, MODEL.BACKBONE.LAST_STRIDE 1, a larger INPUT.SIZE_TRAIN and SIZE_TEST, or "
-            "a smaller MODEL.ATTENTION.MIIM.STRIDE"
+            "MODEL.ATTENTION.MIIM.KV_POOL 1, MODEL.BACKBONE.LAST_STRIDE 1, a larger INPUT.SIZE_TRAIN and "
+            "INPUT.SIZE_TEST, or a smaller MODEL.ATTENTION.MIIM.STRIDE"
         )
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W).
+        """Gate a feature map (B, C, H, W).
 
         Raises:
-            ConfigError: the map has fewer than two keys or queries.
+            ConfigError: the feature map has fewer than two keys or queries.
         """
         normalized = self.norm(x)
         gate = self._gate(normalized)
@@ -135,8 +135,8 @@ class MIIM(nn.Module):
         self.require_keys((H, W))
         missing = [-W % self.stride[1], -H % self.stride[0]]
         if any(missing):
-            # Zero is the mean of the normalized map, so the added pixels say nothing about the image. They stand below
-            # and to the right, which keeps every other region where it is.
+            # Zero is the mean of the normalized feature map, so padding adds no information. Padding the bottom and the
+            # right leaves all other regions where they are.
             normalized = F.pad(normalized, (0, missing[0], 0, missing[1]))
         grid = self.compress(normalized)
         grid = self.token_norm(grid.permute(0, 2, 3, 1))
@@ -149,7 +149,7 @@ class MIIM(nn.Module):
         B, h, w, d = grid.shape
         pooled = grid
         if self.kv_pool > 1:
-            # A window beyond the edge is the mean of the tokens that it holds.
+            # A window that crosses the edge averages only the tokens inside.
             kernel = (min(self.kv_pool, h), min(self.kv_pool, w))
             pooled = F.avg_pool2d(grid.permute(0, 3, 1, 2), kernel, ceil_mode=True).permute(0, 2, 3, 1)
         weight_q, weight_kv = self.qkv.weight.split([d, 2 * d])
@@ -170,7 +170,7 @@ def _pair(stride: int | Sequence[int]) -> tuple[int, int]:
     pair = (stride, stride) if isinstance(stride, int) else tuple(stride) if isinstance(stride, list | tuple) else ()
     if len(pair) != 2 or not all(isinstance(n, int) and n >= 1 for n in pair):
         raise ConfigError(
-            "MODEL.ATTENTION.MIIM.STRIDE: an entry is a whole number of at least 1 or a pair [height, width] of them, "
-            f"got {stride}"
+            "MODEL.ATTENTION.MIIM.STRIDE: each entry must be a whole number of at least 1 or a pair [height, width] of "
+            f"them, got {stride}"
         )
     return pair[0], pair[1]

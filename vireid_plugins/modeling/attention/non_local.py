@@ -1,7 +1,7 @@
 """Non-local block (Wang et al., CVPR 2018) in the dot-product form of AGW (TPAMI 2022) and MSCMNet.
 
-Behaviour of the released code: scores are divided by the number of positions instead of a softmax, and the batch norm
-of the output starts at zero, so that the block starts as the identity. Inner width 1 in AGW, C/2 in MSCMNet.
+Behavior of the released code: scores are divided by the number of positions instead of passing a softmax, and the batch
+norm of the output starts at zero, so that the block starts as the identity. Inner width 1 in AGW, C / 2 in MSCMNet.
 """
 
 from fastreid.config import CfgNode
@@ -12,11 +12,11 @@ from vireid_plugins.modeling.attention.build import ATTENTION_REGISTRY, MapShape
 
 
 def averaged_product(a: Tensor, b: Tensor, count: int) -> Tensor:
-    """Return a b^T / count of (B, R, N) and (B, S, N), (B, R, S), divided before it grows.
+    """Return a b^T / count (B, R, S) of `a` (B, R, N) and `b` (B, S, N), dividing before the product.
 
-    The sum over N positions, and what it is multiplied by next, leaves the range of float16 (65,504) at three times
-    unit activations if it is divided afterwards. Each factor takes a share of 1 / sqrt(count): the whole of it on one
-    factor would push small activations below float16's smallest normal number (6e-5).
+    If it were divided afterwards, the sum over N positions and the product that follows would leave the range of
+    float16 (65,504) at activations of three times unit size. Each factor is divided by sqrt(count): dividing one factor
+    by count would push small activations below float16's smallest normal number (6e-5).
     """
     share = count**-0.5
     out: Tensor = (share * a) @ (share * b).transpose(1, 2)
@@ -28,7 +28,7 @@ class NonLocal(nn.Module):
     """x + BN(W(theta(x) phi(x)^T g(x) / positions)).
 
     Args:
-        channels: C of the map.
+        channels: C of the feature map.
         inner: width of theta, phi and g: 1 in AGW; 0 is C / 2, as in MSCMNet.
     """
 
@@ -48,9 +48,9 @@ class NonLocal(nn.Module):
         return cls(shape.channels, **arguments(cfg.MODEL.ATTENTION.NON_LOCAL))
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
+        """Transform a feature map (B, C, H, W) to one of the same shape."""
         theta, phi, g = (part(x).flatten(2) for part in (self.theta, self.phi, self.g))
-        # Without a softmax the products may be taken in this order, which needs no positions x positions matrix.
+        # Without a softmax the products can be taken in this order, which needs no positions x positions matrix.
         mixed = averaged_product(g, phi, phi.shape[2]) @ theta
         out: Tensor = self.norm(self.W(mixed.unflatten(2, x.shape[2:])))
         return x + out

@@ -1,4 +1,4 @@
-"""Losses that several methods use; a method's own are in its folder. Importing this package registers them."""
+"""Losses that several methods use; those of one method are in its folder. Importing this package registers them."""
 
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, Loss, build_losses
 from vireid_plugins.modeling.losses.fastreid_losses import CircleLoss, Cosface, CrossEntropyLoss, TripletLoss

@@ -1,4 +1,4 @@
-"""The registry of losses and what they share: keys, name, float32 inside autocast, scale, mean over branches."""
+"""The registry of losses and their base classes: keys, names, float32 inside autocast, scale, mean over branches."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -26,7 +26,7 @@ class Loss(nn.Module, ABC):
     """A term of the total loss.
 
     Args:
-        scale: weight.
+        scale: weight of the loss.
     """
 
     def __init__(self, *, scale: float = 1.0) -> None:
@@ -40,7 +40,7 @@ class Loss(nn.Module, ABC):
 
     @classmethod
     def node(cls) -> str:
-        """Return the name of its node under `MODEL.LOSSES`."""
+        """Return the name of the class's node under `MODEL.LOSSES`."""
         return snake_case(cls.__name__).upper()
 
     @abstractmethod
@@ -48,11 +48,11 @@ class Loss(nn.Module, ABC):
         """Return the unscaled value; called with autocast off."""
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs have what the loss looks at."""
+        """Return whether the inputs have what the loss needs."""
         return True
 
     def forward(self, inputs: LossInputs) -> dict[str, Tensor]:
-        """Return the scaled values by the names they are logged with, without the `loss_` in front."""
+        """Return the scaled values by the names they are logged with, without the prefix `loss_`."""
         with without_autocast(inputs.targets.device):
             value = self.compute(inputs)
         values = value if isinstance(value, dict) else {snake_case(type(self).__name__): value}
@@ -60,18 +60,18 @@ class Loss(nn.Module, ABC):
 
 
 class BranchLoss(Loss):
-    """A loss on one branch at a time: the mean over the branches."""
+    """A loss that is computed on each branch and averaged over the branches."""
 
     @abstractmethod
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
-        """Return the value on one branch, rows in the order of `inputs`; its tensors may be half precision."""
+        """Return the loss of one branch, rows in the order of `inputs`; its tensors may be in half precision."""
 
     def applies(self, inputs: LossInputs) -> bool:
-        """Say whether the inputs have a branch for it."""
+        """Return whether the inputs have a branch for the loss."""
         return bool(self.branches(inputs))
 
     def branches(self, inputs: LossInputs) -> list[Branch]:
-        """Return the branches that it looks at, all of them."""
+        """Return the branches that the loss uses; all by default."""
         return list(inputs.branches.values())
 
     def compute(self, inputs: LossInputs) -> Tensor:

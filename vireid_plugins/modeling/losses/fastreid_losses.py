@@ -1,4 +1,4 @@
-"""fast-reid's own four losses under their own names and keys, so that `MODEL.LOSSES.NAME` lists all alike."""
+"""fast-reid's own four losses under their own names and keys, chosen by `MODEL.LOSSES.NAME` like all others."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -13,18 +13,18 @@ from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 
 
 class FastReidLoss(BranchLoss):
-    """A function of fast-reid on every branch, with the arguments that its own `Baseline` gives it.
+    """A loss function of fast-reid on every branch, with the arguments that fast-reid's `Baseline` passes.
 
-    Its keys are fast-reid's, under the name that fast-reid gives the node.
+    Its node and keys have fast-reid's names.
 
     Args:
-        arguments: what the function takes after features or logits and targets.
-        scale: weight.
+        arguments: arguments of the function after features or logits and targets.
+        scale: weight of the loss.
     """
 
     fastreid_node: ClassVar[str]
     function: ClassVar[Callable[..., Tensor]]
-    # The tensor of a `Branch` that the function looks at, and the keys of its further arguments.
+    # The tensor of a `Branch` that the function takes, and the keys of its other arguments.
     takes: ClassVar[str]
     keys: ClassVar[tuple[str, ...]]
 
@@ -40,7 +40,7 @@ class FastReidLoss(BranchLoss):
 
     @classmethod
     def node(cls) -> str:
-        """Return fast-reid's name of the node."""
+        """Return fast-reid's name for the node."""
         return cls.fastreid_node
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:

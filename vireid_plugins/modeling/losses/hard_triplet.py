@@ -14,12 +14,12 @@ from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
 def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
     """Return the mean over anchors of [max d(positive) - min d(negative) + margin]_+, d Euclidean.
 
-    Anchors without a negative are left out; with none left the value is 0. An anchor is its own positive at distance 0.
+    Anchors without a negative are left out; with none left the loss is 0. An anchor is its own positive at distance 0.
 
     Args:
         features: (B, D).
         targets: (B,).
-        margin: of the hinge.
+        margin: margin of the hinge.
     """
     distance = euclidean(features, features)
     same = targets[:, None] == targets[None, :]
@@ -32,11 +32,11 @@ def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class HardTriplet(BranchLoss):
-    """`hard_triplet` on pooled, un-normalised features, both modalities together.
+    """`hard_triplet` on pooled features, not normalized, of both modalities together.
 
     Args:
         margin: margin of the hinge.
-        on: names of the branches that it looks at; empty: all.
+        on: names of the branches that the loss uses; empty is all.
     """
 
     def __init__(self, *, margin: float = 0.3, on: Sequence[str] = (), scale: float = 1.0) -> None:
@@ -44,7 +44,7 @@ class HardTriplet(BranchLoss):
         self.margin, self.on = margin, tuple(on)
 
     def branches(self, inputs: LossInputs) -> list[Branch]:
-        """Return the branches of the names in `on`, all of them where there are none."""
+        """Return the branches named in `on`; all if it is empty."""
         return [branch for name, branch in inputs.branches.items() if not self.on or name in self.on]
 
     def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:

@@ -1,14 +1,14 @@
-"""Hetero-center loss (Zhu et al., "Hetero-Center Loss for Cross-Modality Person Re-Identification", Neurocomputing
-2020).
+"""Hetero-center loss (Zhu et al., Neurocomputing 2020).
 
     L_HC = mean over identities of || c_V - c_I ||^2
 
-with c the batch center of an identity in a modality, before the BNNeck.
+with c the batch center of an identity in a modality, before the BNNeck. From "Hetero-Center Loss for Cross-Modality
+Person Re-Identification".
 """
 
 from torch import Tensor
 
-from vireid_plugins.layers.centers import centres, identity_weights
+from vireid_plugins.layers.centers import centers, identity_weights
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
@@ -23,8 +23,8 @@ def hetero_center(visible: Tensor, infrared: Tensor, targets_visible: Tensor, ta
         targets_visible: (n,).
         targets_infrared: (m,).
     """
-    center_visible = centres(visible, targets_visible, targets_visible)
-    center_infrared = centres(infrared, targets_infrared, targets_visible)
+    center_visible = centers(visible, targets_visible, targets_visible)
+    center_infrared = centers(infrared, targets_infrared, targets_visible)
     weights = identity_weights(targets_visible, visible.dtype)
     weights = weights * (targets_visible[:, None] == targets_infrared).any(1)
     squares = (center_visible - center_infrared).square().sum(1)

@@ -1,6 +1,6 @@
 """Cross-entropy with label smoothing (Szegedy et al., CVPR 2016): mass epsilon is spread evenly over all N classes.
 
-fast-reid's `CrossEntropyLoss` spreads it over the N - 1 wrong ones and averages over rows of non-zero loss.
+fast-reid's `CrossEntropyLoss` spreads it over the N - 1 wrong classes and averages over the rows with non-zero loss.
 """
 
 import torch.nn.functional as F

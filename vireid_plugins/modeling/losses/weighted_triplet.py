@@ -1,15 +1,15 @@
-"""Weighted regularised triplet (AGW, Ye et al., TPAMI 2022) and its squared-difference form (CAJ, Ye et al., ICCV
-2021).
+"""Weighted regularized triplet (AGW, TPAMI 2022) and its squared-difference form (CAJ, ICCV 2021), both by Ye et al.
 
-With d Euclidean distances of un-normalised features before the neck, positives including the anchor itself, w_p the
-softmax of d over an anchor's positives and w_n the softmax of -d over its negatives:
+With d the Euclidean distance of features before the BNNeck, not normalized, w_p the softmax of d over an anchor's
+positives, which include the anchor itself, and w_n the softmax of -d over its negatives:
 
     Delta = sum w_p d - sum w_n d
-    WRT: mean softplus(Delta)            ESD: mean softplus(sign(Delta) min(gamma Delta^2, 88))
+    WRT = mean softplus(Delta)
+    ESD = mean softplus(sign(Delta) min(gamma Delta^2, 88))
 
-Behaviour of the released code (repository mangye16/Cross-Modal-Re-ID-baseline),
-which besides subtracts the maximum over all masked entries, 0 for negatives, and adds 1e-6 to each denominator: at
-distances above about 14 its negative term vanishes (`released_eps`).
+This is the behavior of the released code (repository mangye16/Cross-Modal-Re-ID-baseline), which in addition subtracts
+the maximum over all masked entries, 0 for negatives, and adds 1e-6 to each denominator: its negative term vanishes at
+distances above about 14 (`released_eps`).
 """
 
 import torch
@@ -32,7 +32,7 @@ def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = 
     """
     distance = euclidean(features, features)
     if released_eps:
-        # Its distances are 1e-6 at least, those of rows to themselves too.
+        # Its distances are at least 1e-6, also those of rows to themselves.
         distance = distance.clamp_min(1e-6)
     same = targets[:, None] == targets
     positive = (distance * _weights(distance, same, released_eps)).sum(1)
@@ -78,7 +78,7 @@ def _weights(scores: Tensor, mask: Tensor, released_eps: bool) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class WeightedTriplet(BranchLoss):
-    """`weighted_triplet` on pooled, un-normalised features.
+    """`weighted_triplet` on pooled features, not normalized.
 
     Args:
         released_eps: weights as the released code computes them: the negative term vanishes at large distances (half of
@@ -96,11 +96,11 @@ class WeightedTriplet(BranchLoss):
 
 @LOSS_REGISTRY.register()
 class SquaredDifferenceTriplet(BranchLoss):
-    """`squared_difference_triplet` on pooled, un-normalised features.
+    """`squared_difference_triplet` on pooled features, not normalized.
 
     Args:
-        gamma: factor of the square.
-        released_eps: as in `WeightedTriplet`.
+        gamma: factor of the squared difference.
+        released_eps: weights as the released code computes them; see WEIGHTED_TRIPLET.
     """
 
     def __init__(self, *, gamma: float = 1.0, released_eps: bool = False, scale: float = 1.0) -> None:
