@@ -16,8 +16,9 @@ ATTENTION_REGISTRY.__doc__ = """
 Modules `forward(x (B, C, H, W), modalities (B,) on the host or None) -> (B, C, H, W)`. They are plugged into any
 backbone by `MODEL.ATTENTION.STAGE2: ["NonLocal@2", "MIIM"]` (after zero-based block 2; at the end of the stage) and
 built by `from_config(cfg, shape)` from their node and the `MapShape` of their input. The keyword-only parameters of a
-class, such as `NonLocal`, are the keys of its node, `MODEL.ATTENTION.NON_LOCAL`. Modules that relate several feature maps
-belong to their method, which builds and calls them; they are not registered.
+class, such as `NonLocal`, are the keys of its node, `MODEL.ATTENTION.NON_LOCAL`.
+
+Modules that relate several feature maps belong to their method, which builds and calls them; they are not registered.
 """
 
 
