@@ -27,7 +27,7 @@ def deeper(desk: Path) -> None:
 CASES = {
     "none": Case(
         TRAIN + "--eval-only",
-        "MODEL.WEIGHTS: name a checkpoint; the output folder 'out' holds none either",
+        "MODEL.WEIGHTS: set a checkpoint; the output folder 'out' contains none",
     ),
     "missing": Case(
         TRAIN + "MODEL.WEIGHTS gone.pth",
@@ -73,7 +73,7 @@ CASES = {
     ),
     "another split": Case(
         TRAIN_REGDB + "--eval-only MODEL.WEIGHTS other.pth",
-        "was trained on split 2 of RegDB, but split 1 is asked for",
+        "was trained on split 2 of RegDB, but split 1 is configured",
         saved("other.pth", {"model": {}, "vireid": {"splits": {"RegDB": 2}}}),
     ),
     "a quarter, scored": Case(
@@ -103,16 +103,16 @@ CASES = {
     ),
     "of another network": Case(
         TRAIN + f"--eval-only MODEL.WEIGHTS {FINAL} MODEL.STREAMS.COUNT 2",
-        "as it was trained -> as it is now: MODEL.STREAMS.COUNT: 1 -> 2. Set the keys",
+        "keys in the checkpoint -> keys now: MODEL.STREAMS.COUNT: 1 -> 2. Configure the network",
     ),
     "of nothing": Case(
         TRAIN + "--eval-only MODEL.WEIGHTS empty.pth",
-        "checkpoint 'empty.pth' holds no weights of this network",
+        "checkpoint 'empty.pth' contains no weights of this network",
         saved("empty.pth", {"model": {}}),
     ),
     "of plain values": Case(
         TRAIN + "--eval-only MODEL.WEIGHTS epoch.pth",
-        "'epoch.pth': 'model' must be a state dict; its 'epoch' is no tensor but int",
+        "'epoch.pth': 'model' must be a state dict, but 'epoch' is int, not a tensor",
         saved("epoch.pth", {"model": {"epoch": 3}}),
     ),
     "weights to start from of another depth": Case(

@@ -180,7 +180,7 @@ CASES = {
     ),
     "parts of a batch": Case(
         TRAIN + "SOLVER.ACCUMULATE 3",
-        "SOLVER.ACCUMULATE: 4 identities a batch and process do not divide into 3 parts",
+        "SOLVER.ACCUMULATE: 4 identities per batch and process cannot be divided into 3 parts",
     ),
     "fast-reid's switches": Case(
         TRAIN + "INPUT.REA.ENABLED True",

@@ -137,12 +137,12 @@ def test_vireid_checkpointer_refuses_to_fill_a_part_unless_asked_for(
 
 def test_vireid_checkpointer_refuses_to_fill_nothing_whatever_is_asked_for(tmp_path: Path) -> None:
     for weights in ({}, {"other.weight": torch.ones(2)}):
-        with pytest.raises(DataError, match=r"given\.pth' holds no weights of this network: 0 of 8 tensors fit"):
+        with pytest.raises(DataError, match=r"given\.pth' contains no weights of this network: 0 of 8 tensors fit"):
             VireidCheckpointer(network(), partial=True).load(saved(tmp_path, weights))
 
 
 def test_vireid_checkpointer_refuses_a_checkpoint_of_plain_values(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"given\.pth': 'model' must be a state dict; its 'epoch' is no tensor but int"):
+    with pytest.raises(DataError, match=r"given\.pth': 'model' must be a state dict, but 'epoch' is int, not a tensor"):
         VireidCheckpointer(network()).load(saved(tmp_path, {**network().state_dict(), "epoch": 3}))
 
 
@@ -167,7 +167,9 @@ def test_vireid_checkpointer_resumes_with_the_classifier_or_not_at_all(tmp_path:
     facts = dict.fromkeys(BINDING, "the same")
     VireidCheckpointer(network(identities=5), str(tmp_path), facts=facts).save("model", optimizer={})
     checkpointer = VireidCheckpointer(network(), str(tmp_path), facts=facts, partial=True)
-    with pytest.raises(DataError, match=r"heads\.global\.weight, \(5, 4\) in the file.*A run goes on with the network"):
+    with pytest.raises(
+        DataError, match=r"heads\.global\.weight, \(5, 4\) in the file.*A run can only be resumed with the same network"
+    ):
         checkpointer.resume_or_load("")
 
 
@@ -184,10 +186,10 @@ def test_vireid_checkpointer_ignores_batch_norm_counters_and_wrapped_names(tmp_p
     ("overrides", "message"),
     [
         (["MODEL.META_ARCHITECTURE", "IDKL"], r"MODEL\.META_ARCHITECTURE: CrossModalityBaseline -> IDKL"),
-        (["MODEL.STREAMS.COUNT", "2"], r"as it is now: MODEL\.STREAMS\.COUNT: 1 -> 2\. "),
+        (["MODEL.STREAMS.COUNT", "2"], r"keys now: MODEL\.STREAMS\.COUNT: 1 -> 2\. "),
         (
             ["MODEL.ATTENTION.STAGE2", "['NonLocal@0']"],
-            r"as it is now: MODEL\.ATTENTION\.STAGE2: \[\] -> \['NonLocal@0'\]\. ",
+            r"keys now: MODEL\.ATTENTION\.STAGE2: \[\] -> \['NonLocal@0'\]\. ",
         ),
     ],
 )  # fmt: skip

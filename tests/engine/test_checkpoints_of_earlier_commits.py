@@ -99,7 +99,7 @@ def test_trainer_with_an_earlier_checkpoint_goes_on_with_all_of_it(
     trainer = Trainer(cfg_of(config_path(manifest["config_file"]), *manifest["overrides"], *out))
     trainer.resume_or_load(resume=True)
     # Keys that later commits have added are new to the run; no other may differ.
-    changed = [text for text in log.messages if "other keys" in text]
+    changed = [text for text in log.messages if "different keys" in text]
     assert not [text for text in changed if text.count(" -> ") > text.count(": absent -> ")]
 
     now = saved_by(trainer, tmp_path)

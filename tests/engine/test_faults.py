@@ -181,7 +181,7 @@ def test_resume_with_torn_and_foreign_checkpoints_names_them_and_uses_the_one_be
     trainer.resume_or_load(resume=True)
     assert trainer.checkpointer.resumed.name in ("model_0000.pth", "model_best.pth")
     assert "model_final.pth' cannot be loaded as weights" in log.text
-    assert "foreign.pth' has weights and no training that could go on" in log.text
+    assert "foreign.pth' contains weights, but no training state to resume" in log.text
 
 
 def test_resume_from_nothing_but_torn_checkpoints_is_one_error(finished: Path) -> None:
@@ -196,9 +196,7 @@ def test_resume_with_other_keys_tells_them_and_with_other_data_is_one_error(
     finished: Path, log: pytest.LogCaptureFixture
 ) -> None:
     Trainer(cfg_of(finished, *LONGER, "SOLVER.BASE_LR", "0.01")).resume_or_load(resume=True)
-    assert "goes on with other keys than it began with: SOLVER.BASE_LR: 0.00035 -> 0.01, SOLVER.MAX_EPOCH: 2 -> 3" in (
-        log.text
-    )
+    assert "the resumed run has different keys: SOLVER.BASE_LR: 0.00035 -> 0.01, SOLVER.MAX_EPOCH: 2 -> 3" in (log.text)
     with pytest.raises(DataError, match=r"training images is .*, was .*; keys that differ: DATASETS.SYSU.TRAIN"):
         Trainer(cfg_of(finished, *LONGER, "DATASETS.SYSU.TRAIN", "train")).resume_or_load(resume=True)
     with pytest.raises(DataError, match="META_ARCHITECTURE is WRIMNet, was CrossModalityBaseline"):
@@ -216,7 +214,7 @@ def test_train_keeps_the_last_checkpoints(finished: Path) -> None:
 def test_train_over_a_finished_run_is_refused(finished: Path) -> None:
     before = {file: file.read_bytes() for file in finished.iterdir() if file.name != "log.txt"}
     with pytest.raises(
-        ConfigError, match=r"already contains a run .*, which would be overwritten: go on with --resume"
+        ConfigError, match=r"already contains a run .*, which would be overwritten; continue it with --resume"
     ):
         train(cfg_of(finished), resume=False)
     assert all(file.read_bytes() == content for file, content in before.items())
@@ -287,9 +285,9 @@ def test_train_with_a_broken_loss_names_it_and_its_images_and_counts_skips(
     trainer = Trainer(cfg_of(tmp_path / "b", *keys))
     broken_at(trainer, 3)
     trainer.train()
-    assert "The step is left out, 1 of 1" in log.text
+    assert "Skipped the step, 1 of 1" in log.text
     assert all(torch.isfinite(value).all() for value in trainer.model.state_dict().values())
     trainer = Trainer(cfg_of(tmp_path / "c", *keys))
     broken_at(trainer, 1, 3)
-    with pytest.raises(LossError, match=r"iteration 3: .* 1 steps were left out before it"):
+    with pytest.raises(LossError, match=r"iteration 3: .* Already skipped 1 steps"):
         trainer.train()

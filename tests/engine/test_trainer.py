@@ -307,7 +307,7 @@ def test_trainer_refuses_a_checkpoint_of_another_split(first_split: Path, tmp_pa
     if use != "resume":
         overrides += ["MODEL.WEIGHTS", str(out / "model_final.pth")]
     other = cfg_of(out, *overrides, config="RegDB/one_stream.yml")
-    with pytest.raises(DataError, match="trained on split 1 of RegDB, but split 2 is asked for"):
+    with pytest.raises(DataError, match="trained on split 1 of RegDB, but split 2 is configured"):
         evaluate(other) if use == "score" else train(other, resume=use == "resume")
 
 

@@ -1,4 +1,4 @@
-"""The trainer on fast-reid's `DefaultTrainer`, and what it needs."""
+"""Training on fast-reid's `DefaultTrainer`: trainer, checkpoints, processes."""
 
 from vireid_plugins.engine.checkpoint import VireidCheckpointer
 from vireid_plugins.engine.launch import launch

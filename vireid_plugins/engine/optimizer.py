@@ -1,4 +1,4 @@
-"""fast-reid's optimiser over few groups instead of one a parameter."""
+"""fast-reid's optimizer with a few parameter groups instead of one per parameter."""
 
 import inspect
 from typing import Any
@@ -12,13 +12,13 @@ from vireid_plugins.errors import ConfigError
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Build `SOLVER.OPT` with fast-reid's rules for rates and decays, parameters of equal rules in one group, fused.
+    """Build `SOLVER.OPT` with fast-reid's learning rates and decays, fused, with equal parameters in one group.
 
-    fast-reid's contiguous buffer is left out: torch 2 sets gradients to None, which unhooks it, and then no weight ever
-    changes.
+    fast-reid's contiguous buffer is not used: torch 2 sets gradients to None, which detaches them from the buffer, so
+    that weights would never change.
 
     Raises:
-        ConfigError: torch has no optimiser of that name.
+        ConfigError: torch has no optimizer of that name.
     """
     optimizer: Any = getattr(torch.optim, cfg.SOLVER.OPT, None)
     if not (inspect.isclass(optimizer) and issubclass(optimizer, torch.optim.Optimizer)):
@@ -26,7 +26,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     arguments: dict[str, Any] = {}
     if cfg.SOLVER.OPT == "SGD":
         arguments = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
-    # torch's fused SGD needs momentum buffers for all parameters of a group or for none; frozen ones have none yet.
+    # torch's fused SGD needs momentum buffers for all parameters of a group or for none; frozen ones get theirs later.
     late = cfg.SOLVER.OPT == "SGD" and cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
     if "fused" in inspect.signature(optimizer).parameters and not late:
         arguments["fused"] = True
@@ -46,10 +46,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def merged_groups(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join parameter groups that differ in nothing but their parameters, in order of first appearance."""
-    joined: dict[Any, dict[str, Any]] = {}
+    """Merge parameter groups with equal options, in order of first appearance."""
+    merged: dict[Any, dict[str, Any]] = {}
     for group in groups:
-        rules = {name: value for name, value in group.items() if name != "params"}
-        key = tuple(sorted(rules.items()))
-        joined.setdefault(key, {**rules, "params": []})["params"] += group["params"]
-    return list(joined.values())
+        options = {name: value for name, value in group.items() if name != "params"}
+        key = tuple(sorted(options.items()))
+        merged.setdefault(key, {**options, "params": []})["params"] += group["params"]
+    return list(merged.values())

@@ -1,4 +1,4 @@
-"""The folder that a run writes to: one run at a time, and no run over another."""
+"""The output folder of a run: used by one run at a time, and never overwritten by another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +15,17 @@ LOCK = ".lock"
 
 @contextmanager
 def claim(folder: Path, resume: bool) -> Iterator[None]:
-    """Make the output folder of a run and lock it inside a `with` block; the lock ends with the process.
+    """Create the output folder of a run and lock it inside a `with` block; the lock is released if the process dies.
 
-    With several processes the main one does it for all. Who holds a folder may claim it again.
+    With several processes only the main one locks. A process can claim a folder that it has already locked.
 
     Args:
         folder: the folder.
-        resume: the run that is there goes on.
+        resume: the run in the folder is continued.
 
     Raises:
-        ConfigError: the folder cannot be written, another run holds it, or one has left checkpoints there that would be
-            overwritten.
+        ConfigError: the folder cannot be written to, another run has locked it, or it contains checkpoints that would
+            be overwritten.
     """
     if not comm.is_main_process():
         yield
@@ -36,14 +36,14 @@ def claim(folder: Path, resume: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            f"OUTPUT_DIR: '{folder}' is in use by another run; name another folder, or wait until it has ended"
+            f"OUTPUT_DIR: '{folder}' is in use by another run; choose another folder, or wait until that run has ended"
         ) from None
     try:
         checkpoints = sorted(file.name for file in folder.glob("*.pth"))
         if checkpoints and not resume:
             raise ConfigError(
                 f"OUTPUT_DIR: '{folder}' already contains a run ({', '.join(checkpoints[:3])}), which would be "
-                "overwritten: go on with --resume, or name another folder"
+                "overwritten; continue it with --resume, or choose another folder"
             )
         yield
     finally:

@@ -19,19 +19,19 @@ logger = logging.getLogger("fastreid." + __name__)
 
 
 def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[int]) -> dict[str, Any]:
-    """Train the splits one after the other and return the mean of their last epochs.
+    """Train the splits one after the other and return the mean scores of their last epochs.
 
-    A split whose training has ended is not trained again, one that was interrupted is resumed, so that the same command
-    can be given until it is done. Every split is trained in a process and a folder of its own,
-    `<OUTPUT_DIR>/split_<n>`; `<OUTPUT_DIR>/splits.json` gets what is returned.
+    Finished splits are skipped and interrupted ones resumed, so the same command can be repeated until all are done.
+    Each split is trained in its own process and folder, `<OUTPUT_DIR>/split_<n>`. The result is also written to
+    `<OUTPUT_DIR>/splits.json`.
 
     Args:
         config_file: see `load_config`.
         overrides: see `load_config`.
-        splits: which of 1 to 10.
+        splits: splits to train, 1 to 10.
 
     Raises:
-        ConfigError: the configuration does not train and test RegDB, or sets the split itself.
+        ConfigError: the configuration does not train and test on RegDB alone, or sets the split.
     """
     cfg = load_config(config_file, overrides)
     if tuple(cfg.DATASETS.NAMES) != ("RegDB",) or tuple(cfg.DATASETS.TESTS) != ("RegDB",):
@@ -43,11 +43,11 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
         raise ConfigError("DATASETS.REGDB.SPLIT: the splits are trained one after the other; choose some with --splits")
     folder = Path(cfg.OUTPUT_DIR)
     for split in splits:
-        home = folder / f"split_{split}"
-        if _finished(home, cfg.SOLVER.MAX_EPOCH):
+        split_folder = folder / f"split_{split}"
+        if _finished(split_folder, cfg.SOLVER.MAX_EPOCH):
             continue
-        mine = ("DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(home))
-        run = Run(config_file, (*overrides, *mine), resume=(home / "last_checkpoint").is_file())
+        keys = ("DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(split_folder))
+        run = Run(config_file, (*overrides, *keys), resume=(split_folder / "last_checkpoint").is_file())
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool, forwarded_signals():
             pool.submit(main, run).result()
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
@@ -55,10 +55,10 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
     return merged
 
 
-def _finished(home: Path, epochs: int) -> bool:
-    """Tell whether a training went through all its epochs; the final checkpoint is written after the last scores."""
-    final = home / "model_final.pth"
-    if not final.is_file() or not (home / "evaluation.json").is_file():
+def _finished(folder: Path, epochs: int) -> bool:
+    """Return whether a training has completed all epochs; the final checkpoint is written after the last scores."""
+    final = folder / "model_final.pth"
+    if not final.is_file() or not (folder / "evaluation.json").is_file():
         return False
     trained: int = load_checkpoint(final)["epoch"] + 1
     return trained >= epochs

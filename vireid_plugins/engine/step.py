@@ -17,13 +17,14 @@ Losses = dict[str, Tensor]
 
 
 class StepResult(NamedTuple):
-    """What a step computed.
+    """The result of a training step.
 
     Attributes:
-        losses: scalars, still on their device; with accumulation the means over the parts of the batch.
-        batch: the batch they are of.
-        waited: seconds until the batch was there.
-        skipped: the losses were not finite, and weights, buffers and optimizer are as before the step.
+        losses: scalars, still on their device; with accumulation, the means over the parts of the batch.
+        batch: the batch.
+        waited: seconds spent waiting for the batch.
+        skipped: whether the step was skipped because a loss was not finite; weights, buffers and optimizer are then
+            unchanged.
     """
 
     losses: Losses
@@ -36,10 +37,10 @@ class TrainingStep:
     """Takes training steps of a model: forward, backward, optimizer.
 
     Args:
-        model: returns its losses for a batch; may be wrapped in `DistributedDataParallel`.
-        optimizer: of its parameters; one that clips does so in its own `step`, as fast-reid's do.
-        dtype: of autocast; None disables it.
-        scaler: of the loss; None disables it.
+        model: returns the losses of a batch; may be wrapped in `DistributedDataParallel`.
+        optimizer: its optimizer, which clips gradients in its own `step`, if at all, as fast-reid's does.
+        dtype: autocast type; None: no autocast.
+        scaler: loss scaler; None: no scaling.
         parts: gradient-accumulation steps per batch; the identities are divided among them.
         skip_nonfinite: skip steps whose losses are infinite or NaN in any process.
     """
@@ -72,14 +73,14 @@ class TrainingStep:
         if self.skip_nonfinite and not _finite_everywhere(losses):
             self._undo(buffers)
             return StepResult(losses, batch, waited, skipped=True)
-        # Before the optimizer, which clips gradients (SOLVER.CLIP_GRADIENTS).
+        # Before the optimizer's step, which clips gradients (SOLVER.CLIP_GRADIENTS).
         self.scaler.unscale_(self.optimizer)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return StepResult(losses, batch, waited, skipped=False)
 
     def _forward_and_backward(self, batch: Any) -> Losses:
-        """Accumulate the gradients of all parts of a batch, and return the means of their losses."""
+        """Accumulate the gradients of all parts of a batch, and return their mean losses."""
         parts = split_identities(batch, self.parts) if self.parts > 1 else [batch]
         means: Losses = {}
         for number, part in enumerate(parts, start=1):
@@ -94,10 +95,10 @@ class TrainingStep:
         return means
 
     def _synchronization(self, last: bool) -> AbstractContextManager[None]:
-        """Let the processes average their gradients only once per batch, in its last part."""
+        """Return a context in which processes average gradients only in the last part of a batch."""
         if isinstance(self.model, DistributedDataParallel) and not last:
-            apart: AbstractContextManager[None] = self.model.no_sync()
-            return apart
+            no_sync: AbstractContextManager[None] = self.model.no_sync()
+            return no_sync
         return nullcontext()
 
     def _undo(self, buffers: list[Tensor]) -> None:
@@ -107,7 +108,7 @@ class TrainingStep:
 
 
 def _finite_everywhere(losses: Losses) -> bool:
-    """Tell whether the losses of all processes are finite."""
+    """Return whether the losses of all processes are finite."""
     finite = torch.isfinite(torch.stack(list(losses.values()))).all().float()
     if comm.get_world_size() > 1:
         dist.all_reduce(finite, dist.ReduceOp.MIN)

@@ -1,4 +1,4 @@
-"""What `vireid train` does."""
+"""Train, resume or score a configured run; the implementation of `vireid train`."""
 
 import argparse
 import logging
@@ -29,17 +29,17 @@ from vireid_plugins.io.files import make_folder, write_atomic
 
 @dataclass(frozen=True)
 class Run:
-    """What a command line asks for.
+    """The options of a run, as given on the command line.
 
     Attributes:
         config_file: see `load_config`.
         overrides: see `load_config`.
-        resume: go on from the last checkpoint of the output folder, if there is one.
-        eval_only: score and do not train.
-        num_gpus: processes on this machine; this and what follows is read by `launch`.
-        num_machines: how many machines.
-        machine_rank: of this machine, from 0.
-        dist_url: where machines meet.
+        resume: resume from the last checkpoint of the output folder, if there is one.
+        eval_only: score without training.
+        num_gpus: number of processes on this machine; `launch` reads this and the following options.
+        num_machines: number of machines.
+        machine_rank: number of this machine, from 0.
+        dist_url: address at which machines meet.
     """
 
     config_file: str
@@ -53,20 +53,23 @@ class Run:
 
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> "Run":
-        """Return what the arguments of fast-reid's `default_argument_parser` ask for."""
+        """Return the options in arguments of fast-reid's `default_argument_parser`."""
         names = ("resume", "eval_only", "num_gpus", "num_machines", "machine_rank", "dist_url")
         return cls(args.config_file, tuple(args.opts), **{name: getattr(args, name) for name in names})
 
 
 def setup(run: Run) -> CfgNode:
-    """Read the configuration, open the log in the output folder and seed every generator.
+    """Load the configuration, open the log in the output folder and seed every random generator.
+
+    Returns:
+        the configuration, with a drawn seed if `SEED` was negative.
 
     Raises:
         ConfigError: a key, value or name is wrong.
     """
     cfg = load_config(run.config_file, run.overrides)
     if cfg.SEED < 0:
-        # Into the configuration, so that sampler and augmentation have it too and config.yaml repeats the run.
+        # In the configuration it also reaches sampler and augmentation, and config.yaml reproduces the run.
         cfg.SEED = comm.all_gather(_drawn_seed(cfg, run.resume))[0]
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
@@ -83,11 +86,11 @@ def setup(run: Run) -> CfgNode:
 
 
 def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
-    """Return the seed that the run to be resumed has drawn, or draw one."""
-    before = Path(cfg.OUTPUT_DIR) / "config.yaml"
-    if resume and before.is_file():
+    """Return the seed of the run to resume, or draw one."""
+    file = Path(cfg.OUTPUT_DIR) / "config.yaml"
+    if resume and file.is_file():
         former = get_cfg()
-        former.merge_from_file(before)
+        former.merge_from_file(file)
         if former.SEED >= 0:
             return int(former.SEED)
     return secrets.randbelow(2**31)
@@ -95,7 +98,7 @@ def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
 
 @contextmanager
 def quiet_console(log: logging.Logger) -> Iterator[None]:
-    """Keep all but warnings off the console inside a `with` block; files get everything."""
+    """Show only warnings on the console inside a `with` block; log files still get everything."""
     consoles = [handler for handler in log.handlers if getattr(handler, "stream", None) is sys.stdout]
     levels = [handler.level for handler in consoles]
     for handler in consoles:
@@ -111,7 +114,7 @@ def main(run: Run) -> Any:
     """Train, resume or only score, and return the scores of the first protocol.
 
     Raises:
-        ExpectationError: they are not those of `TEST.EXPECTED_RESULTS`.
+        ExpectationError: the scores differ from `TEST.EXPECTED_RESULTS`.
     """
     cfg = setup(run)
     scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
@@ -124,14 +127,14 @@ def train(cfg: CfgNode, resume: bool) -> Any:
 
     Args:
         cfg: the configuration.
-        resume: go on from the last checkpoint of the output folder, if there is one.
+        resume: resume from the last checkpoint of the output folder, if there is one.
 
     Raises:
-        ConfigError: the output folder is in use, or holds a run that would be overwritten.
-        StoppedError: a signal came; the run is saved.
+        ConfigError: the output folder is in use, or contains a run that would be overwritten.
+        StoppedError: a signal stopped the run; it is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    # Before the trainer is built, which takes a while; the trainer itself claims it for those who do without this.
+    # Claimed before the trainer is built, which takes a while; `Trainer.train` also claims it for other callers.
     with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
@@ -156,12 +159,12 @@ def checkpoint_of(cfg: CfgNode) -> Path:
         return Path(cfg.MODEL.WEIGHTS)
     tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
     if not tag.is_file():
-        raise ConfigError(f"MODEL.WEIGHTS: name a checkpoint; the output folder '{cfg.OUTPUT_DIR}' holds none either")
+        raise ConfigError(f"MODEL.WEIGHTS: set a checkpoint; the output folder '{cfg.OUTPUT_DIR}' contains none")
     return tag.parent / tag.read_text().strip()
 
 
 def load_model(cfg: CfgNode) -> Any:
-    """Build the model and fill it from `checkpoint_of` the configuration.
+    """Build the model, fill it from the checkpoint that `checkpoint_of` returns, and return it.
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -176,6 +179,6 @@ def load_model(cfg: CfgNode) -> Any:
     model = Trainer.build_model(cfg)
     splits = splits_of(cfg, cfg.DATASETS.TESTS)
     now = {"config": cfg.dump(), "meta_architecture": cfg.MODEL.META_ARCHITECTURE}
-    choices = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
-    VireidCheckpointer(model, facts=now, splits=splits, **choices).load(str(file))
+    options = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
+    VireidCheckpointer(model, facts=now, splits=splits, **options).load(str(file))
     return model

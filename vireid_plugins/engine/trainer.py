@@ -1,4 +1,4 @@
-"""fast-reid's `DefaultTrainer` for two modalities on today's torch."""
+"""fast-reid's `DefaultTrainer` for two modalities and current torch releases."""
 
 import logging
 import warnings
@@ -44,17 +44,17 @@ logger = logging.getLogger("fastreid." + __name__)
 
 
 class Trainer(DefaultTrainer):
-    """Trains and scores what a configuration describes.
+    """Trains and scores the model of a configuration.
 
-    The writers and the evaluation loop are fast-reid's. Replaced are the loaders, the optimizer's groups, the schedule,
-    the step, the checkpoints, and the loop, which can go on within an epoch. Nothing is written before `train`.
+    The writers and the evaluation loop are fast-reid's. Loaders, parameter groups, schedule, step and checkpoints are
+    replaced, and so is the loop, which can resume within an epoch. Nothing is written before `train`.
 
     Args:
         cfg: the configuration.
 
     Raises:
-        ConfigError: a name or number is wrong, before anything is built.
-        DataError: a data set, an image of its lists or its gallery draws are missing or malformed.
+        ConfigError: a key or value is invalid; raised before anything is built.
+        DataError: a data set, an image in its lists or its gallery draws are missing or malformed.
     """
 
     planned: ClassVar[Mapping[str, EvaluationPlan]] = {}
@@ -68,7 +68,7 @@ class Trainer(DefaultTrainer):
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
         with warnings.catch_warnings():
-            # fast-reid's AMPTrainer makes a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
+            # fast-reid's AMPTrainer creates a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         require_files("training", self.data_loader.images.items)
@@ -85,13 +85,13 @@ class Trainer(DefaultTrainer):
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
             raise ConfigError(
-                f"SOLVER.ACCUMULATE: {identities} identities a batch and process do not divide into "
+                f"SOLVER.ACCUMULATE: {identities} identities per batch and process cannot be divided into "
                 f"{cfg.SOLVER.ACCUMULATE} parts"
             )
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """Build the model; its size is logged instead of every layer."""
+        """Build the model, and log its size instead of every layer."""
         model: nn.Module = build_model(cfg)
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
@@ -103,9 +103,9 @@ class Trainer(DefaultTrainer):
 
     @staticmethod
     def auto_scale_hyperparams(cfg: CfgNode, num_classes: int) -> CfgNode:
-        """Return the configuration with the number of identities, where it is not set.
+        """Return the configuration with the number of training identities, unless it is set.
 
-        fast-reid's also writes `config.yaml`, before anything has been checked.
+        fast-reid's method also writes `config.yaml`, before anything has been checked.
         """
         scaled: CfgNode = cfg.clone()
         scaled.defrost()
@@ -123,12 +123,12 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> tuple[Any, int]:
-        """Build the loader of one of `DATASETS.TESTS` and the number of queries."""
+        """Build the loader of one of `DATASETS.TESTS`, and return it with the number of queries."""
         return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
-        """Build the loader and the evaluator of one of `DATASETS.TESTS`, by the plan that `test` has for it."""
+        """Build the loader and the evaluator of one of `DATASETS.TESTS`, with the plan passed to `test`, if any."""
         plan = cls.planned.get(dataset_name) or plan_test(cfg, dataset_name)
         return loader_of_test_set(cfg, plan.dataset), CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
 
@@ -138,28 +138,28 @@ class Trainer(DefaultTrainer):
 
         Args:
             cfg: the configuration.
-            model: a method.
-            plans: by data set; those of a run are made once. By default they are made here.
+            model: the model.
+            plans: evaluation plans by data set, which a run makes only once; by default they are made here.
         """
-        # fast-reid's loop knows names alone, and asks its class for the evaluators.
+        # fast-reid's loop passes only names, and gets the evaluators from the class.
         with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}})
         return super(Trainer, with_plans).test(cfg, model)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:
-        """Return the optimiser and no parameter wrapper."""
+        """Return the optimizer, without a parameter wrapper."""
         return build_optimizer(cfg, model), None
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
-        """Return the schedule, absolute in epochs."""
+        """Return the learning-rate schedule, whose milestones are epochs of the run."""
         return build_lr_scheduler(cfg, optimizer, iters_per_epoch)
 
     def build_hooks(self) -> list[HookBase]:
         """Return the hooks in the order in which they are called.
 
-        The method's own come after the step's losses are recorded and before everything that averages, scores or saves
-        what they have changed.
+        The method's own hooks run after the losses of a step are recorded and before weights are averaged, scored or
+        saved, because they may change them.
         """
         cfg, solver = self.cfg, self.cfg.SOLVER
         self.metrics = StepMetrics(solver.METRICS_PERIOD, solver.SKIP_NONFINITE, self._last_good)
@@ -168,7 +168,7 @@ class Trainer(DefaultTrainer):
         own = method_hooks(self.checkpointer.model, cfg)
         freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
         self.checkpointer: Any = self._build_checkpointer(own)
-        found: list[HookBase | None] = [
+        ordered: list[HookBase | None] = [
             self.metrics,
             *own,
             self.average,
@@ -183,13 +183,13 @@ class Trainer(DefaultTrainer):
             writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
             checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
             self.checkpointer.checkpointables |= {"checkpoints": checkpoints, "writers": writers}
-            # What is written comes before what is saved: a run that dies in between loses no line.
-            found += [writers, checkpoints, ProgressBar()]
-        found.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
-        return [hook for hook in found if hook is not None]
+            # Write before saving: a run that dies in between loses no line.
+            ordered += [writers, checkpoints, ProgressBar()]
+        ordered.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
+        return [hook for hook in ordered if hook is not None]
 
     def _build_checkpointer(self, own: Sequence[HookBase]) -> VireidCheckpointer:
-        """Replace fast-reid's checkpointer, and add what it does not save."""
+        """Return the replacement of fast-reid's checkpointer, which also saves what fast-reid does not."""
         fast: Any = self.checkpointer
         checkpointer = VireidCheckpointer(
             fast.model,
@@ -211,7 +211,7 @@ class Trainer(DefaultTrainer):
         return checkpointer
 
     def _precise_bn(self) -> HookBase | None:
-        """Return fast-reid's hook for exact batch statistics, with a loader of its own, where it is asked for."""
+        """Return fast-reid's hook for exact batch statistics, with its own loader, if `TEST.PRECISE_BN` is enabled."""
         precise = self.cfg.TEST.PRECISE_BN
         if not precise.ENABLED:
             return None
@@ -221,14 +221,14 @@ class Trainer(DefaultTrainer):
         return hooks.PreciseBN(self.model, self.build_train_loader(cfg), precise.NUM_ITER)
 
     def train(self) -> "OrderedDict[str, Any] | None":
-        """Train from where the run stands and return the last scores.
+        """Train from the current position of the run and return the last scores.
 
         Raises:
-            ConfigError: the output folder cannot be written, is in use, or has a run that this one does not resume.
-            StoppedError: a signal came; the run is saved.
+            ConfigError: the output folder cannot be written to, is in use, or contains a run that is not resumed.
+            StoppedError: a signal stopped the run; it is saved.
         """
         if self.start_epoch >= self.max_epoch:
-            logger.info("The run has finished its %d epochs; it is only scored", self.max_epoch)
+            logger.info("All %d epochs are finished; scoring only", self.max_epoch)
             results: OrderedDict[str, Any] = self.test(self.cfg, self.model, self.plans)
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
@@ -236,17 +236,19 @@ class Trainer(DefaultTrainer):
         return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Go on from the last whole checkpoint of the output folder, if `resume` and there is one; else fill the model
-        from `MODEL.WEIGHTS`, if set.
+        """Resume from the last intact checkpoint of the output folder, or fill the model from `MODEL.WEIGHTS`, if set.
+
+        Args:
+            resume: whether to look for checkpoints in the output folder.
 
         Raises:
-            DataError: no checkpoint there can be read, or the run it is of had other data, another method or, in the
-                middle of an epoch, batches of another size.
+            DataError: no checkpoint can be read, or its run had different data, a different method or, within an epoch,
+                batches of a different size.
         """
         checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.checkpointer.resumed is None:
             return
-        # Checkpoints of fast-reid know epochs only.
+        # fast-reid's own checkpoints store only the epoch.
         self.start_epoch = checkpoint["epoch"] + 1
         self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
         steps = checkpoint.get("iters_per_epoch", self.iters_per_epoch)
@@ -254,14 +256,14 @@ class Trainer(DefaultTrainer):
             return
         if self.first_iter % steps:
             raise DataError(
-                f"checkpoint '{self.checkpointer.resumed}' is of step {self.first_iter % steps} of an epoch of {steps} "
-                f"steps, and an epoch now has {self.iters_per_epoch}: resume it with the SOLVER.IMS_PER_BATCH and "
-                "sampler it had"
+                f"checkpoint '{self.checkpointer.resumed}' is at step {self.first_iter % steps} of an epoch of {steps} "
+                f"steps, but an epoch now has {self.iters_per_epoch}; resume it with its former SOLVER.IMS_PER_BATCH "
+                "and sampler"
             )
         self.first_iter = self.start_epoch * self.iters_per_epoch
 
     def _loop(self) -> None:
-        """Run what is left of the epochs; fast-reid's loop begins at an epoch's start, and scores after an error."""
+        """Run the remaining epochs; fast-reid's loop starts only at an epoch's beginning, and scores even after errors."""
         first, steps = self.first_iter, self.iters_per_epoch
         logger.info(
             "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)
@@ -274,7 +276,7 @@ class Trainer(DefaultTrainer):
                 self.random_state.restore()
                 for epoch in range(first // steps, self.max_epoch):
                     self.epoch = self.storage.epoch = epoch
-                    # Once per epoch of the run: one that is resumed within an epoch is past it.
+                    # Once per epoch of the run, so not when it was resumed within the epoch.
                     if self.iter == epoch * steps:
                         self.before_epoch()
                     while self.iter < (epoch + 1) * steps:
@@ -286,21 +288,21 @@ class Trainer(DefaultTrainer):
             except BaseException as error:
                 if not isinstance(error, UserError | KeyboardInterrupt):
                     logger.exception("Exception during training:")
-                # fast-reid's hooks take a last epoch that failed for one that ended.
+                # fast-reid's hooks would treat a failed last epoch as completed.
                 self.epoch = -1
                 raise
             finally:
                 self.after_train()
-                # The processes that read images end now, and not when the interpreter gets round to it.
+                # End the loader's processes now instead of when they are garbage-collected.
                 self._trainer._data_loader_iter.close()
 
     def _save_stopped(self, done: int) -> str:
-        """Save the run after `done` steps and say where."""
+        """Save the run after `done` steps, and return a sentence with the path."""
         self.random_state.capture()
         self.checkpointer.save(
             STOPPED, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
         )
-        return f"it is saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
+        return f"saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
 
     def _last_good(self) -> str:
         return str(next(iter(self.checkpointer.candidates()), ""))
@@ -310,6 +312,6 @@ class Trainer(DefaultTrainer):
         self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:
-        """Score the moving average of the weights, where there is one, else the weights."""
+        """Score the moving average of the weights if there is one, else the weights."""
         self._last_eval_results = self.test(self.cfg, self.average.model if self.average else self.model, self.plans)
         return self._last_eval_results

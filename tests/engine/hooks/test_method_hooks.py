@@ -143,7 +143,7 @@ def test_method_hooks_of_a_network_that_has_none_are_none() -> None:
 
 
 def test_hook_states_with_two_of_a_name_are_one_error() -> None:
-    with pytest.raises(ConfigError, match="two of its hooks are called 'Count'; give one another `name`"):
+    with pytest.raises(ConfigError, match="two of its hooks are called 'Count'; give one a different `name`"):
         HookStates([Count(), Count()])
     other = Count()
     other.name = "other"
@@ -156,6 +156,6 @@ def test_checkpointer_with_states_of_other_hooks_is_one_error(tmp_path: Path) ->
     other = Count()
     other.name = "other"
     with pytest.raises(
-        DataError, match=r"model\.pth': it has the states of the hooks Count, and the method now has oth"
+        DataError, match=r"model\.pth': it contains the states of the hooks Count, but the method has oth"
     ):
         VireidCheckpointer(model, str(tmp_path), hooks=HookStates([other])).load(str(tmp_path / "model.pth"))

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from fastreid.utils import comm
 
-from vireid_plugins.engine.hooks.stop_on_signal import TWICE, StopOnSignal
+from vireid_plugins.engine.hooks.stop_on_signal import REPEAT, StopOnSignal
 from vireid_plugins.errors import StoppedError
 
 
@@ -63,6 +63,6 @@ def test_stop_on_signal_twice_at_once_is_one_signal(monkeypatch: pytest.MonkeyPa
     stop._ask(signal.SIGINT, None)
     stop._ask(signal.SIGINT, None)
     assert not killed
-    monkeypatch.setattr(stop, "since", stop.since - 2 * TWICE)
+    monkeypatch.setattr(stop, "since", stop.since - 2 * REPEAT)
     stop._ask(signal.SIGINT, None)
     assert killed == [(os.getpid(), signal.SIGINT)]

@@ -1,1 +1,1 @@
-"""Hooks of the trainer, a file each."""
+"""Hooks of the trainer, one per file."""

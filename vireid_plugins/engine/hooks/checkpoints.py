@@ -1,4 +1,4 @@
-"""Periodic checkpoints, the best and the final one."""
+"""Periodic checkpoints, the best one and the final one."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 
 
 class Checkpoints(PeriodicCheckpointer):
-    """fast-reid's hook, whose best metric survives a resume and stands in every checkpoint, the best one included.
+    """fast-reid's hook, with the best metric stored in every checkpoint, including the best, and restored on resume.
 
     Args:
-        checkpointer: writes.
+        checkpointer: writes the checkpoints.
         period: epochs between two checkpoints.
-        keep: how many of them stay, beside the best and the final one; 0 is all.
+        keep: number of periodic checkpoints to keep, besides the best and the final one; 0: all.
     """
 
     best_metric: float
@@ -24,11 +24,11 @@ class Checkpoints(PeriodicCheckpointer):
         self.keep = keep
 
     def step(self, epoch: int, **kwargs: Any) -> None:
-        """Save what is due after `epoch`, zero-based: `model_best` whenever an evaluation is better than all before.
+        """Save the checkpoints due after an epoch, and `model_best` if its evaluation is the best so far.
 
         Args:
-            epoch: the epoch that has ended.
-            **kwargs: `metric`, the latest score of the set that chooses.
+            epoch: the epoch that has ended, zero-based.
+            **kwargs: `metric`, the latest score of the test set that picks the best epoch.
         """
         last = epoch >= self.max_epoch - 1
         steps = self.trainer.iters_per_epoch
@@ -38,19 +38,19 @@ class Checkpoints(PeriodicCheckpointer):
             self.checkpointer.save("model_best", **position, **kwargs)
         if last or (epoch + 1) % self.period == 0:
             self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
-            self._forget_older()
+            self._delete_older()
 
-    def _forget_older(self) -> None:
+    def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
         (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
-        older = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
-        for file in older[: -self.keep] if self.keep else []:
+        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
+        for file in periodic[: -self.keep] if self.keep else []:
             file.unlink()
 
     def state_dict(self) -> dict[str, float]:
-        """Return what is saved with every checkpoint."""
+        """Return the state to save in a checkpoint."""
         return {"best_metric": float(self.best_metric)}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Take the best metric of the run that is resumed."""
+        """Restore the best metric of the resumed run."""
         self.best_metric = state["best_metric"]

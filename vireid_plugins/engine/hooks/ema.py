@@ -9,10 +9,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 class WeightAverage(HookBase):
-    """Keeps w <- d w + (1 - d) w_t of parameters and buffers after each step; the first step sets it.
+    """Averages parameters and buffers, w <- d w + (1 - d) w_t, after each step; the first step sets w = w_t.
 
     Args:
-        model: what is trained.
+        model: the trained model.
         decay: d (`SOLVER.EMA_DECAY`).
     """
 
@@ -24,19 +24,19 @@ class WeightAverage(HookBase):
 
     @property
     def model(self) -> nn.Module:
-        """The model of the averaged weights."""
+        """The model with the averaged weights."""
         averaged: nn.Module = self.average.module
         return averaged
 
     def after_step(self) -> None:
-        """Take the weights of this step in."""
+        """Update the average with the weights of this step."""
         self.average.update_parameters(self.trained)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is saved with every checkpoint."""
+        """Return the state to save in a checkpoint."""
         return {"model": self.model.state_dict(), "steps": int(self.average.n_averaged)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the average of the run that is resumed."""
+        """Restore the average of the resumed run."""
         self.model.load_state_dict(state["model"])
         self.average.n_averaged.fill_(state["steps"])

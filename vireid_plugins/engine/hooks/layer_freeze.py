@@ -1,4 +1,4 @@
-"""A hook that freezes layers."""
+"""Freezing of layers."""
 
 import logging
 import re
@@ -13,16 +13,16 @@ logger = logging.getLogger("fastreid." + __name__)
 
 
 class LayerFreeze(HookBase):
-    """Keeps some layers as they are during the first iterations: no gradients, batch statistics not updated.
+    """Freezes layers during the first iterations: parameters and running statistics are not updated.
 
-    fast-reid counts in its optimiser, anew after every resume, and puts only the top level's batch norms in evaluation
-    mode, until the first evaluation puts them back.
+    fast-reid's hook restarts its count on every resume. It switches only top-level batch norms to evaluation mode, and
+    the first evaluation switches them back.
 
     Args:
-        model: the model, or a wrapper that holds it as `module`.
-        layers: regular expressions, matched from the beginning of a parameter's or module's name
+        model: the model, or a wrapper that contains it as `module`.
+        layers: regular expressions that match the beginning of a parameter's or module's name
             (`MODEL.FREEZE_LAYERS`).
-        iters: how many iterations of the run (`SOLVER.FREEZE_ITERS`).
+        iters: number of iterations from the start of the run (`SOLVER.FREEZE_ITERS`).
 
     Raises:
         ConfigError: an expression matches no parameter.
@@ -43,25 +43,25 @@ class LayerFreeze(HookBase):
         self.iters, self.frozen = iters, False
 
     def before_train(self) -> None:
-        """Ask the optimiser to forget the frozen parameters' gradients before each step."""
+        """Register a hook that drops the frozen parameters' gradients before each optimizer step."""
         self.handle = self.trainer.optimizer.register_step_pre_hook(lambda *_: self.drop_gradients())
 
     def before_step(self) -> None:
-        """Keep the layers in evaluation mode, or let them go."""
+        """Put the layers in evaluation mode while they are frozen, and in training mode once they are not."""
         frozen = self.trainer.iter < self.iters
         if frozen or self.frozen:
             for module in self.modules:
                 module.training = not frozen
         if frozen != self.frozen:
-            logger.info("%d parameters are %s", len(self.parameters), "frozen" if frozen else "trained from now on")
+            logger.info("%d parameters are %s", len(self.parameters), "frozen" if frozen else "no longer frozen")
         self.frozen = frozen
 
     def drop_gradients(self) -> None:
-        """Forget what backward computed for the frozen parameters."""
+        """Set the gradients of frozen parameters to None."""
         if self.frozen:
             for parameter in self.parameters:
                 parameter.grad = None
 
     def after_train(self) -> None:
-        """Leave the optimiser alone."""
+        """Remove the hook from the optimizer."""
         self.handle.remove()

@@ -1,7 +1,7 @@
-"""The learning rate as the papers print it: milestones are epochs of the run.
+"""The learning-rate schedule as in the papers: milestones are epochs of the run.
 
-fast-reid steps its milestones from the end of warm-up on, so that `STEPS: [5, 8]` after three warm-up epochs acts at 7
-and 10.
+fast-reid counts milestones from the end of warm-up, so that `STEPS: [5, 8]` after three warm-up epochs takes effect at
+epochs 7 and 10.
 """
 
 import bisect
@@ -17,12 +17,12 @@ from torch.optim.lr_scheduler import LambdaLR
 class AbsoluteSchedule:
     """Factor of the learning rate at an iteration: warm-up times decay.
 
-    Warm-up runs over `SOLVER.WARMUP_ITERS` iterations, or, where `SOLVER.WARMUP_EPOCHS` is set, once an epoch over so
-    many epochs, the last of which has the full rate: with factor 0.1 and 10 epochs 0.1, 0.2, ..., 1, as in AGW.
+    Warm-up lasts `SOLVER.WARMUP_ITERS` iterations. If `SOLVER.WARMUP_EPOCHS` is set, it lasts that many epochs instead,
+    steps once per epoch and has the full rate in the last: 0.1, 0.2, ..., 1 for factor 0.1 and 10 epochs, as in AGW.
 
     Args:
-        cfg: reads `SOLVER`.
-        iters_per_epoch: iterations of an epoch.
+        cfg: the configuration; only `SOLVER` is read.
+        iters_per_epoch: iterations per epoch.
     """
 
     def __init__(self, cfg: CfgNode, iters_per_epoch: int) -> None:
@@ -45,15 +45,15 @@ class AbsoluteSchedule:
         if s.SCHED == "MultiStepLR":
             return float(s.GAMMA ** bisect.bisect_right(sorted(s.STEPS), epoch))
         # Cosine from the end of SOLVER.DELAY_EPOCHS to the last epoch.
-        share = max(0, epoch - s.DELAY_EPOCHS) / max(1, s.MAX_EPOCH - s.DELAY_EPOCHS)
-        least = s.ETA_MIN_LR / s.BASE_LR
-        return float(least + (1 - least) * (1 + math.cos(math.pi * share)) / 2)
+        progress = max(0, epoch - s.DELAY_EPOCHS) / max(1, s.MAX_EPOCH - s.DELAY_EPOCHS)
+        minimum = s.ETA_MIN_LR / s.BASE_LR
+        return float(minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, LambdaLR]:
-    """Return the schedule under the name that fast-reid's checkpointer saves it by."""
+    """Return the schedule under the name by which fast-reid's checkpointer saves it."""
     schedule = AbsoluteSchedule(cfg, iters_per_epoch)
-    # A plain function, since LambdaLR saves the attributes of callable objects, and checkpoints hold plain values only.
+    # A plain function: LambdaLR saves the attributes of callable objects, but checkpoints contain only plain values.
     return {"lr_sched": LambdaLR(optimizer, lambda iteration: schedule(iteration))}
 
 
@@ -63,10 +63,10 @@ class LearningRate(HookBase):
     def __init__(self, optimizer: torch.optim.Optimizer, scheduler: LambdaLR) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
         sizes = [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
-        # Its number: a resume puts other groups in their place.
+        # Its index, because a resume replaces the group objects.
         self.group = sizes.index(max(sizes))
 
     def after_step(self) -> None:
-        """Log the rate just used, then step."""
+        """Log the rate of this iteration, then step the schedule."""
         self.trainer.storage.put_scalar("lr", self.optimizer.param_groups[self.group]["lr"], smoothing_hint=False)
         self.scheduler.step()

@@ -1,4 +1,4 @@
-"""The hooks that a method brings: EMA teachers, memories, pseudo labels."""
+"""Hooks that a method defines, such as EMA teachers, memories or pseudo labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from vireid_plugins.errors import ConfigError, DataError
 
 
 def method_hooks(model: nn.Module, cfg: CfgNode) -> list[HookBase]:
-    """Return what a meta-architecture's `hooks(cfg)` gives; fast-reid's own have none.
+    """Return the hooks from a meta-architecture's `hooks(cfg)`; fast-reid's own define none.
 
     Args:
         model: the meta-architecture, without a wrapper for several processes.
@@ -22,39 +22,39 @@ def method_hooks(model: nn.Module, cfg: CfgNode) -> list[HookBase]:
 
 
 class HookStates:
-    """Saves the hooks that have `state_dict` and `load_state_dict`, each under its `name`, by default its class's.
+    """Saves hooks with `state_dict` and `load_state_dict` under their `name`, by default the class name.
 
-    With several processes the states are those of the main one, and all take them.
+    With several processes, the states of the main one are saved, and all processes load them.
 
     Args:
-        hooks: of a method.
+        hooks: hooks of a method.
 
     Raises:
-        ConfigError: two have one name.
+        ConfigError: two hooks have the same name.
     """
 
     def __init__(self, hooks: Sequence[HookBase]) -> None:
         self.hooks: dict[str, Any] = {}
-        for hook in (one for one in hooks if hasattr(one, "state_dict")):
+        for hook in (hook for hook in hooks if hasattr(hook, "state_dict")):
             name = getattr(hook, "name", type(hook).__name__)
             if name in self.hooks:
                 raise ConfigError(
-                    f"MODEL.META_ARCHITECTURE: two of its hooks are called '{name}'; give one another `name`"
+                    f"MODEL.META_ARCHITECTURE: two of its hooks are called '{name}'; give one a different `name`"
                 )
             self.hooks[name] = hook
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of each hook by its name: tensors and plain values, as in all of a checkpoint."""
+        """Return the state of each hook by name; states must consist of tensors and plain values."""
         return {name: hook.state_dict() for name, hook in self.hooks.items()}
 
     def load_state_dict(self, states: dict[str, Any]) -> None:
-        """Give each hook its state.
+        """Restore the state of each hook.
 
         Raises:
             DataError: the hooks are not those of the checkpoint.
         """
         if set(states) != set(self.hooks):
-            saved, wanted = (", ".join(sorted(names)) or "none" for names in (states, self.hooks))
-            raise DataError(f"it has the states of the hooks {saved}, and the method now has {wanted}")
+            saved, expected = (", ".join(sorted(names)) or "none" for names in (states, self.hooks))
+            raise DataError(f"it contains the states of the hooks {saved}, but the method has {expected}")
         for name, hook in self.hooks.items():
             hook.load_state_dict(states[name])

@@ -1,4 +1,4 @@
-"""A progress bar."""
+"""A progress bar for training."""
 
 import sys
 
@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 
 class ProgressBar(HookBase):
-    """A bar with the time left, on a terminal; elsewhere fast-reid's log lines say the same."""
+    """Shows progress and the time left on a terminal; elsewhere fast-reid's log lines report them."""
 
     def before_train(self) -> None:
-        """Show the bar at the first iteration of this run."""
+        """Open the bar at the run's current iteration."""
         trainer = self.trainer
         self.bar = tqdm(
             total=trainer.max_iter,
@@ -21,7 +21,7 @@ class ProgressBar(HookBase):
         )
 
     def after_step(self) -> None:
-        """Advance by one."""
+        """Advance the bar by one step."""
         self.bar.update()
 
     def after_train(self) -> None:

@@ -1,4 +1,4 @@
-"""The state of every random generator, saved with a checkpoint and taken up with it."""
+"""The state of every random generator, saved in a checkpoint and restored on resume."""
 
 import random
 from typing import Any
@@ -10,32 +10,32 @@ from fastreid.utils import comm
 
 
 class RandomState(HookBase):
-    """Remembers, at the end of each epoch, the generators of Python, numpy and torch of all processes."""
+    """Captures the random generators of Python, numpy and torch in all processes at the end of each epoch."""
 
     def __init__(self) -> None:
         self.states: list[Any] = []
         self.resumed: list[Any] = []
 
     def capture(self) -> None:
-        """Remember the generators as they are; called by all processes."""
+        """Capture the current state of the generators; must be called by all processes."""
         self.states = comm.gather(_state())
 
     def after_epoch(self) -> None:
-        """Remember them after what was evaluated, before anything is saved."""
+        """Capture the generators after the evaluation and before the checkpoint."""
         self.capture()
 
     def restore(self) -> None:
-        """Put the generators where the resumed run had them; nothing in a run that begins, or of other processes."""
+        """Restore the generators of the resumed run; do nothing in a new run or if the number of processes differs."""
         if len(self.resumed) == comm.get_world_size():
             _restore(self.resumed[comm.get_rank()])
         self.resumed = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is saved with every checkpoint: plain values, one entry a process."""
+        """Return the state to save in a checkpoint, with one entry per process."""
         return {"processes": self.states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the generators of the run that is resumed; `restore` uses them."""
+        """Keep the states of the resumed run until `restore` is called."""
         self.resumed = state["processes"]
 
 

@@ -1,4 +1,4 @@
-"""What a signal does to a run: it finishes its step, saves and ends; the next one ends it at once."""
+"""Stop a run on a signal: it finishes its step, saves and ends; a second signal ends it immediately."""
 
 import logging
 import multiprocessing
@@ -19,21 +19,21 @@ from vireid_plugins.errors import StoppedError
 
 logger = logging.getLogger("fastreid." + __name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Seconds within which a signal is taken for the same one, sent by the terminal and by a parent.
-TWICE = 1.0
+# A second signal within this many seconds is ignored: terminal and parent process may both send the same one.
+REPEAT = 1.0
 
 
 @contextmanager
 def forwarded_signals() -> Iterator[None]:
-    """Pass signals on to the processes started here, inside a `with` block in which this one waits for them."""
+    """Forward signals to child processes inside a `with` block in which this process waits for them."""
 
     def forward(number: int, frame: object) -> None:
         for process in multiprocessing.active_children():
             if process.pid is not None:
                 os.kill(process.pid, number)
 
-    listening = threading.current_thread() is threading.main_thread()
-    former = {number: signal.signal(number, forward) for number in SIGNALS} if listening else {}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    former = {number: signal.signal(number, forward) for number in SIGNALS} if in_main_thread else {}
     try:
         yield
     finally:
@@ -42,13 +42,13 @@ def forwarded_signals() -> Iterator[None]:
 
 
 class StopOnSignal(HookBase):
-    """Ends a run on SIGTERM or SIGINT after the step it is at.
+    """Ends a run on SIGTERM or SIGINT after the current step.
 
-    Several processes agree on the step: they ask each other every `period` steps.
+    Several processes must agree on the step, so they compare their signals every `period` steps.
 
     Args:
-        period: steps between two questions among processes.
-        save: called by all processes with the number of steps that are done; returns what the message says of it.
+        period: steps between two comparisons.
+        save: called by all processes with the number of finished steps; returns a clause for the message.
     """
 
     trainer: Any
@@ -59,7 +59,7 @@ class StopOnSignal(HookBase):
         self.former: dict[int, Any] = {}
 
     def before_train(self) -> None:
-        """Listen, where Python lets this thread."""
+        """Install the signal handlers, which Python allows only in the main thread."""
         if threading.current_thread() is threading.main_thread():
             self.former = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
@@ -67,31 +67,31 @@ class StopOnSignal(HookBase):
         now = time.monotonic()
         if not self.asked:
             self.asked, self.since = number, now
-        elif now - self.since > TWICE:
-            self._forget()
+        elif now - self.since > REPEAT:
+            self._restore_handlers()
             os.kill(os.getpid(), number)
 
-    def _forget(self) -> None:
-        """Let signals do again what they did before."""
+    def _restore_handlers(self) -> None:
+        """Restore the former signal handlers."""
         for number, handler in self.former.items():
             signal.signal(number, handler)
         self.former = {}
 
     def after_step(self) -> None:
-        """End the run if a signal came; after the last step of an epoch what belongs to the epoch comes first.
+        """End the run if a signal has arrived; after the last step of an epoch, `after_epoch` does so.
 
         Raises:
-            StoppedError: it did; everything is saved.
+            StoppedError: a signal has arrived; the run is saved.
         """
         done = self.trainer.iter + 1
         if done % self.trainer.iters_per_epoch and (comm.get_world_size() == 1 or done % self.period == 0):
             self._end_if_asked(done)
 
     def after_epoch(self) -> None:
-        """End the run if a signal came and there is more of it.
+        """End the run if a signal has arrived and the run has steps left.
 
         Raises:
-            StoppedError: it did; everything is saved.
+            StoppedError: a signal has arrived; the run is saved.
         """
         if self.trainer.iter < self.trainer.max_iter:
             self._end_if_asked(self.trainer.iter)
@@ -100,18 +100,18 @@ class StopOnSignal(HookBase):
         asked = self.asked
         if comm.get_world_size() > 1:
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-            everyone = torch.tensor(asked, device=device)
-            dist.all_reduce(everyone, dist.ReduceOp.MAX)
-            # A signal that came meanwhile is in `self.asked`, for the next time.
-            asked = int(everyone)
+            of_all = torch.tensor(asked, device=device)
+            dist.all_reduce(of_all, dist.ReduceOp.MAX)
+            # A signal that arrives meanwhile stays in `self.asked` until the next comparison.
+            asked = int(of_all)
         if not asked:
             return
         name = signal.Signals(asked).name
-        logger.info("%s: the run is saved and ends", name)
+        logger.info("%s: saving and ending the run", name)
         saved = self.save(done)
         comm.synchronize()
-        raise StoppedError(f"{name} ended the run after iteration {done - 1}; {saved}. Go on with --resume")
+        raise StoppedError(f"{name} ended the run after iteration {done - 1}; {saved}. Continue with --resume")
 
     def after_train(self) -> None:
-        """Listen no more."""
-        self._forget()
+        """Restore the former signal handlers."""
+        self._restore_handlers()

@@ -1,4 +1,4 @@
-"""fast-reid's writers, which after a resume go on as if nothing had happened."""
+"""fast-reid's writers, continued without gaps or repeated lines after a resume."""
 
 import json
 import logging
@@ -13,19 +13,19 @@ from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.io.files import write_atomic
 
 logger = logging.getLogger("fastreid." + __name__)
-# Values of a scalar that fast-reid's writers smooth over.
+# Number of values of a scalar that fast-reid's writers smooth over.
 WINDOW = 200
-# Steps between two writings, as in fast-reid.
+# Steps between two writes, as in fast-reid.
 PERIOD = 200
-# A resumed run measures them again.
+# Scalars that are not saved, because a resumed run measures them itself.
 CLOCK = ("time", "eta_seconds")
 
 
 class Writers(PeriodicWriter):
-    """Writes scalars to the log, `metrics.json` and tensorboard; remembers what a resumed run has to know of them.
+    """Writes scalars to the log, `metrics.json` and TensorBoard, and saves their history for a resume.
 
     Args:
-        build: makes the writers, which open their files, when the training begins.
+        build: creates the writers, which open their files, at the start of training.
         folder: the output folder.
     """
 
@@ -38,7 +38,7 @@ class Writers(PeriodicWriter):
         self.storage: Any = None
 
     def before_train(self) -> None:
-        """Take the scalars of the resumed run up, and drop what was written after its checkpoint."""
+        """Restore the scalars of the resumed run, and drop what was written after its checkpoint."""
         start, self.storage = self.trainer.start_iter, get_event_storage()
         drop_lines_from(self.folder / "metrics.json", self._first_unwritten(JSONWriter, start))
         self._writers = self.build()
@@ -58,29 +58,29 @@ class Writers(PeriodicWriter):
     def _first_unwritten(self, kind: type[Any], start: int) -> int:
         """Return the first iteration that a writer had not written when the checkpoint was saved.
 
-        That may be one before the checkpoint's: what is recorded once in a while is written later than it is measured.
+        It may be before the checkpoint's iteration, because some scalars are written later than they are recorded.
         """
         last = self.resumed.get("written", {}).get(kind.__name__, start - 1)
         return min(start, int(last) + 1)
 
     def after_step(self) -> None:
-        """Write where the period is reached, but for the last step of an epoch.
+        """Write if the period is reached, except after the last step of an epoch.
 
-        That one is written with the epoch's evaluation: fast-reid's writers leave out what comes later to an iteration
-        they have written.
+        That step is written together with the evaluation of the epoch, because fast-reid's writers ignore scalars that
+        are added to an iteration they have already written.
         """
         if (self.trainer.iter + 1) % self.trainer.iters_per_epoch:
             super().after_step()
 
     def after_train(self) -> None:
-        """Write the evaluation of a last epoch that `TEST.EVAL_PERIOD` does not reach, and close."""
+        """Write the evaluation of the last epoch even if it is not due by `TEST.EVAL_PERIOD`, and close the writers."""
         last = self.trainer.iter
         if last >= self.trainer.max_iter and any(at == last for _, at in self.storage.latest().values()):
             super().after_epoch()
         super().after_train()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is saved with every checkpoint."""
+        """Return the state to save in a checkpoint."""
         if self.storage is None:
             return self.resumed
         storage = self.storage
@@ -100,19 +100,19 @@ class Writers(PeriodicWriter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the scalars of the run that is resumed; `before_train` uses them."""
+        """Keep the scalars of the resumed run until `before_train`."""
         self.resumed = state
 
 
 def drop_lines_from(file: Path, iteration: int) -> None:
-    """Drop the lines of a `metrics.json` that are torn, or of this iteration or a later one."""
+    """Drop the lines of a `metrics.json` that are torn, or that are of this iteration or a later one."""
     if not file.is_file():
         return
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     kept = [line for line in lines if _iteration(line) < iteration]
     if len(kept) == len(lines):
         return
-    logger.info("%d lines of %s are written again", len(lines) - len(kept), file)
+    logger.info("Dropped %d lines of %s, which the resumed run writes again", len(lines) - len(kept), file)
     with write_atomic(file) as stream:
         stream.write("".join(f"{line}\n" for line in kept).encode())
 
@@ -125,11 +125,11 @@ def _iteration(line: str) -> float:
 
 
 def _fill(storage: Any, scalars: dict[str, Any]) -> None:
-    """Give a storage the histories of another, by their names of today; fast-reid has no public way."""
-    for logged, one in scalars.items():
+    """Restore saved histories in a storage, under current names; fast-reid has no public method for it."""
+    for logged, saved in scalars.items():
         name = LOGGED.get(logged, logged)
         history = storage._history[name]
-        history._data = [(value, at) for value, at in one["values"]]
-        history._count, history._global_avg = one["count"], one["average"]
-        storage._smoothing_hints[name] = one["smooth"]
+        history._data = [(value, at) for value, at in saved["values"]]
+        history._count, history._global_avg = saved["count"], saved["average"]
+        storage._smoothing_hints[name] = saved["smooth"]
         storage._latest_scalars[name] = history._data[-1]
