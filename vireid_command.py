@@ -1,7 +1,7 @@
 """The command `vireid`, outside the package so that `vireid --help` does not import it.
 
-Importing any module of `vireid_plugins` first runs the `__init__` of the package, which imports torch and registers
-everything. Command lines are parsed before that: `plain` imports their modules without the packages around them.
+Importing any module of `vireid_plugins` first runs the package's `__init__`, which imports torch and registers
+everything. Command lines are parsed before that: `plain` imports a module without the `__init__` of its packages.
 """
 
 import importlib
@@ -28,9 +28,10 @@ class _BareFinder:
 
 
 def plain(name: str) -> types.ModuleType:
-    """Import a module of `vireid_plugins` that needs only the standard library, without the packages around it.
+    """Import a module of `vireid_plugins` that needs only the standard library, without the `__init__` of its packages.
 
-    The module and what it imports of the package are forgotten afterwards: the package itself is imported later, whole.
+    The module and its imports from the package are then removed from `sys.modules`, so that the package can be imported
+    in full later.
     """
     if PACKAGE in sys.modules:
         return importlib.import_module(name)
@@ -47,7 +48,7 @@ def plain(name: str) -> types.ModuleType:
 
 
 def main() -> None:
-    """Run the verb that the command line names, and exit."""
+    """Run the verb named on the command line, and exit."""
     plain("vireid_plugins.cli.main").run_command()
 
 

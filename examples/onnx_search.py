@@ -1,6 +1,6 @@
-"""Finds people with an exported model and no torch: onnx_search.py MODEL_FOLDER GALLERY_FOLDER QUERY_IMAGE.
+"""Search for people with an exported model, without torch: onnx_search.py MODEL_FOLDER GALLERY_FOLDER QUERY_IMAGE.
 
-It needs numpy, Pillow and onnxruntime alone; `tools/export_onnx.py` writes the model's folder.
+It needs only numpy, Pillow and onnxruntime; `vireid export` writes the model's folder.
 """
 
 import json
@@ -16,10 +16,10 @@ FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 
 
 class Model:
-    """An exported model: images of one modality to features.
+    """An exported model, which maps images of one modality to features.
 
     Args:
-        folder: of `tools/export_onnx.py`.
+        folder: output of `vireid export`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class Model:
 
 
 def main(model_folder: str, gallery_folder: str, query: str) -> None:
-    """Print the ten nearest visible images of an infrared one."""
+    """Print the ten visible gallery images nearest to an infrared query."""
     model = Model(Path(model_folder))
     files = sorted(file for file in Path(gallery_folder).rglob("*") if file.suffix.lower() in (".jpg", ".png", ".bmp"))
     batches = [files[n : n + 32] for n in range(0, len(files), 32)]

@@ -1,6 +1,6 @@
-"""Trains the plug-ins with fast-reid's own trainer: python examples/stock_trainer.py --config-file FILE.
+"""Train the plug-ins with fast-reid's own trainer: python examples/stock_trainer.py --config-file FILE.
 
-Only the loaders and the evaluator are replaced. Checkpoints, hooks, step, schedule and AMP are fast-reid's.
+Only the loaders and the evaluator are replaced. Checkpoints, hooks, training step, schedule and AMP are fast-reid's.
 """
 
 from collections import OrderedDict
@@ -37,7 +37,7 @@ class StockTrainer(DefaultTrainer):
 
 
 def main(args: Any) -> "OrderedDict[str, Any]":
-    """Train, and return the last scores."""
+    """Train and return the final scores."""
     patch()
     cfg = get_cfg()
     cfg.merge_from_file(args.config_file)

@@ -1,10 +1,10 @@
-"""Command lines that have moved; their old names say where to, for one release."""
+"""Scripts that have moved: for one release, the old ones print the new name."""
 
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-# By the old name, both below tools/.
+# New names by old names, both below tools/.
 NEW_NAMES = {
     "benchmark.py": "benchmarks/speed.py",
     "learning.py": "benchmarks/learning.py",

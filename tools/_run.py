@@ -1,4 +1,4 @@
-"""What the scripts of this folder take from the command `vireid`, or one line that says what to install."""
+"""What the scripts in this folder use from the command `vireid`; if it is missing, print what to install."""
 
 import sys
 

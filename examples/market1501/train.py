@@ -1,6 +1,6 @@
-"""Trains fast-reid's own recipe on today's PyTorch: python examples/market1501/train.py --config-file FILE.
+"""Train fast-reid's own recipe on current PyTorch: python examples/market1501/train.py --config-file FILE.
 
-Nothing of visible-infrared re-identification is used; `patch()` is the only difference to fast-reid's `train_net.py`.
+Nothing here is visible-infrared; `patch()` is the only difference from fast-reid's `train_net.py`.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from fastreid.utils.checkpoint import Checkpointer
 
 
 def setup(args: Any) -> CfgNode:
-    """Read the configuration and open the log."""
+    """Read the configuration and set up logging."""
     cfg = get_cfg()
     cfg.merge_from_file(args.config_file)
     cfg.merge_from_list(args.opts)
@@ -25,7 +25,7 @@ def setup(args: Any) -> CfgNode:
 
 def main(args: Any) -> "OrderedDict[str, Any]":
     """Train or score, and return the scores."""
-    # fast-reid's published recipes were tuned with milestones that count from the end of warm-up.
+    # fast-reid's published recipes were tuned with milestones counted from the end of warm-up.
     patch(only=[name for name in PATCHES if name != "schedule"])
     cfg = setup(args)
     if args.eval_only:

@@ -30,7 +30,7 @@ CASES = {
     ),
     "splits twice": Case(
         "tools/train_regdb_splits.py --config-file regdb.yml --splits 1,1",
-        "'1,1' must be different numbers of 1 to 10 with commas between",
+        "must be different numbers from 1 to 10, separated by commas; got '1,1'",
         code=2,
     ),
     "splits of another set": Case(
@@ -43,7 +43,7 @@ CASES = {
     ),
     "nobody in a tree": Case(
         "tools/make_synthetic.py RegDB --identities 0",
-        "0 is not at least 1",
+        "must be at least 1, got 0",
         code=2,
     ),
     "benchmark on CUDA": Case(

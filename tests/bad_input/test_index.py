@@ -64,7 +64,7 @@ CASES = {
     ),
     "nothing to remove": Case(
         "tools/search.py remove day --index people.index",
-        "'day': no image of the gallery 'people.index' is there",
+        "'day': the gallery 'people.index' has no image there",
     ),
 }
 

@@ -71,5 +71,5 @@ def test_trainers_train_and_score_the_package(script: str, command: Callable[...
 def test_train_net_says_in_one_message_that_stripes_outnumber_rows(command: Callable[..., Ran], tmp_path: Path) -> None:
     ran = command("tools/train_net.py", "--config-file", CONFIG, *SMALL, "OUTPUT_DIR", str(tmp_path))
     assert ran.code == 1
-    assert "error: MODEL.STRIPES.COUNT: the last map has 4 rows, which do not make 6 stripes" in ran.err
+    assert "error: MODEL.STRIPES.COUNT: the last feature map has 4 rows, too few for 6 stripes" in ran.err
     assert "Traceback" not in ran.err

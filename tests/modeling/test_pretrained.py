@@ -140,8 +140,8 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
     "with IBN": (
         lambda: of("build_resnet_backbone", "MODEL.BACKBONE.WITH_IBN", "True"),
         [],
-        r"missing: layer1\.0\.bn1\.weight.*no counterpart: layer1\.0\.bn1\.IN\.weight.*"
-        r"with MODEL\.BACKBONE\.WITH_IBN True",
+        r"missing: layer1\.0\.bn1\.weight.*counterpart: layer1\.0\.bn1\.IN\.weight"
+        r".*with MODEL\.BACKBONE\.WITH_IBN True",
     ),
     "without IBN": (
         lambda: resnet(seed=6),

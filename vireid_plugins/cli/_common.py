@@ -1,6 +1,6 @@
-"""What the verbs share: how they end, arguments that several of them take, their JSON files.
+"""What the verbs share: exit codes and error messages, common arguments, JSON files.
 
-A message for what the user can put right, a traceback for our own defects.
+Errors that the user can fix print a message; bugs of our own print a traceback.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 
 def run(main: Callable[[], object]) -> NoReturn:
-    """Call `main`, which imports the package itself, and exit."""
+    """Call `main`, which imports the package, and exit."""
     try:
         main()
     except Exception as error:
-        # Looked up and not imported: importing the package may be what failed.
+        # Looked up instead of imported, since importing the package may be what failed.
         errors = sys.modules.get("vireid_plugins.errors")
         if errors and isinstance(error, errors.UserError):
             print(f"error: {error}", file=sys.stderr)
@@ -29,12 +29,12 @@ def run(main: Callable[[], object]) -> NoReturn:
 
 
 def add_trained_config(parser: argparse.ArgumentParser) -> None:
-    """Add `--config-file` of a verb that uses a trained model."""
+    """Add `--config-file` to a verb that uses a trained model."""
     parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Add `opts`, the words after all other arguments."""
+    """Add `opts`, the configuration overrides after all other arguments."""
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
 
 
@@ -42,12 +42,12 @@ def positive(word: str) -> int:
     """Parse a whole number that is at least 1."""
     number = int(word)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
     return number
 
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
-    """Write a report; its folders are made."""
+    """Write a report, creating its folder."""
     from vireid_plugins.io.files import for_writing
 
     with for_writing(file):

@@ -8,10 +8,10 @@ from vireid_plugins.checkpoints.layouts import LAYOUTS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("layout", choices=list(LAYOUTS), help="whose code wrote it")
-    parser.add_argument("source", type=Path, help="the checkpoint")
-    parser.add_argument("target", type=Path, help="what is written; MODEL.WEIGHTS takes it")
-    parser.add_argument("--quiet", action="store_true", help="only count the keys")
+    parser.add_argument("layout", choices=list(LAYOUTS), help="method whose public code wrote the checkpoint")
+    parser.add_argument("source", type=Path, help="checkpoint to convert")
+    parser.add_argument("target", type=Path, help="file to write, for MODEL.WEIGHTS")
+    parser.add_argument("--quiet", action="store_true", help="print only the number of keys")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for visible.onnx and infrared.onnx")
     parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
     parser.add_argument(
-        "--compare", action="store_true", help="also write float16 and int8 files; sizes, speed and scores of all"
+        "--compare", action="store_true", help="also write float16 and int8 files; compare size, speed and scores"
     )
-    parser.add_argument("--json", type=Path, help="also write the comparison here")
+    parser.add_argument("--json", type=Path, help="also write the comparison to this file")
     add_overrides(parser)
 
 

@@ -21,7 +21,7 @@ from vireid_plugins.cli import (
 )
 from vireid_plugins.cli._common import run
 
-# In the order in which --help lists them.
+# In the order of --help.
 VERBS: dict[str, ModuleType] = {
     "train": train,
     "splits": splits,
@@ -39,30 +39,30 @@ VERBS: dict[str, ModuleType] = {
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """Return the parser of `vireid`, with a parser per verb inside."""
-    # What a docstring has before the colon is what the verb does, after it comes an example. Listed here and not by
-    # argparse, which breaks the lines of the longest names.
+    """Return the parser of `vireid`, with a subparser per verb."""
+    # A docstring describes the verb before its colon and gives an example after it. The verbs are listed here, since
+    # argparse breaks the lines of the longest names.
     lines = [f"  {name:11} {(verb.__doc__ or '').partition(':')[0]}" for name, verb in VERBS.items()]
     description = "\n".join([__doc__, "", *lines])
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="vireid", description=description, formatter_class=formatter)
-    verbs = parser.add_subparsers(required=True, metavar="VERB", help="vireid VERB --help describes it")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", help="see vireid VERB --help")
     for name, verb in VERBS.items():
         _fill(verbs.add_parser(name, **_description(verb)), verb)
     return parser
 
 
 def script_parser(verb: str) -> argparse.ArgumentParser:
-    """Return the parser of a script in `tools/` that is one verb."""
+    """Return the parser of a script in `tools/` that runs one verb."""
     parser = argparse.ArgumentParser(**_description(VERBS[verb]))
     _fill(parser, VERBS[verb])
     return parser
 
 
 def run_command() -> NoReturn:
-    """Run the verb that the command line names, and exit."""
+    """Run the verb named on the command line, and exit."""
     parser = command_parser()
-    if "_ARGCOMPLETE" in os.environ:  # set by the completion of a shell alone
+    if "_ARGCOMPLETE" in os.environ:  # set only by shell completion
         import argcomplete
 
         argcomplete.autocomplete(parser)
@@ -70,7 +70,7 @@ def run_command() -> NoReturn:
 
 
 def run_script(verb: str) -> NoReturn:
-    """Run a verb with the arguments of the command line, and exit."""
+    """Run a verb with the arguments on the command line, and exit."""
     _parse_and_run(script_parser(verb))
 
 
@@ -85,6 +85,6 @@ def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
 
 def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
     args = parser.parse_args()
-    # Arguments are pickled for the processes of a training, which a function of a verb cannot be.
+    # The arguments are pickled for training processes, and a verb's function cannot be.
     main = vars(args).pop("main")
     run(lambda: main(args))

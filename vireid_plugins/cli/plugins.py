@@ -1,4 +1,4 @@
-"""List every name that a configuration takes, or measure a model: vireid plugins [--config-file FILE]."""
+"""List every name that a configuration can use, or measure a model: vireid plugins [--config-file FILE]."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from vireid_plugins.cli._common import add_overrides
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("--config-file", help="instead: parameters, multiply-adds and throughput of this configuration")
+    parser.add_argument("--config-file", help="print this model's parameters, multiply-adds and throughput instead")
     add_overrides(parser)
 
 
@@ -23,8 +23,8 @@ def main(args: argparse.Namespace) -> None:
         size = network_size(cfg)
         print(
             f"{cfg.MODEL.META_ARCHITECTURE} at {cfg.INPUT.SIZE_TEST} on {cfg.MODEL.DEVICE}: {size.millions:.2f} M "
-            f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds an "
-            f"image, {size.images_per_second:.1f} images a second"
+            f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds per "
+            f"image, {size.images_per_second:.1f} images per second"
         )
         return
     for kind, rows in plugins().items():

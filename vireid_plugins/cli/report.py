@@ -1,4 +1,4 @@
-"""Write one self-contained HTML page of an experiment: vireid report --config-file FILE --output REPORT.html."""
+"""Write a self-contained HTML report of an experiment: vireid report --config-file FILE --output REPORT.html."""
 
 import argparse
 from pathlib import Path
@@ -9,14 +9,14 @@ from vireid_plugins.cli._common import add_overrides, add_trained_config, positi
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained_config(parser)
-    parser.add_argument("--output", type=Path, required=True, help="the .html to write")
-    parser.add_argument("--beside", help="configuration of a baseline whose distances are drawn beside the model's")
-    parser.add_argument("--queries", type=positive, default=60, help="rank lists (default %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, help="the .html file to write")
+    parser.add_argument("--beside", help="configuration of a baseline whose distances are drawn next to the model's")
+    parser.add_argument("--queries", type=positive, default=60, help="number of rank lists (default %(default)s)")
     add_overrides(parser)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Score, draw and write."""
+    """Score the model, draw the figures and write the page."""
     from vireid_plugins.config import load_config
     from vireid_plugins.visualize.report import build_report, write_report
 

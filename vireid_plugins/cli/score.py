@@ -1,6 +1,6 @@
 """Score the features of any code base: vireid score --features F.npz --protocol NAME --data-root DIR.
 
-F.npz holds `features` (n, D) and `paths` (n,) relative to the data set's folder; for LLCM file names suffice.
+F.npz contains `features` (n, D) and `paths` (n,) relative to the data set's folder; for LLCM file names suffice.
 """
 
 import argparse
@@ -14,27 +14,29 @@ from vireid_plugins.evaluation.protocols import PROTOCOLS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.set_defaults(error=parser.error)
-    parser.add_argument("--features", type=Path, help="the .npz")
+    parser.add_argument("--features", type=Path, help="the .npz file")
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--protocol", nargs="+", metavar="NAME", help=f"of {', '.join(PROTOCOLS)}")
+    chosen.add_argument("--protocol", nargs="+", metavar="NAME", help=f"one or more of {', '.join(PROTOCOLS)}")
     names = sorted({protocol.dataset for protocol in PROTOCOLS.values()})
-    chosen.add_argument("--dataset", choices=names, help="every protocol of this data set")
-    parser.add_argument("--data-root", type=Path, help="the folder that holds the data set's, or that folder itself")
-    parser.add_argument("--split", type=int, help="RegDB: 1 to 10, the split the features' model was trained on")
+    chosen.add_argument("--dataset", choices=names, help="use every protocol of this data set")
+    parser.add_argument("--data-root", type=Path, help="the data root, or the data set's folder itself")
+    parser.add_argument("--split", type=int, help="RegDB: the split that the model was trained on, 1 to 10")
     parser.add_argument("--metric", choices=METRICS, default="cosine", help="distance of features (default cosine)")
     parser.add_argument(
         "--rerank", choices=RERANK_FORMS, default="", help="k-reciprocal re-ranking; printed with the scores"
     )
-    parser.add_argument("--expand", type=int, default=0, metavar="TIMES", help="query expansion; printed likewise")
-    parser.add_argument("--device", default="cpu", help="where distances are computed: cpu or cuda")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write everything here")
+    parser.add_argument(
+        "--expand", type=int, default=0, metavar="TIMES", help="query expansion; printed with the scores"
+    )
+    parser.add_argument("--device", default="cpu", help="device for distances: cpu or cuda (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the results to this file")
     parser.add_argument(
         "--merge", nargs="+", type=Path, metavar="FILE", help="average the --json files of RegDB's splits"
     )
 
 
 def main(args: argparse.Namespace) -> None:
-    """Score, or average what was scored, and print."""
+    """Score features, or average earlier scores, and print them."""
     from vireid_plugins import evaluation
     from vireid_plugins.config.check import require_device
     from vireid_plugins.evaluation.evaluate import dataset_of, score
@@ -48,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
             write_json(args.json, merged)
         return
     if not (args.features and args.data_root and (args.protocol or args.dataset)):
-        args.error("needs --features, --data-root and --protocol or --dataset; or --merge")
+        args.error("needs --features, --data-root and --protocol or --dataset, or only --merge")
     require_device("--device", args.device)
     protocols = evaluation.select_protocols(args.protocol, args.dataset)
     file = evaluation.load_features(args.features)

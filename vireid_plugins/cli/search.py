@@ -7,7 +7,7 @@ from vireid_plugins.cli._common import add_trained_config, positive, write_json
 
 
 def index(args: argparse.Namespace) -> None:
-    """Index a folder, or bring its index up to date: new images are added, missing ones removed."""
+    """Index a folder, or update its index: new images are added, missing ones removed."""
     from tqdm import tqdm
 
     from vireid_plugins.search import Extractor
@@ -23,13 +23,13 @@ def index(args: argparse.Namespace) -> None:
         gallery, counts, unsure = index_images(extractor, args.images, args.index, args.modality, report)
     for line in unsure:
         print(f"unsure  {line}")
-    said = ", ".join(f"{number} {what}" for what, number in counts.items())
-    print(f"{said}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    summary = ", ".join(f"{number} {what}" for what, number in counts.items())
+    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, measured recall@10 {gallery.recall:.3f}")
     print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
 
 
 def query(args: argparse.Namespace) -> None:
-    """Print the nearest images of an image, or of every image of a folder."""
+    """Print the nearest gallery images of an image, or of every image in a folder."""
     from tabulate import tabulate
 
     from vireid_plugins.data.datasets.base import MODALITIES
@@ -55,14 +55,14 @@ def query(args: argparse.Namespace) -> None:
 
 
 def remove(args: argparse.Namespace) -> None:
-    """Remove images, or all below a folder, from an index."""
+    """Remove an image, or all images below a folder, from an index."""
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
 
     gallery, path = Gallery.load(args.index), args.images.absolute()
     inside = [e.path for e in gallery.entries.values() if path in (Path(e.path), *Path(e.path).parents)]
     if not gallery.remove(inside):
-        raise DataError(f"'{args.images}': no image of the gallery '{args.index}' is there")
+        raise DataError(f"'{args.images}': the gallery '{args.index}' has no image there")
     gallery.save(args.index)
     print(f"removed {len(inside)}; {len(gallery)} images")
 
@@ -76,16 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("images", type=Path, help="a folder of images, or one image")
         one.add_argument("--index", type=Path, required=True, help="folder of the index")
         if command is not remove:
-            ways = "visible, infrared, folder (a folder's name says it) or auto (by color)"
+            ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
             one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
         if command is index:
             add_trained_config(one)
-            one.add_argument("--weights", default="", help="its checkpoint (default: the last of its output folder)")
+            one.add_argument("--weights", default="", help="its checkpoint (default: the last in its output folder)")
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
-            one.add_argument("--json", type=Path, help="also write everything here")
-            one.add_argument("--picture", type=Path, help="also draw the queries and what was found")
-            one.add_argument("--device", default="", help="cpu or cuda (default: where the index was made)")
+            one.add_argument("--json", type=Path, help="also write the results to this file")
+            one.add_argument("--picture", type=Path, help="also draw the queries and their nearest images")
+            one.add_argument("--device", default="", help="cpu or cuda (default: the device that built the index)")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
-"""Train RegDB's ten splits and average them: vireid splits --config-file RegDB/wrim.yml [KEY value ...].
+"""Train all ten RegDB splits and average their scores: vireid splits --config-file RegDB/wrim.yml [KEY value ...].
 
-The same command goes on where it was interrupted, and only averages when all splits are done.
+The same command continues an interrupted run, and only averages the scores if all splits are finished.
 """
 
 import argparse
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("--config-file", required=True, help="a configuration that trains and tests RegDB")
     every = ",".join(map(str, range(1, 11)))
-    parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="which (default: all ten)")
+    parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="splits (default: all ten)")
     add_overrides(parser)
 
 
@@ -29,5 +29,5 @@ def main(args: argparse.Namespace) -> None:
 def _splits(words: str) -> list[int]:
     splits = [int(word) for word in words.split(",")]
     if not set(splits) <= set(range(1, 11)) or len(set(splits)) < len(splits):
-        raise argparse.ArgumentTypeError(f"'{words}' must be different numbers of 1 to 10 with commas between")
+        raise argparse.ArgumentTypeError(f"must be different numbers from 1 to 10, separated by commas; got '{words}'")
     return splits

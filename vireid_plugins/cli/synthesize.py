@@ -13,16 +13,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(SIZES), help="layout")
     for name, size in SIZES.items():
         layout = layouts.add_parser(name, description=size.__doc__)
-        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root; the set is made below it")
+        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root for the new data set")
         for field in fields(size):
             layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
-        layout.add_argument("--seed", type=int, default=0, help="of everything drawn (default %(default)s)")
-        if name != "Market1501":  # has one modality
+        layout.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
+        if name != "Market1501":  # it has only one modality
             layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write it."""
+    """Write the data set."""
     from vireid_plugins.data import datasets
     from vireid_plugins.data.synthetic import LAYOUTS
     from vireid_plugins.visualize import contact_sheet

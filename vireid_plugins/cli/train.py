@@ -9,16 +9,16 @@ from vireid_plugins.cli._common import add_overrides
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
-    parser.add_argument("--config-file", default="", metavar="FILE", help="the configuration, a file or SYSU/wrim.yml")
+    parser.add_argument("--config-file", default="", metavar="FILE", help="configuration file, or SYSU/wrim.yml")
     parser.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
     parser.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
     parser.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")
-    parser.add_argument("--num-machines", type=int, default=1, help="(default %(default)s)")
-    parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0 (default %(default)s)")
-    # One port per user, as fast-reid has it: a process that was left behind shows as a port in use.
+    parser.add_argument("--num-machines", type=int, default=1, help="number of machines (default %(default)s)")
+    parser.add_argument("--machine-rank", type=int, default=0, help="rank of this machine (default %(default)s)")
+    # One port per user, as in fast-reid: a leftover process shows up as a port in use.
     port = 2**15 + 2**14 + hash(os.getuid() if sys.platform != "win32" else 1) % 2**14
     parser.add_argument(
-        "--dist-url", default=f"tcp://127.0.0.1:{port}", help="where machines meet (default %(default)s)"
+        "--dist-url", default=f"tcp://127.0.0.1:{port}", help="address of machine 0 (default %(default)s)"
     )
     add_overrides(parser)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="which data set")
-    parser.add_argument("root", type=Path, help="the data root, or the set's folder itself")
-    parser.add_argument("--workers", type=int, help="processes that decode images (default: the processors)")
+    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="the data set")
+    parser.add_argument("root", type=Path, help="the data root, or the data set's folder itself")
+    parser.add_argument("--workers", type=int, help="processes that decode images (default: one per processor)")
 
 
 def main(args: argparse.Namespace) -> None:
-    """Check and print."""
+    """Check the data set and print its counts and findings."""
     from tabulate import tabulate
 
     from vireid_plugins.data.verify import verify
@@ -35,5 +35,5 @@ def main(args: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _cell(found: int | None, expected: int | None) -> str:
-    return f"{found}" if expected in (None, found) else f"{found} (expected {expected})"
+def _cell(count: int | None, expected: int | None) -> str:
+    return f"{count}" if expected in (None, count) else f"{count} (expected {expected})"

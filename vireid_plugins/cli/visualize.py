@@ -16,7 +16,7 @@ def rank(args: argparse.Namespace) -> Any:
     lists = visualize.rank_lists_of(load_config(args.config_file, args.opts), args.number)
     return visualize.rank_lists(
         lists
-    ), "green frames are right, red ones wrong, blue ones from the query's own location, which the protocol excludes"
+    ), "green: correct; red: wrong; blue: images from the query's own location, which the protocol excludes"
 
 
 def tsne(args: argparse.Namespace) -> Any:
@@ -24,13 +24,13 @@ def tsne(args: argparse.Namespace) -> Any:
     from vireid_plugins import visualize
     from vireid_plugins.config import load_config
 
-    found = visualize.extract(load_config(args.config_file, args.opts))
-    points = visualize.embedding_map(found, args.number)
-    return visualize.draw_embedding_map(points), "circles are visible, triangles infrared"
+    features = visualize.extract(load_config(args.config_file, args.opts))
+    points = visualize.embedding_map(features, args.number)
+    return visualize.draw_embedding_map(points), "circles are visible images, triangles infrared ones"
 
 
 def cam(args: argparse.Namespace) -> Any:
-    """Draw Grad-CAM of the similarity of image pairs."""
+    """Draw Grad-CAM of image pairs: the regions that contribute to their similarity."""
     from vireid_plugins import visualize
     from vireid_plugins.config import load_config
 
@@ -40,7 +40,7 @@ def cam(args: argparse.Namespace) -> Any:
 
 
 def distances(args: argparse.Namespace) -> Any:
-    """Draw histograms of distances within and between identities, of a baseline beside the method."""
+    """Draw histograms of the distances within and between identities, optionally next to a baseline's."""
     from vireid_plugins import visualize
     from vireid_plugins.config import load_config
 
@@ -53,7 +53,7 @@ def distances(args: argparse.Namespace) -> Any:
 
 
 def training(args: argparse.Namespace) -> Any:
-    """Draw losses, learning rate and scores of a run."""
+    """Draw the losses, learning rate and scores of a run."""
     from vireid_plugins import visualize
     from vireid_plugins.config import load_config
 
@@ -61,7 +61,7 @@ def training(args: argparse.Namespace) -> Any:
     return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
 
 
-# What is drawn, and how many of what, if that can be said.
+# The function of each figure, and what --<things> counts with its default, if anything.
 FIGURES: dict[str, tuple[Callable[[argparse.Namespace], Any], str, int]] = {
     "rank": (rank, "queries", 8),
     "tsne": (tsne, "identities", 12),
@@ -78,18 +78,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
         figure.set_defaults(draw=draw)
         add_trained_config(figure)
-        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg, .pdf")
+        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg or .pdf")
         if things:
             figure.add_argument(
-                f"--{things}", dest="number", type=positive, default=number, help="how many (default %(default)s)"
+                f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
             )
         if name == "distances":
-            figure.add_argument("--beside", help="configuration of a baseline that is drawn beside it")
+            figure.add_argument("--beside", help="configuration of a baseline to draw next to it")
         add_overrides(figure)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Draw and write."""
+    """Draw the figure and write it."""
     from vireid_plugins.visualize._mpl import require_format, save
 
     require_format("--output", args.output)

@@ -8,10 +8,10 @@ from vireid_plugins.modeling.attention import ATTENTION_REGISTRY, MapShape
 
 @ATTENTION_REGISTRY.register()
 class ChannelGate(nn.Module):
-    """x times a gate in (0, 1) for each channel, computed from the channels' means.
+    """Multiplies each channel by a gate in (0, 1), computed from the channels' means.
 
     Args:
-        channels: C of the map.
+        channels: C of the feature map.
         reduction: the hidden layer has C / reduction units, at least one.
     """
 
@@ -24,10 +24,10 @@ class ChannelGate(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shape: MapShape) -> "ChannelGate":
-        """Build from `MODEL.ATTENTION.CHANNEL_GATE`; `shape` is the map at the place it is plugged in."""
+        """Build from `MODEL.ATTENTION.CHANNEL_GATE`; `shape` describes its input."""
         return cls(shape.channels, reduction=cfg.MODEL.ATTENTION.CHANNEL_GATE.REDUCTION)
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
+        """Transform a feature map (B, C, H, W) to one of the same shape."""
         gated: Tensor = x * self.gate(x.mean((2, 3), keepdim=True))
         return gated
