@@ -103,7 +103,7 @@ CASES = {
     ),
     "of another network": Case(
         TRAIN + f"--eval-only MODEL.WEIGHTS {FINAL} MODEL.STREAMS.COUNT 2",
-        "keys in the checkpoint -> keys now: MODEL.STREAMS.COUNT: 1 -> 2. Configure the network",
+        "keys in the checkpoint -> keys now: MODEL.STREAMS.COUNT: 1 -> 2. Use the configuration that",
     ),
     "of nothing": Case(
         TRAIN + "--eval-only MODEL.WEIGHTS empty.pth",

@@ -6,6 +6,7 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 import argparse
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has closed the pipe. Python would write the rest at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # Looked up instead of imported, since importing the package may be what failed.
         errors = sys.modules.get("vireid_plugins.errors")

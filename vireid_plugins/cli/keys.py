@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the keys whose names match."""
-    from vireid_plugins.config.keys import keys
+    from vireid_plugins.config.keys import fastreid_keys, keys
     from vireid_plugins.errors import ConfigError
 
-    matching = keys(args.pattern)
+    matching = [*keys(args.pattern), *fastreid_keys(args.pattern)]
     if not matching:
         raise ConfigError(f"no configuration key matches '{args.pattern}'; `vireid keys` lists all")
     width = shutil.get_terminal_size().columns

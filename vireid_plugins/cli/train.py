@@ -27,5 +27,8 @@ def main(args: argparse.Namespace) -> None:
     """Train, or only score."""
     from vireid_plugins import engine
     from vireid_plugins.config import load_config
+    from vireid_plugins.errors import ConfigError
 
+    if not args.config_file:
+        raise ConfigError("--config-file: name a configuration, such as SYSU/wrim.yml")
     engine.launch(engine.main, engine.Run.from_arguments(args), load_config(args.config_file, args.opts))

@@ -36,7 +36,33 @@ def keys(pattern: str = "") -> list[Key]:
     Args:
         pattern: part of the key's name, in any case; `*` and `?` are wildcards.
     """
-    return [_DECLARED[name] for name in sorted(_DECLARED) if fnmatch.fnmatchcase(name, f"*{pattern.upper()}*")]
+    return [_DECLARED[name] for name in sorted(_DECLARED) if _matches(name, pattern)]
+
+
+# fast-reid's keys that mean something else here; the others keep their meaning.
+_OTHER_MEANING = {"SOLVER.STEPS": "Epochs of the run at which the rate drops, whatever the warm-up."}
+
+
+def fastreid_keys(pattern: str = "") -> list[Key]:
+    """Return fast-reid's own keys in alphabetical order; it does not describe them.
+
+    Args:
+        pattern: see `keys`.
+    """
+    defaults = _flat(fastreid_defaults._C)
+    names = [name for name in sorted(defaults) if name not in _DECLARED and _matches(name, pattern)]
+    return [Key(name, defaults[name], _OTHER_MEANING.get(name, "A key of fast-reid.")) for name in names]
+
+
+def _flat(node: CfgNode, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in node.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, f"*{pattern.upper()}*")
 
 
 def declare_table(*rows: Key) -> None:

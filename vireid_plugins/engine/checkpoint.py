@@ -240,8 +240,8 @@ class VireidCheckpointer(Checkpointer):
             raise DataError(f"{text}. A run can only be resumed with the same network")
         if not self.partial:
             raise DataError(
-                f"{text}. Configure the network that the checkpoint is of, or accept a partial fill with "
-                "MODEL.WEIGHTS_PARTIAL True"
+                f"{text}. Use the configuration that it was trained with (config.yaml in its folder), or accept a "
+                "partial fill with MODEL.WEIGHTS_PARTIAL True"
             )
         logger.warning("%s; the rest keeps its initial weights", text)
 
