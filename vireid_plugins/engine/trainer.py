@@ -263,7 +263,7 @@ class Trainer(DefaultTrainer):
         self.first_iter = self.start_epoch * self.iters_per_epoch
 
     def _loop(self) -> None:
-        """Run the remaining epochs; fast-reid's own loop starts at whole epochs only, and scores even after errors."""
+        """Run the remaining epochs; fast-reid's loop cannot start within an epoch, and scores even after an error."""
         first, steps = self.first_iter, self.iters_per_epoch
         logger.info(
             "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)

@@ -159,7 +159,7 @@ def test_imagenet_weights_are_a_file_of_the_package(monkeypatch: pytest.MonkeyPa
 
 
 def test_train_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"(?s)AGW, seed 0 on RegDB ended with 1:.*RegDB is not complete"):
+    with pytest.raises(BenchmarkError, match=r"(?s)AGW, seed 0 on RegDB ended with 1:.*RegDB is incomplete"):
         train(Run("random", "RegDB", "AGW", 0, 1), tmp_path)
 
 
