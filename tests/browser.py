@@ -1,4 +1,4 @@
-"""A real browser without a screen, for the tests of pages."""
+"""A headless browser for the tests of web pages."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""Use the installed wheel as a user does: `make wheel` runs this where no checkout is on the path.
+"""Use the installed wheel as a user does: `make wheel` runs this with no checkout on the path.
 
-It builds a method from a packaged config, then calls the command `vireid`: synthetic data, a short training, its keys.
+It builds a method from a packaged config, then runs the command `vireid`: synthetic data, a short training, the keys.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""Describes a checkpoint without its values, and fills one like it by formula.
+"""Describe a checkpoint without its values, and fill a similar one by formula.
 
-A manifest is JSON. Numbers, strings and lists are themselves; an object has one key, which says what it stands for:
+A manifest is JSON. Numbers, strings and lists represent themselves; an object has one key, which is its kind:
 
-- `tensors`: a dict of tensors alone, each as `float32 64x3x7x7`; with `versions`, those of the modules of a state dict
-- `dict`, `numbered`: a dict whose keys are strings, or whole numbers
-- `tuple`, `tensor`, `array`: what their names say
-- `range`: a list of the whole numbers from one to before the other
-- `words`: a list of so many whole numbers, and its last one
+- `tensors`: a dict of only tensors, each as `float32 64x3x7x7`; with `versions`, those of a state dict's modules
+- `dict`, `numbered`: a dict whose keys are strings, or integers
+- `tuple`, `tensor`, `array`: as their names
+- `range`: a list of the integers of a half-open interval
+- `words`: a list of integers, given by its length and its last entry
 - `type`: the name of anything else, which cannot be filled
 """
 

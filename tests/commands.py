@@ -1,12 +1,12 @@
-"""Run commands as a user would, each in a process of its own, without importing torch again for each.
+"""Run commands as a user would, each in its own process, without importing torch for each.
 
 Starting a script costs seconds of imports, and the suite starts hundreds of scripts. So `Commands` starts one process,
 the server, that imports the package once. For every command the server forks: the child has all modules in memory,
-takes the command's arguments, environment, folder and streams, and runs the script or the command `vireid`. A forked
-child cannot start processes or find other packages as a fresh one does; tests that need that run a fresh interpreter
-(`helpers.python`).
+takes the command's arguments, environment, folder and streams, and runs the script or the command `vireid`. Unlike a
+fresh process, a forked child cannot start processes or find other packages; tests that need that run a fresh
+interpreter (`helpers.python`).
 
-As a script this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
+Run as a script, this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
 """
 
 import importlib

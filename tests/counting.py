@@ -1,4 +1,4 @@
-"""A method whose hook notes when it is called, and one of whose losses begins with the second epoch."""
+"""A method whose hook records when it is called, and one of whose losses starts with the second epoch."""
 
 import json
 from argparse import Namespace

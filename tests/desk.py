@@ -1,9 +1,9 @@
-"""A desk with all that a user has, the ways to break it, and how a command has to end on it: tests/bad_input.
+"""The desk of tests/bad_input: the files of a user, ways to break them, and how a command must fail on them.
 
-A desk is a folder in which commands run. On it are a small tree of every layout (`data/`), a small configuration of
-every data set (`sysu.yml`, `regdb.yml`, `llcm.yml`), the output folder of a training (`trained/`), features of RegDB
-(`f.npz`), images of one camera (`night/`) and a gallery made of them (`people.index/`). All of it is links to one desk
-that the tests share. To change a file, take it from the desk first (`own`).
+A desk is a folder in which commands run. It has a small tree of every layout (`data/`), a small configuration of every
+data set (`sysu.yml`, `regdb.yml`, `llcm.yml`), the output folder of a training run (`trained/`), features of RegDB
+(`f.npz`), images of one camera (`night/`) and their gallery (`people.index/`). All of them are links to one desk that
+the tests share. To change a file, replace the link by a copy first (`own`).
 """
 
 import os

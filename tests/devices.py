@@ -1,4 +1,4 @@
-"""What the processes of the tests of several devices do; they import it by name."""
+"""Functions that run in the processes of multi-device tests, which import them by name."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Makes convolutions in double precision quick: torch multiplies one image at a time, this the whole batch at once."""
+"""Fast convolutions in double precision: torch multiplies one image at a time, this the whole batch at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What tests share: small configurations, a hand-made batch, commands in processes of their own, a limit for hangs."""
+"""Helpers of many tests: small configurations, a hand-made batch, commands in separate processes, a time limit."""
 
 import atexit
 import functools

@@ -1,4 +1,4 @@
-"""What a computation holds on its way."""
+"""The intermediate tensors of a computation."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,12 +1,12 @@
-"""Writes `fixtures/checkpoints/<method>.json`: python tests/make_checkpoint_manifests.py [METHOD ...].
+"""Write `fixtures/checkpoints/<method>.json`: python tests/make_checkpoint_manifests.py [METHOD ...].
 
-Run by hand, from a clean checkout, and done: the manifests are of the commit before the package's modules were moved,
-and `engine/test_checkpoints_of_earlier_commits.py` holds later commits to them. It stays as the account of how they
-were made. Run on a later commit it would take that commit for the earlier one, so make other manifests that way only.
+This was run by hand, from a clean checkout of the commit before the package's modules were moved.
+`engine/test_checkpoints_of_earlier_commits.py` checks later commits against the manifests, and this file documents how
+they were made. A run on a later commit describes that commit, so do not overwrite them with it.
 
-Each method of `configs/SYSU` is trained at the suite's small size on the suite's little tree. What is described is its
-checkpoint after the first epoch, for WRIM-Net the one of a run that a signal stopped in the second: only such a one has
-losses that wait to be written. DEEN keeps an average of its weights.
+Each method of `configs/SYSU` is trained at the suite's small size on the suite's little tree. The manifest describes
+its checkpoint after the first epoch; for WRIM-Net it is that of a run stopped by a signal in the second epoch, since
+only such a checkpoint has losses that are not written yet. DEEN keeps an average of its weights.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What every method must do. A method's test inherits the class and lists its configs."""
+"""Tests that every method must pass. A method's test inherits the class and lists its configs."""
 
 import copy
 import functools

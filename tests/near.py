@@ -1,14 +1,14 @@
-"""Says whether tensors of two devices, or of one process and several, agree in double precision."""
+"""Compare tensors of two devices, or of one process and several, in double precision."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-# Of a tensor's largest value. Sums of up to 2^20 terms in another order differ by at most 2^20 x 2^-53 = 1.2e-10; a
-# single operation in float32 is off by 2^-24 = 6e-8. What lies between tells a fault from rounding.
+# Relative to a tensor's largest value. Sums of up to 2^20 terms in another order differ by at most 2^20 x 2^-53 =
+# 1.2e-10; a single operation in float32 is off by 2^-24 = 6e-8. A value between the two separates faults from rounding.
 TOLERANCE = 1e-9
-# The gradient of a bias before a batch norm is zero but for rounding, which is not to be compared.
+# The gradient of a bias before a batch norm is zero except for rounding, which is not compared.
 LEAST = 1e-5
 
 

@@ -1,4 +1,4 @@
-"""Where the tests of tests/gpu run, and the steps they take: on $VIREID_GPU_DEVICE, whose `cpu` is a dry run."""
+"""The device of tests/gpu, $VIREID_GPU_DEVICE, and the steps that these tests take; `cpu` is a dry run."""
 
 import copy
 import functools

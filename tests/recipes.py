@@ -1,4 +1,4 @@
-"""A released recipe as data, and the comparison with what the objects built from a shipped config do."""
+"""A released recipe as data, and its comparison with the objects built from a shipped config."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Networks of public code bases filled by formula, which is what the fixtures of released code were drawn with."""
+"""Networks filled by formula, as for the fixtures that were recorded from public code."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Fixtures: a desk that the tests share, and one of links to it for each of them."""
+"""Fixtures: a desk that the tests share, and a desk of links to it for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

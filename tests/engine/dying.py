@@ -1,8 +1,8 @@
-"""Trains as tools/train_net.py does and dies at a given point: python dying.py POINT ARGUMENTS...
+"""Train as tools/train_net.py does and die at a given point: python dying.py POINT ARGUMENTS...
 
-`step:14` before iteration 14, `half` with half of a checkpoint written, `renamed` with a checkpoint in place that
-nothing points at, `line` with half of a line of metrics.json written, `best` between the best checkpoint and that of
-the epoch, `SIGTERM:14` and `SIGINT:14` send themselves that signal before iteration 14, `never`.
+Points: `step:14`, before iteration 14; `half`, with a checkpoint half written; `renamed`, with a checkpoint in place
+that nothing points to yet; `line`, with half a line of metrics.json written; `best`, between the best checkpoint and
+that of the epoch; `SIGTERM:14` and `SIGINT:14`, by that signal sent to itself before iteration 14; `never`.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Tests that make gpu has no time left for fail by name instead of holding up what comes after them."""
+"""When the time limit of `make gpu` is reached, remaining tests fail by name instead of delaying what follows."""
 
 import os
 import time

@@ -1,11 +1,11 @@
-"""Runs a script with what torch has of deterministic kernels: python deterministic.py SCRIPT ARGUMENTS..."""
+"""Run a script with torch's deterministic kernels: python deterministic.py SCRIPT ARGUMENTS..."""
 
 import os
 import runpy
 import sys
 from pathlib import Path
 
-# cuBLAS reads it when it is first used.
+# cuBLAS reads this variable on first use.
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 import torch
 

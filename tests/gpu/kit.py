@@ -1,9 +1,9 @@
-"""Runs what needs a CUDA device: the tests beside this file, then a table of speed. `make gpu` calls it.
+"""Run what needs a CUDA device: the tests in this folder, then a table of speed. `make gpu` calls it.
 
     python tests/gpu/kit.py --device cuda
 
-It needs only the standard library until it has looked whether the rest is there, and installs nothing. Exit code 2:
-something is missing, and nothing was run; 1: a test failed, or a row of the table was not measured.
+It needs only the standard library to check that the rest is available, and installs nothing. Exit code 2: something is
+missing, and nothing was run; 1: a test failed, or a row of the table was not measured.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the processes of the test of two devices do; they import it by name."""
+"""Functions that run in the processes of the two-device test, which imports them by name."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Losses and rankings as plain loops: what tests compare values with, and the speed benchmark times."""
+"""Losses and rankings as plain loops, for comparison in tests and in the speed benchmark."""

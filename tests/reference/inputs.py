@@ -1,4 +1,4 @@
-"""Random inputs that every loss of the package can be computed from."""
+"""Random inputs for every loss of the package."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from vireid_plugins.methods.deen.losses import ExpansionInputs
 from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
-# Width of the projection that CMKIC looks at.
+# Width of CMKIC's projection.
 PROJECTED = 128
 
 

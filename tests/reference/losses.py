@@ -1,4 +1,4 @@
-"""Every loss as loops over images: what the vectorized forms are compared with, in time, value and gradient.
+"""Every loss as loops over images, to compare the vectorized forms with in value, gradient and time.
 
 Each function follows the formula in the file of its loss, one distance at a time.
 """

@@ -1,4 +1,4 @@
-"""IDKL's losses of the purifier as loops over rows and identities."""
+"""IDKL's purifier losses as loops over rows and identities."""
 
 from collections.abc import Sequence
 

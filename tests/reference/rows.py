@@ -1,4 +1,4 @@
-"""What the loops over images are made of. Shapes: B rows, D embedding."""
+"""Building blocks of the loops over images. Shapes: B rows, D embedding."""
 
 from collections.abc import Iterable, Sequence
 

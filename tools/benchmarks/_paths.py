@@ -1,4 +1,4 @@
-"""Lets the scripts of this folder import what the command lines in tools/ share, also in processes that they spawn."""
+"""Let the scripts in this folder, and the processes that they spawn, import what the scripts in tools/ share."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `speed.py` can measure, by name. Imports only the standard library: --help lists the names."""
+"""What `speed.py` can measure, by name. Imports only the standard library, since --help lists the names."""
 
 import importlib
 from typing import Any
@@ -19,6 +19,6 @@ NAMES = (
 
 
 def subjects(name: str) -> list[Any]:
-    """Return the `Subject`s of a name; only their module is imported."""
-    found: list[Any] = importlib.import_module(f"speed_parts.{name}").SUBJECTS
-    return found
+    """Return the `Subject`s of a name, importing only their module."""
+    named: list[Any] = importlib.import_module(f"speed_parts.{name}").SUBJECTS
+    return named

@@ -1,4 +1,4 @@
-"""Draws docs/images/architecture.svg from the imports of the package: python tools/benchmarks/architecture.py."""
+"""Draw docs/images/architecture.svg from the imports of the package: python tools/benchmarks/architecture.py."""
 
 import argparse
 import ast
@@ -11,9 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "vireid_plugins"
 FIGURE = ROOT / "docs" / "images" / "architecture.svg"
-# Imported by everybody: drawn as the floor, without arrows.
+# Imported by all parts: drawn as the floor, without arrows.
 FLOOR = ("config", "compat", "io", "processes", "errors")
-# Not drawn: the root that imports everything, and files of a few lines.
+# Not drawn: the root, which imports everything, and files of a few lines.
 HIDDEN = ("", "fork_server", "collect_env", "deploy", "__main__")
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 80, 22, 46, 16
 
@@ -25,7 +25,7 @@ def part_of(file: Path) -> str:
 
 
 def imports(file: Path) -> set[str]:
-    """Return the modules of this package that a file imports anywhere, without the package's name in front."""
+    """Return the modules of this package that a file imports anywhere, without the prefix of the package's name."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -41,19 +41,23 @@ def imports(file: Path) -> set[str]:
 
 def arrows() -> dict[str, set[str]]:
     """Return, for every part of the package, the other parts that it imports."""
-    found: dict[str, set[str]] = {}
+    imported: dict[str, set[str]] = {}
     for file in sorted(PACKAGE.rglob("*.py")):
         part = part_of(file)
-        found.setdefault(part, set()).update(name.split(".")[0] for name in imports(file))
-    return {part: targets - {part} for part, targets in sorted(found.items())}
+        imported.setdefault(part, set()).update(name.split(".")[0] for name in imports(file))
+    return {part: targets - {part} for part, targets in sorted(imported.items())}
 
 
 def rows(graph: Mapping[str, set[str]]) -> dict[str, int]:
-    """Return the row of each part, 0 at the top: the longest way down to it. A circle is an error."""
+    """Return the row of each part, 0 at the top: the length of the longest path to it.
+
+    Raises:
+        ValueError: the imports have a cycle.
+    """
 
     def row(part: str, below: tuple[str, ...] = ()) -> int:
         if part in below:
-            raise ValueError(f"imports go around in a circle: {' <- '.join((*below, part))}")
+            raise ValueError(f"the imports have a cycle: {' <- '.join((*below, part))}")
         importers = [other for other, targets in graph.items() if part in targets]
         return max((1 + row(other, (*below, part)) for other in importers), default=0)
 
@@ -61,7 +65,7 @@ def rows(graph: Mapping[str, set[str]]) -> dict[str, int]:
 
 
 def direct(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Return the arrows that no longer way implies."""
+    """Return the arrows that no longer path implies."""
 
     def reached(part: str) -> set[str]:
         return graph[part].union(*(reached(target) for target in graph[part]))
@@ -129,7 +133,7 @@ def _text(x: float, y: float, words: str, style: str = "") -> str:
 
 
 def main() -> None:
-    """Parse and write, or compare."""
+    """Write the figure, or check that it is current."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the figure is not current")
     args = parser.parse_args()

@@ -1,6 +1,6 @@
-"""Trains every method and ablation on the same people: python tools/benchmarks/learning.py --rows learning.jsonl.
+"""Train every method and ablation on the same people: python tools/benchmarks/learning.py --rows learning.jsonl.
 
-Each finished run adds a line to the file; a second call goes on with what is missing.
+Each finished run adds a line to the file; a second call trains only what is missing.
 """
 
 import argparse
@@ -16,14 +16,18 @@ from _run import positive, run
 def main() -> None:
     """Parse, train what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=Path, default=Path("learning.jsonl"), help="(default %(default)s)")
-    parser.add_argument("--root", type=Path, default=Path("learning"), help="where the trees are (default %(default)s)")
-    parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default all)")
-    parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default both)")
-    parser.add_argument("--only", default="", help="only variants whose name contains this")
-    parser.add_argument("--seeds", type=positive, default=3, help="(default %(default)s)")
-    parser.add_argument("--epochs", type=positive, default=0, help="another budget than each tree's own")
-    parser.add_argument("--jobs", type=positive, default=1, help="runs at a time (default %(default)s)")
+    parser.add_argument(
+        "--rows", type=Path, default=Path("learning.jsonl"), help="file of finished runs (default %(default)s)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("learning"), help="data root of the trees (default %(default)s)"
+    )
+    parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default: all)")
+    parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default: both)")
+    parser.add_argument("--only", default="", help="train only variants whose name contains this")
+    parser.add_argument("--seeds", type=positive, default=3, help="number of seeds (default %(default)s)")
+    parser.add_argument("--epochs", type=positive, default=0, help="epochs (default: those of each tree)")
+    parser.add_argument("--jobs", type=positive, default=1, help="concurrent runs (default %(default)s)")
     args = parser.parse_args()
 
     from learning_parts.rows import read_rows
@@ -45,7 +49,7 @@ def main() -> None:
         require_name("--trees", tree, TREES)
     names = [name for name in VARIANTS if args.only in name]
     if not names:
-        raise ConfigError(f"--only: no variant has '{args.only}' in its name; there are {'; '.join(VARIANTS)}")
+        raise ConfigError(f"--only: no variant has '{args.only}' in its name; available: {'; '.join(VARIANTS)}")
     if any(STARTS[start].weights for start in args.starts):
         imagenet_weights()
     for name in args.trees:
@@ -67,7 +71,7 @@ def main() -> None:
             for done in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=None):
                 done.result()
         finally:
-            # After an error or Ctrl-C nothing more is started; what runs is finished and kept.
+            # After an error or Ctrl-C no new run starts; running ones are finished and kept.
             pool.shutdown(wait=False, cancel_futures=True)
     for start in args.starts:
         for name in args.trees:

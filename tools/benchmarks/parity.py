@@ -1,8 +1,9 @@
-"""Runs a method's public code and this package side by side: python tools/benchmarks/parity.py agw --official PATH.
+"""Run a method's public code and this package side by side: python tools/benchmarks/parity.py agw --official PATH.
 
 PATH is your own clone of the public repository. Both networks are filled by formula and take the same float64 steps on
-the same noise, the public one through its own script, losses, optimizer and schedule. Printed are both columns and the
-first difference; the exit code is 1 if there is one. docs/parity.md has the results and says what had to be supplied.
+the same noise, the public one through its own script, losses, optimizer and schedule. The output has a column for each
+side and the first difference; the exit code is 1 if there is one. docs/parity.md has the results and lists what had to
+be supplied.
 """
 
 import argparse
@@ -17,22 +18,26 @@ from _run import positive, run, write_json
 
 
 def main() -> None:
-    """Parse, run, print and write."""
+    """Run both sides, print the comparison and write it."""
     from parity_parts.repositories import ALL, REPOSITORIES, commit_of, expected_clones, find_folder
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", metavar="METHOD", help=expected_clones())
     parser.add_argument("--official", type=Path, required=True, metavar="PATH", help="your clone of the repository")
-    parser.add_argument("--steps", type=_count, help="float64 steps; 0 is none (default 4, of idkl 3)")
+    parser.add_argument("--steps", type=_count, help="float64 steps; 0 takes none (default 4, for idkl 3)")
     parser.add_argument(
-        "--datasets", nargs="+", default=["sysu"], choices=ALL, help="whose form of network and losses (default sysu)"
+        "--datasets",
+        nargs="+",
+        default=["sysu"],
+        choices=ALL,
+        help="data sets whose network and losses are run (default sysu)",
     )
     parser.add_argument("--tolerance", type=float, help="largest relative difference (default: the method's)")
-    parser.add_argument("--salt", type=int, default=0, help="another network and other images (default %(default)s)")
+    parser.add_argument("--salt", type=int, default=0, help="seed of network and images (default %(default)s)")
     parser.add_argument("--evaluation", action="store_true", help="score the same features with both evaluations")
     parser.add_argument("--speed", action="store_true", help="time float32 steps at the recipe's size in alternation")
     parser.add_argument("--repeats", type=positive, default=5, help="timed steps of each side (default %(default)s)")
-    parser.add_argument("--json", type=Path, help="also write everything here; what is not measured again is kept")
+    parser.add_argument("--json", type=Path, help="also write to this file; earlier measurements are kept")
     args = parser.parse_args()
 
     from shared_parts.environment import environment
@@ -41,14 +46,14 @@ def main() -> None:
 
     args.method = args.method.lower()
     if args.method not in REPOSITORIES:
-        raise ConfigError(f"METHOD: there is no '{args.method}'; there are " + expected_clones())
+        raise ConfigError(f"METHOD: unknown method '{args.method}'; available: " + expected_clones())
     folder = find_folder(args.method, args.official)
     repository = REPOSITORIES[args.method]
     args.steps = repository.steps if args.steps is None else args.steps
     if not (args.steps or args.evaluation or args.speed):
         parser.error("nothing to do: --steps is 0, and neither --evaluation nor --speed is given")
     if args.tolerance is not None and not args.tolerance >= 0:
-        raise ConfigError(f"--tolerance: {args.tolerance} is no tolerance; give 0 or more")
+        raise ConfigError(f"--tolerance: must be at least 0, got {args.tolerance}")
     kept = _read_json(args.json)
     lacking = [name for name in args.datasets if name not in repository.configs]
     if lacking:
@@ -61,19 +66,19 @@ def main() -> None:
     }
     print(f"{args.method}: {repository.name}, commit {report['commit']}")
     if report["commit"] != repository.commit:
-        print(f"note: the results of docs/parity.md are of commit {repository.commit}")
+        print(f"note: the results in docs/parity.md are for commit {repository.commit}")
     facts = environment("cpu")
     differs = False
     with tempfile.TemporaryDirectory() as scratch:
         if args.steps:
             report["steps"] = []
             for dataset in args.datasets:
-                found = _steps(args, dataset, folder, Path(scratch) / dataset)
-                report["steps"].append({**found, "environment": facts})
-                differs |= found["first_difference"] is not None
+                steps = _steps(args, dataset, folder, Path(scratch) / dataset)
+                report["steps"].append({**steps, "environment": facts})
+                differs |= steps["first_difference"] is not None
         if args.evaluation:
-            report["evaluation"] = found = _evaluation(args.method, folder, Path(scratch) / "evaluation")
-            differs |= found["largest_difference"] > found["tolerance"]
+            report["evaluation"] = scores = _evaluation(args.method, folder, Path(scratch) / "evaluation")
+            differs |= scores["largest_difference"] > scores["tolerance"]
         if args.speed:
             from parity_parts import speed
 
@@ -88,7 +93,7 @@ def main() -> None:
 
 
 def _read_json(file: Path | None) -> dict[str, Any]:
-    """Return the report that is added to; empty where there is none. Read before anything is measured."""
+    """Return the earlier report, or an empty one; read before anything is measured."""
     from vireid_plugins.errors import ConfigError
 
     if file is None or not file.is_file():
@@ -96,9 +101,9 @@ def _read_json(file: Path | None) -> dict[str, Any]:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"--json: '{file}' is there and is not a report of this script: {error}") from None
+        raise ConfigError(f"--json: '{file}' exists and is not a report of this script: {error}") from None
     if not isinstance(report, dict):
-        raise ConfigError(f"--json: '{file}' is there and is not a report of this script")
+        raise ConfigError(f"--json: '{file}' exists and is not a report of this script")
     return report
 
 
@@ -192,7 +197,7 @@ def _evaluation(method: str, folder: Path, scratch: Path) -> dict[str, Any]:
 def _count(word: str) -> int:
     number = int(word)
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is not 0 or more")
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {number}")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Measures speed and memory side by side: python tools/benchmarks/speed.py scoring --json scoring.json."""
+"""Measure speed and memory side by side: python tools/benchmarks/speed.py scoring --json scoring.json."""
 
 import argparse
 import sys
@@ -10,20 +10,20 @@ from _paths import ROOT
 from _run import positive, run, write_json
 from _subjects import NAMES, subjects
 
-# Losses and rankings are timed against the plain loops that the tests compare their values with: `reference`. Processes
-# that measure are spawned with this path.
+# Losses and rankings are timed against `reference`, the plain loops that the tests compare values with. Measuring
+# processes inherit this path.
 sys.path.append(str(ROOT / "tests"))
 
 
 def main() -> None:
     """Parse, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=NAMES, help="what is measured")
-    parser.add_argument("--repeats", type=positive, default=5, help="runs that count (default %(default)s)")
+    parser.add_argument("what", choices=NAMES, help="what to measure")
+    parser.add_argument("--repeats", type=positive, default=5, help="timed runs (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
-    parser.add_argument("--only", default="", help="only tasks whose name holds these words")
-    parser.add_argument("--seconds", type=positive, help="what is not measured by then is named and left out")
-    parser.add_argument("--json", type=Path, help="also write everything here")
+    parser.add_argument("--only", default="", help="measure only tasks whose name contains this")
+    parser.add_argument("--seconds", type=positive, help="time limit; tasks not measured by then are reported")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     args = parser.parse_args()
 
     from shared_parts.environment import environment
@@ -46,7 +46,7 @@ def main() -> None:
                 if left is not None and left <= 0:
                     raise TimeoutError(f"not reached within {args.seconds} s")
                 results.append(measure(subject, Path(folder), args.device, args.repeats, left))
-            except Exception as error:  # whatever it was, the others are still worth their time
+            except Exception as error:  # the other tasks are measured all the same
                 failed.append(f"{subject.task}, {subject.way}: {type(error).__name__}: {error}")
             if args.json:
                 report = {"environment": facts, "results": [result.as_json() for result in results]}

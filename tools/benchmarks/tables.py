@@ -1,4 +1,4 @@
-"""Makes the tables of README.md and the docs from docs/results.yml, the protocols and the benchmarks' files."""
+"""Write the tables of README.md and the docs from docs/results.yml, the protocols and the benchmarks' files."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from _run import run
 
 
 def main() -> None:
-    """Parse, compare and write."""
+    """Write the tables, or check that they are current."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a table is not current")
     args = parser.parse_args()

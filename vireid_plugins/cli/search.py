@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive, write_json
+from vireid_plugins.cli._common import add_trained_config, positive, write_json
 
 
 def index(args: argparse.Namespace) -> None:
@@ -13,7 +13,7 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.search import index_images
 
-    extractor = Extractor.from_files(args.config_file, args.weights, args.opts)
+    extractor = Extractor.from_files(args.config_file, args.weights)
     with tqdm(unit="image", disable=None) as bar:
 
         def report(done: int, total: int) -> None:
@@ -81,7 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if command is index:
             add_trained_config(one)
             one.add_argument("--weights", default="", help="its checkpoint (default: the last in its output folder)")
-            add_overrides(one)
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
             one.add_argument("--json", type=Path, help="also write the results to this file")

@@ -109,7 +109,7 @@ def test_summary_compares_methods_with_the_baseline_from_each_start() -> None:
 
 def test_left_out_says_when_nothing_is() -> None:
     rows = [row(name, seed, 1.0) for name in VARIANTS for seed in range(3)]
-    assert tables.left_out(rows, "random", "RegDB") == f"All {3 * len(VARIANTS)} runs are there."
+    assert tables.left_out(rows, "random", "RegDB") == f"All {3 * len(VARIANTS)} runs are finished."
 
 
 def test_activity_table_gives_ranges_over_seeds_and_what_had_no_gradient() -> None:

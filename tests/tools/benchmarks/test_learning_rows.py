@@ -20,7 +20,7 @@ def changed(**values: Any) -> str:
         (f"{LINE}\n{LINE}\n", r"line 2 repeats the run \('ImageNet'"),
         (changed(mAP="x"), r"line 1 is not a finished run \(mAP is 'x' and should be a number\)"),
         (changed(mAP=float("nan")), "mAP is nan and should be a number"),
-        (changed(seed="0"), "seed is '0' and should be a whole number"),
+        (changed(seed="0"), "seed is '0' and should be an integer"),
         ("[1, 2]", "line 1 is not a finished run"),
         (b"\xff\xfe", "is not a file of finished runs"),
     ],

@@ -219,11 +219,14 @@ def test_find_folder_takes_the_clone_or_the_folder_in_it(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["agm", "--official", "x"], "METHOD: there is no 'agm'; there are agw (mangye16/Cross-Modal-Re-ID-baseline, "),
+        (
+            ["agm", "--official", "x"],
+            "METHOD: unknown method 'agm'; available: agw (mangye16/Cross-Modal-Re-ID-baseline, ",
+        ),
         (["caj", "--official", "x"], "--official: there is no folder 'x'; caj needs a clone of https://github.com/mangye16/"),
         (["mscm", "--official", "docs"], "'docs' has no train.py with 'QuarCenterTripletLoss'; mscm needs a clone of"),
         (["agw"], "the following arguments are required: --official"),
-        (["agw", "--official", "x", "--steps", "-1"], "argument --steps: -1 is not 0 or more"),
+        (["agw", "--official", "x", "--steps", "-1"], "argument --steps: must be at least 0, got -1"),
     ],
 )  # fmt: skip
 def test_parity_with_bad_arguments_is_one_error(arguments: list[str], said: str) -> None:
@@ -460,8 +463,8 @@ def test_apart_is_infinite_for_nan_and_for_nothing_in_common() -> None:
     ("words", "message"),
     [
         (["--steps", "0"], "nothing to do: --steps is 0"),
-        (["--tolerance", "nan"], "--tolerance: nan is no tolerance"),
-        (["--json", "broken.json"], "'broken.json' is there and is not a report of this script"),
+        (["--tolerance", "nan"], "--tolerance: must be at least 0, got nan"),
+        (["--json", "broken.json"], "'broken.json' exists and is not a report of this script"),
     ],
 )
 def test_parity_refuses_before_it_measures(tmp_path: Path, words: list[str], message: str) -> None:

@@ -66,7 +66,7 @@ def test_tables_say_what_a_report_says(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"parity-caj\.json' cannot be read"):
         tables.read_reports(tmp_path)
     (tmp_path / "benchmarks" / "parity-caj.json").write_text(json.dumps({"method": "agw"}))
-    with pytest.raises(DataError, match=r"is no report of tools/benchmarks/parity\.py caj"):
+    with pytest.raises(DataError, match=r"is not a report of tools/benchmarks/parity\.py caj"):
         tables.read_reports(tmp_path)
 
 

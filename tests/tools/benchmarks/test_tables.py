@@ -67,5 +67,5 @@ def test_with_tables_names_a_table_that_is_not_there() -> None:
     assert "old" not in found
     assert found.startswith("a\n<!-- table: protocols -->\n\n| name")
     assert with_tables(found, DOCS) == found
-    with pytest.raises(DataError, match="no table 'protcols'; there are"):
+    with pytest.raises(DataError, match="unknown table 'protcols'; available: "):
         with_tables("<!-- table: protcols --><!-- end -->", DOCS)

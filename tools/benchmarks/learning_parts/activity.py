@@ -1,8 +1,8 @@
-"""Trains as `tools/train_net.py` does, then looks at whether the parts of the network were at work.
+"""Train as `tools/train_net.py` does, then measure whether the parts of the network had an effect.
 
-What a training shows may be explained by a module only if that module did something: had gradients, and gave outputs
-that differ from place to place or from image to image. This is measured on the trained network with one training batch
-and written to `<OUTPUT_DIR>/activity.json`.
+A module can explain a result only if it did something: if it had gradients, and outputs that differ between positions
+or between images. This is measured on the trained network with one training batch and written to
+`<OUTPUT_DIR>/activity.json`.
 """
 
 import json
@@ -24,26 +24,26 @@ from vireid_plugins.methods.mscm.modules import ALB
 from vireid_plugins.methods.wrim.modules import MIIM
 from vireid_plugins.modeling.attention import NonLocal
 
-# Modules that add to their input: what they add is measured against it.
+# Modules that add to their input; what they add is measured relative to it.
 ADDING = (NonLocal, MFA, SDCE)
 # Modules of the methods; the gradient of each is measured.
 MODULES = (*ADDING, ALB, DEE, MIIM, MPFR, Purifier)
 
 
 def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the parts of a network do to one training batch.
+    """Measure what the parts of a network do to one training batch.
 
     Args:
-        model: a meta-architecture; its gradients and running statistics are left changed.
-        batch: of the training loader.
+        model: a meta-architecture; its gradients and running statistics are changed.
+        batch: a batch of the training loader.
 
     Returns:
-        `modules`: by what was measured, one number a module: the standard deviation of MIIM's gate over positions, that
-        of the purifier's masks over channels and over images, the norm of what a block adds over the norm of its input,
+        `modules`: by quantity, one number per module: the standard deviation of MIIM's gate over positions, that of the
+        purifier's masks over channels and over images, the norm of what a block adds relative to the norm of its input,
         and gradients as |gradient| / |weight|.
-        `losses`: by the loss's name its weighted value and its share, between 0 and 1, of the sum of all losses'
+        `losses`: by name, the weighted value of the loss and its share, between 0 and 1, of the sum of all losses'
         gradient norms in the weights of the last stage.
-        `idle`: names of parameters that should learn and have no gradient.
+        `idle`: names of trainable parameters without a gradient.
     """
     model.train()
     found: dict[str, list[float]] = {}
@@ -72,7 +72,7 @@ def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _watched(model: nn.Module, found: dict[str, list[float]]) -> Iterator[None]:
-    """Measure outputs of the forward passes inside a `with` block."""
+    """Measure the outputs of forward passes inside a `with` block."""
 
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         x = inputs[0].detach()
@@ -106,7 +106,7 @@ def _watched(model: nn.Module, found: dict[str, list[float]]) -> Iterator[None]:
 
 
 def _last_stage(model: Any) -> list[Tensor]:
-    """Return the weights that all losses on embeddings reach: of the last stage, and of IDKL's specific branch."""
+    """Return the weights that all losses on embeddings reach: the last stage, and IDKL's specific branch."""
     modules = [list(model.backbone.stages.values())[-1]]
     if isinstance(getattr(model, "specific", None), nn.Module):
         modules.append(model.specific)
@@ -135,7 +135,7 @@ def _add(found: dict[str, list[float]], name: str, value: Tensor) -> None:
 
 
 def main() -> None:
-    """Parse `train_net.py`'s command line, train, measure."""
+    """Parse the command line of `train_net.py`, train and measure."""
     import vireid_plugins.engine as engine  # first: it makes fastreid importable
     from fastreid.engine import default_argument_parser  # isort: skip
     from vireid_plugins.config import load_config

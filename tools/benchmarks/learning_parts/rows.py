@@ -16,7 +16,7 @@ SCORES = ("Rank-1", "mAP", "mINP")
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of finished runs; none where there is no file.
+    """Return the rows of finished runs; none if the file does not exist.
 
     Raises:
         BenchmarkError: a line is not a row.
@@ -36,7 +36,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise BenchmarkError(f"'{file}' line {number} is not a finished run ({error}); delete the line") from None
         if key in rows:
-            # Counted twice it would narrow the spread over seeds.
+            # A run counted twice would narrow the spread over seeds.
             raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
         losses = {LOGGED.get(name, name): values for name, values in row["losses"].items()}
         rows[key] = {**row, "key": key, "losses": losses}
@@ -48,16 +48,16 @@ def _require_numbers(row: dict[str, Any]) -> None:
         if not isinstance(row[name], (int, float)) or not math.isfinite(row[name]):
             raise ValueError(f"{name} is {row[name]!r} and should be a number")
     if type(row["seed"]) is not int:
-        raise ValueError(f"seed is {row['seed']!r} and should be a whole number")
+        raise ValueError(f"seed is {row['seed']!r} and should be an integer")
 
 
 def expectation(rows: Sequence[dict[str, Any]], run: Run) -> list[str]:
-    """Return overrides that make a run fail outside of three standard deviations of its variant's finished seeds.
+    """Return overrides that make a run fail outside three standard deviations of its variant's finished seeds.
 
     Args:
-        rows: of `read_rows`.
-        run: of a variant and tree with at least two finished seeds.
+        rows: rows of `read_rows`.
+        run: a run whose variant and tree have at least two finished seeds.
     """
-    found = [row["mAP"] for row in rows if row["key"][:3] == run.key()[:3] and row["epochs"] == run.epochs]
-    row = [run.tree, "mAP", round(mean(found), 2), round(3 * stdev(found), 2)]
+    scores = [row["mAP"] for row in rows if row["key"][:3] == run.key()[:3] and row["epochs"] == run.epochs]
+    row = [run.tree, "mAP", round(mean(scores), 2), round(3 * stdev(scores), 2)]
     return ["TEST.EXPECTED_RESULTS", str([row])]

@@ -1,4 +1,4 @@
-"""Every training that is compared, as a configuration."""
+"""Every training run of the comparison, as a configuration."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from learning_parts.trees import TREES
 from learning_parts.variants import METHODS, OF_IDKL, OF_WRIM, VARIANTS
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 
-# For every run: 16 identities a batch, of which CMKIC takes its negatives, a last stride of 1 (which ResNet alone has),
-# one sampler so that all see as many images, and no mirror images at test.
+# For every run: 16 identities per batch, from which CMKIC takes its negatives, a last stride of 1 (a key of ResNet
+# only), the same sampler so that all see the same number of images, and no mirror images at test.
 SHARED = (
     "SOLVER.IMS_PER_BATCH", "64", "DATALOADER.NUM_INSTANCE", "2", "MODEL.BACKBONE.LAST_STRIDE", "1",
     "DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler", "TEST.FLIP.ENABLED", "False",
@@ -25,8 +25,8 @@ class Run:
         start: a key of STARTS.
         tree: a key of TREES.
         variant: a key of VARIANTS.
-        seed: of weights, sampler and augmentation.
-        epochs: the budget.
+        seed: seed of weights, sampler and augmentation.
+        epochs: number of epochs.
     """
 
     start: str
@@ -36,16 +36,16 @@ class Run:
     epochs: int
 
     def key(self) -> tuple[str, str, str, int, int]:
-        """Return what tells runs apart."""
+        """Return what identifies the run."""
         return self.start, self.tree, self.variant, self.seed, self.epochs
 
     def forced(self) -> list[str]:
-        """Return the keys that network and image size force."""
+        """Return the overrides that network and image size force."""
         variant = VARIANTS[self.variant]
         return [] if variant.free else list(STARTS[self.start].forced.get(variant.config, ()))
 
     def overrides(self) -> list[str]:
-        """Return what is changed in the configuration, but for the file of the weights."""
+        """Return the overrides of the configuration, except the path of the weights."""
         start, tree, variant = STARTS[self.start], TREES[self.tree], VARIANTS[self.variant]
         budget = ["SOLVER.MAX_EPOCH", str(self.epochs), "SOLVER.STEPS", str([max(1, 2 * self.epochs // 3)])]
         last = ["TEST.EVAL_PERIOD", str(self.epochs), "SOLVER.CHECKPOINT_PERIOD", str(self.epochs)]
@@ -57,7 +57,7 @@ class Run:
         ]  # fmt: skip
 
     def cfg(self) -> CfgNode:
-        """Return the run's configuration, but for the file of the weights."""
+        """Return the run's configuration, except the path of the weights."""
         cfg = get_cfg()
         cfg.merge_from_file(config_path(f"demo/{VARIANTS[self.variant].config}.yml"))
         cfg.merge_from_list(self.overrides())
@@ -67,14 +67,14 @@ class Run:
 def runs(
     starts: Iterable[str], trees: Iterable[str], variants: Iterable[str], seeds: int, epochs: int = 0
 ) -> list[Run]:
-    """Return all runs, the methods first, seed by seed, so that an early end leaves whole columns.
+    """Return all runs, the methods first, seed by seed, so that a run cut short leaves complete seeds.
 
     Args:
         starts: keys of STARTS.
         trees: keys of TREES.
         variants: keys of VARIANTS.
-        seeds: how many.
-        epochs: another budget than the trees' own.
+        seeds: number of seeds.
+        epochs: number of epochs; 0 is that of each tree.
     """
     names = set(variants)
     return [

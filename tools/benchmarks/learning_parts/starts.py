@@ -1,4 +1,4 @@
-"""What trainings start from: a network, its weights and the size of its images."""
+"""What training starts from: a network, its weights and its image size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,15 +8,15 @@ from learning_parts.variants import METHODS, OF_IDKL, OF_WRIM, Variant
 
 @dataclass(frozen=True)
 class Start:
-    """What a training starts from.
+    """What training starts from.
 
     Attributes:
         about: network, weights and image size in words.
-        overrides: of the demo's configurations, for every run.
-        forced: by the demo's configuration, keys that the network's widths or the maps' sizes leave no choice for. The
+        overrides: overrides of the demo's configurations, for every run.
+        forced: by demo configuration, overrides that the network's widths or the sizes of its feature maps force. The
             rows state them.
-        weights: of ImageNet, from the package `weights.PACKAGE`.
-        ablations: are run too, not the methods alone.
+        weights: start from ImageNet weights, from the package `weights.PACKAGE`.
+        ablations: run the ablations too, not only the methods.
     """
 
     about: str
@@ -26,11 +26,11 @@ class Start:
     ablations: bool = True
 
     def variants(self) -> tuple[Variant, ...]:
-        """Return what is run from here, the methods first."""
+        """Return the variants that are run, the methods first."""
         return (*METHODS, *OF_WRIM, *OF_IDKL) if self.ablations else METHODS
 
 
-# MobileNetV2 has three blocks in stage 2 and seven in stage 3, ResNet-18 two and two: non-local blocks stand after the
+# MobileNetV2 has three blocks in stage 2 and seven in stage 3, ResNet-18 two and two: non-local blocks come after the
 # last ones, as in ResNet-50.
 _LAST_OF_MOBILENET = (
     "MODEL.ATTENTION.STAGE2", "['NonLocal@1', 'NonLocal@2']",
@@ -46,8 +46,8 @@ _MOBILENET = Start(
     ),
     {
         "agw": _LAST_OF_MOBILENET, "caj": _LAST_OF_MOBILENET,
-        # The stem's map is eight times as high as that of stage 3, and the blocks are made for four times; stage 3 has
-        # 8 x 4 positions.
+        # The stem's feature map is eight times as high as that of stage 3, and the blocks expect four times; stage 3
+        # has 8 x 4 positions.
         "mscm": (
             *_LAST_OF_MOBILENET, "MODEL.MSCM.RELATE", "['stage1', 'stage2', 'stage3']", "MODEL.MSCM.HEAD_DIM", "8"
         ),
@@ -58,7 +58,7 @@ _MOBILENET = Start(
 )  # fmt: skip
 STARTS = {
     "ImageNet": _MOBILENET,
-    # The demo's rate is three times the recipe's, and too high for some methods.
+    # The demo's learning rate is three times the recipe's, and too high for some methods.
     "ImageNet, low rate": replace(
         _MOBILENET,
         about="MobileNetV2 from ImageNet weights, 128 x 64, Adam at 0.0003",

@@ -12,14 +12,14 @@ from learning_parts.starts import STARTS
 from learning_parts.trees import TREES
 from learning_parts.variants import METHODS
 
-# The score that differences are taken of.
+# The score whose differences are shown.
 COMPARED = "mAP"
 
 
 def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
-    """Return one row a variant: mean and standard deviation over its seeds, empty where nothing has run.
+    """Return one row per variant: mean and standard deviation over its seeds, empty if none is finished.
 
-    Below it stands which of three seeds have not run.
+    A sentence below lists the seeds, of three, that are not finished.
     """
     by_variant = _by_variant(rows, start, tree, epochs)
     body = []
@@ -36,7 +36,7 @@ def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
 
 
 def summary(rows: Sequence[dict[str, Any]], tree: str = "SYSUMM01") -> str:
-    """Return one row a method: its score from every start, and the difference from the one-stream baseline."""
+    """Return one row per method: its score from every start, and the difference from the one-stream baseline."""
     found = {start: _by_variant(rows, start, tree, 0) for start in STARTS}
     body = []
     for method in METHODS:
@@ -51,21 +51,21 @@ def summary(rows: Sequence[dict[str, Any]], tree: str = "SYSUMM01") -> str:
 
 
 def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
-    """Return a sentence that names the runs of three seeds which are not there."""
+    """Return a sentence that lists the runs, of three seeds, that are not finished."""
     missing = []
     for name, found in _by_variant(rows, start, tree, epochs).items():
         seeds = sorted({0, 1, 2} - {row["seed"] for row in found})
         if seeds:
             missing.append(f"{name} ({', '.join(map(str, seeds))})")
     if not missing:
-        return f"All {3 * len(STARTS[start].variants())} runs are there."
+        return f"All {3 * len(STARTS[start].variants())} runs are finished."
     return f"Left out so far, seeds in brackets: {'; '.join(missing)}."
 
 
 def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
-    """Return one row a variant that ran: what its modules did, its losses and the parameters without a gradient.
+    """Return one row per finished variant: its modules' activity, its losses and the parameters without a gradient.
 
-    Numbers of modules are the smallest and the largest over modules and seeds, of losses the means over seeds.
+    Numbers of modules are the smallest and the largest over modules and seeds; those of losses are means over seeds.
     """
     body = []
     for name, found in _by_variant(rows, start, tree, epochs).items():
@@ -101,22 +101,22 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str = "") -> str:
-    """Return the difference of two variants' means, marked where it is within the sum of their standard deviations.
+    """Return the difference of two variants' means, marked if it is within the sum of their standard deviations.
 
-    One seed has no spread, so nothing is claimed of it.
+    A single seed has no spread; the difference is then marked as that of one seed.
     """
     own, other = ([row[COMPARED] for row in found] for found in (rows, others))
     if not own or not other:
         return ""
     difference = mean(own) - mean(other)
-    said = f"{name} {difference:+.1f}".strip()
+    text = f"{name} {difference:+.1f}".strip()
     if min(len(own), len(other)) < 2:
-        return f"{said} (one seed)"
-    return said + (" (noise)" if abs(difference) <= stdev(own) + stdev(other) else "")
+        return f"{text} (one seed)"
+    return text + (" (noise)" if abs(difference) <= stdev(own) + stdev(other) else "")
 
 
 def _keys(overrides: Sequence[str]) -> str:
-    """Return pairs of keys and values as they are read in a table."""
+    """Return overrides, keys and values in turn, in the form of a table cell."""
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
     return ", ".join(f"{key.removeprefix('MODEL.').removeprefix('ATTENTION.')} {value}" for key, value in pairs)
 

@@ -1,4 +1,4 @@
-"""Trains and scores a run in a process of its own."""
+"""Train and score a run in its own process."""
 
 import json
 import os
@@ -19,27 +19,26 @@ from learning_parts.variants import VARIANTS
 from learning_parts.weights import imagenet_weights
 from vireid_plugins.config import config_path
 
-# What runs in the process.
+# The script that the process runs.
 SCRIPT = Path(__file__).with_name("activity.py")
-# glibc gives large blocks back to the system after every layer, which takes a third of the CPU time.
+# By default glibc returns large blocks to the system after every layer, which takes a third of the CPU time.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
 
 
 def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Train and score in a process of its own with one thread, with which a run repeats to the digit.
+    """Train and score in a separate process with one thread, so that a run repeats to the digit.
 
     Args:
-        run: which.
+        run: the run.
         root: data root with the tree.
-        overrides: of the configuration besides.
+        overrides: further overrides of the configuration.
 
     Returns:
-        the run, its scores in percent, CPU seconds, environment, the keys that were forced, and what the parts of its
-        network did.
+        the run, its scores in percent, CPU seconds, environment, the forced overrides, and the activity of its network.
 
     Raises:
-        BenchmarkError: the training failed; the message ends with its last lines.
-        InstallError: there are no ImageNet weights.
+        BenchmarkError: training failed; the message ends with the last lines of its output.
+        InstallError: the ImageNet weights are missing.
     """
     config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
     given = ["MODEL.BACKBONE.PRETRAIN_PATH", str(imagenet_weights())] if STARTS[run.start].weights else []

@@ -1,4 +1,4 @@
-"""The synthetic trees that are trained on."""
+"""The synthetic data sets for training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from vireid_plugins.data.synthetic import LAYOUTS, RegdbSize, SysuSize
 
 @dataclass(frozen=True)
 class Tree:
-    """A synthetic tree and what is trained and scored on it.
+    """A synthetic data set and how it is used.
 
     Attributes:
-        size: of the tree.
-        epochs: the budget, by the start; of others nothing is run.
-        protocol: whose scores are kept.
-        overrides: of the demo's configurations, which are for SYSU-MM01.
+        size: its size.
+        epochs: number of epochs by start; other starts are not run.
+        protocol: the protocol whose scores are kept.
+        overrides: overrides of the demo's configurations, which are for SYSU-MM01.
     """
 
     size: Any
@@ -38,7 +38,7 @@ TREES = {
 
 
 def make_tree(name: str, root: Path) -> None:
-    """Write a tree below `root`, unless it is there."""
+    """Write a tree below `root`, unless it exists."""
     layout = LAYOUTS[name]
     if not (root / layout.folder).is_dir():
         layout.write(root / layout.folder, TREES[name].size, 0)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of the table: a configuration of configs/demo and what is changed in it.
+    """A row of the table: a configuration of configs/demo with overrides.
 
     Attributes:
-        name: of the row.
-        config: file of configs/demo without its suffix.
-        overrides: what is changed.
-        against: the row it is compared with.
-        free: it lacks the modules that force keys.
+        name: name of the row.
+        config: file in configs/demo without its suffix.
+        overrides: changes to the configuration.
+        against: the row that it is compared with.
+        free: whether it lacks the modules that force overrides.
     """
 
     name: str
@@ -23,13 +23,13 @@ class Variant:
 
 
 def _idkl(name: str, *losses: str, purify: bool = True) -> Variant:
-    """Return a row of the paper's table 4: the losses of every row, and these."""
+    """Return a row of the paper's table 4: the losses that all rows share, and `losses`."""
     names = str(["LabelSmoothCE", "HardTriplet", "ModalityHeads", *losses])
     return Variant(name, "idkl", ("MODEL.LOSSES.NAME", names, "MODEL.IDKL.PURIFY", str(purify)), "IDKL")
 
 
 def _wrim(name: str, *overrides: str, against: str = "WRIM-Net", free: bool = False) -> Variant:
-    """Return a form of WRIM-Net: with the specification's gate and lambda1, unlike the demo's, and what is changed."""
+    """Return a form of WRIM-Net with the specification's gate and lambda1 instead of the demo's, and `overrides`."""
     specified = ("MODEL.ATTENTION.MIIM.RESIDUAL", "False", "MODEL.LOSSES.CMKIC.SCALE", "1.0")
     return Variant(f"WRIM-Net{name}", "wrim", (*specified, *overrides), against, free)
 

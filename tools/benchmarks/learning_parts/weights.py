@@ -13,7 +13,7 @@ def imagenet_weights() -> Path:
     """Return the file of MobileNetV2's ImageNet weights in the installed package `PACKAGE`, which is not imported.
 
     Raises:
-        InstallError: the package, or the file in it, is not there.
+        InstallError: the package is not installed, or lacks the file.
     """
     try:
         file = Path(str(importlib.metadata.distribution(PACKAGE).locate_file(WEIGHTS)))

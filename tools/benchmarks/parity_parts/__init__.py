@@ -1,1 +1,1 @@
-"""Parts of `tools/benchmarks/parity.py`: public code and this package side by side, each in a process of its own."""
+"""Parts of `tools/benchmarks/parity.py`: public code and this package side by side, each in its own process."""

@@ -1,4 +1,4 @@
-"""Two columns, the public code's and ours, and the first difference between them."""
+"""Compare the numbers of the public code and ours in two columns, and find the first difference."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from parity_parts.exchange import Step
 
 # Numbers smaller than this are compared absolutely.
 FLOOR = 1e-6
-# Of numbers that both sides compute from the same weights.
+# Tolerance for numbers that both sides compute from the same weights.
 STRICT = 1e-9
 
 
@@ -20,11 +20,11 @@ class Row:
     """One number of a step.
 
     Attributes:
-        step: which, from 0.
+        step: step, from 0.
         name: what is compared.
-        released: the public code's.
-        ours: this package's.
-        same_start: both sides computed it from the same weights, so nothing of the steps before is in it.
+        released: the public code's number.
+        ours: this package's number.
+        same_start: whether both sides computed it from the same weights, so that earlier steps have no influence.
         floor: numbers smaller than this are compared absolutely.
     """
 
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def difference(self) -> float:
-        """Difference relative to the larger one, at least the floor; infinite where one of them is no number."""
+        """Difference relative to the larger number, at least the floor; infinite if just one is finite, or with NaN."""
         if not (math.isfinite(self.released) and math.isfinite(self.ours)):
             return 0.0 if self.released == self.ours else math.inf
         return abs(self.released - self.ours) / max(abs(self.released), abs(self.ours), self.floor)
@@ -49,12 +49,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """A term of the total as both sides call it.
+    """A term of the total loss under the names of both sides.
 
     Attributes:
-        name: printed.
-        released: names there -> factor with which it enters the total.
-        ours: names here, whose sum it is.
+        name: name in the output.
+        released: the public code's names and the factors with which they enter the total.
+        ours: this package's names; the term is their sum.
     """
 
     name: str
@@ -85,7 +85,7 @@ PAIRS: dict[str, list[Pair]] = {
         Pair("classes: CSA and its part of MDR", {"bg_kl": 1, "sm_kl": 1}, ["loss_csa", "loss_mdr_class"]),
     ],
 }
-# The total as the public code calls it.
+# The public code's name of the total loss.
 TOTALS = {"agw": "train_loss", "caj": "train_loss", "deen": "train_loss", "mscm": "train_loss", "idkl": "total"}
 
 
@@ -94,10 +94,10 @@ def compare(method: str, number: int, released: Step, ours: Step, name_here: Cal
 
     Args:
         method: a key of `PAIRS`.
-        number: of the step.
-        released: what the public code saw.
-        ours: what this package saw.
-        name_here: this package's name of a weight of the public code, None for one it does not use.
+        number: number of the step.
+        released: the public code's step.
+        ours: this package's step.
+        name_here: returns this package's name for a weight of the public code, or None for an unused one.
     """
     rows = []
     for pair in PAIRS[method]:
@@ -122,7 +122,7 @@ def _of_weights(
     name_here: Callable[[str], str | None],
     same_start: bool = False,
 ) -> list[Row]:
-    """Return the norms of the groups, and the one tensor that differs most."""
+    """Return the norms of the groups, and the tensor that differs most."""
     pairs: list[tuple[str, float, float]] = []
     for key, value in released.items():
         name = name_here(key)
@@ -160,7 +160,7 @@ def _group(name: str) -> str:
 
 
 def first_difference(rows: Sequence[Row], tolerance: float) -> Row | None:
-    """Return the first row that differs by more than the tolerance, or than `STRICT` where both start alike."""
+    """Return the first row that differs by more than the tolerance, or than `STRICT` if both start alike."""
     return next(
         (row for row in rows if row.difference > (min(tolerance, STRICT) if row.same_start else tolerance)), None
     )

@@ -1,4 +1,4 @@
-"""What the two processes of a comparison and the one that starts them say to each other."""
+"""Messages between the two processes of a comparison and the one that starts them."""
 
 import ctypes
 import multiprocessing
@@ -20,17 +20,17 @@ from parity_parts.repositories import Scale
 
 @dataclass(frozen=True)
 class Job:
-    """What both sides are to run.
+    """What both sides run.
 
     Attributes:
         method: a key of `REPOSITORIES`.
-        dataset: sysu, regdb or llcm: it decides over parts of some networks and losses.
+        dataset: sysu, regdb or llcm; some networks and losses depend on it.
         config: this package's config.
-        layout: how the public code's weights are renamed.
+        layout: the layout that renames the public code's weights.
         scale: the batches.
         double: run in float64, else in float32.
         details: record features and weights after every step, which costs time and memory.
-        salt: of weights and images.
+        salt: seed of weights and images.
     """
 
     method: str
@@ -45,22 +45,22 @@ class Job:
 
 @dataclass
 class Step:
-    """What one side saw in a step.
+    """The record of one side's step.
 
     Attributes:
-        terms: losses by the name of their side, as they enter the total unless the name says otherwise.
+        terms: losses by this side's names, as they enter the total unless the name tells otherwise.
         rates: learning rates of the `heads` and of the `rest`.
         feature: mean L2 norm of the pooled features.
         weights: L2 norm of every used parameter and buffer after the step, by this side's name.
         moved: L2 norm of its change since the start.
-        gradients: L2 norm of every gradient; of this package's side, from the public side's weights.
-        state: the public side's weights and running statistics before the step, as far as asked for.
-        seconds: CPU time of the step, user and system, from the batch at hand to updated weights.
-        batch: rows in this package's order (`images`, `targets`, `modalities`, `views`); the public side's alone.
-        epoch_steps: steps of an epoch of the noise.
-        operations: floating-point operations of forward and backward pass, where they were counted.
-        supplied: what the public side was given so far.
-        peak: the process' largest resident memory so far, in bytes.
+        gradients: L2 norm of every gradient; on this package's side, from the public side's weights.
+        state: the requested weights and running statistics of the public side before the step.
+        seconds: CPU time of the step, user and system, from the ready batch to updated weights.
+        batch: rows in this package's order (`images`, `targets`, `modalities`, `views`); only on the public side.
+        epoch_steps: number of steps in an epoch of noise.
+        operations: floating-point operations of forward and backward pass, if counted.
+        supplied: what has been supplied to the public side so far.
+        peak: the process's peak resident memory so far, in bytes.
     """
 
     terms: dict[str, float] = field(default_factory=dict)
@@ -79,13 +79,13 @@ class Step:
 
 
 class Side:
-    """A process that takes steps when asked.
+    """A process that takes steps on request.
 
     Args:
-        work: runs in the process: takes a `Desk` and the arguments.
+        work: function that runs in the process; it takes a `Desk` and the arguments.
         arguments: importable and picklable.
-        folder: its scratch folder, where it stands; what the code prints goes to a file there.
-        name: for messages.
+        folder: scratch folder and working directory; the output of the code goes to a file there.
+        name: name in messages.
     """
 
     def __init__(self, work: Callable[..., None], arguments: tuple[Any, ...], folder: Path, name: str) -> None:
@@ -101,7 +101,7 @@ class Side:
         """Send a message, if any, and return the answer.
 
         Raises:
-            BenchmarkError: the process failed; the message holds the end of what it printed.
+            BenchmarkError: the process failed; the message ends with the last lines of its output.
         """
         try:
             if message:
@@ -131,11 +131,11 @@ class Side:
 
 
 class Finished(BaseException):
-    """Nobody asks for more: unwinds whatever code is running."""
+    """No more requests: unwinds the running code."""
 
 
 class Desk:
-    """The other end, inside the process."""
+    """The end of the connection inside the process."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -148,7 +148,7 @@ class Desk:
         """Return the next message.
 
         Raises:
-            Finished: there will be none.
+            Finished: there are no more messages.
         """
         try:
             message: tuple[Any, ...] = self._connection.recv()
@@ -158,14 +158,14 @@ class Desk:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of this process so far, all threads."""
+    """Return the CPU time of this process so far, over all threads."""
     return time.process_time()
 
 
 def finish(step: Step) -> Step:
-    """Note the peak of memory, and hand what the step no longer needs back to the system for the other side's step."""
+    """Record the peak memory, and return unused memory to the system for the other side's step."""
     step.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    # Of glibc; elsewhere freed memory stays with the process.
+    # Only with glibc; otherwise freed memory stays with the process.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -177,10 +177,10 @@ def _run(
 ) -> None:
     """Run in the new process."""
     os.chdir(folder)
-    # Nothing is left behind in somebody's clone.
+    # Write no bytecode into the user's clone.
     sys.dont_write_bytecode = True
     with log.open("wb") as stream:
-        # Also what C code prints, and whatever the public scripts make of sys.stdout.
+        # This also redirects output of C code, and that of public scripts which replace sys.stdout.
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115

@@ -1,14 +1,15 @@
-"""Weights and images by formula, so that both sides start from the same without handing them over.
+"""Weights and images by formula, so that both sides start from the same values without exchanging them.
 
-Every number comes from `numpy.random.RandomState` seeded with the name of what is filled, and is rounded to float32.
+Every number comes from `numpy.random.RandomState`, seeded with the name of the tensor or image, and is rounded to
+float32.
 
     x standard normal
     running_mean: 0.1 x | running_var: 1 + 0.1 |x| | name ends in bias: 0.1 x | other 1-D: 0.8 + 0.1 x
     else: x / sqrt(prod(shape[1:])) | num_batches_tracked: 0
 
-A network filled like this grows from block to block, so the last scale of every residual block is made smaller. Blocks
-that relate positions or channels keep their own weights at full size, since they would not be seen otherwise; their
-closing scale is reduced, too.
+In a network filled like this activations grow from block to block, so the last scale of every residual block is
+reduced. Blocks that relate positions or channels keep their own weights at full size, since they would have no visible
+effect otherwise; their last scale is reduced, too.
 """
 
 import re
@@ -21,7 +22,7 @@ import numpy.typing as npt
 Shape = tuple[int, ...]
 Array = npt.NDArray[np.float32]
 
-# By method: pattern of a key -> factor of its values.
+# By method: pattern of a key, and the factor of its values.
 FACTORS: dict[str, dict[str, float]] = {
     "agw": {r".*\.W\.1\.weight": 0.1, r".*bn3\.weight": 0.25},
     "caj": {r".*\.W\.1\.weight": 0.1, r".*bn3\.weight": 0.25},
@@ -35,10 +36,10 @@ def fill(key: str, shape: Shape, method: str, salt: int = 0) -> npt.NDArray[np.f
     """Return the values of a key of the public code's state dict.
 
     Args:
-        key: its name there.
-        shape: its shape.
-        method: whose `FACTORS` apply.
-        salt: another salt gives another network.
+        key: name in the state dict.
+        shape: shape of the tensor.
+        method: method whose `FACTORS` apply.
+        salt: seed of the network.
     """
     if key.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
@@ -65,11 +66,11 @@ def fill_all(shapes: Mapping[str, Shape], method: str, salt: int = 0) -> dict[st
 
 
 def image(name: str, size: tuple[int, int], salt: int = 0) -> Array:
-    """Return an image (3, height, width) of noise as the network sees it, already normalized, by its name."""
+    """Return the normalized image (3, height, width) of noise for a name."""
     return np.asarray(_normal(name, (3, *size), salt), np.float32)
 
 
 def _normal(name: str, shape: Shape, salt: int) -> npt.NDArray[np.float64]:
-    # RandomState's stream is frozen, a Generator's may change.
+    # RandomState's stream is frozen; that of Generator may change.
     drawn = np.random.RandomState((zlib.crc32(name.encode()) + salt) % 2**32).standard_normal(shape)
     return np.asarray(drawn)

@@ -1,4 +1,4 @@
-"""Takes steps with this package: the shipped config's network, losses, optimizer, schedule and step."""
+"""Take steps with this package: the network, losses, optimizer, schedule and training step of a shipped config."""
 
 import contextlib
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from vireid_plugins.engine.step import TrainingStep
 
 
 def take_steps(desk: Desk, job: Job, shapes: Mapping[str, Shape]) -> None:
-    """Say how long an epoch of the shipped config is, then take a step on every batch; see `exchange.Side`.
+    """Send the length of an epoch of the shipped config, then take a step on every batch; see `exchange.Side`.
 
     Args:
-        desk: sends (count operations, steps of an epoch, batch, the public side's weights before the step or nothing).
-        job: what is run.
-        shapes: of the public code's state dict.
+        desk: sends (count operations, steps per epoch, batch, the public side's weights before the step or nothing).
+        job: the job.
+        shapes: shapes in the public code's state dict.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -37,11 +37,11 @@ def take_steps(desk: Desk, job: Job, shapes: Mapping[str, Shape]) -> None:
 
 
 class Training:
-    """A training of a job without data loader and hooks.
+    """Training of a job without data loader and hooks.
 
     Args:
-        job: what is run.
-        shapes: of the public code's state dict, from which the weights are filled.
+        job: the job.
+        shapes: shapes in the public code's state dict, by which the weights are filled.
     """
 
     def __init__(self, job: Job, shapes: Mapping[str, Shape]) -> None:
@@ -82,8 +82,8 @@ class Training:
         """Take one step.
 
         Args:
-            batch: of this package's form.
-            epoch_steps: after how many steps an epoch ends.
+            batch: a batch of this package.
+            epoch_steps: number of steps per epoch.
             count: count the operations.
         """
         if self.schedule is None:
@@ -108,11 +108,11 @@ class Training:
         return taken
 
     def gradients_from(self, state: Mapping[str, Any], batch: dict[str, Any]) -> dict[str, float]:
-        """Return the norms of the gradients that a batch gives with other weights; the training stays where it is.
+        """Return the norms of a batch's gradients with other weights, without changing the training state.
 
         Args:
             state: all weights and running statistics.
-            batch: of this package's form.
+            batch: a batch of this package.
         """
         own = {key: value.clone() for key, value in self.network.state_dict().items()}
         self.network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
@@ -128,7 +128,7 @@ class Training:
         return {key: float(value.grad.norm()) for key, value in named if value.grad is not None}
 
     def _keep_feature(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        # The first pooling of a step is the one of the test feature's map.
+        # The first pooling of a step is that of the test feature.
         if self.job.details:
             self.pooled = output.detach().flatten(1)
 
@@ -141,7 +141,7 @@ class Training:
 
     def _rates(self) -> dict[str, float]:
         heads: Any = self.network.heads
-        # Of the first head: its classifier; IDKL's modality heads have the same rate.
+        # The rate of the first head's classifier; IDKL's modality heads have the same.
         classifier = {id(p) for name, p in heads.named_parameters() if name.endswith(".weight")}
         groups = self.optimizer.param_groups
         rates = {"rest": groups[0]["lr"], "heads": groups[-1]["lr"]}
@@ -169,15 +169,15 @@ def config(job: Job, classes: int) -> CfgNode:
         ]
     )  # fmt: skip
     if job.double:
-        # As on the other side: two masks cannot be the same. IDKL's modality heads have no key, see `Training`.
+        # As on the other side: dropout masks cannot be the same. IDKL's modality heads have no key, see `Training`.
         cfg.merge_from_list(["MODEL.DEEN.DROPOUT", "0.0"])
     return cfg
 
 
 def epoch_length(cfg: CfgNode, dataset: str) -> int:
-    """Return the steps of an epoch with the sampler of a config, on a data set of the real size.
+    """Return the steps per epoch with the sampler of a config, on a data set of the real size.
 
-    Identities have about equally many images, since how many each has is not published.
+    Identities have about equally many images, since their numbers are not published.
     """
     visible, infrared = spread(dataset)
     kind = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)

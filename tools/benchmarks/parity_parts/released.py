@@ -1,7 +1,7 @@
-"""Runs public training code on noise, one step when asked: its own script, network, losses, optimizer and schedule.
+"""Run public training code on noise, step by step: its own script, network, losses, optimizer and schedule.
 
 The script runs as a user would start it, with the stand-ins of `stand_ins.py`. Its data loader waits until a step is
-asked for, so a step is what the script does between two batches.
+requested, so a step is what the script does between two batches.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ class Watch:
     """Fills the network, feeds the loader and records what a step does.
 
     Args:
-        desk: who asks for steps.
-        job: what is run.
-        folder: the public code.
+        desk: requests steps.
+        job: the job.
+        folder: folder of the public code.
     """
 
     def __init__(self, desk: Desk, job: Job, folder: Path) -> None:
@@ -55,7 +55,7 @@ class Watch:
         self.epoch_steps = 0
 
     def run(self) -> None:
-        """Run the script until nobody asks for steps any more."""
+        """Run the script until no more steps are requested."""
         stand_ins.on_a_cpu(self.supplied)
         if self.job.double:
             stand_ins.float64_stays(self.supplied)
@@ -66,11 +66,11 @@ class Watch:
         RUNS[self.job.method](self)
 
     def fill(self, kind: type[nn.Module], watch: Callable[[Any], object]) -> None:
-        """Let every network of a class be filled by formula as soon as it is built, and announced.
+        """Fill every network of a class by formula as soon as it is built, and announce it.
 
         Args:
-            kind: the class, which stays what it is: its code names it.
-            watch: puts hooks on the network.
+            kind: the class; it is changed in place, since its code refers to it by name.
+            watch: registers hooks on the network.
         """
 
         def make(construct: Callable[..., None]) -> Callable[..., None]:
@@ -91,18 +91,18 @@ class Watch:
         replace(kind, "__init__", make)
 
     def keep_feature(self, feature: Any) -> None:
-        """Keep the pooled features (B, D) of a forward pass."""
+        """Record the pooled features (B, D) of a forward pass."""
         if self.job.details and self.network.training:
             self.feature = feature.detach()
 
     def around(self, batches: Iterator[Any], epoch_steps: int) -> Iterator[Any]:
-        """Yield batches, each when it is asked for, and report what happened until the next one was wanted."""
+        """Yield each batch on request, and report what happened until the next one was requested."""
         for batch in batches:
             count, wanted = self.desk.wait()
             self.step = Step(epoch_steps=epoch_steps, batch=self._as_ours(batch))
             state = self.network.state_dict() if wanted else {}
             self.step.state = {key: state[key].numpy().copy() for key in wanted}
-            # Counting goes around the operations of one step, so it starts and ends with it.
+            # The counter encloses the operations of one step, so it starts and ends with the step.
             counter = FlopCounterMode(display=False) if count else contextlib.nullcontext()
             with counter:
                 started = cpu_seconds()
@@ -138,7 +138,7 @@ class Watch:
 
     def _see_optimizer(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         rates = [group["lr"] for group in optimizer.param_groups]
-        # AGW's family: all but neck and classifier, neck, classifier.
+        # AGW's family: all but BNNeck and classifier, BNNeck, classifier.
         self.step.rates = {"rest": rates[0], "heads": rates[-1]}
 
     def _as_ours(self, batch: Any) -> dict[str, Any]:
@@ -156,16 +156,16 @@ class Watch:
 
 
 class _Noise:
-    """Stands in for the data sets of AGW's family: labels as theirs, images by formula.
+    """Stands in for the data sets of AGW's family, with the same labels and images by formula.
 
     Args:
-        watch: where images come from.
+        watch: provides the images.
         blocks: names of the images of a sample.
     """
 
     def __init__(self, watch: Watch, blocks: tuple[str, ...]) -> None:
         scale = watch.job.scale
-        # Half an epoch more than one batch: two steps an epoch.
+        # More than one batch: two steps per epoch.
         count = max(scale.classes, scale.identities * scale.instances + 1)
         self.train_color_label = np.arange(count) % scale.classes
         self.train_thermal_label = np.arange(scale.classes)
@@ -228,7 +228,7 @@ def _agw_family(watch: Watch, script: str, blocks: tuple[str, ...], *options: st
 
 
 def _epoch_of_agw(utils: Any, job: Job) -> int:
-    """Return the batches that the sampler makes of a training set of the real size, at the recipe's P and K."""
+    """Return the number of batches that the sampler makes of a training set of real size, at the recipe's P and K."""
     scale = REPOSITORIES[job.method].recipe_scale(job.dataset)
     visible, infrared = spread(job.dataset)
     positions = utils.GenIdx(visible, infrared)
@@ -296,7 +296,7 @@ def _mscm(watch: Watch) -> None:
 class _CamNoise:
     """Stands in for IDKL's data sets: identities and cameras, images by formula.
 
-    Identities enough for two batches, each with K images of both modalities: two steps an epoch.
+    It has enough identities for two batches, each with K images of both modalities: two steps per epoch.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -356,9 +356,9 @@ def _idkl(watch: Watch) -> None:
 
 
 def _epoch_of_idkl(data: Any, job: Job) -> int:
-    """Return the batches that the sampler makes of a training set of the real size.
+    """Return the number of batches that the sampler makes of a training set of real size.
 
-    It stops when fewer than P identities have images left, which is a matter of chance: the longest of ten epochs.
+    The sampler stops when fewer than P identities have images left, which is random; this is the longest of ten epochs.
     """
     scale = REPOSITORIES[job.method].recipe_scale(job.dataset)
     visible, infrared = spread(job.dataset)

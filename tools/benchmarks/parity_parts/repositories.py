@@ -1,4 +1,4 @@
-"""The public repositories: where their code lies, which commit was read, what their scripts and configs are called."""
+"""The public repositories: their folders, the commits that were read, and the names of their scripts and configs."""
 
 import subprocess
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ class Scale:
 
     Attributes:
         identities: P.
-        instances: K, images of an identity and modality.
+        instances: K, images per identity and modality.
         size: height and width.
-        classes: identities of the training set.
+        classes: number of identities in the training set.
     """
 
     identities: int
@@ -30,17 +30,17 @@ class Repository:
     Attributes:
         name: owner and name on GitHub.
         commit: the commit that was read and run.
-        folder: where in it the method lies.
-        marks: what tells the folder: file -> words that stand in it.
+        folder: folder of the method in the repository.
+        marks: what identifies the folder: files and words that they contain.
         configs: this package's config by data set.
-        layout: how its weights are renamed, a key of `vireid_plugins.export.LAYOUTS`, by data set.
+        layout: the layout that renames its weights, a key of `vireid_plugins.checkpoints.LAYOUTS`, by data set.
         small: batches of the float64 steps.
-        recipe: batches of a training as released.
-        tolerance: largest difference of two right implementations in float64 after `steps`. Adam divides by the root
+        recipe: batches of the released recipe.
+        tolerance: largest difference of two correct implementations in float64 after `steps`. Adam divides by the root
             of second moments and so amplifies rounding; SGD does not.
-        steps: how many. After more of IDKL's, rounding puts single activations on the other side of a ReLU, and from
-            there two right trainings part.
-        others: P and K on data sets that have their own.
+        steps: number of steps. After more of IDKL's, rounding moves single activations across the zero of a ReLU, and
+            two correct runs diverge from there.
+        others: P and K of data sets that have their own.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Repository:
         return self._on(dataset, self.small)
 
     def recipe_scale(self, dataset: str) -> Scale:
-        """Return the batches of a training on a data set."""
+        """Return the batches of the recipe on a data set."""
         return self._on(dataset, self.recipe)
 
     def _on(self, dataset: str, scale: Scale) -> Scale:
@@ -69,7 +69,7 @@ class Repository:
 
     @property
     def link(self) -> str:
-        """Address of the commit."""
+        """URL of the commit."""
         return f"https://github.com/{self.name}/tree/{self.commit}/{self.folder}".rstrip("/")
 
 
@@ -119,7 +119,7 @@ REPOSITORIES: dict[str, Repository] = {
         marks={"train.py": "Baseline(", "models/baseline.py": "class Baseline", "utils/eval_sysu.py": "def eval_sysu"},
         configs=_configs("idkl_released", *ALL),
         layout=dict.fromkeys(ALL, "idkl"),
-        # Its loss weights those batches alone as SYSU-MM01's that have 120 rows.
+        # Its loss applies the weights of SYSU-MM01 only to batches of 120 rows.
         small=Scale(12, 5, (64, 32), 395),
         recipe=Scale(12, 5, (384, 144), 395),
         tolerance=1e-6,
@@ -144,13 +144,13 @@ COUNTS = {"sysu": (395, 22258, 11909), "regdb": (206, 2060, 2060), "llcm": (713,
 
 
 def spread(dataset: str) -> tuple[list[int], list[int]]:
-    """Return labels of as many visible and infrared images as a training set has, spread evenly over its identities."""
+    """Return labels for all visible and infrared images of a training set, spread evenly over its identities."""
     classes, visible, infrared = COUNTS[dataset]
     return [n % classes for n in range(visible)], [n % classes for n in range(infrared)]
 
 
 def expected_clones() -> str:
-    """Return the methods and what each needs a clone of."""
+    """Return the methods and the repository that each needs."""
     return ", ".join(
         f"{method} ({one.name}, commit {one.commit[:12]}" + f", folder {one.folder}/" * bool(one.folder) + ")"
         for method, one in REPOSITORIES.items()
@@ -165,7 +165,7 @@ def find_folder(method: str, path: Path) -> Path:
         path: a clone of the repository, or the folder itself.
 
     Raises:
-        ConfigError: there is no such folder, or it is of something else; the message says what is expected.
+        ConfigError: the folder does not exist or is not that of the method; the message describes what is expected.
     """
     from vireid_plugins.errors import ConfigError  # not at the top: --help lists the repositories without torch
 
@@ -191,9 +191,9 @@ def _holds(file: Path, words: str) -> bool:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit that is checked out in a folder, with `-dirty` where files differ.
+    """Return the commit that is checked out in a folder, with `-dirty` if files differ.
 
-    `unknown` without git, and for files that no commit has: an archive unpacked inside another checkout is not of it.
+    It is `unknown` without git, and for files in no commit, such as an archive unpacked inside another checkout.
     """
     if not _git(folder, "ls-files", "."):
         return "unknown"

@@ -1,7 +1,7 @@
-"""Scores the same features with the public code's evaluation and with ours.
+"""Score the same features with the public code's evaluation and with ours.
 
-Features are random and have structure: every identity has a center, every modality a shift, and the noise is such that
-about half of the queries find their identity first. Distances are those the public test scripts rank by.
+Features are random with structure: every identity has a center, every modality a shift, and with the noise about half
+of the queries have a correct match at rank 1. Distances are those by which the public test scripts rank.
 """
 
 import importlib
@@ -23,10 +23,10 @@ from vireid_plugins.evaluation.postprocess import PostProcessing
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-# Points of a score in percent. Public code adds up rank curves in float32, which is good to some 1e-5.
+# In points of a score in percent. Public code sums rank curves in float32, which is accurate to some 1e-5.
 TOLERANCE = 1e-4
 RANKS = (1, 5, 10, 20)
-# Identities, cameras by modality and images of an identity in a camera.
+# Identities, cameras by modality, and images per identity and camera.
 CAMERAS: dict[str, dict[int, tuple[int, ...]]] = {
     "sysu": {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)},
     "regdb": {VISIBLE: (2,), INFRARED: (3,)},
@@ -40,7 +40,7 @@ class Images:
     """Test images of one modality.
 
     Attributes:
-        parts: features that are compared part by part, (n, D) each: image and mirror image where a test adds them.
+        parts: features (n, D) that are compared part by part: image and mirror image if a test adds them.
         ids: (n,).
         cams: (n,).
     """
@@ -56,13 +56,13 @@ class Case:
 
     Attributes:
         dataset: sysu, regdb or llcm.
-        protocol: this package's name of it.
-        weights: of the parts' inner products in the similarity.
+        protocol: name of the protocol in this package.
+        weights: weights of the parts' inner products in the similarity.
         normalized: whether the parts are L2-normalized.
-        metric: this package's metric for the parts side by side.
-        refinement: what is done to the distances.
-        wide: IDKL's re-ranking with float64 in place of its float16 arrays, to see what they do.
-        remark: what else the row should say.
+        metric: this package's metric for the concatenated parts.
+        refinement: post-processing of the distances.
+        wide: IDKL's re-ranking with float64 instead of its float16 arrays, to see their effect.
+        remark: note on the row.
     """
 
     dataset: str
@@ -118,7 +118,7 @@ CASES: dict[str, list[Case]] = {
 
 
 def images(case: Case, modality: int) -> Images:
-    """Return the test images of a modality, made by a fixed seed."""
+    """Return the test images of a modality, drawn with a fixed seed."""
     rng = np.random.default_rng([sorted(CAMERAS).index(case.dataset), modality, 1])
     centers = np.random.default_rng(7).standard_normal((IDENTITIES, 64))
     cameras = CAMERAS[case.dataset][modality]
@@ -128,14 +128,14 @@ def images(case: Case, modality: int) -> Images:
     parts = []
     for _ in case.weights:
         features = centers[ids - 1] + shift + 2.2 * rng.standard_normal((len(ids), 64))
-        # Norms that differ, so that a normalization that is left out is seen.
+        # Norms differ, so that a missing normalization shows.
         features *= rng.uniform(0.5, 2, (len(ids), 1))
         parts.append(features / np.linalg.norm(features, axis=1, keepdims=True) if case.normalized else features)
     return Images(parts, ids, cams)
 
 
 def trials(case: Case) -> list[tuple[Images, Images]]:
-    """Return query and gallery of every trial; the drawn side has its first images of a shuffled order."""
+    """Return query and gallery of every trial; the drawn side takes the first images of a shuffled order."""
     protocol = PROTOCOLS[case.protocol]
     query_side, gallery_side = (INFRARED, VISIBLE) if protocol.direction == "i2v" else (VISIBLE, INFRARED)
     query, gallery = images(case, query_side), images(case, gallery_side)
@@ -232,7 +232,7 @@ def _idkl(case: Case) -> dict[str, float]:
     reranking: Any = importlib.import_module("utils.rerank")
     reranking.np = _Wide() if case.wide else np
     cameras = (_own_cameras(query, query_side, case), _own_cameras(gallery, gallery_side, case))
-    # Features as the network gives them; float64, so that nothing is lost on the way.
+    # Features as the network returns them, in float64 to avoid rounding.
     arguments = (
         torch.from_numpy(query.parts[0]),
         query.ids.copy(),
@@ -268,12 +268,12 @@ def _own_cameras(of: Images, modality: int, case: Case) -> Ints:
 
 
 def _path(of: Images, row: int) -> str:
-    # Images of an identity and camera stand together.
+    # Images of an identity and camera are adjacent.
     return f"root/cam{of.cams[row]}/{of.ids[row]:04d}/{row % IMAGES + 1:04d}.jpg"
 
 
 def _permutations() -> npt.NDArray[np.object_]:
-    """Return the draws in the form of `rand_perm_cam.mat`: [camera - 1][0][identity - 1, 0][trial] from 1."""
+    """Return the trials in the form of `rand_perm_cam.mat`: [camera - 1][0][identity - 1, 0][trial] from 1."""
     cells = np.empty((6, 1), object)
     for camera in range(1, 7):
         orders = np.empty((IDENTITIES, 1), object)
@@ -284,17 +284,17 @@ def _permutations() -> npt.NDArray[np.object_]:
 
 
 def apart(theirs: Mapping[str, float], own: Mapping[str, float]) -> float:
-    """Return the largest difference of a score that both sides have, in points; infinite where one is NaN."""
+    """Return the largest difference of the scores that both sides have, in points; infinite if one is NaN."""
     differences = [abs(theirs[name] - own[name]) for name in theirs.keys() & own.keys()]
     return max((math.inf if math.isnan(one) else one for one in differences), default=math.inf)
 
 
 def exact(case: Case) -> bool:
-    """Tell whether both sides must agree. Not so where public code stores float16: its twin with float64 must."""
+    """Return whether both sides must agree; if public code stores float16, only its float64 twin must."""
     return case.wide or not case.refinement
 
 
 def title(case: Case) -> str:
-    """Return what a case is called."""
+    """Return the title of a case."""
     words = [case.protocol, str(case.refinement), "its float16 as float64" * case.wide, case.remark]
     return ", ".join(word for word in words if word)

@@ -1,4 +1,4 @@
-"""Times a step of both sides in alternation, at the recipe's size."""
+"""Time the steps of both sides in alternation, at the recipe's size."""
 
 import statistics
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from parity_parts.exchange import Job, Side, Step
 from parity_parts.repositories import REPOSITORIES
 
 GIB = 2**30
-# Of the public step, by the issue that asked for this.
+# Memory limit of a public step.
 LIMIT = 16 * GIB
-# Left to the rest of the machine, the other side's weights among it.
+# Left free for other processes, including the other side's weights.
 MARGIN = 3 * GIB
 
 
 def limit() -> int:
-    """Return what a public step may take: 16 GiB, or less where the machine has less to give now."""
+    """Return the memory that a public step may take: 16 GiB, or less if less is available."""
     info = Path("/proc/meminfo")
     if not info.is_file():
         return LIMIT
@@ -30,20 +30,20 @@ def limit() -> int:
 
 
 def largest(peak: Callable[[int], int], most: int, allowed: int) -> int:
-    """Return the largest even P whose step stays under the limit, of a peak that grows linearly with P.
+    """Return the largest even P whose step stays under the limit, assuming that the peak grows linearly with P.
 
     Args:
-        peak: measures the peak of a step with so many identities, in bytes.
+        peak: measures the peak memory of a step with P identities, in bytes.
         most: the recipe's P.
         allowed: the limit in bytes.
 
     Raises:
-        BenchmarkError: two identities are too many already.
+        BenchmarkError: even two identities exceed the limit.
     """
     # Even numbers: IDKL's public code splits a modality's images in halves.
     few, more = peak(2), peak(4)
     each = max((more - few) // 2, 1)
-    # A step is no perfect line: one identity's share is kept free.
+    # Growth is not perfectly linear, so one identity's share is kept free.
     fitting = 2 + (allowed - few - each) // each
     if fitting < 2:
         raise BenchmarkError(
@@ -57,10 +57,10 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
 
     Args:
         method: a key of `REPOSITORIES`.
-        folder: the public code.
-        scratch: for files.
-        repeats: steps of each side that count.
-        say: is told what is going on.
+        folder: folder of the public code.
+        scratch: scratch folder.
+        repeats: number of timed steps of each side.
+        say: receives progress messages.
     """
     repository = REPOSITORIES[method]
     job = Job(

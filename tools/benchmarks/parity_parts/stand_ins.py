@@ -1,6 +1,6 @@
-"""What public code needs and a plain CPU machine does not have; every piece is written down when it is supplied.
+"""What public code needs and a plain CPU machine lacks; every piece is recorded when it is supplied.
 
-Nothing here changes what the code computes on a batch, except where the line that is written down says so.
+Nothing here changes what the code computes on a batch, unless the recorded line states it.
 """
 
 import functools
@@ -22,19 +22,19 @@ class Supplied:
         self.lines: list[str] = []
 
     def note(self, line: str) -> None:
-        """Write a line down once."""
+        """Record a line once."""
         if line not in self.lines:
             self.lines.append(line)
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Put `make(original)` in the place of an attribute."""
+    """Replace an attribute by `make(original)`."""
     original = getattr(owner, name)
     setattr(owner, name, make(original))
 
 
 def stand_in_module(name: str, **content: Any) -> types.ModuleType:
-    """Make `import name` find a module with this content; its parent packages are made."""
+    """Make `import name` find a module with this content, creating its parent packages."""
     parts = name.split(".")
     for n in range(1, len(parts)):
         parent = ".".join(parts[:n])
@@ -94,7 +94,7 @@ def float64_stays(supplied: Supplied) -> None:
 
 
 def without_dropout(supplied: Supplied, where: str) -> None:
-    """Let `F.dropout` and `nn.Dropout` do nothing: the two sides cannot draw the same mask."""
+    """Disable `F.dropout` and `nn.Dropout`, since the two sides cannot draw the same mask."""
     supplied.note(f"dropout is off on both sides ({where})")
     torch.nn.functional.dropout = lambda x, *_, **__: x
     replace(nn.Dropout, "forward", lambda _: lambda self, x: x)
@@ -107,7 +107,7 @@ def tensorboard(supplied: Supplied) -> None:
 
 
 class _Silent:
-    """Answers every call with nothing."""
+    """Ignores every call."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -135,7 +135,7 @@ def apex(supplied: Supplied) -> None:
 
 
 class Events(Enum):
-    """Moments of a run, ignite's names."""
+    """Events of a run, with ignite's names."""
 
     STARTED = auto()
     COMPLETED = auto()
@@ -146,14 +146,14 @@ class Events(Enum):
 
 
 class Engine:
-    """Calls a function on every batch of every epoch and tells who asked; the part of ignite's that IDKL uses."""
+    """Calls a function on every batch of every epoch, and handlers: the part of ignite's engine that IDKL uses."""
 
     def __init__(self, process: Callable[[Any, Any], Any]) -> None:
         self.process, self.state = process, types.SimpleNamespace(epoch=0, iteration=0)
         self.handlers: dict[Events, list[tuple[Callable[..., Any], tuple[Any, ...]]]] = defaultdict(list)
 
     def add_event_handler(self, event: Events, handler: Callable[..., Any], *args: Any) -> None:
-        """Call `handler(engine, *args)` at that moment."""
+        """Call `handler(engine, *args)` at an event."""
         self.handlers[event].append((handler, args))
 
     def on(self, event: Events) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -191,12 +191,12 @@ class _Metric:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Do nothing."""
 
 
 class _Timer(_Silent):
     def value(self) -> float:
-        """Return a time to divide by."""
+        """Return a nonzero time."""
         return 1.0
 
 
@@ -210,12 +210,12 @@ def ignite(supplied: Supplied) -> None:
 
 
 class Loader:
-    """Stands in for `torch.utils.data.DataLoader`: hands out batches in this process, when the desk asks for a step.
+    """Stands in for `torch.utils.data.DataLoader`: yields batches in this process when the desk requests a step.
 
-    A loader without a sampler is one for testing, and empty.
+    A loader without a sampler is a test loader, and empty.
     """
 
-    # Set by whoever runs the public code: is given an iterator of batches and yields them around the steps.
+    # Set by the caller of the public code: takes an iterator of batches and yields them around the steps.
     around: Callable[[Iterator[Any], int], Iterator[Any]]
 
     def __init__(
@@ -225,7 +225,7 @@ class Loader:
         self.collate = collate_fn or torch.utils.data.default_collate
 
     def __len__(self) -> int:
-        # As torch counts with drop_last: the sampler's own length, which in AGW's family is not what it yields.
+        # As torch with drop_last: from the sampler's own length, which in AGW's family is not what it yields.
         return len(self.sampler) // self.batch_size if self.sampler is not None else 0
 
     def __iter__(self) -> Iterator[Any]:

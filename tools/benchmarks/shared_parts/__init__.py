@@ -1,1 +1,1 @@
-"""What several of the benchmarks use."""
+"""Helpers of several benchmarks."""

@@ -22,23 +22,23 @@ def environment(device: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "scipy": scipy.__version__,
-        "commit": _said_by(["git", "describe", "--always", "--dirty"]),
+        "commit": _first_line(["git", "describe", "--always", "--dirty"]),
         **({} if device == "cpu" else _cuda()),
     }
 
 
 def _cuda() -> dict[str, Any]:
-    driver = _said_by(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    driver = _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     return {"driver": driver, "CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
 
 
-def _said_by(command: Sequence[str]) -> str:
-    """Return the first line of a command's output, or that it is unknown."""
+def _first_line(command: Sequence[str]) -> str:
+    """Return the first line of a command's output, or "unknown"."""
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
+        line = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
     except OSError:
-        said = ""
-    return said or "unknown"
+        line = ""
+    return line or "unknown"
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""How a benchmark fails."""
+"""The error of the benchmarks."""
 
 from vireid_plugins.errors import UserError
 

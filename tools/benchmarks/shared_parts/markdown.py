@@ -1,4 +1,4 @@
-"""Tables of the pages."""
+"""Markdown tables."""
 
 from collections.abc import Sequence
 

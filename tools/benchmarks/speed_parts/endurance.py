@@ -1,4 +1,4 @@
-"""Whether a long run grows: memory and open files over thousands of steps and tens of evaluations."""
+"""Growth of memory and open files over thousands of steps and tens of evaluations."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ from vireid_plugins.engine import Trainer
 
 STEPS, EVALUATIONS = 2000, 50
 TREE = SysuSize(train=16, val=2, test=8, images=4, height=64, width=32)
-# What makes a step and an evaluation cheap; 2,000 steps are what matters here, not their size.
+# Overrides for cheap steps and evaluations: their number matters here, not their size.
 KEYS = [
     *("MODEL.BACKBONE.PRETRAIN", "False", "MODEL.BACKBONE.DEPTH", "18x", "SOLVER.IMS_PER_BATCH", "16"),
     *("DATALOADER.NUM_INSTANCE", "2", "INPUT.SIZE_TRAIN", "[32, 16]", "INPUT.SIZE_TEST", "[32, 16]"),
@@ -27,7 +27,7 @@ KEYS = [
 
 
 class Watch(HookBase):
-    """Notes resident memory and open files after each epoch and its evaluation."""
+    """Records resident memory and open files after each epoch and its evaluation."""
 
     def __init__(self) -> None:
         self.memory: list[float] = []
@@ -41,7 +41,7 @@ class Watch(HookBase):
 
 
 def _training(workers: int, folder: Path, device: str) -> Callable[[], object]:
-    """Train with an evaluation an epoch, and so many epochs that both numbers are reached."""
+    """Train with an evaluation per epoch, for as many epochs as both numbers need."""
     write_sysu(folder / "SYSU-MM01", TREE, workers=1)
     os.environ["FASTREID_DATASETS"] = str(folder)
     cfg = get_cfg()
@@ -57,7 +57,7 @@ def _training(workers: int, folder: Path, device: str) -> Callable[[], object]:
         watch = Watch()
         trainer.register_hooks([watch])
         trainer.train()
-        # The first fifth fills what is filled once: allocator, caches, compiled loops.
+        # The first fifth fills the allocator, caches and compiled loops.
         late = len(watch.memory) // 5
         memory, handles = np.array(watch.memory[late:]), np.array(watch.handles[late:])
         slope = np.polyfit(np.arange(len(memory)) * steps / 1000, memory, 1)[0]

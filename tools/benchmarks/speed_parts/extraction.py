@@ -54,7 +54,7 @@ def _extraction(way: str, folder: Path, device: str) -> Callable[[], object]:
 
 
 class _Keeping(FeatureCollector):
-    """A collector that scores nothing at the end."""
+    """A collector that does not score the features."""
 
     def __init__(self, collector: FeatureCollector) -> None:
         super().__init__(collector.dataset)

@@ -1,6 +1,6 @@
-"""Training steps at the papers' sizes on a CUDA device: every method beside its bare network, layouts, compilation.
+"""Training steps at the papers' sizes on a CUDA device: every method and its bare network, layouts, compilation.
 
-On a CPU the same rows, of a size that shows only that they run.
+A CPU runs the same rows at a size that only shows that they work.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from speed_parts.measure import Subject
 METHODS = {**training.METHODS, "caj": "CAJ"}
 # The network without attention, and the one with the most of it.
 COMPILED = ("one_stream", "wrim")
-# P, K and size on a CPU: maps of an even number of places (DEEN), which 9 divides (MSCMNet), none narrower than 3.
+# P, K and size on a CPU: feature maps with an even number of positions (DEEN) that 9 divides (MSCMNet), and a width of
+# at least 3.
 TINY: training.Small = (2, 2, (96, 48))
 BARE = "bare network, bfloat16"
 
@@ -26,7 +27,7 @@ def _ours(method: str, way: str, keys: Sequence[str] = (), channels_last: bool =
     return Subject(METHODS[method], f"this package, bfloat16, {way}", prepare, ceiling=BARE)
 
 
-# Time may run out: what matters most comes first, and what may take minutes last.
+# Time may run out: the most important rows come first, those that may take minutes last.
 SUBJECTS = [
     *(subject for method in METHODS for subject in (_bare(method), _ours(method, "channels last"))),
     *(_ours(method, "channels first", channels_last=False) for method in METHODS),

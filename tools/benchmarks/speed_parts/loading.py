@@ -1,4 +1,4 @@
-"""Training images a second and core: fast-reid's path, ours with decoding, ours from the cache."""
+"""Training images per second and core: fast-reid's path, ours with decoding, ours from the cache."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _tree(folder: Path) -> Path:
 
 
 def _augmented(node: Any) -> None:
-    """Ask for flip, padded crop and erasing, as every recipe of the field does, at one size."""
+    """Configure flip, padded crop and erasing, as every recipe of the field does, at one size."""
     node.INPUT.SIZE_TRAIN = list(SIZE)
     node.INPUT.PADDING.SIZE = 10
 
@@ -65,7 +65,7 @@ def _ours(cached: bool, augment: str, workers: int, folder: Path, device: str) -
     cfg.INPUT.AUGMENT, cfg.MODEL.DEVICE = augment, device
     cfg.DATALOADER.CACHE = str(folder / "cache") if cached else ""
     loader = build_train_loader(cfg)
-    # A loader with processes is kept, as in a training.
+    # A loader with worker processes is kept, as in training.
     batches = iter(loader) if workers else loader
 
     def run() -> None:

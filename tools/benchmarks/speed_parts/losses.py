@@ -1,4 +1,4 @@
-"""Every loss at the batch of its paper, forward and backward: this package's form beside loops over images."""
+"""Every loss on the batch of its paper, forward and backward: this package's form against loops over images."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ from speed_parts.measure import Subject
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
-# Which configuration a loss is taken from, for its batch and hyper-parameters.
+# The configuration of each loss, for its batch and hyperparameters.
 CONFIGS = {
     "LabelSmoothCE": "wrim", "HardTriplet": "wrim", "CMKIC": "wrim", "WeightedTriplet": "agw",
     "SquaredDifferenceTriplet": "caj", "HeteroCenter": "agw", "QCT": "mscm", "ICG": "icre", "CPM": "deen",
@@ -23,7 +23,7 @@ WIDTH, CLASSES = 2048, 395
 
 
 def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
-    """Return a loss with its configuration's hyper-parameters, and P, K and views of its batch."""
+    """Return a loss with the hyperparameters of its configuration, and P, K and views of its batch."""
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{CONFIGS[name]}.yml"))
     loss = LOSS_REGISTRY.get(name).from_config(cfg)

@@ -1,4 +1,4 @@
-"""Times functions side by side: warm-up, repeats, median and spread, peak memory, each in a process of its own."""
+"""Time functions side by side: warm-up, repeats, median and spread, peak memory, each in its own process."""
 
 import multiprocessing
 import resource
@@ -20,13 +20,13 @@ class Subject:
 
     Attributes:
         task: what is done.
-        way: by whom or how; ways of one task stand beside each other.
+        way: by what or how; the ways of a task are compared.
         prepare: takes a scratch folder and the device and returns the function that is timed. It must be importable by
-            name, since it runs in a fresh process. A dict of numbers that the function returns is kept; its `items`, if
-            it has them, are the subject's.
-        slow: measured with one repeat and no warm-up.
-        items: images or other things that a run works off; 0 is not counted.
-        ceiling: the way of the same task that nothing can be faster than, where there is one.
+            name, since it runs in a fresh process. If the function returns a dict of numbers, it is kept; its `items`,
+            if any, replace the subject's.
+        slow: measure with one repeat and no warm-up.
+        items: number of images or other items that a run processes; 0 is not counted.
+        ceiling: the way of the same task that is an upper bound of speed, if there is one.
     """
 
     task: str
@@ -44,10 +44,10 @@ class Measured:
     Attributes:
         task: see `Subject`.
         way: see `Subject`.
-        warm_up: runs before the first one that counts.
-        seconds: every run that counts.
-        first: seconds of the very first run, compilation included.
-        peak: the process' largest resident memory, preparation included, bytes.
+        warm_up: number of runs before the timed ones.
+        seconds: seconds of each timed run.
+        first: seconds of the very first run, including compilation.
+        peak: the process's peak resident memory in bytes, including preparation.
         device_peak: the largest allocation on a CUDA device, bytes; 0 on a CPU.
         items: see `Subject`.
         ceiling: see `Subject`.
@@ -67,12 +67,12 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """Median of the runs that count."""
+        """Median of the timed runs."""
         return statistics.median(self.seconds)
 
     @classmethod
     def from_json(cls, report: dict[str, Any]) -> "Measured":
-        """Return what `as_json` was made of."""
+        """Return the measurement from the output of `as_json`."""
         return cls(**{one.name: report[one.name] for one in fields(cls) if one.name in report})
 
     def as_json(self) -> dict[str, Any]:
@@ -89,14 +89,14 @@ def measure(subject: Subject, folder: Path, device: str, repeats: int, limit: fl
     """Time a subject in a fresh process.
 
     Args:
-        subject: what.
-        folder: a scratch folder, which subjects of a run share.
+        subject: the subject.
+        folder: a scratch folder that all subjects share.
         device: cpu or cuda.
-        repeats: runs that count, unless the subject is slow.
-        limit: seconds after which it is stopped, preparation included; by default never.
+        repeats: number of timed runs, unless the subject is slow.
+        limit: seconds, including preparation, after which it is stopped; None never stops it.
 
     Raises:
-        TimeoutError: it was stopped.
+        TimeoutError: the limit was reached.
     """
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -1,6 +1,6 @@
-"""How cost grows with images and identities, up to the real sizes of all three sets.
+"""How cost grows with images and identities, up to the real sizes of all three data sets.
 
-Equal numbers in the column "a second" are linear growth: of training images, and of the query and gallery pairs of all
+Equal numbers in the column "per second" mean linear growth: in training images, and in the query-gallery pairs of all
 trials of a protocol.
 """
 
@@ -21,7 +21,8 @@ from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import PROTOCOLS
 
 SHARES = (0.25, 0.5, 1.0)
-# What writes the names of a share of the training set, what reads them, and the images of the whole set.
+# The function that writes the names of a share of the training set, the class that reads them, and the number of images
+# of the whole set.
 SETS: dict[str, tuple[Callable[[Path, float], None], Callable[[str], Any], int]] = {
     "SYSU-MM01": (sysu_training, lambda root: SYSUMM01(root=root), sum(SYSU_TRAINING.values())),
     "RegDB": (regdb_names, lambda root: RegDB(root=root, split=1), 4120),

@@ -1,4 +1,4 @@
-"""Scoring at the real sizes: the counting of this package beside per-query loops, and re-ranking beside fast-reid's."""
+"""Scoring at real sizes: this package's counting against loops over queries, and its re-ranking against fast-reid's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,12 +25,12 @@ TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}
 
 
 def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossModalityDataset, Floats, list[str]]:
-    """Return a data set of real size, features (n, WIDTH) that are right more often than not, and their paths.
+    """Return a data set of real size, features (n, WIDTH) that usually rank a correct match first, and their paths.
 
     Args:
         folder: a scratch folder.
-        name: of the data set.
-        share: of its identities.
+        name: name of the data set.
+        share: share of its identities.
     """
     split = 1 if name == "RegDB" else None
     target = folder / f"test {share}" / name

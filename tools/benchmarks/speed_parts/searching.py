@@ -1,4 +1,4 @@
-"""Search in 1,000,000 clustered vectors of 256 numbers: time to build, time of a query, recall@10, memory."""
+"""Search in 1,000,000 clustered vectors of 256 numbers: build time, query time, recall@10, memory."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,7 @@ from vireid_plugins.search.index import (
 )
 
 COUNT, WIDTH, CLUSTERS, QUERIES, TOP = 1_000_000, 256, 20_000, 1000, 10
-# A person's images are nearer to each other than to other people's, but not alike.
+# Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 
 
@@ -51,7 +51,7 @@ def _build(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
 
 
 def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
-    """Load what `_build` wrote, raise the effort until the recall is what is wanted, search."""
+    """Load the index that `_build` wrote, raise the search effort until the recall is reached, and search."""
     index = faiss.read_index(str(_file(folder, kind)))
     vectors, effort, recall = clustered(COUNT), 0, 1.0
     if kind is not IndexKind.FLAT:

@@ -1,6 +1,6 @@
-"""What starting costs: importing torch, importing the engine, and every command line's --help, in CPU seconds.
+"""Cost of starting: importing torch, importing the engine, and --help of every script, in CPU seconds.
 
-Wall time on a busy machine says little; a child's CPU seconds, taken in alternation, say what it worked.
+Wall time means little on a busy machine, so the CPU seconds of child processes are measured, in alternation.
 """
 
 import os
@@ -18,7 +18,7 @@ TORCH = ("-c", "import torch")
 
 
 def command_lines() -> list[str]:
-    """Return every script, relative to tools/, but for old names."""
+    """Return every script, relative to tools/, except those under old names."""
     scripts = (*TOOLS.glob("[!_]*.py"), *TOOLS.glob("benchmarks/[!_]*.py"))
     return sorted({str(script.relative_to(TOOLS)) for script in scripts} - set(NEW_NAMES))
 
@@ -41,7 +41,7 @@ def _against_torch(words: tuple[str, ...], folder: Path, device: str) -> Callabl
     spent: dict[str, list[float]] = {"it": [], "torch": []}
 
     def run() -> dict[str, float]:
-        # In alternation, so that both meet the same machine.
+        # In alternation, so that both run under the same load.
         spent["torch"].append(cpu_seconds(TORCH))
         spent["it"].append(cpu_seconds(words))
         ours, torch = (sorted(spent[name])[len(spent[name]) // 2] for name in ("it", "torch"))

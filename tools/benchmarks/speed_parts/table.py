@@ -9,9 +9,9 @@ from speed_parts.measure import Measured
 
 
 def table(results: Sequence[Measured]) -> str:
-    """Return one row a measurement, with the ratio to the slowest way of the same task.
+    """Return one row per measurement, with the ratio to the slowest way of the same task.
 
-    Items a second and the share of the ceiling are columns where something has them.
+    Items per second and the share of the ceiling are columns if any measurement has them.
     """
     medians = {(result.task, result.way): result.median for result in results}
     on_device = any(result.device_peak for result in results)
@@ -22,7 +22,7 @@ def table(results: Sequence[Measured]) -> str:
         "spread s": lambda r: f"{_digits(min(r.seconds))} .. {_digits(max(r.seconds))}",
         "runs": lambda r: str(len(r.seconds)),
     }
-    # Ways of one task that work off as much.
+    # Ways of one task with the same number of items.
     slowest: dict[tuple[str, int], float] = {}
     for result in results:
         key = (result.task, result.items)
@@ -30,7 +30,7 @@ def table(results: Sequence[Measured]) -> str:
     if len(slowest) < len(results):
         columns["faster by"] = lambda r: f"{slowest[r.task, r.items] / r.median:.1f} x"
     if any(result.items for result in results):
-        columns["a second"] = lambda r: f"{r.items / r.median:.4g}" if r.items else ""
+        columns["per second"] = lambda r: f"{r.items / r.median:.4g}" if r.items else ""
     if any(result.ceiling for result in results):
         columns["of the ceiling"] = lambda r: _share(medians.get((r.task, r.ceiling)), r.median)
     for name in dict.fromkeys(name for result in results for name in result.said):

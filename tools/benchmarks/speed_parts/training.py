@@ -47,7 +47,7 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
 
 
 def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
-    """Return random images in block order on the host, stored channels last as our collate stores them, or first."""
+    """Return random images in block order on the host, stored channels last as by our collate function, or first."""
     views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
     blocks = torch.tensor([(modality, view) for modality in (0, 1) for view in range(views[modality])])
     instances = cfg.DATALOADER.NUM_INSTANCE
@@ -68,7 +68,7 @@ def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
 
 
 def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
-    """Its trainer's step, its optimizer without the buffer that torch 2 unhooks, float images channels first."""
+    """fast-reid's training step, its optimizer without the buffer that torch 2 unhooks, float images channels first."""
     cfg, model = _network(method, device)
     batch = _batch(cfg)
     batch["images"] = batch["images"].float().contiguous()
@@ -91,13 +91,13 @@ def ours(
     """Prepare our trainer's step.
 
     Args:
-        method: its configuration for SYSU-MM01, without `.yml`.
-        dtype: of autocast; `float32` is none.
-        keys: of the configuration, and their values.
-        folder: of `Subject.prepare`.
-        device: of `Subject.prepare`.
-        small: P, K and size of images on a CPU.
-        channels_last: how the batch's images are stored.
+        method: the method's configuration for SYSU-MM01, without `.yml`.
+        dtype: autocast type; `float32` is no autocast.
+        keys: overrides of the configuration.
+        folder: see `Subject.prepare`.
+        device: see `Subject.prepare`.
+        small: P, K and image size on a CPU.
+        channels_last: whether the batch's images are stored channels last.
     """
     cfg, model = _network(method, device, *keys, small=small)
     if cfg.MODEL.COMPILE:
@@ -120,7 +120,7 @@ def ours(
 
 
 def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
-    """Prepare forward and backward of the same network alone, on normalized images that are there; see `ours`."""
+    """Prepare forward and backward of the network alone, on normalized images in device memory; see `ours`."""
     cfg, model = _network(method, device, small=small)
     batch = _batch(cfg)
     images, targets = model.normalize(batch["images"]), batch["targets"].to(device)
@@ -137,7 +137,7 @@ def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small 
 
 
 def _outputs(inputs: LossInputs) -> list[Tensor]:
-    """Return everything that the losses look at and that has a gradient."""
+    """Return every tensor that the losses use and that has a gradient."""
     found: list[Tensor] = []
 
     def note(x: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _outputs(inputs: LossInputs) -> list[Tensor]:
 
 
 def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[], object]:
-    """Run steps where fast-reid's metrics have somewhere to go; say how many images they took."""
+    """Run steps inside an event storage for fast-reid's metrics, and return the number of images."""
     storage = EventStorage()
     steps = STEPS[torch.device(device).type]
     views = len(cfg.INPUT.VIEWS.VISIBLE) + len(cfg.INPUT.VIEWS.INFRARED)
@@ -158,7 +158,7 @@ def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[
         with storage:
             for _ in range(steps):
                 step()
-                # As in a run: the accuracy of a batch is not read from the device at every step.
+                # As in training, the accuracy of a batch is not read from the device at every step.
                 storage.step()
         return {"items": steps * cfg.SOLVER.IMS_PER_BATCH // 2 * views}
 
@@ -169,7 +169,7 @@ METHODS = {
     "one_stream": "one-stream", "agw": "AGW", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
     "mscm": "MSCMNet", "icre": "ICRE",
 }  # fmt: skip
-# Each key of the configuration that changes speed or memory, on top of bfloat16.
+# Each configuration key that changes speed or memory, in addition to bfloat16.
 KEYS = {
     "MODEL.COMPILE": ["MODEL.COMPILE", "True"],
     "MODEL.CHECKPOINT_STAGES": ["MODEL.CHECKPOINT_STAGES", "True"],

@@ -1,4 +1,4 @@
-"""Trees of the real sets' sizes, or of a share of them, of empty files: lists and scoring read names only."""
+"""Trees of empty files with the sizes of the real data sets, or a share: lists and scoring only read names."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ LLCM_TRAINING = {"vis": 16946, "nir": 13975}
 
 
 def sysu_names(folder: Path, share: float = 1.0) -> None:
-    """Write the names of SYSU-MM01's test set, with its real counts or a share of its identities, and draws."""
+    """Write the names of SYSU-MM01's test set, with its real counts or a share of its identities, and its trials."""
     draws = np.empty((6, 1), dtype=object)
     rng = np.random.default_rng(0)
     ids = round(96 * share)
@@ -51,7 +51,7 @@ def _sysu_lists(folder: Path, train: Iterable[int], test: Iterable[int]) -> None
 
 
 def regdb_names(folder: Path, share: float = 1.0) -> None:
-    """Write the names of one split of RegDB: 206 identities, or a share of them, with 10 images a modality."""
+    """Write the names of one split of RegDB: 206 identities, or a share of them, with 10 images per modality."""
     for modality in ("Visible", "Thermal"):
         lines = []
         for identity in range(1, round(206 * share) + 1):

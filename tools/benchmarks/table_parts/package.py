@@ -1,4 +1,4 @@
-"""The tables of what this package has: protocols, patches of fast-reid, keys of the configuration."""
+"""Tables about the package: protocols, patches of fast-reid, configuration keys, entries of a checkpoint."""
 
 from shared_parts.markdown import table
 
@@ -9,12 +9,12 @@ from vireid_plugins.stock import PATCHES
 
 
 def protocols() -> str:
-    """Return one row a protocol."""
+    """Return one row per protocol."""
     rows = [
         [
             f"`{p.name}`",
             " to ".join({"i": "infrared", "v": "visible"}[side] for side in p.direction.split("2")),
-            f"{p.drawn}: {p.draw}" + (f", {p.shots} an identity and camera" if p.shots else ""),
+            f"{p.drawn}: {p.draw}" + (f", {p.shots} per identity and camera" if p.shots else ""),
             p.trials,
             p.drop,
             p.cmc,
@@ -26,7 +26,7 @@ def protocols() -> str:
 
 
 def patches() -> str:
-    """Return one row a patch of fast-reid."""
+    """Return one row per patch of fast-reid."""
     # By module: the order of registration depends on what was imported first.
     by_module = sorted(PATCHES.values(), key=lambda one: one.replacements.__module__)
     rows = [[f"`{p.name}`", p.trouble, p.repair, p.where] for p in by_module]
@@ -34,7 +34,7 @@ def patches() -> str:
 
 
 def configuration_keys() -> str:
-    """Return one row a key of this package."""
+    """Return one row per configuration key of this package."""
     rows = [[f"`{key.name}`", f"`{key.default!r}`", key.about.replace("|", "\\|")] for key in keys()]
     return table(rows, ["key", "default", "what it is"])
 

@@ -1,4 +1,4 @@
-"""Puts the tables into the pages."""
+"""Insert the tables into the pages."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from vireid_plugins.errors import DataError
 def benchmarked(file: Path) -> str:
     """Return the table of a file that `tools/benchmarks/speed.py --json` wrote, and what it was measured on."""
     report = json.loads(file.read_text(encoding="utf-8"))
-    said = ", ".join(f"{key} {value}" for key, value in report["environment"].items())
-    return f"{table([Measured.from_json(r) for r in report['results']])}\n\nMeasured on: {said}."
+    environment = ", ".join(f"{key} {value}" for key, value in report["environment"].items())
+    return f"{table([Measured.from_json(r) for r in report['results']])}\n\nMeasured on: {environment}."
 
 
 def _measured(subject: str, docs: Path) -> str:
@@ -64,19 +64,19 @@ TABLES: dict[str, Callable[[Path], str]] = {
 
 
 def with_tables(text: str, docs: Path) -> str:
-    """Return a Markdown text whose tables, between `<!-- table: NAME -->` and `<!-- end -->`, are made anew.
+    """Return a Markdown text with current tables between `<!-- table: NAME -->` and `<!-- end -->`.
 
     Args:
-        text: what stands in the file now.
+        text: the current text of the page.
         docs: the docs folder.
 
     Raises:
-        DataError: there is no table of that name.
+        DataError: the name of a table is unknown.
     """
 
     def made(match: "re.Match[str]") -> str:
         if match[1] not in TABLES:
-            raise DataError(f"there is no table '{match[1]}'; there are {', '.join(TABLES)}")
+            raise DataError(f"unknown table '{match[1]}'; available: {', '.join(TABLES)}")
         return f"<!-- table: {match[1]} -->\n\n{TABLES[match[1]](docs)}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (.+?) -->.*?<!-- end -->", made, text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""The tables of docs/parity.md, from the files that `tools/benchmarks/parity.py --json` wrote."""
+"""The tables of docs/parity.md, from the files written by `tools/benchmarks/parity.py --json`."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,10 +16,10 @@ SCORES = ("rank-1", "rank-10", "mAP", "mINP")
 
 
 def read_reports(docs: Path) -> list[Report]:
-    """Read the reports of the docs folder, one of each method that has one.
+    """Read the reports in the docs folder, at most one per method.
 
     Raises:
-        DataError: a file is no report.
+        DataError: a file is not a report.
     """
     reports: list[Report] = []
     for method in TITLES:
@@ -31,7 +31,7 @@ def read_reports(docs: Path) -> list[Report]:
         except ValueError as error:
             raise DataError(f"'{file}' cannot be read: {error}") from None
         if not isinstance(report, dict) or report.get("method") != method:
-            raise DataError(f"'{file}' is no report of tools/benchmarks/parity.py {method}")
+            raise DataError(f"'{file}' is not a report of tools/benchmarks/parity.py {method}")
         reports.append(report)
     return reports
 
@@ -47,7 +47,7 @@ def repositories(reports: Sequence[Report]) -> str:
 
 
 def steps(reports: Sequence[Report]) -> str:
-    """Return one row for every data set on which steps were taken."""
+    """Return one row per data set on which steps were taken."""
     rows = []
     for report in reports:
         for run in report.get("steps", []):
@@ -84,7 +84,7 @@ def _epoch(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _kind(name: str) -> str:
-    """Return of what kind a row is: what `parity_parts.columns.compare` calls it."""
+    """Return the kind of a row, as named in `parity_parts.columns.compare`."""
     starts = {
         "steps of an epoch": "epoch",
         "learning rate": "rate",
@@ -97,7 +97,7 @@ def _kind(name: str) -> str:
 
 
 def speed(reports: Sequence[Report]) -> str:
-    """Return one row a method whose steps were timed."""
+    """Return one row per method whose steps were timed."""
     timed = [report for report in reports if "speed" in report]
     rows = []
     for report in timed:
@@ -132,7 +132,7 @@ def _ratio(here: float, there: float) -> str:
 
 
 def evaluation(reports: Sequence[Report]) -> str:
-    """Return one row for everything that both sides scored, in percent."""
+    """Return one row per case that both sides scored, in percent."""
     rows = []
     for report in reports:
         for case in report.get("evaluation", {}).get("cases", []):
@@ -147,7 +147,7 @@ def evaluation(reports: Sequence[Report]) -> str:
 
 
 def supplied(reports: Sequence[Report]) -> str:
-    """Return one row a method: what its public code was given so that it starts."""
+    """Return one row per method: what its public code needed in order to run."""
     rows = []
     for report in reports:
         lines: dict[str, None] = {}
@@ -162,14 +162,14 @@ def _escaped(line: str) -> str:
 
 
 def _measured_on(runs: Iterable[Mapping[str, Any]]) -> str:
-    """Return what the runs depend on: each machine, version and commit once."""
+    """Return the environments of the runs: each machine, version and commit once."""
     lines = dict.fromkeys(
         ", ".join(f"{key} {value}" for key, value in run["environment"].items()) for run in runs if "environment" in run
     )
     return "\n".join(f"Measured on: {line}." for line in lines)
 
 
-# By the name that stands in the page.
+# By their names in the page.
 TABLES: dict[str, Callable[[Sequence[Report]], str]] = {
     "parity repositories": repositories,
     "parity steps": steps,

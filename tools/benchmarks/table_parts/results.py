@@ -10,7 +10,7 @@ from shared_parts.markdown import table
 
 from vireid_plugins.errors import DataError
 
-# Header of a column and the protocols that stand in it, with any draw.
+# Header of a column, and the protocols in it with any way of drawing trials.
 COLUMNS = {
     "SYSU all": r"sysu/\w+/all/1shot",
     "SYSU all multi": r"sysu/\w+/all/10shot",
@@ -48,12 +48,12 @@ def read_results(docs: Path) -> Results:
 
 
 def published(results: Results, columns: Sequence[str], methods: Sequence[str] | None = None) -> str:
-    """Return one row a published method, and one below it for what this package measured, if anything.
+    """Return one row per published method, followed by a row of what this package measured, if anything.
 
     Args:
-        results: of `read_results`.
+        results: output of `read_results`.
         columns: keys of COLUMNS.
-        methods: which; all by default.
+        methods: names of the methods; all by default.
     """
     rows = []
     for entry in results["published"]:
@@ -70,7 +70,7 @@ def published(results: Results, columns: Sequence[str], methods: Sequence[str] |
 
 
 def remarks(results: Results) -> str:
-    """Return what is said about some of the published numbers."""
+    """Return the remarks on published numbers."""
     lines = []
     for entry in results["published"]:
         said = [f"{key}: {entry[key]}" for key in ("rerank", "extra", "note") if key in entry]
