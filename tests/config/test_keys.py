@@ -173,3 +173,22 @@ def test_keyed_registry_declares_what_it_registers() -> None:
 )
 def test_snake_case_of_a_class_name(name: str, snake: str) -> None:
     assert snake_case(name) == snake
+
+
+def test_keyed_registry_refuses_doubles_earlier_names_and_what_is_no_class() -> None:
+    registry = KeyedRegistry("LOSS", "MODEL.LOSSES")
+
+    class WRT:
+        """A loss."""
+
+    class Unheard:
+        """A loss."""
+
+    registry.register(Unheard)
+    with pytest.raises(ConfigError, match="LOSS registry: 'Unheard' is registered already"):
+        registry.register(Unheard)
+    with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.WRT: is an earlier name of MODEL\.LOSSES\.WEIGHTED_TRIPLET"):
+        registry.register(WRT)
+    with pytest.raises(ConfigError, match="LOSS registry: '<lambda>' must be a class"):
+        registry.register(lambda: None)
+    assert list(registry._obj_map) == ["Unheard"]

@@ -336,3 +336,20 @@ def test_trainer_on_other_data_sets_trains_and_scores(tmp_path: Path, config: st
 @pytest.mark.parametrize("config", OTHERS)
 def test_trainer_of_every_config_trains_and_scores(tmp_path: Path, config: str) -> None:
     assert_trained_and_scored(tmp_path / "out", config)
+
+
+@pytest.mark.usefixtures("little_root")
+def test_trainer_that_has_trained_is_only_scored_again_and_scores_before_it_trains(tmp_path: Path) -> None:
+    cfg = small_cfg("SYSU/one_stream.yml", "OUTPUT_DIR", str(tmp_path / "out"), "DATALOADER.NUM_WORKERS", "0")
+    trainer = Trainer(cfg)
+    trainer.test(cfg, trainer.model, trainer.plans)
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+    scores = trainer.train()
+    written = (tmp_path / "out" / "model_final.pth").read_bytes()
+    assert trainer.train() == scores
+    assert (tmp_path / "out" / "model_final.pth").read_bytes() == written
+    other = small_cfg("SYSU/one_stream.yml", "TEST.PROTOCOLS", "['sysu/agw/all/1shot']")
+    with pytest.raises(
+        ConfigError, match=r"TEST\.PROTOCOLS: asks for sysu/agw/all/1shot, but the plan of SYSUMM01 has"
+    ):
+        trainer.test(other, trainer.model, trainer.plans)

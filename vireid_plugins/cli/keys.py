@@ -14,9 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the keys whose names match."""
+    from vireid_plugins.config import get_cfg
     from vireid_plugins.config.keys import fastreid_keys, keys
     from vireid_plugins.errors import ConfigError
 
+    get_cfg()  # loads plug-in packages, which have keys of their own
     matching = [*keys(args.pattern), *fastreid_keys(args.pattern)]
     if not matching:
         raise ConfigError(f"no configuration key matches '{args.pattern}'; `vireid keys` lists all")

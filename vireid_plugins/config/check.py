@@ -34,6 +34,8 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ConfigError: names the key, its value and what would be right.
     """
+    if not cfg.DATASETS.TESTS:
+        raise ConfigError("DATASETS.TESTS: needs one or more data sets")
     for key in ("NAMES", "TESTS"):
         for name in cfg.DATASETS[key]:
             require_name(f"DATASETS.{key}", name, registered(DATASET_REGISTRY))

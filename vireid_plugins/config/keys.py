@@ -16,6 +16,7 @@ from fastreid.config import CfgNode
 from fastreid.config import defaults as fastreid_defaults
 from fastreid.utils.registry import Registry
 
+from vireid_plugins.config.renamed import RENAMED
 from vireid_plugins.errors import ConfigError
 
 
@@ -130,8 +131,15 @@ class KeyedRegistry(Registry):
         self.prefix = prefix
 
     def _do_register(self, name: str, obj: type) -> None:
+        node = f"{self.prefix}.{snake_case(name).upper()}"
+        if not isinstance(obj, type):
+            raise ConfigError(f"{self._name} registry: '{name}' must be a class")
+        if name in self._obj_map:
+            raise ConfigError(f"{self._name} registry: '{name}' is registered already; give the class another name")
+        if node in RENAMED:
+            raise ConfigError(f"{node}: is an earlier name of {RENAMED[node]}; give the class {name} another name")
+        declare(node, obj)
         super()._do_register(name, obj)
-        declare(f"{self.prefix}.{snake_case(name).upper()}", obj)
 
 
 def _keyword_only(source: type) -> dict[str, Any]:

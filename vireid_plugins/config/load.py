@@ -9,6 +9,7 @@ from vireid_plugins.config.check import check_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.node import get_cfg
 from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.errors import ConfigError
 
 
 def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode:
@@ -21,6 +22,8 @@ def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode
     Raises:
         ConfigError: a key, value or name is wrong.
     """
+    if isinstance(overrides, str) or overrides is None:
+        raise ConfigError(f"overrides: must be a list, KEY, value, KEY, value, ...; got {overrides!r}")
     cfg: CfgNode = get_cfg()
     if file:
         cfg.merge_from_file(resolve_config(str(file)))

@@ -122,9 +122,12 @@ def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Pat
     if file.resolve() in seen:
         raise ConfigError(f"config file '{file}' is its own {BASE}: {' -> '.join(p.name for p in seen)}")
     tree = _read(file)
-    bases = tree.pop(BASE, [])
+    given = tree.pop(BASE, [])
+    bases = given if isinstance(given, list) else [given]
     files = []
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases:
+        if not isinstance(base, str):
+            raise ConfigError(f"config file '{file}': {BASE} must be a file or a list of files, not {base!r}")
         files += _files_with_bases(_base_file(file, base), (*seen, file.resolve()))
     return [*files, (file, tree)]
 

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.utils import comm
 from fastreid.utils.collect_env import collect_env_info
-from fastreid.utils.env import seed_all_rng
 from fastreid.utils.logger import setup_logger
 
-from vireid_plugins.config import get_cfg, load_config
+from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of
+from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.expected_results import verify_results
@@ -67,10 +66,7 @@ def setup(run: Run) -> CfgNode:
     Raises:
         ConfigError: a key, value or name is wrong.
     """
-    cfg = load_config(run.config_file, run.overrides)
-    if cfg.SEED < 0:
-        # In the configuration it also reaches sampler and augmentation, and config.yaml reproduces the run.
-        cfg.SEED = comm.all_gather(_drawn_seed(cfg, run.resume))[0]
+    cfg = seeded(load_config(run.config_file, run.overrides), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
     with quiet_console(log):
@@ -79,21 +75,11 @@ def setup(run: Run) -> CfgNode:
         log.info("Full configuration:\n%s", cfg)
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
-    seed_all_rng(cfg.SEED + comm.get_rank())
+    # Again: what was logged may have drawn.
+    seeded(cfg)
     if not run.eval_only:
         torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     return cfg
-
-
-def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
-    """Return the seed of the run to resume, or draw one."""
-    file = Path(cfg.OUTPUT_DIR) / "config.yaml"
-    if resume and file.is_file():
-        former = get_cfg()
-        former.merge_from_file(file)
-        if former.SEED >= 0:
-            return int(former.SEED)
-    return secrets.randbelow(2**31)
 
 
 @contextmanager

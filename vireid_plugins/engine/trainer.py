@@ -34,9 +34,11 @@ from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
+from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
+from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
@@ -61,6 +63,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
+        cfg = seeded(cfg)
         self.plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
         for plan in self.plans.values():
             require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
@@ -81,7 +84,7 @@ class Trainer(DefaultTrainer):
             parts=cfg.SOLVER.ACCUMULATE,
             skip_nonfinite=cfg.SOLVER.SKIP_NONFINITE > 0,
         )
-        self.first_iter = 0
+        self.first_iter, self.finished = 0, False
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
             raise ConfigError(
@@ -140,7 +143,15 @@ class Trainer(DefaultTrainer):
             cfg: the configuration.
             model: the model.
             plans: evaluation plans by data set, which a run makes only once; by default they are made here.
+
+        Raises:
+            ConfigError: a plan has other protocols than `TEST.PROTOCOLS`.
         """
+        for name, plan in (plans or {}).items():
+            planned, wanted = plan.protocols, protocols_of(name, cfg.TEST.PROTOCOLS)
+            if planned != wanted:
+                names = [", ".join(one.name for one in protocols) for protocols in (wanted, planned)]
+                raise ConfigError(f"TEST.PROTOCOLS: asks for {names[0]}, but the plan of {name} has {names[1]}")
         # fast-reid's loop passes only names, and gets the evaluators from the class.
         with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}})
         return super(Trainer, with_plans).test(cfg, model)
@@ -227,12 +238,13 @@ class Trainer(DefaultTrainer):
             ConfigError: the output folder cannot be written to, is in use, or contains a run that is not resumed.
             StoppedError: a signal stopped the run; it is saved.
         """
-        if self.start_epoch >= self.max_epoch:
+        if self.finished or self.start_epoch >= self.max_epoch:
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
             results: OrderedDict[str, Any] = self.test(self.cfg, self.model, self.plans)
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
             self._loop()
+        self.finished = True
         return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
 
     def resume_or_load(self, resume: bool = True) -> None:
@@ -248,6 +260,9 @@ class Trainer(DefaultTrainer):
         checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.checkpointer.resumed is None:
             return
+        if checkpoint.get("hooks") and "hooks" not in self.checkpointer.checkpointables:
+            names = ", ".join(sorted(checkpoint["hooks"]))
+            raise DataError(f"checkpoint '{self.checkpointer.resumed}' has the hooks {names}, but the method has none")
         # fast-reid's own checkpoints store only the epoch.
         self.start_epoch = checkpoint["epoch"] + 1
         self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
@@ -273,6 +288,9 @@ class Trainer(DefaultTrainer):
         with EventStorage(first) as self.storage:
             try:
                 self.before_train()
+                if states := self.checkpointer.checkpointables.get("hooks"):
+                    # Raises now, and not at the first checkpoint, if a state cannot be saved.
+                    states.state_dict()
                 self.random_state.restore()
                 for epoch in range(first // steps, self.max_epoch):
                     self.epoch = self.storage.epoch = epoch

@@ -20,6 +20,7 @@ from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
+from vireid_plugins.io.files import make_folder
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -120,5 +121,6 @@ class CrossModalityEvaluator(FeatureCollector):
         report = {"settings": settings, "results": [result.as_json() for result in results]}
         if baseline:
             report["random_features"] = [result.as_json() for result in baseline]
+        make_folder(Path(self.output_dir), "OUTPUT_DIR")
         file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
         file.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from counting import Count, counting_cfg, train_together
 from devices import on_devices
 from fastreid.config import CfgNode
+from fastreid.engine.train_loop import HookBase
 from fastreid.utils.env import seed_all_rng
 from torch import nn
 
@@ -159,3 +161,44 @@ def test_checkpointer_with_states_of_other_hooks_is_one_error(tmp_path: Path) ->
         DataError, match=r"model\.pth': it contains the states of the hooks Count, but the method has oth"
     ):
         VireidCheckpointer(model, str(tmp_path), hooks=HookStates([other])).load(str(tmp_path / "model.pth"))
+
+
+class Stateful(HookBase):
+    """A hook with this state."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def state_dict(self) -> Any:
+        return self.state
+
+    def load_state_dict(self, state: Any) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize("state", [{"p": Path("x")}, {"a": [1, {"b": {Path("x")}}]}, [lambda: 0], {"o": Stateful(0)}])
+def test_hook_states_that_a_checkpoint_could_not_load_are_one_error(state: Any) -> None:
+    with pytest.raises(ConfigError, match=r"hook 'Stateful': its state_dict has a (PosixPath|function|Stateful)"):
+        HookStates([Stateful(state)]).state_dict()
+
+
+def test_hook_states_of_tensors_arrays_and_plain_values_are_taken() -> None:
+    state = {"a": [torch.ones(1), np.ones(2), np.float32(1)], 3: (None, True, "b", 1.5, {1, 2}), "c": {"d": b"e"}}
+    assert HookStates([Stateful(state)]).state_dict() == {"Stateful": state}
+
+
+def test_hook_states_of_a_hook_that_does_not_load_its_state_is_one_error() -> None:
+    class Forgetful(HookBase):
+        def state_dict(self) -> dict[str, int]:
+            return {}
+
+    with pytest.raises(ConfigError, match="hook 'Forgetful': has a state_dict and no load_state_dict"):
+        HookStates([Forgetful()])
+
+
+@pytest.mark.parametrize("returned", [None, [3], HookBase()])
+def test_method_hooks_that_are_no_list_of_hooks_is_one_error(returned: Any) -> None:
+    model = nn.Linear(1, 1)
+    model.hooks = lambda cfg: returned
+    with pytest.raises(ConfigError, match=r"Linear\.hooks: must return a list of fast-reid hooks"):
+        method_hooks(model, CfgNode())

@@ -1,6 +1,7 @@
 """A progress bar for training."""
 
 import sys
+from typing import Any
 
 from fastreid.engine.train_loop import HookBase
 from tqdm import tqdm
@@ -8,6 +9,8 @@ from tqdm import tqdm
 
 class ProgressBar(HookBase):
     """Shows progress and the time left on a terminal; elsewhere fast-reid's log lines report them."""
+
+    bar: Any = None
 
     def before_train(self) -> None:
         """Open the bar at the run's current iteration."""
@@ -26,4 +29,5 @@ class ProgressBar(HookBase):
 
     def after_train(self) -> None:
         """Leave the finished bar on the screen."""
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()

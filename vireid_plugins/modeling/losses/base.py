@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.config.keys import KeyedRegistry, arguments, snake_case
-from vireid_plugins.errors import require_name
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.precision import without_autocast
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 
@@ -83,8 +83,11 @@ def build_losses(cfg: CfgNode) -> list[Loss]:
     """Build the losses of `MODEL.LOSSES.NAME`.
 
     Raises:
-        ConfigError: no loss has that name.
+        ConfigError: no loss has that name, there is none, or one is given twice.
     """
+    names = list(cfg.MODEL.LOSSES.NAME)
+    if not names or len(set(map(str, names))) < len(names):
+        raise ConfigError(f"MODEL.LOSSES.NAME: needs one or more different losses, got {names}")
     losses: list[Any] = []
     for name in cfg.MODEL.LOSSES.NAME:
         require_name("MODEL.LOSSES.NAME", name, registered(LOSS_REGISTRY))
