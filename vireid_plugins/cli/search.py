@@ -24,7 +24,7 @@ def index(args: argparse.Namespace) -> None:
     for line in unsure:
         print(f"unsure  {line}")
     summary = ", ".join(f"{number} {what}" for what, number in counts.items())
-    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, measured recall@10 {gallery.recall:.3f}")
+    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
     print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
 
 
