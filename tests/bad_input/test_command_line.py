@@ -8,11 +8,11 @@ from desk import TRAIN, Case, check
 CASES = {
     "no process": Case(
         TRAIN + "--num-gpus 0",
-        "--num-gpus 0 --num-machines 1 --machine-rank 0: the first two are at least 1",
+        "--num-gpus 0 --num-machines 1 --machine-rank 0: the first two must be at least 1",
     ),
     "no such machine": Case(
         TRAIN + "--num-machines 2 --machine-rank 2",
-        "the last counts the machines from 0",
+        "the last must be the machine's number, counted from 0",
     ),
     "no address": Case(
         TRAIN + "--num-machines 2",
