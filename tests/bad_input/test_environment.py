@@ -59,4 +59,10 @@ def test_train_net_at_a_port_that_is_taken_ends_in_one_message(desk: Path) -> No
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        check(Case(f"{TRAIN}--num-machines 2 --machine-rank 0 --dist-url {url}", f"--dist-url: the processes cannot connect at '{url}'"), desk)
+        check(
+            Case(
+                f"{TRAIN}--num-machines 2 --machine-rank 0 --dist-url {url}",
+                f"--dist-url: the processes cannot connect at '{url}'",
+            ),
+            desk,
+        )
