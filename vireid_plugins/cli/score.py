@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
     require_split(file, args.split, args.features)
     post = evaluation.PostProcessing(rerank=args.rerank, expansions=args.expand)
     plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, args.data_root, args.split), protocols)
-    results = score(file.features, file.paths, plan, post, args.device, args.metric)
+    results = score(file.features, file.paths, plan, post, args.device, args.metric, f"'{args.features}'")
     print(f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
     print(evaluation.result_table(results))
     if args.json:

@@ -15,6 +15,8 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Of images of data sets, in any letter case.
+DATASET_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 # 8,000 x 8,000: far more than any person crop, and 200 MB when decoded.
 MAX_PIXELS = 64_000_000
 

@@ -9,9 +9,10 @@ import numpy as np
 from fastreid.data.datasets.bases import ImageDataset
 from torch.utils.data import Dataset
 
+from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import VISIBLE, Item
 from vireid_plugins.data.cache import ImageCache
-from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, require_items
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.data.transforms import View
 from vireid_plugins.errors import DataError
@@ -56,6 +57,7 @@ class TrainImages(Dataset[Item]):
         self.targets: list[int] = []
         keys: list[tuple[int, int]] = []
         for number, dataset in enumerate(datasets):
+            require_items(dataset, dataset.train, "train")
             self.items += dataset.train
             self.modalities += [modality_of(dataset, item) for item in dataset.train]
             keys += [(number, identity) for _, identity, _ in dataset.train]
@@ -99,7 +101,7 @@ def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
 
 def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str) -> Decoder | ImageCache:
     decoder = Decoder([path for path, _, _ in items], size, interpolation)
-    return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
+    return ImageCache(decoder, Path(expanded(cache, "DATALOADER.CACHE"))) if cache else decoder
 
 
 class TestImages(Dataset[Item]):
