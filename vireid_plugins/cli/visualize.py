@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive
 
 
 def rank(args: argparse.Namespace) -> Any:
@@ -78,13 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
         figure.set_defaults(draw=draw)
         add_trained_config(figure)
-        figure.add_argument("--output", type=Path, required=True, help="the picture to write: .png, .jpg or .pdf")
+        figure.add_argument("--output", type=path, required=True, help="the picture to write: .png, .jpg or .pdf")
         if things:
             figure.add_argument(
                 f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
             )
         if name == "distances":
-            figure.add_argument("--beside", help="configuration of a baseline to draw next to it")
+            figure.add_argument("--beside", type=path_text, help="configuration of a baseline to draw next to it")
         add_overrides(figure)
 
 

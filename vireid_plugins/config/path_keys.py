@@ -1,5 +1,7 @@
 """Keys whose values are paths: `~` and variables expand in them."""
 
+from fastreid.config import CfgNode
+
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.io.expand import expand
 
@@ -26,3 +28,22 @@ def expanded(path: str, where: str) -> str:
         return expand(path)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def expand_paths(cfg: CfgNode, where: str) -> None:
+    """Expand every path of a configuration in place, also of a frozen one.
+
+    Args:
+        cfg: the configuration.
+        where: name of the source of its values in messages.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    for key in PATH_KEYS:
+        *parents, last = key.split(".")
+        node = cfg
+        for parent in parents:
+            node = node[parent]
+        if isinstance(node[last], str):
+            node[last] = expanded(node[last], f"{where}: {key}")
