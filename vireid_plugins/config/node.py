@@ -11,6 +11,7 @@ import yaml
 from fastreid.config import CfgNode as FastReidNode
 from fastreid.config import get_cfg as fastreid_get_cfg
 
+from vireid_plugins.config.overrides import paired, require_list
 from vireid_plugins.config.path_keys import expand_paths, expanded
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
@@ -70,9 +71,7 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: the number of words is odd, a key is unknown, or a value has the wrong type.
         """
-        if len(cfg_list) % 2:
-            raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
-        self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
+        self._merge(paired(cfg_list), "command line")
         expand_paths(self, "command line")
 
     def _merge(self, flat: dict[str, Any], where: str) -> None:
@@ -83,6 +82,7 @@ class CfgNode(FastReidNode):
             before = _value(self, key)
             if value == {} and isinstance(before, dict):
                 continue
+            require_list(before, value, f"{where}: '{key}'")
             try:
                 super().merge_from_list([key, value])
             except ValueError as error:
