@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import FeatureError
-from vireid_plugins.evaluation.feature_table import check_features
+from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModality, check_features
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,52 @@ def test_check_features_names_what_is_wrong() -> None:
     for shape in ((2,), (3, 2), (2, 0)):
         with pytest.raises(FeatureError, match=r"\(n, D\) for n paths"):
             check_features(np.ones(shape), ["a", "b"])
+
+
+def test_check_features_refuses_rows_of_zeros_and_warns_once_of_equal_ones(log: pytest.LogCaptureFixture) -> None:
+    matrix = np.ones((3, 2), np.float32)
+    matrix[1] = 0
+    with pytest.raises(FeatureError, match=r"f\.npz: the features of 1 images have length zero, the first: b"):
+        check_features(matrix, ["a", "b", "c"], "f.npz")
+    check_features(np.array([[1.0, 2], [1, 2], [1, 3]]), ["a", "b", "c"])
+    assert not log.records
+    check_features(np.ones((3, 2)), ["a", "b", "c"], "f.npz")
+    # Heard twice while fast-reid's logger propagates.
+    assert {record.getMessage()[:39] for record in log.records} == {"f.npz: the features of all 3 images are"}
+
+
+@pytest.mark.parametrize("given", [">f4", ">f8", np.longdouble, "<f2"])
+def test_check_features_reads_every_kind_of_float(given: str) -> None:
+    found = check_features(np.array([[1, 2], [3, 4]], given), ["a", "b"])
+    assert found.tolist() == [[1, 2], [3, 4]]
+    assert found.dtype.isnative
+
+
+@pytest.fixture
+def images(little_tree: Path) -> ImagesByModality:
+    return ImagesByModality(SYSUMM01(root=str(little_tree)))
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda path: path.replace(".jpg", ".PNG"),
+        lambda path: f"./{path}",
+        lambda path: path.replace("/", "\\"),
+        lambda path: f"/elsewhere/SYSU-MM01/{path}",
+        lambda path: f"data/SYSU-MM01/{path}",
+    ],
+)
+def test_feature_table_finds_images_by_every_spelling(images: ImagesByModality, spell: Callable[[str], str]) -> None:
+    paths = [path for modality in (0, 1) for path in images.paths[modality]]
+    matrix = np.random.default_rng(0).standard_normal((len(paths), 3))
+    plain, spelled = FeatureTable(images, matrix, paths), FeatureTable(images, matrix, [spell(path) for path in paths])
+    for modality in (0, 1):
+        assert np.array_equal(plain.of(modality), spelled.of(modality))
+        assert plain.of(modality).any(axis=1).all()
+
+
+def test_feature_table_names_both_rows_of_an_image(images: ImagesByModality) -> None:
+    path = images.paths[0][0]
+    with pytest.raises(FeatureError, match=f"1 paths occur more than once, the first: {path[:-4]}.png in rows 0 and 1"):
+        FeatureTable(images, np.ones((2, 2)), [path, f"{path[:-4]}.png"])

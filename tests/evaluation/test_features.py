@@ -1,10 +1,12 @@
 import io
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import load_features, save_features
@@ -32,7 +34,19 @@ class Evil:
         (lambda f: f.write_bytes(b"PK not a zip"), "is not a .npz file"),
         (lambda f: f.write_bytes(b""), "is not a .npz file"),
         (lambda f: np.save(f.open("wb"), np.zeros(3)), "is not a .npz file"),
-        (lambda f: np.savez(f, feats=np.zeros((2, 2))), "no array features and no paths; it has feats"),
+        (lambda f: np.savez(f, feats=np.zeros((2, 2))), "^'.*' has no array features and no paths; it has feats. It"),
+        (lambda f: np.savez(f), "it has nothing"),
+        (lambda f: np.save(f.open("wb"), np.zeros(3)), "a .npy file, which holds one array without paths: .*savez"),
+        (lambda f: savemat(f, {"features": np.zeros((2, 2))}, appendmat=False), "MATLAB or HDF5 .*scipy.io.loadmat"),
+        (lambda f: f.write_bytes(pickle.dumps({"features": 1})), "a pickled one"),
+        (lambda f: f.mkdir(), "cannot be read: it is a folder"),
+        (lambda f: os.mkfifo(f), "cannot be read: it is a pipe"),
+        (
+            lambda f: np.savez(f, features=np.zeros((1, 2)), paths=np.array(["\u4e2d/1.jpg".encode("gbk")])),
+            "paths are bytes that are not UTF-8, such as .* save them as str",
+        ),
+        (lambda f: np.savez(f, features=np.zeros((1, 2)), paths=["a"], split=[1, 2]), "split must be one whole number"),
+        (lambda f: np.savez(f, features=np.zeros((1, 2)), paths=["a"], split="one"), "split must be one whole number"),
         (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.zeros(2)), "paths must be"),
         (lambda f: np.savez(f, features=np.zeros((2, 2)), paths=np.array([["a"], ["b"]])), "paths must be"),
         (
@@ -67,3 +81,16 @@ def test_require_split_refuses_features_of_another_split() -> None:
     require_split(found._replace(split=None), 5, Path("f.npz"))
     with pytest.raises(FeatureError, match=r"f.npz.*trained on split 3, but split 5 was given"):
         require_split(found, 5, Path("f.npz"))
+
+
+def test_load_features_of_an_unreadable_file_says_so_and_nothing_of_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_features(tmp_path / "f.npz", np.ones((1, 2)), ["a"])
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FeatureError, match=r"^'.*f\.npz' cannot be read: Permission denied$"):
+        load_features(tmp_path / "f.npz")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -177,3 +179,102 @@ def test_evaluate_ranking_drops_nothing_and_counts_ordinarily_unless_told() -> N
     distance, ids, cams = rng.random((6, 9)), (rng.integers(0, 3, 6), np.arange(9) % 3), (np.arange(6) % 2, np.ones(9))
     plain = evaluate_ranking(distance, *ids, *cams)
     assert np.array_equal(plain.cmc, evaluate_ranking(distance, *ids, *cams, drop="none", cmc="ordinary").cmc)
+
+
+def distances(seed: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Whole numbers up to 40, and labels with camera 3 among the queries."""
+    rng = np.random.default_rng(seed)
+    cams = np.where(np.arange(20) % 2, 3, 6), rng.choice([1, 2, 4, 5], 30)
+    return rng.integers(0, 40, (20, 30)), [rng.integers(0, 6, 20), rng.integers(0, 6, 30), *cams]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("i1", "u1", "i2", "i4", "i8", "u8", "f2", "f4", "f8", ">f4", ">i4", "g"),
+        *(torch.uint8, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32),
+        list,
+        lambda matrix: np.asfortranarray(matrix)[:],
+        lambda matrix: np.repeat(matrix, 2, axis=1)[:, ::2],
+        lambda matrix: torch.tensor(matrix.T.copy(), dtype=torch.float32, requires_grad=True).T,
+    ],
+)
+@pytest.mark.parametrize("drop", DROPS)
+def test_evaluate_ranking_of_any_type_equals_double_precision(given: Any, drop: str) -> None:
+    matrix, labels = distances()
+    expected = evaluate_ranking(matrix.astype(float), *labels, drop)
+    if isinstance(given, str):
+        typed = matrix.astype(given)
+    elif isinstance(given, torch.dtype):
+        typed = torch.tensor(matrix).to(given)
+    else:
+        typed = given(matrix.tolist() if given is list else matrix)
+    found = evaluate_ranking(typed, *labels, drop)
+    assert found.cmc.tolist() == expected.cmc.tolist()
+    assert (found.mAP, found.mINP, found.counted) == pytest.approx((expected.mAP, expected.mINP, expected.counted))
+
+
+def test_evaluate_ranking_of_booleans_hides_what_the_rule_drops() -> None:
+    matrix, labels = distances()
+    for near in (matrix < 20, torch.tensor(matrix < 20)):
+        found = evaluate_ranking(near, *labels, "sysu")
+        assert found.mAP == pytest.approx(evaluate_ranking((matrix < 20).astype(float), *labels, "sysu").mAP)
+
+
+@pytest.mark.parametrize(
+    ("distance", "message"),
+    [
+        ([["a", "b"]], "real numbers; got <U1"),
+        ([[1, 2], [3]], "real numbers"),
+        (np.array([[1 + 2j, 0]]), "real numbers; got complex128"),
+        (np.array([[1, None]]), "real numbers; got object"),
+        (np.ma.masked_less(np.array([[1.0, 2]]), 2), "masked array"),
+        (torch.eye(2).to_sparse(), "dense tensor of real numbers"),
+        (torch.ones(1, 2, dtype=torch.complex64), "dense tensor of real numbers"),
+        (np.zeros(3), r"\(queries, gallery\); got the shape \(3,\)"),
+        (torch.full((1, 2), torch.nan), "contain NaN, 2 of 2"),
+    ],
+)
+def test_evaluate_ranking_of_what_are_no_distances_is_one_error(distance: Any, message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
+        evaluate_ranking(distance, [1], [1, 2])
+
+
+def test_evaluate_ranking_takes_names_and_reads_cameras_only_if_the_rule_does() -> None:
+    matrix, (query_ids, gallery_ids, query_cams, gallery_cams) = distances()
+    named = [np.char.add("p", ids.astype(str)) for ids in (query_ids, gallery_ids)]
+    plain = evaluate_ranking(matrix, query_ids, gallery_ids)
+    for cams in ((None, None), (np.array(["c"] * 20), np.array(["d"] * 30)), (query_cams, None)):
+        assert evaluate_ranking(matrix, *named, *cams).mAP == plain.mAP
+    same = evaluate_ranking(matrix, query_ids, gallery_ids, query_cams % 2, gallery_cams % 2, "same_camera")
+    objects = [np.array([f"c{cam % 2}" for cam in cams], object) for cams in (query_cams, gallery_cams)]
+    assert evaluate_ranking(matrix, *named, *objects, "same_camera").mAP == same.mAP
+    assert same.mAP != plain.mAP
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query_cams": None}, "query_cams: drop='sysu' reads the cameras"),
+        ({"gallery_cams": None}, "gallery_cams: drop='sysu' reads the cameras"),
+        ({"gallery_cams": ["a"] * 30}, "gallery_cams: drop='sysu' needs camera numbers"),
+        ({"query_cams": [1.5] * 20}, "query_cams: drop='sysu' needs camera numbers"),
+        ({"query_cams": ["a"] * 20, "drop": "same_camera"}, "query_cams has <U1 and gallery_cams int64"),
+        ({"gallery_ids": ["1"] * 30}, "query_ids has int64 and gallery_ids <U1"),
+        ({"query_ids": [[1]] * 20}, r"query_ids: must be one number or name per image; got \(20, 1\)"),
+        ({"gallery_ids": [1.0, np.nan] * 15}, "gallery_ids: contains NaN"),
+        ({"query_cams": [1], "drop": "none"}, "query_cams: the sizes do not match"),
+    ],
+)
+def test_evaluate_ranking_of_wrong_labels_names_them(change: dict[str, Any], message: str) -> None:
+    matrix, labels = distances()
+    names = ("query_ids", "gallery_ids", "query_cams", "gallery_cams")
+    with pytest.raises(FeatureError, match=message):
+        evaluate_ranking(matrix, **{**dict(zip(names, labels, strict=True)), "drop": "sysu", **change})
+
+
+def test_evaluate_ranking_of_a_single_camera_names_the_rule() -> None:
+    with pytest.raises(FeatureError, match=r'camera rule drop="same_camera" .*single camera need drop="none"'):
+        evaluate_ranking([[1, 2]], [1], [1, 1], [1], [1, 1], "same_camera")
+    with pytest.raises(FeatureError, match="share no identity"):
+        evaluate_ranking([[1, 2]], [1], [2, 2], [1], [1, 1], "same_camera")

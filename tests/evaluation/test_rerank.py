@@ -4,8 +4,10 @@ import torch
 from fastreid.evaluation.query_expansion import aqe
 from fastreid.evaluation.rerank import re_ranking
 
-from vireid_plugins.errors import FeatureError
+from vireid_plugins.errors import ConfigError, FeatureError
 from vireid_plugins.evaluation import PostProcessing
+from vireid_plugins.evaluation.distances import squared_distances
+from vireid_plugins.evaluation.postprocess import _rankable
 from vireid_plugins.evaluation.rerank import rerank
 
 
@@ -125,3 +127,41 @@ def test_postprocessing_with_wrong_values_is_one_error() -> None:
     with pytest.raises(FeatureError, match="7 neighbors of 7 images"):
         PostProcessing(expansions=1, neighbours=7).distance(query, gallery)
     assert not PostProcessing()
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 2, 2.5, 3])
+def test_postprocessing_of_opposite_features_is_finite_and_gives_them_no_weight(alpha: float) -> None:
+    rng = np.random.default_rng(0)
+    half = rng.standard_normal((12, 3)) + np.array([4, 0, 0])
+    matrix = np.concatenate([half, -half])
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    # So many neighbors that half of them point away.
+    found = PostProcessing(expansions=1, neighbours=20, alpha=alpha).distance(matrix[::2], matrix[1::2])
+    assert np.isfinite(found).all()
+    if alpha in (0.5, 2.5):
+        cosines = matrix @ matrix.T
+        weights = np.where(cosines >= np.sort(cosines, axis=1)[:, -20, None], cosines, 0).clip(0) ** alpha
+        expanded = weights @ matrix
+        expanded /= np.linalg.norm(expanded, axis=1, keepdims=True)
+        np.testing.assert_allclose(found, -expanded[::2] @ expanded[1::2].T, atol=1e-9)
+
+
+def test_postprocessing_that_loses_features_is_one_error() -> None:
+    rows = np.zeros((3, 2))
+    with pytest.raises(FeatureError, match="query expansion: the features of 3 of 3 images become zero"):
+        PostProcessing(expansions=1, neighbours=1).distance(rows[:1], rows[1:])
+    for wrong in ({"alpha": -1.0}, {"alpha": np.nan}, {"alpha": np.inf}, {"expansions": -1}):
+        with pytest.raises(ConfigError, match=r"TEST\.AQE"):
+            PostProcessing(**{"expansions": 1, **wrong}).check("cosine")
+    with pytest.raises(FeatureError, match="re-ranking: 2 distances are not finite"):
+        _rankable(np.array([[np.nan, np.inf, 1]]), "re-ranking")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rerank_gives_no_negative_distance_and_keeps_the_type(kind: type) -> None:
+    matrix = np.repeat(features(30, 1)[0], 8, axis=0).astype(kind)  # many duplicates
+    for form in ("ordinary", "query_only"):
+        found = rerank(squared_distances(matrix), 100, lambda_=0.0, form=form)
+        assert found.dtype == kind
+        assert found.min() >= 0
+        assert found.max() <= 1

@@ -68,7 +68,7 @@ class Trainer(DefaultTrainer):
         self.plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
         for plan in self.plans.values():
             require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
-        patch(only=["ddp", "buffers"])
+        patch(only=["ddp", "buffers", "margins"])
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
         with warnings.catch_warnings():

@@ -1,14 +1,19 @@
 """Feature files: a `.npz` with `features` (n, D), `paths` (n,) and optionally `split`."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.io.regular import require_regular
+
+_FORM = "a .npz with 'features' (n, D) and 'paths' (n,)"
 
 
 class FeatureFile(NamedTuple):
@@ -49,26 +54,67 @@ def load_features(file: Path) -> FeatureFile:
     """Read a feature file, without running code in it.
 
     Raises:
-        FeatureError: the file is missing or broken, or lacks an array.
+        FeatureError: the file is missing, unreadable, broken or of another format, or lacks an array; the message says
+            what it has.
     """
-    if not file.is_file():
-        raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")
+    try:
+        require_regular(file)
+        with file.open("rb") as stream:
+            start = stream.read(128)
+    except FileNotFoundError:
+        raise FeatureError(f"'{file}' does not exist; it must be {_FORM}") from None
+    except OSError as error:
+        raise FeatureError(f"'{file}' cannot be read: {error.strerror}") from None
     if not zipfile.is_zipfile(file):
-        raise FeatureError(f"'{file}' is not a .npz file; it must be one with 'features' (n, D) and 'paths' (n,)")
+        raise FeatureError(f"'{file}' is not a .npz file{_other_format(file, start)}; it must be {_FORM}")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            missing = [name for name in ("features", "paths") if name not in archive]
-            if missing:
-                raise FeatureError(
-                    f"'{file}' has no array {' and no '.join(missing)}; it has {', '.join(archive.files)}"
-                )
-            features, paths = archive["features"], archive["paths"]
-            split = int(archive["split"]) if "split" in archive else None
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {name: archive[name] for name in ("features", "paths", "split") if name in archive}
+            found = archive.files
+    except (ValueError, TypeError, OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+        said = " ".join(str(error).split())
         raise FeatureError(
-            f"'{file}' cannot be read: {error}. It must be a .npz of plain arrays: save paths as str, not as object"
+            f"'{file}' cannot be read: {said}. It must be a .npz of plain arrays: save paths as str, not as object"
         ) from None
+    missing = [name for name in ("features", "paths") if name not in arrays]
+    if missing:
+        raise FeatureError(
+            f"'{file}' has no array {' and no '.join(missing)}; it has {', '.join(found) or 'nothing'}. It must be "
+            f"{_FORM}"
+        )
+    return FeatureFile(arrays["features"], _texts(arrays["paths"], file), _split(arrays.get("split"), file))
+
+
+def _texts(paths: npt.NDArray[Any], file: Path) -> list[str]:
+    """Return paths as text."""
     if paths.ndim != 1 or paths.dtype.kind not in "US":
         raise FeatureError(f"'{file}': paths must be (n,) strings; got {paths.shape} of {paths.dtype}")
-    names = np.char.decode(paths, "utf-8") if paths.dtype.kind == "S" else paths
-    return FeatureFile(features, [str(name) for name in names], split)
+    if paths.dtype.kind == "U":
+        return [str(name) for name in paths]
+    try:
+        return [bytes(name).decode("utf-8") for name in paths]
+    except UnicodeDecodeError as error:
+        raise FeatureError(
+            f"'{file}': paths are bytes that are not UTF-8, such as {error.object!r}; save them as str: "
+            "np.array([path.decode(ENCODING) for path in paths])"
+        ) from None
+
+
+def _split(split: Any, file: Path) -> int | None:
+    if split is None:
+        return None
+    if split.size != 1 or split.dtype.kind not in "iu":
+        raise FeatureError(f"'{file}': split must be one whole number; got {split.shape} of {split.dtype}")
+    return int(split.item())
+
+
+def _other_format(file: Path, start: bytes) -> str:
+    """Return what the file is instead, and how to convert it, if that is known."""
+    convert = "load it there and write np.savez('F.npz', features=features, paths=paths)"
+    if start.startswith(b"\x93NUMPY"):
+        return f" but a .npy file, which holds one array without paths: {convert}"
+    if start.startswith(b"MATLAB") or b"\x89HDF" in start or file.suffix == ".mat":
+        return f" but one of MATLAB or HDF5 (scipy.io.loadmat or h5py reads it): {convert}"
+    if start.startswith(b"\x80"):
+        return f" but a pickled one, which could run code: {convert}"
+    return ""

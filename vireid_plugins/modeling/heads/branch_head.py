@@ -11,6 +11,7 @@ from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.layers.precision import cosines
 from vireid_plugins.modeling.heads.pooling import POOLINGS
 from vireid_plugins.modeling.loss_inputs import Branch
 
@@ -38,7 +39,7 @@ class BranchHead(EmbeddingHead):
         if type(self.cls_layer).__name__ == "Linear":
             logits = F.linear(neck, self.weight)
         else:
-            logits = F.linear(F.normalize(neck), F.normalize(self.weight))
+            logits = cosines(neck, self.weight)
         # fast-reid's classifiers modify their input in place.
         return Branch(pooled=pooled, neck=neck, logits=self.cls_layer(logits.clone(), targets))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch.nn.functional as F
 from fastreid.config import CfgNode
 from fastreid.modeling.losses import cross_entropy_loss, pairwise_circleloss, pairwise_cosface, triplet_loss
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+from vireid_plugins.modeling.losses.weighted_triplet import weighted_difference
 
 
 class FastReidLoss(BranchLoss):
@@ -56,12 +58,35 @@ class CrossEntropyLoss(FastReidLoss):
     function = staticmethod(cross_entropy_loss)
 
 
+def soft_or_hard_triplet(
+    features: Tensor, targets: Tensor, margin: float, norm_feat: bool, hard_mining: bool
+) -> Tensor:
+    """Return fast-reid's triplet loss, whose soft mining of features that are not normalized is computed exactly.
+
+    fast-reid's weights of negatives are exp(-d) / (sum exp(-d) + 1e-6), which vanish at distances above about 14: the
+    loss of well separated features is then large, and a step pulls negatives in.
+
+    Args:
+        features: (B, D).
+        targets: (B,).
+        margin: margin; 0 or less: the softplus of the difference.
+        norm_feat: distances are those of normalized features.
+        hard_mining: the farthest positive and the nearest negative, instead of means weighted by distance.
+    """
+    if norm_feat or hard_mining:
+        loss: Tensor = triplet_loss(features, targets, margin, norm_feat, hard_mining)
+        return loss
+    difference, counted = weighted_difference(features, targets)
+    terms = (difference + margin).clamp_min(0) if margin > 0 else F.softplus(difference)
+    return (terms * counted).sum() / counted.sum().clamp_min(1)
+
+
 @LOSS_REGISTRY.register()
 class TripletLoss(FastReidLoss):
-    """fast-reid's triplet loss (`MODEL.LOSSES.TRI`)."""
+    """fast-reid's triplet loss (`MODEL.LOSSES.TRI`); see `soft_or_hard_triplet`."""
 
     fastreid_node, takes, keys = "TRI", "pooled", ("MARGIN", "NORM_FEAT", "HARD_MINING")
-    function = staticmethod(triplet_loss)
+    function = staticmethod(soft_or_hard_triplet)
 
 
 @LOSS_REGISTRY.register()
