@@ -68,7 +68,7 @@ def test_base_and_data_root_expand(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FASTREID_DATASETS", "~/data")
     assert data_root() == tmp_path / "data"
     monkeypatch.setenv("FASTREID_DATASETS", "$GONE/data")
-    with pytest.raises(ConfigError, match="FASTREID_DATASETS: .*GONE is not set"):
+    with pytest.raises(ConfigError, match=r"FASTREID_DATASETS: .*GONE is not set"):
         data_root()
 
 
