@@ -25,7 +25,7 @@ from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
-# Written when a signal ends a run between two epochs' checkpoints.
+# Written between two epochs' checkpoints: when a signal ends a run, and before an evaluation.
 STOPPED = "model_stopped"
 # Weights with one row per identity.
 CLASSIFIER = re.compile(r"heads\.\w+\.weight")
@@ -67,7 +67,14 @@ FORMAT = (
     Entry("epoch", "last finished epoch, from 0; -1: none", "`Checkpoints`, `StopOnSignal`", "resume", FAST),
     Entry("iteration", "number of finished steps", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
     Entry("iters_per_epoch", "steps per epoch", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
-    Entry("metric", "latest score of the set that picks the best", "`Checkpoints`", "the patch `resume`", FAST),
+    Entry(
+        "metric",
+        "score of the epoch on the set that picks the best",
+        "`Checkpoints`, if scored",
+        "the patch `resume`",
+        FAST,
+    ),
+    Entry("unscored", "the evaluation of the epoch is still to come", "`Checkpoints`, before it", "resume", OURS),
 )
 
 

@@ -1,6 +1,8 @@
 """The state of every random generator, saved in a checkpoint and restored on resume."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,14 @@ class RandomState(HookBase):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Keep the states of the resumed run until `restore` is called."""
         self.resumed = state["processes"]
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Leave the generators of this process after a `with` block as they were before it."""
+    state = _state()
+    yield
+    _restore(state)
 
 
 def _state() -> dict[str, Any]:

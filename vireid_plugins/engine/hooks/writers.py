@@ -72,13 +72,6 @@ class Writers(PeriodicWriter):
         if (self.trainer.iter + 1) % self.trainer.iters_per_epoch:
             super().after_step()
 
-    def after_train(self) -> None:
-        """Write the evaluation of the last epoch even if it is not due by `TEST.EVAL_PERIOD`, and close the writers."""
-        last = self.trainer.iter
-        if last >= self.trainer.max_iter and any(at == last for _, at in self.storage.latest().values()):
-            super().after_epoch()
-        super().after_train()
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save in a checkpoint."""
         if self.storage is None:
