@@ -12,7 +12,7 @@ from torch import Tensor
 from vireid_plugins.checkpoints.layouts import LAYOUTS
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.errors import DataError, require_name
-from vireid_plugins.io.files import for_writing, write_atomic
+from vireid_plugins.io.files import write_atomic
 from vireid_plugins.io.weight_file import named_tensors, read_weight_file
 
 
@@ -90,7 +90,7 @@ def convert_file(layout: str, source: Path, target: Path, overrides: Sequence[st
     if found.missing:
         raise DataError(f"'{source}' lacks {len(found.missing)} weights of the network, the first: {found.missing[0]}")
     classes = len(weights[LAYOUTS[layout].classifier])
-    with for_writing(target), write_atomic(target) as stream:
+    with write_atomic(target) as stream:
         torch.save({"model": found.weights, "vireid": {"num_classes": classes, "converted_from": layout}}, stream)
     return found
 

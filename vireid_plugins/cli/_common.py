@@ -5,31 +5,35 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 
 import argparse
 import errno
-import json
-import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vireid_plugins.io.output import failure, tolerant_streams
+
 
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
+    tolerant_streams()
     try:
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output, such as `head`, has closed the pipe. Python would write the rest at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         # Looked up instead of imported, since importing the package may be what failed.
         errors = sys.modules.get("vireid_plugins.errors")
         if errors and isinstance(error, errors.UserError):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            sys.exit(f"error: '{error.filename}' cannot be written: {error.strerror}")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            name = f"'{error.filename}'" if error.filename else "a file"
+            sys.exit(f"error: {name} cannot be written: {error.strerror}")
         raise
+    if reason := failure():
+        sys.exit(f"error: standard output cannot be written: {reason}")
     sys.exit(0)
 
 
@@ -53,7 +57,6 @@ def positive(word: str) -> int:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write a report, creating its folder."""
-    from vireid_plugins.io.files import for_writing
+    from vireid_plugins.io import files
 
-    with for_writing(file):
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    files.write_json(file, report)

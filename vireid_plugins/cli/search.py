@@ -39,7 +39,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
-        require_format("--picture", args.picture)
+        require_format("--picture", args.picture, vector=False)
     gallery = Gallery.load(args.index)
     results = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
     for one in results:
@@ -50,8 +50,8 @@ def query(args: argparse.Namespace) -> None:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
-        save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
-        print(f"\nwrote {args.picture}")
+        note = save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
+        print(f"\nwrote {args.picture}{note}")
 
 
 def remove(args: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
 from vireid_plugins.engine.provenance import check_resumed, other_network
-from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import refusal, write_atomic
+from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.files import refusal, write_atomic, write_bytes
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -129,14 +129,11 @@ class VireidCheckpointer(Checkpointer):
             raise ValueError(f"checkpoint entries that FORMAT does not list: {', '.join(sorted(unknown))}")
         file = Path(self.save_dir) / f"{name}.pth"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             with write_atomic(file) as stream:
                 torch.save(data, stream)
             if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
-        except (OSError, RuntimeError) as error:
-            if not refusal(error):
-                raise
+        except ConfigError as error:
             last = next(iter(self.candidates()), None)
             advice = f"the last good checkpoint is '{last}'; free space and continue with --resume" if last else ""
             advice = advice or "there is no earlier checkpoint"
@@ -146,8 +143,7 @@ class VireidCheckpointer(Checkpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Record the name of the last checkpoint in `last_checkpoint`."""
-        with write_atomic(Path(self.save_dir) / "last_checkpoint") as stream:
-            stream.write(last_filename_basename.encode())
+        write_bytes(Path(self.save_dir) / "last_checkpoint", last_filename_basename.encode())
 
     def candidates(self) -> list[Path]:
         """Return the checkpoints of the output folder: first the one in `last_checkpoint`, then from the newest on."""

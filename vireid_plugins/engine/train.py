@@ -1,10 +1,8 @@
 """Train, resume or score a configured run; the implementation of `vireid train`."""
 
 import argparse
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,17 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.utils import comm
 from fastreid.utils.collect_env import collect_env_info
-from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of
+from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.expected_results import verify_results
-from vireid_plugins.io.files import make_folder, write_atomic
+from vireid_plugins.io.files import make_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def setup(run: Run) -> CfgNode:
     """
     cfg = seeded(load_config(run.config_file, run.overrides), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
-    log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
+    log = open_log(Path(cfg.OUTPUT_DIR))
     with quiet_console(log):
         log.info("Environment:\n%s", collect_env_info())
         log.info("Command line: %s", " ".join(sys.argv))
@@ -82,29 +80,19 @@ def setup(run: Run) -> CfgNode:
     return cfg
 
 
-@contextmanager
-def quiet_console(log: logging.Logger) -> Iterator[None]:
-    """Show only warnings on the console inside a `with` block; log files still get everything."""
-    consoles = [handler for handler in log.handlers if getattr(handler, "stream", None) is sys.stdout]
-    levels = [handler.level for handler in consoles]
-    for handler in consoles:
-        handler.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for handler, level in zip(consoles, levels, strict=True):
-            handler.setLevel(level)
-
-
 def main(run: Run) -> Any:
     """Train, resume or only score, and return the scores of the first protocol.
 
     Raises:
         ExpectationError: the scores differ from `TEST.EXPECTED_RESULTS`.
     """
-    cfg = setup(run)
-    scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
-    verify_results(cfg, scores)
+    try:
+        cfg = setup(run)
+        scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
+        verify_results(cfg, scores)
+        require_log()
+    finally:
+        close_log()
     return scores
 
 
@@ -124,15 +112,17 @@ def train(cfg: CfgNode, resume: bool) -> Any:
     with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
+        begin_log()
         if comm.is_main_process():
-            with write_atomic(folder / "config.yaml") as stream:
-                stream.write(trainer.cfg.dump().encode())
+            write_bytes(folder / "config.yaml", trainer.cfg.dump().encode())
         return trainer.train()
 
 
 def evaluate(cfg: CfgNode) -> Any:
     """Score `MODEL.WEIGHTS`, or the last checkpoint of the output folder."""
-    return Trainer.test(cfg, load_model(cfg))
+    model = load_model(cfg)
+    begin_log()
+    return Trainer.test(cfg, model)
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:

@@ -7,6 +7,7 @@ from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.events import get_event_storage
 
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.io.files import for_writing
 
 
 class Checkpoints(PeriodicCheckpointer):
@@ -63,10 +64,10 @@ class Checkpoints(PeriodicCheckpointer):
 
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
-        (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
         periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
-        for file in periodic[: -self.keep] if self.keep else []:
-            file.unlink()
+        for file in [folder / f"{STOPPED}.pth", *(periodic[: -self.keep] if self.keep else [])]:
+            with for_writing(file):
+                file.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, float]:
         """Return the state to save in a checkpoint."""
