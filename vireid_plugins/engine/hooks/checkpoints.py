@@ -5,7 +5,7 @@ from typing import Any
 
 from fastreid.engine.hooks import PeriodicCheckpointer
 
-from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
 
 
 class Checkpoints(PeriodicCheckpointer):
@@ -43,7 +43,7 @@ class Checkpoints(PeriodicCheckpointer):
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
         (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
-        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
+        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=modified)
         for file in periodic[: -self.keep] if self.keep else []:
             file.unlink()
 
