@@ -33,6 +33,9 @@ CLASSIFIER = re.compile(r"heads\.\w+\.weight")
 # Buffers in checkpoints of older fast-reid releases; the configuration sets them now.
 CONFIGURED = ("pixel_mean", "pixel_std")
 
+# What an object of torch, of fast-reid or of a method raises if it is given a state that is none.
+MALFORMED = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+
 
 class Entry(NamedTuple):
     """An entry of a checkpoint.
@@ -202,7 +205,9 @@ class VireidCheckpointer(Checkpointer):
             if self.average:
                 checkpoint = {**checkpoint, "model": checkpoint["average"]["model"]}
             which = "its averaged weights" if self.average else "the weights of its last step, not their average"
-            logger.info("Of checkpoint %s: %s (MODEL.WEIGHTS_AVERAGED %s)", file, which, self.average)
+            # Without the average it is not what was scored in training, so that every command says so.
+            level = logging.INFO if self.average else logging.WARNING
+            logger.log(level, "Of checkpoint %s: %s (MODEL.WEIGHTS_AVERAGED %s)", file, which, self.average)
         facts = checkpoint.get("vireid", {})
         others = self._fill(file, checkpoint, self.checkpointables if checkpointables is None else checkpointables)
         if changed := other_features(str(file), facts, self.facts):
@@ -233,6 +238,8 @@ class VireidCheckpointer(Checkpointer):
         """Fill the model and the named checkpointables from a checkpoint, and return its other entries."""
         logger.info("Loading checkpoint %s", file)
         others = dict(checkpoint)
+        if "average" in others and "average" in self.checkpointables:
+            self._fit(file, others["average"]["model"])
         self._fill_model(file, others.pop("model"), checkpoint.get("vireid", {}))
         for key in checkpointables:
             state = others.pop(key, None)
@@ -245,18 +252,14 @@ class VireidCheckpointer(Checkpointer):
                 raise BrokenCheckpointError(f"checkpoint '{file}': {error}") from None
             except DataError as error:
                 raise DataError(f"checkpoint '{file}': {error}") from None
-            except Exception as error:  # whatever an object of torch or of a method raises on a state that is none
+            except MALFORMED as error:
                 text = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise BrokenCheckpointError(f"checkpoint '{file}': '{key}' cannot be restored: {text}") from None
         return others
 
     def _fill_model(self, file: Path, given: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Fill the model, or raise a `DataError` and leave the model unchanged."""
-        tensors = {name: value for name, value in given.items() if name not in CONFIGURED}
-        try:
-            result = fit(self.model.state_dict(), tensors, f"checkpoint '{file}'")
-        except DataError as error:
-            raise BrokenCheckpointError(str(error)) from None
+        result = self._fit(file, given)
         if not result.fitting:
             raise DataError(f"checkpoint '{file}' contains no weights of this network: {result}")
         others = [] if self.resumed else classifiers_of_others(result)
@@ -266,6 +269,14 @@ class VireidCheckpointer(Checkpointer):
             rows = [f"{name} has {result.shapes[name][0][0] if name in result.shapes else 'no'}" for name in others]
             logger.info("Classifiers of other identities are not loaded from %s: %s", file, listed(rows))
         self.model.load_state_dict(result.fitting, strict=False)
+
+    def _fit(self, file: Path, given: Mapping[str, Tensor]) -> Fit:
+        """Compare the weights of a checkpoint with the model's."""
+        tensors = {name: value for name, value in given.items() if name not in CONFIGURED}
+        try:
+            return fit(self.model.state_dict(), tensors, f"checkpoint '{file}'")
+        except DataError as error:
+            raise BrokenCheckpointError(str(error)) from None
 
     def _require_partial(self, file: Path, result: Fit, facts: Mapping[str, Any]) -> None:
         """Raise a `DataError` unless a partial fill is accepted; log a warning if it is."""

@@ -1,4 +1,4 @@
-"""The optimizer in a checkpoint: its state is restored, its rates are those of the configuration."""
+"""The optimizer and the schedule in a checkpoint: states are restored, rates are those of the configuration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -47,6 +47,32 @@ class OptimizerState:
 def _belongs(value: object, parameter: Tensor) -> bool:
     """Return whether a value is a number, or has the shape of its parameter."""
     return not isinstance(value, Tensor) or value.ndim == 0 or value.shape == parameter.shape
+
+
+class ScheduleState:
+    """Saves and restores a schedule; torch would let a state replace any of its attributes.
+
+    Args:
+        schedule: the schedule of the configuration.
+    """
+
+    def __init__(self, schedule: torch.optim.lr_scheduler.LambdaLR) -> None:
+        self.schedule = schedule
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state to save in a checkpoint."""
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the position; `set_position` sets the rates.
+
+        Raises:
+            BrokenCheckpointError: the state is not that of a schedule.
+        """
+        own = self.schedule.state_dict()
+        if wrong := [key for key in own if key in state and not isinstance(state[key], type(own[key]))]:
+            raise BrokenCheckpointError(f"'lr_sched' has another type of {wrong[0]}: {state[wrong[0]]!r:.60}")
+        self.schedule.load_state_dict({key: value for key, value in state.items() if key != "optimizer"})
 
 
 def set_position(schedule: torch.optim.lr_scheduler.LambdaLR, iteration: int) -> None:

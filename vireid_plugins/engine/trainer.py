@@ -33,7 +33,7 @@ from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.optimizer import build_optimizer
-from vireid_plugins.engine.optimizer_state import OptimizerState, set_position
+from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.seed import seeded
@@ -204,6 +204,7 @@ class Trainer(DefaultTrainer):
     def _build_checkpointer(self, own: Sequence[HookBase]) -> VireidCheckpointer:
         """Return the replacement of fast-reid's checkpointer, which also saves what fast-reid does not."""
         fast: Any = self.checkpointer
+        states = {"optimizer": OptimizerState(self.optimizer), "lr_sched": ScheduleState(self.scheduler["lr_sched"])}
         checkpointer = VireidCheckpointer(
             fast.model,
             fast.save_dir,
@@ -212,16 +213,16 @@ class Trainer(DefaultTrainer):
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
-            **{**fast.checkpointables, "optimizer": OptimizerState(self.optimizer)},
+            **{**fast.checkpointables, **states},
             grad_scaler=self.scaler,
             metrics=self.metrics,
             random_state=self.random_state,
         )
         if self.average:
             checkpointer.checkpointables["average"] = self.average
-        states = HookStates(own)
-        if states.hooks:
-            checkpointer.checkpointables["hooks"] = states
+        hook_states = HookStates(own)
+        if hook_states.hooks:
+            checkpointer.checkpointables["hooks"] = hook_states
         return checkpointer
 
     def _precise_bn(self) -> HookBase | None:

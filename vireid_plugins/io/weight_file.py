@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import re
 import stat
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -42,12 +43,14 @@ def read_weight_file(file: Path, *, downloaded: bool = False) -> dict[str, Any]:
     """
     try:
         _require_weights(file, downloaded)
-        with torch.serialization.safe_globals(_numpy_values()):
+        with torch.serialization.safe_globals(_numpy_values()), warnings.catch_warnings():
+            # About formats and protocols; what is no weight file raises.
+            warnings.simplefilter("ignore")
             content = torch.load(file, map_location="cpu", weights_only=True)
     except _RefusedError as error:
         raise DataError(f"'{file}' cannot be loaded as weights: {error}") from None
     except Exception as error:  # torch's unpickler raises all kinds of errors on a truncated file
-        raise DataError(f"'{file}' cannot be loaded as weights: {_reason(error)}") from None
+        raise DataError(f"'{file}' cannot be loaded as weights: {_reason(error, file)}") from None
     if not isinstance(content, dict):
         raise DataError(
             f"'{file}' cannot be loaded as weights: it contains a {type(content).__name__}, not a dict of weights"
@@ -165,13 +168,13 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"{'a ' if isinstance(value, Mapping) else ''}{type(value).__name__}"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, file: Path) -> str:
     """Return why a file was not loaded, without torch's advice to load it unsafely."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error)
     reference = re.search(r"GLOBAL (\S+)", text)
-    if reference:
+    if reference and not _ends_within(file, reference[1].rpartition(".")[2]):
         return (
             f"it holds something that is no tensor: it refers to {reference[1]}, and files that could execute code are "
             f"not loaded; where it was written, {RESAVE}"
@@ -179,6 +182,11 @@ def _reason(error: Exception) -> str:
     if "TorchScript" in text:
         return f"it is a TorchScript program, not weights; where it was written, {RESAVE}"
     return "it is torn, damaged or no file of torch.save"
+
+
+def _ends_within(file: Path, name: str) -> bool:
+    """Return whether a file ends with a name, or a letter later: it was cut there, and what follows is not known."""
+    return name.encode() in file.read_bytes()[-len(name) - 1 :]
 
 
 def _numpy_values() -> list[Any]:

@@ -70,7 +70,8 @@ def fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> 
     """
     shapes = {name: (tuple(given[name].shape), tuple(value.shape)) for name, value in own.items() if name in given}
     equal = [name for name, (in_file, in_module) in shapes.items() if in_file == in_module]
-    types = {name: (_type(given[name]), _type(own[name])) for name in equal if not _same_kind(given[name], own[name])}
+    others = [name for name in equal if not name.endswith(COUNTER) and not _same_kind(given[name], own[name])]
+    types = {name: (_type(given[name]), _type(own[name])) for name in others}
     found = Fit(
         {name: given[name] for name in equal if name not in types},
         len(own),

@@ -53,4 +53,4 @@ class Checkpoints(PeriodicCheckpointer):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Restore the best metric of the resumed run."""
-        self.best_metric = state["best_metric"]
+        self.best_metric = float(state["best_metric"])
