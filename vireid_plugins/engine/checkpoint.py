@@ -64,7 +64,7 @@ FORMAT = (
     Entry("grad_scaler", "scale of the loss; empty without float16", "torch's `GradScaler`", "resume", OURS),
     Entry("metrics", "sums of losses not yet logged; skipped steps", "`StepMetrics`", "resume", OURS),
     Entry("random_state", "random generators of every process", "`RandomState`", "resume", OURS),
-    Entry("average", "averaged weights", "`WeightAverage`, with `SOLVER.EMA_DECAY`", "resume, evaluation", OURS),
+    Entry("average", "averaged weights", "`WeightAverage`, with `SOLVER.EMA_DECAY`", "resume, `MODEL.WEIGHTS`", OURS),
     Entry("hooks", "states of the method's own hooks, by name", "`HookStates`, if it has any", "resume", OURS),
     Entry("checkpoints", "best score so far", "`Checkpoints`", "resume", OURS),
     Entry("writers", "history of the logged scalars; last iterations written", "`Writers`", "resume", OURS),
