@@ -302,24 +302,25 @@ def test_pretrained_torchvision_weights_come_from_torchvisions_address_and_are_k
 ) -> None:
     asked: list[tuple[str, str]] = []
     weights = {**resnet(seed=3), "fc.weight": torch.ones(2)}
+    name = RESNET18.rpartition("/")[2]
+    digest = name.removeprefix("resnet18-").removesuffix(".pth")
 
     def served(url: str, file: str, digest: str, **_: Any) -> None:
         asked.append((url, digest))
         torch.save(weights, file)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", served)
-    monkeypatch.setattr(weight_file, "_require_digest", lambda file, start: asked.append((file.name, start)))
+    monkeypatch.setattr(weight_file, "_sha256", lambda file: asked.append((file.name, "")) or digest)
     for _ in range(2):
         built = build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
         torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])
-    name = RESNET18.rpartition("/")[2]
-    digest = name.removeprefix("resnet18-").removesuffix(".pth")
-    assert asked == [(RESNET18, digest), (name, digest), (name, digest)]
+    assert asked == [(RESNET18, digest), (name, ""), (name, "")]
 
 
 # What torch hub's folder may hold under a right name, and what the message says of it.
 IN_THE_CACHE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "torn": (lambda file: file.write_bytes(bytes(1000)), "its SHA-256 starts with"),
+    "torn": (lambda file: file.write_bytes(bytes(1000)), "it is torn, damaged or no file of torch.save"),
+    "an object": (lambda file: torch.save({"note": Evil()}, file), "it holds something that is no tensor"),
     "empty": (lambda file: file.write_bytes(b""), "it is empty"),
     "a web page": (lambda file: file.write_text("<html>Please log in</html>"), "it is a web page"),
     "other weights": (lambda file: torch.save(resnet(seed=3), file), "its SHA-256 starts with"),
@@ -357,7 +358,6 @@ def test_pretrained_object_in_fast_reids_cache_is_one_error_and_runs_nothing(
 
         monkeypatch.setitem(resnet.model_urls, "ibn_18x", f"https://x.example/{name}")
         monkeypatch.setitem(resnest.model_urls, "resnest50", f"https://x.example/{name}")
-        monkeypatch.setattr(weight_file, "_require_digest", lambda file, start: None)
         with pytest.raises(DataError, match=rf"{folder / name}' cannot be loaded .* it holds something that is no ten"):
             build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN", "True"))
     assert not (tmp_path / "ran").exists()

@@ -42,11 +42,13 @@ def read_weight_file(file: Path, *, downloaded: bool = False) -> dict[str, Any]:
         DataError: the file is missing, truncated or damaged, contains other objects, or is not a dict.
     """
     try:
-        _require_weights(file, downloaded)
+        _require_weights(file)
         with torch.serialization.safe_globals(_numpy_values()), warnings.catch_warnings():
             # About formats and protocols; what is no weight file raises.
             warnings.simplefilter("ignore")
             content = torch.load(file, map_location="cpu", weights_only=True)
+        # After what says more about a file that is torn or no weights at all.
+        _require_digest(file, downloaded)
     except _RefusedError as error:
         raise DataError(f"'{file}' cannot be loaded as weights: {error}") from None
     except Exception as error:  # torch's unpickler raises all kinds of errors on a truncated file
@@ -101,7 +103,7 @@ class _RefusedError(Exception):
     """Why a file cannot hold weights."""
 
 
-def _require_weights(file: Path, downloaded: bool) -> None:
+def _require_weights(file: Path) -> None:
     """Raise unless the file is one that torch may open."""
     _require_regular(file)
     with file.open("rb") as stream:
@@ -112,9 +114,6 @@ def _require_weights(file: Path, downloaded: bool) -> None:
         raise _RefusedError("it is a web page, not weights; download the file itself")
     if first.startswith(b"version https://git-lfs"):
         raise _RefusedError("it is a Git LFS pointer, not weights; fetch the file itself with 'git lfs pull'")
-    digest = DIGEST.search(file.name)
-    if digest and (downloaded or file.name in _torchvision_names()):
-        _require_digest(file, digest[1])
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(record.file_size for record in archive.infolist())
@@ -136,17 +135,24 @@ def _require_regular(file: Path) -> None:
         raise _RefusedError("it is a pipe, a socket or a device, not a regular file")
 
 
-def _require_digest(file: Path, start: str) -> None:
-    """Raise unless the file's SHA-256 starts as its name says."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    found = digest.hexdigest()
+def _require_digest(file: Path, downloaded: bool) -> None:
+    """Raise unless the file's SHA-256 starts as its name says, if that is known to be its digest."""
+    named = DIGEST.search(file.name)
+    if not named or not (downloaded or file.name in _torchvision_names()):
+        return
+    start, found = named[1], _sha256(file)
     if not found.startswith(start):
         raise _RefusedError(
             f"its SHA-256 starts with {found[: len(start)]}, but its name says {start}: it is damaged or another file"
         )
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @functools.cache
