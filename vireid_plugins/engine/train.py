@@ -13,9 +13,10 @@ from fastreid.utils import comm
 from fastreid.utils.collect_env import collect_env_info
 
 from vireid_plugins.config import load_config
-from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, last_checkpoint, load_checkpoint
+from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.output_folder import claim
-from vireid_plugins.engine.provenance import splits_of
+from vireid_plugins.engine.provenance import network_facts, splits_of
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
@@ -130,31 +131,43 @@ def checkpoint_of(cfg: CfgNode) -> Path:
 
     Raises:
         ConfigError: there is no checkpoint.
+        DataError: `last_checkpoint` in the output folder does not name one.
     """
     if cfg.MODEL.WEIGHTS:
         return Path(cfg.MODEL.WEIGHTS)
-    tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
-    if not tag.is_file():
+    last = last_checkpoint(Path(cfg.OUTPUT_DIR))
+    if last is None:
         raise ConfigError(f"MODEL.WEIGHTS: set a checkpoint; the output folder '{cfg.OUTPUT_DIR}' contains none")
-    return tag.parent / tag.read_text().strip()
+    return last
 
 
 def load_model(cfg: CfgNode) -> Any:
     """Build the model, fill it from the checkpoint that `checkpoint_of` returns, and return it.
+
+    A checkpoint with averaged weights stands for these, whatever `SOLVER.EMA_DECAY` is now, unless
+    `MODEL.WEIGHTS_AVERAGED` is False.
 
     Raises:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint cannot be read, was trained on another split, or does not fill the model.
     """
     file = checkpoint_of(cfg)
-    facts = load_checkpoint(file).get("vireid", {})
+    checkpoint = load_checkpoint(file)
+    facts = checkpoint.get("vireid", {})
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
+    cfg.MODEL.HEADS.NUM_CLASSES = classes_of(file, checkpoint, cfg.MODEL.HEADS.NUM_CLASSES)
+    if cfg.MODEL.STREAMS.MAX_POOL == "auto" and facts.get("max_pool") in ("torchvision", "fastreid"):
+        # What it was trained with, wherever the pretrained weights are now.
+        cfg.MODEL.STREAMS.MAX_POOL = facts["max_pool"]
     model = Trainer.build_model(cfg)
-    splits = splits_of(cfg, cfg.DATASETS.TESTS)
-    now = {"config": cfg.dump(), "meta_architecture": cfg.MODEL.META_ARCHITECTURE}
-    options = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
-    VireidCheckpointer(model, facts=now, splits=splits, **options).load(str(file))
+    checkpointer = VireidCheckpointer(
+        model,
+        facts=network_facts(cfg),
+        splits=splits_of(cfg, cfg.DATASETS.TESTS),
+        average=cfg.MODEL.WEIGHTS_AVERAGED,
+        partial=cfg.MODEL.WEIGHTS_PARTIAL,
+    )
+    checkpointer.fill(file, checkpoint)
     return model

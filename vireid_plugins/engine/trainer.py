@@ -20,6 +20,7 @@ from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.data.torch_datasets import require_files
+from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
@@ -34,6 +35,7 @@ from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.seed import seeded
@@ -207,23 +209,25 @@ class Trainer(DefaultTrainer):
     def _build_checkpointer(self, own: Sequence[HookBase]) -> VireidCheckpointer:
         """Return the replacement of fast-reid's checkpointer, which also saves what fast-reid does not."""
         fast: Any = self.checkpointer
+        states = {"optimizer": OptimizerState(self.optimizer), "lr_sched": ScheduleState(self.scheduler["lr_sched"])}
         checkpointer = VireidCheckpointer(
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
             facts=training_facts(self.cfg, self.data_loader.images),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
+            average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
-            **fast.checkpointables,
+            **{**fast.checkpointables, **states},
             grad_scaler=self.scaler,
             metrics=self.metrics,
             random_state=self.random_state,
         )
         if self.average:
             checkpointer.checkpointables["average"] = self.average
-        states = HookStates(own)
-        if states.hooks:
-            checkpointer.checkpointables["hooks"] = states
+        hook_states = HookStates(own)
+        if hook_states.hooks:
+            checkpointer.checkpointables["hooks"] = hook_states
         return checkpointer
 
     def _precise_bn(self) -> HookBase | None:
@@ -245,7 +249,7 @@ class Trainer(DefaultTrainer):
         """
         if self.finished or (self.start_epoch >= self.max_epoch and not self.unscored):
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
-            results: OrderedDict[str, Any] = self.test(self.cfg, self.model, self.plans)
+            results: OrderedDict[str, Any] = self._evaluate()
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
             self._loop()
@@ -259,8 +263,8 @@ class Trainer(DefaultTrainer):
             resume: whether to look for checkpoints in the output folder.
 
         Raises:
-            DataError: no checkpoint can be read, or its run had different data, a different method or, within an epoch,
-                batches of a different size.
+            DataError: no checkpoint can be read, or its run had different data or different keys of those that a
+                checkpoint binds (`bound_keys`).
         """
         checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.checkpointer.resumed is None:
@@ -268,13 +272,26 @@ class Trainer(DefaultTrainer):
         if checkpoint.get("hooks") and "hooks" not in self.checkpointer.checkpointables:
             names = ", ".join(sorted(checkpoint["hooks"]))
             raise DataError(f"checkpoint '{self.checkpointer.resumed}' has the hooks {names}, but the method has none")
+        if checkpoint.get("average") and not self.average:
+            raise DataError(
+                f"checkpoint '{self.checkpointer.resumed}' has averaged weights, but SOLVER.EMA_DECAY is 0; resume it "
+                "with its former SOLVER.EMA_DECAY"
+            )
         # fast-reid's own checkpoints store only the epoch.
         self.start_epoch = checkpoint["epoch"] + 1
         self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
         self.unscored = bool(checkpoint.get("unscored"))
         steps = checkpoint.get("iters_per_epoch", self.iters_per_epoch)
-        if steps == self.iters_per_epoch:
-            return
+        if steps != self.iters_per_epoch:
+            self._change_steps(steps)
+        set_position(self.scheduler["lr_sched"], self.first_iter)
+
+    def _change_steps(self, steps: int) -> None:
+        """Move to the first iteration of the next epoch, of a run whose epochs had another number of steps.
+
+        Raises:
+            DataError: the run is within an epoch.
+        """
         if self.first_iter % steps:
             raise DataError(
                 f"checkpoint '{self.checkpointer.resumed}' is at step {self.first_iter % steps} of an epoch of {steps} "
@@ -286,6 +303,7 @@ class Trainer(DefaultTrainer):
     def _loop(self) -> None:
         """Run the remaining epochs; fast-reid's loop cannot start within an epoch, and scores even after an error."""
         first, steps = self.first_iter, self.iters_per_epoch
+        logger.info(SUMMARY)
         logger.info(
             "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)
         )

@@ -6,7 +6,7 @@ from typing import Any
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.events import get_event_storage
 
-from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
 from vireid_plugins.io.files import for_writing
 
 
@@ -64,7 +64,7 @@ class Checkpoints(PeriodicCheckpointer):
 
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
-        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
+        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=modified)
         for file in [folder / f"{STOPPED}.pth", *(periodic[: -self.keep] if self.keep else [])]:
             with for_writing(file):
                 file.unlink(missing_ok=True)
@@ -75,4 +75,4 @@ class Checkpoints(PeriodicCheckpointer):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Restore the best metric of the resumed run."""
-        self.best_metric = state["best_metric"]
+        self.best_metric = float(state["best_metric"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicWriter
-from fastreid.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
+from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine.run_log import require_log
@@ -126,7 +126,11 @@ class Writers(PeriodicWriter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the scalars of the resumed run until `before_train`."""
+        """Keep the scalars of the resumed run until `before_train`; what cannot be restored raises now."""
+        if state:
+            _fill(EventStorage(0), state["scalars"])
+            for last in state["written"].values():
+                int(last)
         self.resumed = state
 
 
