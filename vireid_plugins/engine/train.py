@@ -125,8 +125,10 @@ def train(cfg: CfgNode, resume: bool) -> Any:
     with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
-        if comm.is_main_process():
-            with write_atomic(folder / "config.yaml") as stream:
+        config = folder / "config.yaml"
+        # A finished run is only scored: what it was trained with stays.
+        if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
+            with write_atomic(config) as stream:
                 stream.write(trainer.cfg.dump().encode())
         return trainer.train()
 
