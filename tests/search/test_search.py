@@ -1,5 +1,6 @@
 """Search as a user does it: index a folder, find people, add and remove images."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +16,9 @@ from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search import Extractor, guess_modality
-from vireid_plugins.search.search import modality_by_folder
+from vireid_plugins.search import search as search_module
+from vireid_plugins.search.gallery import Gallery, digest_of
+from vireid_plugins.search.search import extractor_of, index_images, modality_by_folder
 from vireid_plugins.visualize import extract
 
 
@@ -98,11 +101,11 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     assert "40 added, 0 unchanged, 0 removed; 40 images, flat index, recall@10 1.000" in made.stdout
 
     # The image itself is nearest to itself, and an infrared folder can be asked for.
-    copy = gallery / f"person{dataset.gallery[3][1]}" / "3.jpg"
-    asked = search("query", copy, *index, "--top", "5", "--json", str(tmp_path / "q.json"))
+    same = gallery / f"person{dataset.gallery[3][1]}" / "3.jpg"
+    asked = search("query", same, *index, "--top", "5", "--json", str(tmp_path / "q.json"))
     assert asked.returncode == 0, asked.stderr
     (one,) = json.loads((tmp_path / "q.json").read_text())["queries"]
-    assert one["hits"][0]["path"] == str(copy)
+    assert one["hits"][0]["path"] == str(same)
     assert one["hits"][0]["similarity"] == pytest.approx(1, abs=1e-4)
     assert [hit["rank"] for hit in one["hits"]] == [1, 2, 3, 4, 5]
     assert "visible" in asked.stdout
@@ -116,7 +119,7 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     assert Image.open(tmp_path / "q.png").width > 500
 
     # Bring it up to date: one image gone, one new, one changed.
-    removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", copy
+    removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", same
     removed.unlink()
     shutil.copy(dataset.gallery[50][0], gallery / "new.jpg")
     shutil.copy(dataset.gallery[60][0], changed)
@@ -137,6 +140,43 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     again = search("remove", gallery / "new.jpg", *index)
     assert again.returncode == 1
     assert "has no image there" in again.stderr
+
+
+def test_index_images_with_keys_that_change_the_features_is_refused(
+    extractor: Extractor, tree: Path, tmp_path: Path
+) -> None:
+    """The vectors of one gallery are of one kind; averaged weights are in the same file as the others."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copy(SYSUMM01(root=str(tree)).gallery[0][0], folder)
+    index_images(extractor, folder, tmp_path / "index", "visible")
+    for key, value in {
+        "INPUT.SIZE_TEST": "[96, 48]",
+        "MODEL.WEIGHTS_AVERAGED": "False",
+        "TEST.FLIP.ENABLED": str(not extractor.cfg.TEST.FLIP.ENABLED),
+        "MODEL.HEADS.NECK_FEAT": "other",
+    }.items():
+        other = copy.copy(extractor)
+        other.cfg = extractor.cfg.clone()
+        other.cfg.merge_from_list([key, value])
+        with pytest.raises(DataError, match=rf"index' was made with other keys, then -> now: {key}: .* -> .*use its k"):
+            index_images(other, folder, tmp_path / "index", "visible")
+    other.cfg = extractor.cfg.clone()
+    other.cfg.merge_from_list(["OUTPUT_DIR", "elsewhere", "SOLVER.BASE_LR", "1.0", "TEST.PROTOCOLS", "[]"])
+    index_images(other, folder, tmp_path / "index", "visible")
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_extractor_of_a_gallery_of_an_earlier_commit_takes_the_weights_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decay: float
+) -> None:
+    (tmp_path / "w.pth").write_bytes(b"")
+    config = f"SOLVER:\n  EMA_DECAY: {decay}\n"
+    note = {"weights": str(tmp_path / "w.pth"), "sha256": digest_of(tmp_path / "w.pth"), "config": config}
+    monkeypatch.setattr(search_module, "Extractor", lambda cfg: cfg.MODEL.WEIGHTS_AVERAGED)
+    assert extractor_of(Gallery(4, note)) is (decay > 0)
+    note["config"] += "MODEL:\n  WEIGHTS_AVERAGED: True\n"
+    assert extractor_of(Gallery(4, note)) is True
 
 
 def test_search_with_other_weights_is_refused(tree: Path, trained: Path, tmp_path: Path) -> None:

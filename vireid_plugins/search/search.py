@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vireid_plugins.config import get_cfg
+from vireid_plugins.config.node import ABSENT, changes
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.engine.bound_keys import gallery_keys
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit, digest_of, former_folder, image_files, require_room, update
@@ -89,7 +91,20 @@ def extractor_of(gallery: Gallery, device: str = "") -> Extractor:
     cfg = get_cfg()
     cfg.merge_from_text(gallery.made_by["config"], "the gallery's configuration")
     cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), *(["MODEL.DEVICE", device] if device else [])])
+    if "WEIGHTS_AVERAGED" not in gallery.made_by["config"]:
+        # Galleries of earlier commits were made with averaged weights only if the configuration averaged too.
+        cfg.MODEL.WEIGHTS_AVERAGED = cfg.SOLVER.EMA_DECAY > 0
     return Extractor(cfg)
+
+
+def _require_same_features(target: Path, then: str, now: str) -> None:
+    """Raise unless features of a configuration can be compared with those that a gallery holds."""
+    changed = {key: pair for key, pair in changes(then, now).items() if ABSENT not in pair}
+    if keys := [f"{key}: {changed[key][0]} -> {changed[key][1]}" for key in gallery_keys(changed)]:
+        raise DataError(
+            f"the gallery '{target}' was made with other keys, then -> now: {', '.join(keys)}; use its keys, or choose "
+            "another folder with --index"
+        )
 
 
 def index_images(
@@ -130,6 +145,7 @@ def index_images(
         gallery = Gallery.load(target)
         if gallery.made_by["sha256"] != model["sha256"]:
             raise DataError(f"the gallery '{target}' was made with other weights; choose another folder with --index")
+        _require_same_features(target, gallery.made_by["config"], model["config"])
     else:
         modality = tell(files[0])[0]
         gallery = Gallery(extractor([files[0]], modality).shape[1], model)
