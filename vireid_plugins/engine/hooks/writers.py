@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +195,8 @@ class _StrictLines(LineFile):
 
     def write(self, text: str) -> None:
         """Append a line."""
-        try:
+        with suppress(ValueError):  # other text comes from a writer of the user's own
             text = f"{json_text(json.loads(text))}\n"
-        except ValueError:  # of a writer of the user's own
-            pass
         super().write(text)
 
 
