@@ -37,7 +37,6 @@ ALLOWED = {
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",
     "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
     "engine/run_log.py open_log": "the screen alone",
-    "export/exporters.py export_program": "torch.export.export writes nothing",
     "search/gallery.py load": "a folder that an interrupted save left is renamed",
     "search/gallery.py save": "the folder is renamed as a whole, inside `for_writing`",
     "search/gallery.py _write": "below the new folder of `save`",

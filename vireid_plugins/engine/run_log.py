@@ -87,7 +87,8 @@ def open_log(folder: Path) -> logging.Logger:
         setup_logger(distributed_rank=comm.get_rank())
     for handler in consoles:
         if isinstance(handler, logging.StreamHandler):
-            handler.setStream(sys.stdout)
+            # Not `setStream`, which flushes the former stream: it may be closed.
+            handler.stream = sys.stdout
     log.addHandler(LogFile(folder / ("log.txt" if comm.is_main_process() else f"log.txt.rank{comm.get_rank()}")))
     return log
 
