@@ -36,7 +36,11 @@ class LogFile(logging.Handler):
         self.path = file
         self.failure: ConfigError | None = None
         self._held: list[str] = []
-        self._lines = None if file.exists() else LineFile(file)
+        existed = file.exists()
+        self._lines: LineFile | None = LineFile(file)
+        if existed:
+            self._lines.close()
+            self._lines = None
 
     def begin(self) -> None:
         """Write what was held back, and from now on at once.
