@@ -10,6 +10,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.engine.bound_keys import gallery_keys
 from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.io.files import write_or_keep
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit, digest_of, former_folder, image_files, require_room, update
 
@@ -128,6 +129,7 @@ def index_images(
     Raises:
         DataError: there is no image, one cannot be read, the existing gallery was made by another model, or `target`
             is not a gallery.
+        ConfigError: the gallery cannot be written; the message says where it is kept instead.
     """
     files = image_files(folder)
     tell = modality_teller(way, folder, extractor)
@@ -165,7 +167,7 @@ def index_images(
         return vectors
 
     added, kept = update(gallery, files, modality_of, embed, extractor.batch)
-    gallery.save(target)
+    write_or_keep(target, gallery.save)
     return gallery, {"added": added, "unchanged": kept, "removed": removed}, unsure
 
 
