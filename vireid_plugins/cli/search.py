@@ -62,7 +62,7 @@ def query(args: argparse.Namespace) -> None:
     for one in results:
         print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
         rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
-        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
+        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain", disable_numparse=True))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})

@@ -41,6 +41,8 @@ def require_same(gallery: Gallery, model: dict[str, str], folder: Path) -> None:
     """
     if _recorded(gallery, "sha256") != model["sha256"]:
         raise DataError(f"the gallery '{folder}' was made with other weights; choose another folder with --index")
+    if _recorded(gallery, "config") == model["config"]:
+        return
     then, now = (_cfg_of(text).dump() for text in (_recorded(gallery, "config"), model["config"]))
     lines = differences(then, now, _NOT_FEATURES)
     changed = [line for line in lines if line.startswith(_FEATURES) and not line.startswith("MODEL.WEIGHTS:")]
@@ -69,9 +71,43 @@ def extractor_of(gallery: Gallery, device: str = "", weights: str = "") -> Extra
         require_device("--device", device)
     else:
         device = _usable(cfg.MODEL.DEVICE)
-    file = _weights_of(gallery, weights)
+    file = weights_of(gallery, weights)
     cfg.merge_from_list(["MODEL.WEIGHTS", str(file), "MODEL.DEVICE", device])
     return Extractor(cfg)
+
+
+def weights_of(gallery: Gallery, given: str = "") -> Path:
+    """Return the checkpoint that made a gallery: `given`, or the first of the places where it may be that holds it.
+
+    Raises:
+        DataError: it no longer exists or has changed, or `given` is another.
+    """
+    recorded = Path(_recorded(gallery, "weights"))
+    if given:
+        if not Path(given).is_file():
+            raise DataError(f"--weights: '{given}' does not exist")
+        places = [Path(given)]
+    else:
+        places = [recorded]
+        if gallery.folder is not None:
+            moved = Moved(gallery.place, gallery.folder)
+            beside = [gallery.folder.resolve().parent / recorded.name, gallery.folder / recorded.name]
+            places += [Path(moved.file_of(str(recorded))), *beside]
+    existing = [file for file in places if file.is_file()]
+    for file in existing:
+        if digest_of(file) == _recorded(gallery, "sha256"):
+            return file
+    if given:
+        raise DataError(f"--weights: '{given}' are not the weights that the gallery was made with ('{recorded}')")
+    if recorded in existing:
+        raise DataError(
+            f"the weights '{recorded}' have changed since the gallery was made; index the images again, or name the "
+            "file with the weights of then: --weights FILE"
+        )
+    raise DataError(
+        f"the gallery was made with the weights '{recorded}', which no longer exist; if they have moved, name their "
+        "file: --weights FILE"
+    )
 
 
 def digest_of(file: Path) -> str:
@@ -111,33 +147,3 @@ def _usable(device: str) -> str:
         logger.info("the gallery was made on %s, which is not available here; using the CPU", device)
         return "cpu"
     return device
-
-
-def _weights_of(gallery: Gallery, given: str) -> Path:
-    """Return the first of the places of a gallery's checkpoint that holds it."""
-    recorded = Path(_recorded(gallery, "weights"))
-    if given:
-        if not Path(given).is_file():
-            raise DataError(f"--weights: '{given}' does not exist")
-        places = [Path(given)]
-    else:
-        places = [recorded]
-        if gallery.folder is not None:
-            moved = Moved(gallery.place, gallery.folder)
-            beside = [gallery.folder.resolve().parent / recorded.name, gallery.folder / recorded.name]
-            places += [Path(moved.file_of(str(recorded))), *beside]
-    existing = [file for file in places if file.is_file()]
-    for file in existing:
-        if digest_of(file) == _recorded(gallery, "sha256"):
-            return file
-    if given:
-        raise DataError(f"--weights: '{given}' are not the weights that the gallery was made with ('{recorded}')")
-    if recorded in existing:
-        raise DataError(
-            f"the weights '{recorded}' have changed since the gallery was made; index the images again, or name the "
-            "file with the weights of then: --weights FILE"
-        )
-    raise DataError(
-        f"the gallery was made with the weights '{recorded}', which no longer exist; if they have moved, name their "
-        "file: --weights FILE"
-    )
