@@ -62,8 +62,8 @@ def evaluate_ranking(
             (Market-1501, RegDB in AGW).
 
     Raises:
-        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, identities are text on one side
-            and numbers on the other, or no query has a match.
+        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, identities are text on one
+            side and numbers on the other, or no query has a match.
     """
     query = Labels(np.asarray(query_ids), np.asarray(query_cams))
     gallery = Labels(np.asarray(gallery_ids), np.asarray(gallery_cams))
