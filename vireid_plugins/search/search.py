@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ UNSURE = 0.9
 Pixels = npt.NDArray[np.uint8]
 
 
-class Indexed(NamedTuple):
+@dataclass(frozen=True)
+class Indexed:
     """What became of a gallery.
 
     Attributes:
