@@ -110,7 +110,7 @@ def test_cache_on_a_disk_that_fills_is_one_error_and_not_a_dead_process(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.posix_fallocate", full)
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(ConfigError, match=r"\.npy' cannot be written: No space left on device"):
         ImageCache(Decoder(paths, SIZE, "bilinear"), tmp_path / "cache", workers=1)
     assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
