@@ -6,15 +6,51 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 import argparse
 import errno
 import json
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
+
+from vireid_plugins.escape import escape_logs, escaped, escaped_lines
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages show the words that they quote without control characters."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(escaped_lines(message), file)
+
+
+def say(*lines: str, flush: bool = False) -> None:
+    """Print lines; control characters in them are shown escaped.
+
+    Args:
+        lines: the lines, each without a newline.
+        flush: show them at once, also in a pipe.
+    """
+    print("\n".join(map(escaped, lines)), flush=flush)
+
+
+def say_table(table: str) -> None:
+    """Print a table; a cell with a name has to be escaped before the table is laid out, since it may hold newlines."""
+    print(escaped_lines(table))
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Print a traceback as Python does, without control characters of names in it."""
+    print(escaped_lines("".join(traceback.format_exception(kind, error, where))), file=sys.stderr, end="")
 
 
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
+    if logging.lastResort is not None:  # shows warnings where no log is set up
+        logging.lastResort.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    escape_logs()
+    sys.excepthook = _show_traceback
     try:
         main()
         sys.stdout.flush()
@@ -28,7 +64,7 @@ def run(main: Callable[[], object]) -> NoReturn:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
         if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            sys.exit(f"error: '{error.filename}' cannot be written: {error.strerror}")
+            sys.exit(f"error: '{escaped(error.filename)}' cannot be written: {error.strerror}")
         raise
     sys.exit(0)
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, positive, write_json
+from vireid_plugins.cli._common import add_trained_config, positive, say, say_table, write_json
+from vireid_plugins.escape import escaped
 
 
 def index(args: argparse.Namespace) -> None:
@@ -22,10 +23,10 @@ def index(args: argparse.Namespace) -> None:
 
         gallery, counts, unsure = index_images(extractor, args.images, args.index, args.modality, report)
     for line in unsure:
-        print(f"unsure  {line}")
+        say(f"unsure  {line}")
     summary = ", ".join(f"{number} {what}" for what, number in counts.items())
-    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
-    print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+    say(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
 
 
 def query(args: argparse.Namespace) -> None:
@@ -41,17 +42,21 @@ def query(args: argparse.Namespace) -> None:
     if args.picture:
         require_format("--picture", args.picture)
     gallery = Gallery.load(args.index)
-    results = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
+    extractor = extractor_of(gallery, args.device)
+    results = query_images(gallery, extractor, args.images, args.modality, args.top)
     for one in results:
-        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
-        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
-        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
+        say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
+        say_table(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
-        save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
-        print(f"\nwrote {args.picture}")
+        save(
+            picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results], extractor.stretch),
+            args.picture,
+        )
+        say("", f"wrote {args.picture}")
 
 
 def remove(args: argparse.Namespace) -> None:
@@ -64,7 +69,7 @@ def remove(args: argparse.Namespace) -> None:
     if not gallery.remove(inside):
         raise DataError(f"'{args.images}': the gallery '{args.index}' has no image there")
     gallery.save(args.index)
-    print(f"removed {len(inside)}; {len(gallery)} images")
+    say(f"removed {len(inside)}; {len(gallery)} images")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

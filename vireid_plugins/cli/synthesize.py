@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from vireid_plugins.cli._common import positive
+from vireid_plugins.cli._common import positive, say
 from vireid_plugins.data.synthetic.sizes import SIZES
 
 
@@ -33,4 +33,4 @@ def main(args: argparse.Namespace) -> None:
     chosen.write(folder, size, args.seed)
     if getattr(args, "contact_sheet", None):
         contact_sheet(getattr(datasets, args.dataset)(root=str(folder))).save(args.contact_sheet)
-    print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
+    say(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")

@@ -45,7 +45,7 @@ class ImageCache:
 
     def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
         self.decoder = decoder
-        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
+        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
         make_folder(folder, "DATALOADER.CACHE")
@@ -109,6 +109,11 @@ class ImageCache:
         note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
         self.file.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
+
+
+def _deep(decoder: Decoder) -> list[object]:
+    """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
+    return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
 
 
 def _fingerprint(decoder: Decoder) -> str:

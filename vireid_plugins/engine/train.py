@@ -22,6 +22,7 @@ from vireid_plugins.engine.provenance import splits_of
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.escape import Lines, escape_logs
 from vireid_plugins.evaluation.expected_results import verify_results
 from vireid_plugins.io.files import make_folder, write_atomic
 
@@ -69,10 +70,11 @@ def setup(run: Run) -> CfgNode:
     cfg = seeded(load_config(run.config_file, run.overrides), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
+    escape_logs()
     with quiet_console(log):
-        log.info("Environment:\n%s", collect_env_info())
+        log.info("Environment:\n%s", Lines(collect_env_info()))
         log.info("Command line: %s", " ".join(sys.argv))
-        log.info("Full configuration:\n%s", cfg)
+        log.info("Full configuration:\n%s", Lines(cfg))
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     # Again: what was logged may have drawn.

@@ -14,8 +14,9 @@ from PIL import Image
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.decode import read_image, resized
+from vireid_plugins.data.decode import SEARCH_FORMATS, read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
+from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
 from vireid_plugins.errors import ConfigError, DataError, require_name
 
@@ -36,6 +37,7 @@ class Extractor:
 
     Attributes:
         weights: the checkpoint.
+        stretch: how images of more than 8 bits are read (`INPUT.THERMAL`).
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -44,6 +46,7 @@ class Extractor:
 
     def __init__(self, cfg: CfgNode, batch: int = 32) -> None:
         self.cfg, self.batch = cfg.clone(), batch
+        self.stretch = stretch_of(cfg)
         self.weights = checkpoint_of(cfg)
         self.model: Any = load_model(cfg).eval()
 
@@ -60,6 +63,7 @@ class Extractor:
         checkpoint = ["MODEL.WEIGHTS", weights] if weights else []
         return cls(load_config(config_file, [*overrides, *checkpoint]), batch)
 
+    @reporting()
     def __call__(self, pictures: Iterable[Picture], modality: str | int | Sequence[int]) -> npt.NDArray[np.float32]:
         """Return features (n, D).
 
@@ -85,15 +89,16 @@ class Extractor:
         """
         size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
         if isinstance(picture, str | Path):
-            return read_image(str(picture), size, interpolation)
+            return read_image(str(picture), size, interpolation, self.stretch, SEARCH_FORMATS)
         if isinstance(picture, np.ndarray):
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                 raise DataError(f"an array must be (H, W, 3) uint8; got {picture.shape} {picture.dtype}")
             picture = Image.fromarray(picture)
         try:
-            return resized(picture, size, interpolation)
-        except ValueError as error:
-            raise DataError(f"an image cannot be read: {error}") from None
+            return resized(picture, size, interpolation, self.stretch)
+        except Exception as error:
+            # It may be a file that Pillow has opened and not decoded yet; see `read_image`.
+            raise DataError(f"an image cannot be read: {str(error) or type(error).__name__}") from None
 
     def guess(self, picture: Picture) -> Guess:
         """Guess the modality of an image; see `guess_modality`."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
+from vireid_plugins.data.decode import SEARCH_SUFFIXES as SUFFIXES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import make_folder
 from vireid_plugins.search.index import (
@@ -32,7 +33,6 @@ from vireid_plugins.search.index import (
 )
 
 logger = logging.getLogger("fastreid." + __name__)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)

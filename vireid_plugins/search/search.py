@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from vireid_plugins.config import get_cfg
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit, digest_of, former_folder, image_files, require_room, update
@@ -92,6 +93,7 @@ def extractor_of(gallery: Gallery, device: str = "") -> Extractor:
     return Extractor(cfg)
 
 
+@reporting()
 def index_images(
     extractor: Extractor, folder: Path, target: Path, way: str, report: Callable[[int, int], Any] | None = None
 ) -> tuple[Gallery, dict[str, int], list[str]]:
@@ -153,6 +155,7 @@ def index_images(
     return gallery, {"added": added, "unchanged": kept, "removed": removed}, unsure
 
 
+@reporting()
 def query_images(gallery: Gallery, extractor: Extractor, queries: Path, way: str, top: int) -> list[QueryResult]:
     """Return the nearest gallery images of one image, or of every image in a folder.
 
