@@ -57,6 +57,10 @@ class LossError(UserError, FloatingPointError):
     """A loss became infinite or NaN; the message names it and the images of the batch."""
 
 
+class OutOfMemoryError(UserError, RuntimeError):
+    """A device or the host is out of memory; the message names the keys that lower the use."""
+
+
 class StoppedError(UserError):
     """A signal stopped a run; a checkpoint was saved, so the run can be continued.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search import Gallery, IndexKind
 from vireid_plugins.search import gallery as module
 from vireid_plugins.search import index as indexes
@@ -104,8 +104,8 @@ def test_gallery_that_is_large_forgets_and_takes_in(tmp_path: Path, monkeypatch:
 def test_gallery_with_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(8).save(tmp_path / "index")
     bigger = filled(20)
-    monkeypatch.setattr(module.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(module, "write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(ConfigError, match="index' cannot be written: No space left"):
         bigger.save(tmp_path / "index")
     monkeypatch.undo()
     assert len(Gallery.load(tmp_path / "index")) == 8

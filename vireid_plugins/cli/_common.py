@@ -5,9 +5,8 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 
 import argparse
 import errno
-import json
 import logging
-import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from vireid_plugins.escape import escape_logs, escaped, escaped_lines
+from vireid_plugins.io.output import failure, tolerant_streams
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,25 +47,28 @@ def _show_traceback(kind: type[BaseException], error: BaseException, where: Trac
 
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
+    tolerant_streams()
     if logging.lastResort is not None:  # shows warnings where no log is set up
         logging.lastResort.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     escape_logs()
     sys.excepthook = _show_traceback
     try:
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output, such as `head`, has closed the pipe. Python would write the rest at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         # Looked up instead of imported, since importing the package may be what failed.
         errors = sys.modules.get("vireid_plugins.errors")
         if errors and isinstance(error, errors.UserError):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            sys.exit(f"error: '{escaped(error.filename)}' cannot be written: {error.strerror}")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            name = f"'{escaped(error.filename)}'" if error.filename else "a file"
+            sys.exit(f"error: {name} cannot be written: {error.strerror}")
         raise
+    if reason := failure():
+        sys.exit(f"error: standard output cannot be written: {reason}")
     sys.exit(0)
 
 
@@ -89,7 +92,6 @@ def positive(word: str) -> int:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write a report, creating its folder."""
-    from vireid_plugins.io.files import for_writing
+    from vireid_plugins.io import files
 
-    with for_writing(file):
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    files.write_json(file, report)

@@ -20,6 +20,7 @@ from vireid_plugins.cli import (
     visualize,
 )
 from vireid_plugins.cli._common import Parser, run
+from vireid_plugins.io.output import tolerant_streams
 
 # In the order of --help.
 VERBS: dict[str, ModuleType] = {
@@ -84,6 +85,7 @@ def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
 
 
 def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
+    tolerant_streams()
     args = parser.parse_args()
     # The arguments are pickled for training processes, and a verb's function cannot be.
     main = vars(args).pop("main")

@@ -40,7 +40,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
-        require_format("--picture", args.picture)
+        require_format("--picture", args.picture, vector=False)
     gallery = Gallery.load(args.index)
     extractor = extractor_of(gallery, args.device)
     results = query_images(gallery, extractor, args.images, args.modality, args.top)
@@ -52,11 +52,9 @@ def query(args: argparse.Namespace) -> None:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
-        save(
-            picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results], extractor.stretch),
-            args.picture,
-        )
-        say("", f"wrote {args.picture}")
+        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
+        say("", f"wrote {args.picture}{note}")
 
 
 def remove(args: argparse.Namespace) -> None:

@@ -89,21 +89,31 @@ class CfgNode(FastReidNode):
                 raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
 
 
-def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
-    """Return `KEY: before -> after` for every key that differs between two dumped configurations, under current names.
+ABSENT = "absent"
+
+
+def changes(then: str, now: str, free: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """Return the values of every key that differs between two dumped configurations, under current names, sorted.
 
     Args:
         then: the earlier configuration, as `dump` writes it.
         now: the later one.
         free: prefixes of keys that may differ.
+
+    Returns:
+        (before, after) by key, `ABSENT` where a configuration lacks it.
+
+    Raises:
+        ConfigError: one of them is not a dumped configuration.
     """
     before, after = (renamed(_flat(_parsed(text, "a saved configuration"))) for text in (then, now))
-    missing = "absent"
-    return [
-        f"{key}: {before.get(key, missing)} -> {after.get(key, missing)}"
-        for key in sorted({**before, **after})
-        if before.get(key, missing) != after.get(key, missing) and not key.startswith(tuple(free))
-    ]
+    pairs = {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in sorted({**before, **after})}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not key.startswith(tuple(free))}
+
+
+def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:
+    """Return `KEY: before -> after` for the `changes` between two dumped configurations."""
+    return [f"{key}: {before} -> {after}" for key, (before, after) in changes(then, now, free).items()]
 
 
 def get_cfg() -> CfgNode:

@@ -70,10 +70,13 @@ declare_table(
         'different features with the same weights; "auto" uses the one the pretrained weights were trained with.'),
     Key("MODEL.BACKBONE.PRETRAIN_PARTIAL", False,
         "Accept pretrained weights that do not fill the whole backbone; otherwise they are an error that names what "
-        "is missing."),
+        "is missing. What is missing stays random, and a WARNING names it."),
     Key("MODEL.WEIGHTS_PARTIAL", False,
-        "Accept a checkpoint (MODEL.WEIGHTS) that does not fill the whole network; classifiers of other identities "
-        "never have to fit."),
+        "Accept a checkpoint (MODEL.WEIGHTS) that does not fill the whole network. What it does not fill stays random, "
+        "or pretrained in a new training, and a WARNING names it. Classifiers of other identities never have to fit."),
+    Key("MODEL.WEIGHTS_AVERAGED", True,
+        "Take the averaged weights of a checkpoint that has them, whatever SOLVER.EMA_DECAY is now; False: the weights "
+        "of its last step. The log says which."),
     *(Key(f"MODEL.ATTENTION.STAGE{number}", [], _STAGE.format(number)) for number in range(1, 5)),
     Key("MODEL.HEADS.CLASSIFIER_STD", 0.01,
         "Standard deviation of the classifier's initial weights; 0: initialize it like torch's nn.Linear."),

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import cannot_write, make_folder, naming, remove_stale, write_by_name, write_json
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -48,10 +49,15 @@ class ImageCache:
         names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
+        fingerprint = _fingerprint(decoder)
+        # A complete array needs no lock, so it may be on a disk that nobody can write to.
+        if self._is_current(fingerprint):
+            return
         make_folder(folder, "DATALOADER.CACHE")
-        with FileLock(self.file.with_suffix(".lock")):
+        with _locked(self.file):
             fingerprint = _fingerprint(decoder)
             if not self._is_current(fingerprint):
+                remove_stale(folder)
                 self._build(fingerprint, workers or os.cpu_count() or 1)
 
     def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
@@ -93,27 +99,44 @@ class ImageCache:
                 f"DATALOADER.CACHE: {count} images of {height} x {width} need {needed / 2**30:.1f} GiB, and "
                 f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; set another folder, or '' for no cache"
             )
-        partial_file = self.file.with_suffix(".partial")
-        open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        try:
+        with write_by_name(self.file) as array:
+            _allocate(array, self._shape)
             with tqdm(total=count, desc="image cache", unit="image", disable=None) as bar:
-                for done in in_processes(partial(_decode, self.decoder, partial_file), chunks, workers):
+                for done in in_processes(partial(_decode, self.decoder, array), chunks, workers):
                     bar.update(done)
-        except BaseException:
-            partial_file.unlink()
-            raise
-        with partial_file.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial_file.replace(self.file)
         note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
-        self.file.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
+        write_json(self.file.with_suffix(".json"), note)
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
 
 
 def _deep(decoder: Decoder) -> list[object]:
     """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
     return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file.with_suffix(".lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(file, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _allocate(file: Path, shape: tuple[int, ...]) -> None:
+    """Write an array without content, and take its place on the disk now.
+
+    Processes write it through mapped memory, where a full disk would kill them (SIGBUS).
+    """
+    open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with file.open("rb+") as stream, naming(file):
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _fingerprint(decoder: Decoder) -> str:

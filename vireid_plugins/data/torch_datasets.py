@@ -1,6 +1,7 @@
 """torch data sets over lists of images."""
 
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -94,15 +95,28 @@ class TrainImages(Dataset[Item]):
 
 
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
-    """Raise a `DataError` unless the listed images exist, instead of hours later when a missing one is first drawn.
+    """Raise a `DataError` unless the listed images are files with content, instead of hours later when one is drawn.
 
     Args:
         kind: kind of images, for the message.
         items: the images.
     """
-    missing = [path for path, _, _ in items if not os.path.exists(path)]  # noqa: PTH110  much faster for many
+    missing, empty = [], []
+    for path, _, _ in items:
+        try:
+            status = os.stat(path)  # noqa: PTH116  much faster for many
+        except OSError:
+            missing.append(path)
+            continue
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            empty.append(path)
     if missing:
         raise DataError(f"{len(missing)} of {len(items)} {kind} images do not exist, the first: '{missing[0]}'")
+    if empty:
+        raise DataError(
+            f"{len(empty)} of {len(items)} {kind} images are empty or no files, the first: '{empty[0]}'; copy them "
+            "again"
+        )
 
 
 def _pixels(

@@ -1,6 +1,5 @@
 """fast-reid's evaluator interface for the protocols of this package."""
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import make_folder, write_json, write_or_keep
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -103,11 +102,9 @@ class CrossModalityEvaluator(FeatureCollector):
         if self.output_dir:
             self._write(results, baseline)
         if self.output_dir and self.save_features:
-            save_features(
+            write_or_keep(
                 Path(self.output_dir) / f"features_{type(self.dataset).__name__}.npz",
-                features,
-                paths,
-                self.dataset.split,
+                lambda file: save_features(file, features, paths, self.dataset.split),
             )
         first = OrderedDict(results[0].means)
         first["metric"] = (first["Rank-1"] + first["mAP"]) / 2
@@ -123,5 +120,4 @@ class CrossModalityEvaluator(FeatureCollector):
         if baseline:
             report["random_features"] = [result.as_json() for result in baseline]
         make_folder(Path(self.output_dir), "OUTPUT_DIR")
-        file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
-        file.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_json(Path(self.output_dir) / f"evaluation{self.suffix}.json", report)

@@ -9,6 +9,7 @@ import numpy as np
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.io.files import write_atomic
 
 
 class FeatureFile(NamedTuple):
@@ -23,13 +24,17 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
     """Write a feature file.
 
     Args:
-        file: path that ends in `.npz`.
+        file: path that ends in `.npz`, which is added otherwise.
         features: (n, D).
         paths: n paths relative to the data set's folder.
         split: split that the model was trained on.
+
+    Raises:
+        ConfigError: the file cannot be written; an existing one is unchanged.
     """
     optional = {} if split is None else {"split": np.array(split)}
-    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
+    with write_atomic(file if file.name.endswith(".npz") else file.with_name(f"{file.name}.npz")) as stream:
+        np.savez(stream, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
 
 
 def require_split(content: FeatureFile, split: int | None, file: Path) -> None:

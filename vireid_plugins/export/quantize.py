@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.export.optional import optional
+from vireid_plugins.io.files import write_by_name
 
 Images = npt.NDArray[np.float32]
 
@@ -20,7 +21,8 @@ def half_precision(source: Path, target: Path) -> None:
         target: the file to write.
     """
     onnx, float16 = optional("onnx"), optional("onnxruntime.transformers.float16")
-    onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+    with write_by_name(target) as written:
+        onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), written)
 
 
 def int8(source: Path, target: Path, images: Images) -> None:
@@ -32,19 +34,19 @@ def int8(source: Path, target: Path, images: Images) -> None:
         images: (n, 3, H, W) float32 training images of its modality.
     """
     quantization = optional("onnxruntime.quantization")
-    prepared = target.with_suffix(".prepared.onnx")
-    quantization.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    quantization.quantize_static(
-        str(prepared),
-        str(target),
-        _reader(images),
-        quant_format=quantization.QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
-        per_channel=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-    )
-    prepared.unlink()
+    with write_by_name(target) as written:
+        prepared = written.with_suffix(".prepared.onnx")
+        quantization.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared),
+            str(written),
+            _reader(images),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
 
 
 def _reader(images: Images, batch: int = 8) -> Any:

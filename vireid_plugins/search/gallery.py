@@ -19,7 +19,7 @@ import numpy as np
 
 from vireid_plugins.data.decode import SEARCH_SUFFIXES as SUFFIXES
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import for_writing, make_folder, write_bytes, write_json
 from vireid_plugins.search.index import (
     IndexKind,
     Numbers,
@@ -188,11 +188,26 @@ class Gallery:
         require_room(folder)
         index = self.index
         fresh = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        np.save(fresh / "vectors.npy", self.vectors)
+        try:
+            with for_writing(folder):
+                self._write(fresh, index)
+                former = former_folder(folder)
+                shutil.rmtree(former, ignore_errors=True)
+                if folder.exists():
+                    folder.rename(former)
+                fresh.rename(folder)
+                shutil.rmtree(former, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _write(self, folder: Path, index: Any) -> None:
+        """Write the gallery's files to a new folder."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        np.save(folder / "vectors.npy", self.vectors)
         if self.kind is not IndexKind.FLAT:
-            faiss.write_index(index, str(fresh / "gallery.faiss"))
+            # faiss reports a full disk as a RuntimeError without the system's reason.
+            write_bytes(folder / "gallery.faiss", faiss.serialize_index(index).tobytes())
         content = {
             "width": self.width,
             "made_by": self.made_by,
@@ -203,13 +218,7 @@ class Gallery:
             "numbers": self.numbers.tolist(),
             "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
         }
-        (fresh / "gallery.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        former = former_folder(folder)
-        shutil.rmtree(former, ignore_errors=True)
-        if folder.exists():
-            folder.rename(former)
-        fresh.rename(folder)
-        shutil.rmtree(former, ignore_errors=True)
+        write_json(folder / "gallery.json", content)
 
     @classmethod
     def load(cls, folder: Path) -> "Gallery":

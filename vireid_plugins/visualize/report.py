@@ -6,7 +6,6 @@ t-SNE, training curves, the configuration and the environment. The page is `repo
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells
-from vireid_plugins.io.files import for_writing
+from vireid_plugins.io.files import json_text, write_bytes, write_or_keep
 from vireid_plugins.visualize.distances import Separation, separation
 from vireid_plugins.visualize.embedding_map import embedding_map
 from vireid_plugins.visualize.rank_lists import RankList
@@ -79,10 +78,9 @@ def build_report(
 
 def write_report(report: dict[str, Any], file: Path) -> None:
     """Write the page. Every "<" in the data is escaped, so that no text can close the page's script element."""
-    value = json.dumps(report).replace("<", "\\u003c")
-    page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value)
-    with for_writing(file):
-        file.write_text(page, encoding="utf-8")
+    value = json_text(report).replace("<", "\\u003c")
+    page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value).encode(errors="backslashreplace")
+    write_or_keep(file, lambda target: write_bytes(target, page))
 
 
 def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL, stretch: Stretch = DEFAULT) -> str:

@@ -18,6 +18,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import CameraPairs, CrossModalityDataset, DatasetItem, Listing
 from vireid_plugins.data.datasets.lists import read_ids
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.mat_file import read_mat
 
 CAMERAS = range(1, 7)
 INFRARED_CAMERAS = (3, 6)
@@ -162,12 +163,10 @@ class OfficialDraws:
                 "evaluation/data_split/ of the repository wuancong/SYSU-MM01, or set TEST.PROTOCOLS to the "
                 "sysu/agw/... protocols, which do not need them"
             )
-        from scipy.io import loadmat  # not at the top: scipy takes a tenth of a second to import
-
         try:
-            self.permutations: Any = loadmat(self.file)["rand_perm_cam"]
-        except (KeyError, ValueError, OSError, NotImplementedError) as error:
-            raise DataError(f"SYSU-MM01: '{self.file}' is not the official rand_perm_cam.mat: {error}") from None
+            self.permutations: Any = read_mat(self.file, "rand_perm_cam")
+        except DataError as error:
+            raise DataError(f"SYSU-MM01: the official gallery draws {error}") from None
 
     def rows(self, camera: int, identity: int, count: int) -> Any:
         """Return the (10, n) permutations of an identity in a camera.
@@ -183,11 +182,13 @@ class OfficialDraws:
         where = f"SYSU-MM01: '{self.folder / f'cam{camera}' / f'{identity:04d}'}' has {count} images"
         try:
             rows = self.permutations[camera - 1, 0][identity - 1, 0]
-        except IndexError:
+        except (IndexError, TypeError):
             raise DataError(f"{where}, but rand_perm_cam.mat has no such identity") from None
+        if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iuf" or rows.ndim != 2:
+            raise DataError(f"{where}, but rand_perm_cam.mat has no permutations of them")
         if rows.shape[1] != count or not (np.sort(rows, axis=1) == np.arange(1, count + 1)).all():
             raise DataError(
                 f"{where}, but rand_perm_cam.mat permutes {rows.shape[1]}: files are missing, added or not numbered "
                 "without gaps"
             )
-        return rows
+        return rows.astype(np.int64)
