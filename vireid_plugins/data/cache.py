@@ -25,6 +25,7 @@ from tqdm import tqdm
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import cannot_write, make_folder, naming, remove_stale, write_by_name, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -77,9 +78,9 @@ class ImageCache:
         if not self.file.is_file() or not note.is_file():
             return False
         try:
-            unchanged: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == fingerprint
+            unchanged: bool = read_json(note)["made_of"] == fingerprint
             shape = np.load(self.file, mmap_mode="r").shape
-        except (ValueError, KeyError, TypeError, OSError, EOFError):
+        except (ValueError, KeyError, TypeError, OSError, EOFError, OverflowError):
             logger.warning("image cache %s is damaged; rebuilding it", self.file)
             return False
         if not unchanged:
