@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, write_json
+from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, say, say_table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +30,9 @@ def main(args: argparse.Namespace) -> None:
         written += export.export_program(model, cfg, args.output)
     for one in written:
         size = one.bytes / 2**20
-        print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
+        say(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if args.compare:
         rows = export.compare(export.forms(model, cfg, args.output), cfg)
-        print(export.comparison_table(rows))
+        say_table(export.comparison_table(rows))
         if args.json:
             write_json(args.json, {"rows": rows})

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, on_device, positive, write_json
+from vireid_plugins.cli._common import add_trained_config, on_device, positive, say, say_table, write_json
+from vireid_plugins.escape import escaped
 
 
 def index(args: argparse.Namespace) -> None:
@@ -25,19 +26,19 @@ def index(args: argparse.Namespace) -> None:
         done = index_images(extractor, args.images, args.index, args.modality, report)
     gallery = done.gallery
     for line in done.unsure:
-        print(f"unsure  {line}")
+        say(f"unsure  {line}")
     for unread in done.unread:
-        print(f"not read  {unread}")
+        say(f"not read  {unread}")
     if done.left_out:
-        print(f"left out {done.left_out.total()} files that are no images: {listed(done.left_out)}")
+        say(f"left out {done.left_out.total()} files that are no images: {listed(done.left_out)}")
     for folder, count in done.moved.items():
-        print(
+        say(
             f"{count} images are from '{folder}', which no longer exists; remove them: vireid search remove {folder} "
             f"--index {args.index}"
         )
     summary = ", ".join(f"{number} {what}" for what, number in done.counts.items())
-    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
-    print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+    say(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
 
@@ -60,9 +61,10 @@ def query(args: argparse.Namespace) -> None:
     extractor = extractor_of(gallery, args.device, args.weights)
     results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)
     for one in results:
-        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
-        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
-        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain", disable_numparse=True))
+        say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
+        headers = ["rank", "cosine", "modality", "image"]
+        say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
@@ -73,8 +75,9 @@ def query(args: argparse.Namespace) -> None:
                 f"--picture: the gallery's image '{gone}' no longer exists; index its folder where it is now, and "
                 "remove the images that are gone"
             )
-        note = save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
-        print(f"\nwrote {args.picture}{note}")
+        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
+        say("", f"wrote {args.picture}{note}")
     if unread:
         raise DataError(not_read(unread))
 
@@ -84,7 +87,7 @@ def remove(args: argparse.Namespace) -> None:
     from vireid_plugins.search.search import remove_images
 
     gallery, removed = remove_images(args.index, args.images)
-    print(f"removed {removed}; {len(gallery)} images")
+    say(f"removed {removed}; {len(gallery)} images")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

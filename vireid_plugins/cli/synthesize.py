@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from vireid_plugins.cli._common import positive
+from vireid_plugins.cli._common import positive, say
 from vireid_plugins.data.synthetic.sizes import SIZES
 
 
@@ -36,4 +36,4 @@ def main(args: argparse.Namespace) -> None:
     chosen.write(folder, size, args.seed)
     if sheet:
         save(contact_sheet(getattr(datasets, args.dataset)(root=str(folder))), sheet)
-    print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
+    say(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")

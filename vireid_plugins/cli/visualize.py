@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive
+from vireid_plugins.cli._common import add_overrides, add_trained_config, positive, say
 
 
 def rank(args: argparse.Namespace) -> Any:
@@ -102,4 +102,4 @@ def main(args: argparse.Namespace) -> None:
     require_format("--output", args.output, args.vector)
     picture, meaning = args.draw(args)
     note = save(picture, args.output)
-    print(f"wrote {args.output}: {meaning}{note}")
+    say(f"wrote {args.output}: {meaning}{note}")

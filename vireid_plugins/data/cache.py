@@ -26,6 +26,7 @@ from tqdm import tqdm
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import cannot_write, make_folder, remove_stale, write_by_name, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -47,7 +48,7 @@ class ImageCache:
 
     def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
         self.decoder = decoder
-        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
+        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
         fingerprint = _fingerprint(decoder)
@@ -78,9 +79,9 @@ class ImageCache:
         if not self.file.is_file() or not note.is_file():
             return False
         try:
-            unchanged: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == fingerprint
+            unchanged: bool = read_json(note)["made_of"] == fingerprint
             shape = np.load(self.file, mmap_mode="r").shape
-        except (ValueError, KeyError, TypeError, OSError, EOFError):
+        except (ValueError, KeyError, TypeError, OSError, EOFError, OverflowError):
             logger.warning("image cache %s is damaged; rebuilding it", self.file)
             return False
         if not unchanged:
@@ -109,6 +110,11 @@ class ImageCache:
         note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
         write_json(self.file.with_suffix(".json"), note)
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
+
+
+def _deep(decoder: Decoder) -> list[object]:
+    """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
+    return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
 
 
 @contextmanager

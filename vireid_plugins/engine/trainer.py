@@ -41,6 +41,7 @@ from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.escape import escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.layers.sync_batch_norm import synchronize_
@@ -78,6 +79,7 @@ class Trainer(DefaultTrainer):
             # fast-reid's AMPTrainer creates a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
+        escape_logs()
         require_files("training", self.data_loader.images.items)
         self._trainer.grad_scaler = None
         self.take_step = TrainingStep(

@@ -16,6 +16,7 @@ from fastreid.config import CfgNode
 from torch import Tensor, nn
 
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.errors import ExportError
 from vireid_plugins.export.optional import optional
 from vireid_plugins.export.single_modality import SingleModality
@@ -89,6 +90,7 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         "height": cfg.INPUT.SIZE_TEST[0],
         "width": cfg.INPUT.SIZE_TEST[1],
         "interpolation": cfg.INPUT.INTERPOLATION,
+        "thermal": stretch_of(cfg)._asdict(),
         "method": cfg.MODEL.META_ARCHITECTURE,
         "files": [asdict(exported) for exported in written],
     }

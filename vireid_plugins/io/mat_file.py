@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import read_bytes
 
 # Number types of stored data, and the type codes of a matrix and of compressed data.
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -32,7 +33,7 @@ def read_mat(file: Path, name: str) -> Any:
         DataError: the file cannot be read, is torn or of another version, or has no such variable.
     """
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, _MAX_BYTES)
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
     try:

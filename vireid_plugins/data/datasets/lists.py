@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import read_text
 
 
 def read_ids(file: Path) -> list[int]:
@@ -41,7 +42,7 @@ def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return read_text(file)
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
