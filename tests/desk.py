@@ -164,8 +164,9 @@ def lay_whole_desk(tree: Path, desk: Path) -> None:
     ):
         code, said = run(desk, command)
         assert code == 0, said
-    # A link to it could not be locked.
-    (desk / "trained" / ".lock").unlink()
+    # Links to them could not be locked.
+    for folder in ("trained", "people.index"):
+        (desk / folder / ".lock").unlink()
 
 
 def lay_desk(whole: Path, desk: Path) -> None:

@@ -12,10 +12,11 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
-from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint import classifiers_of_others, load_checkpoint
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.provenance import BINDING, network_facts
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.fit import fit
 
 
 def test_vireid_checkpointer_with_a_failed_write_leaves_the_previous_file(
@@ -160,6 +161,12 @@ def test_vireid_checkpointer_with_other_identities_starts_classifiers_anew(
     said = [text for text in logged(logging.INFO) if text.startswith("Classifiers")]
     assert [text.rpartition(": ")[2] for text in said] == ["heads.global.weight has 5", "heads.global.weight has no"]
     assert logged(logging.WARNING) == []
+
+
+def test_classifiers_of_others_are_those_of_named_heads_and_of_a_single_one() -> None:
+    names = ["heads.global.weight", "heads.weight", "heads.global.bottleneck.0.weight", "backbone.heads.weight"]
+    found = fit({name: torch.ones(3, 2) for name in names}, {name: torch.ones(5, 2) for name in names}, "it")
+    assert classifiers_of_others(found) == names[:2]
 
 
 def test_vireid_checkpointer_resumes_with_the_classifier_or_not_at_all(tmp_path: Path) -> None:

@@ -82,6 +82,14 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
 
 
+def on_device(device: str) -> list[str]:
+    """Return the overrides that run a trained model on a device; none if it is empty.
+
+    Mixed precision is a matter of training, and a configuration that was trained in float16 is refused on a CPU.
+    """
+    return ["MODEL.DEVICE", device, *(["SOLVER.AMP.ENABLED", "False"] if device == "cpu" else [])] if device else []
+
+
 def positive(word: str) -> int:
     """Parse a whole number that is at least 1."""
     number = int(word)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, say, say_table, write_json
+from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, say, say_table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins import engine, export
     from vireid_plugins.config import load_config
 
-    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+    cfg = load_config(args.config_file, [*args.opts, *on_device("cpu")])
     model = engine.load_model(cfg).eval()
     written = export.export_onnx(model, cfg, args.output)
     if args.torch_export:

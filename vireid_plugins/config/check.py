@@ -23,11 +23,15 @@ def registered(registry: Any) -> list[str]:
 def require_device(key: str, device: str) -> None:
     """Raise a `ConfigError` unless torch can use the device."""
     try:
-        kind = torch.device(device).type
+        parsed = torch.device(device)
     except RuntimeError:
         raise ConfigError(f"{key}: invalid device '{device}'; use cpu, cuda or cuda:N") from None
-    if kind == "cuda" and not torch.cuda.is_available():
+    if parsed.type != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise ConfigError(f"{key}: torch finds no CUDA device for '{device}'; use cpu")
+    if (parsed.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"{key}: torch finds {torch.cuda.device_count()} CUDA devices, but not '{device}'")
 
 
 def check_config(cfg: CfgNode) -> None:

@@ -18,6 +18,8 @@ NOT_NETWORK = (
 )
 # Keys outside the network that change the features of given weights.
 IMAGES = ("INPUT.SIZE_TEST", "INPUT.INTERPOLATION")
+# Keys of a test, and of what a checkpoint is taken for, that change the features of a gallery.
+GALLERY = ("MODEL.WEIGHTS_AVERAGED", "TEST.FLIP", "TEST.FEATURE")
 OPTIMIZER = (
     *("SOLVER.OPT", "SOLVER.WEIGHT_DECAY", "SOLVER.WEIGHT_DECAY_NORM", "SOLVER.WEIGHT_DECAY_BIAS"),
     *("SOLVER.BIAS_LR_FACTOR", "SOLVER.HEADS_LR_FACTOR"),
@@ -89,3 +91,9 @@ def refused_on_resume(changes: Mapping[str, Any]) -> list[str]:
 def feature_keys(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys among `changes` with which given weights have other features."""
     return [*network_keys(changes), *(key for key in changes if key in IMAGES)]
+
+
+def gallery_keys(changes: Mapping[str, Any]) -> list[str]:
+    """Return the keys among `changes`, of which none is left out, with which a gallery would have other features."""
+    kept = [key for key in changes if not key.startswith(FREE)]
+    return [*feature_keys({key: changes[key] for key in kept}), *(key for key in changes if key.startswith(GALLERY))]

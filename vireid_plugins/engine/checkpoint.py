@@ -28,8 +28,8 @@ from vireid_plugins.modeling.fit import Fit, fit, listed
 logger = logging.getLogger("fastreid." + __name__)
 # Written between two epochs' checkpoints: when a signal ends a run, and before an evaluation.
 STOPPED = "model_stopped"
-# Weights with one row per identity.
-CLASSIFIER = re.compile(r"heads\.\w+\.weight")
+# Weights with one row per identity; fast-reid's own meta-architectures have a single head without a name.
+CLASSIFIER = re.compile(r"heads\.(\w+\.)?weight")
 # Buffers in checkpoints of older fast-reid releases; the configuration sets them now.
 CONFIGURED = ("pixel_mean", "pixel_std")
 

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.checkpoint_content import require_position
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
 from vireid_plugins.engine.train import Run, main
-from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.errors import ConfigError, DataError, LaunchError
 from vireid_plugins.evaluation.regdb_average import merge_splits
 from vireid_plugins.io.files import write_json, write_or_keep
-from vireid_plugins.processes import end_with_parent
+from vireid_plugins.processes import begin_own
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -34,6 +35,7 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
 
     Raises:
         ConfigError: the configuration does not train and test on RegDB alone, or sets the split.
+        LaunchError: a training was killed.
     """
     cfg = load_config(config_file, overrides)
     if tuple(cfg.DATASETS.NAMES) != ("RegDB",) or tuple(cfg.DATASETS.TESTS) != ("RegDB",):
@@ -51,8 +53,11 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
         keys = ("DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(split_folder))
         run = Run(config_file, (*overrides, *keys), resume=(split_folder / "last_checkpoint").is_file())
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as pool, forwarded_signals():
-            pool.submit(main, run).result()
+        try:
+            with ProcessPoolExecutor(1, mp_context=spawn, initializer=begin_own) as pool, forwarded_signals():
+                pool.submit(main, run).result()
+        except BrokenProcessPool:
+            raise LaunchError(f"the training of split {split} was killed; the same command continues it") from None
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
     write_or_keep(folder / "splits.json", lambda file: write_json(file, merged))
     return merged

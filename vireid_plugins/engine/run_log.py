@@ -37,7 +37,11 @@ class LogFile(logging.Handler):
         self.path = file
         self.failure: ConfigError | None = None
         self._held: list[str] = []
-        self._lines = None if file.exists() else LineFile(file)
+        existed = file.exists()
+        self._lines: LineFile | None = LineFile(file)
+        if existed:
+            self._lines.close()
+            self._lines = None
 
     def begin(self) -> None:
         """Write what was held back, and from now on at once.
@@ -88,7 +92,8 @@ def open_log(folder: Path) -> logging.Logger:
         setup_logger(distributed_rank=comm.get_rank())
     for handler in consoles:
         if isinstance(handler, logging.StreamHandler):
-            handler.setStream(sys.stdout)
+            # Not `setStream`, which flushes the former stream: it may be closed.
+            handler.stream = sys.stdout
     log.addHandler(LogFile(folder / ("log.txt" if comm.is_main_process() else f"log.txt.rank{comm.get_rank()}")))
     escape_logs()
     return log

@@ -115,8 +115,10 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         begin_log()
-        if comm.is_main_process():
-            write_bytes(folder / "config.yaml", trainer.cfg.dump().encode())
+        config = folder / "config.yaml"
+        # A finished run is only scored: what it was trained with stays.
+        if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
+            write_bytes(config, trainer.cfg.dump().encode())
         return trainer.train()
 
 

@@ -62,7 +62,8 @@ def evaluate_ranking(
             (Market-1501, RegDB in AGW).
 
     Raises:
-        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, or no query has a match.
+        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, identities are text on one
+            side and numbers on the other, or no query has a match.
     """
     query = Labels(np.asarray(query_ids), np.asarray(query_cams))
     gallery = Labels(np.asarray(gallery_ids), np.asarray(gallery_cams))
@@ -96,6 +97,20 @@ def rank(
     )
 
 
+def _is_text(ids: Ints) -> bool:
+    return ids.dtype.kind in "SU" or (ids.dtype.kind == "O" and any(isinstance(one, str) for one in ids))
+
+
+def _require_one_kind(query: Labels, gallery: Labels) -> None:
+    """Raise a `FeatureError` if identities are text on one side and numbers on the other: then none are equal."""
+    kinds = ["text" if _is_text(labels.ids) else "numbers" for labels in (query, gallery)]
+    if kinds[0] != kinds[1]:
+        raise FeatureError(
+            f"query_ids are {kinds[0]} and gallery_ids are {kinds[1]}, so no query has a match; make both numbers or "
+            "both text"
+        )
+
+
 def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str, cmc: str) -> None:
     shape = (len(query.ids), len(gallery.ids))
     cameras = (len(query.cams), len(gallery.cams))
@@ -106,6 +121,7 @@ def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str,
         )
     if bool(distance.isnan().any() if isinstance(distance, Tensor) else np.isnan(distance).any()):
         raise FeatureError("the distances contain NaN")
+    _require_one_kind(query, gallery)
     if drop not in DROPS or cmc not in CMCS:
         raise FeatureError(
             f"drop must be one of {', '.join(DROPS)} and cmc one of {', '.join(CMCS)}; got {drop}, {cmc}"

@@ -198,7 +198,7 @@ class _StrictLines(LineFile):
 
     def write(self, text: str) -> None:
         """Append a line."""
-        with suppress(ValueError):  # of a writer of the user's own
+        with suppress(ValueError):  # other text comes from a writer of the user's own
             text = f"{json_text(json.loads(text))}\n"
         super().write(text)
 
