@@ -3,7 +3,16 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, on_device, positive, say, say_table, write_json
+from vireid_plugins.cli._common import (
+    add_trained_config,
+    on_device,
+    path,
+    path_text,
+    positive,
+    say,
+    say_table,
+    write_json,
+)
 from vireid_plugins.escape import escaped
 
 
@@ -96,24 +105,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (index, query, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("images", type=Path, help="a folder of images, or one image")
-        one.add_argument("--index", type=Path, required=True, help="folder of the index")
+        one.add_argument("images", type=path, help="a folder of images, or one image")
+        one.add_argument("--index", type=path, required=True, help="folder of the index")
         if command is not remove:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
             one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
         if command is index:
             add_trained_config(one)
-            one.add_argument("--weights", default="", help="its checkpoint (default: the last in its output folder)")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="its checkpoint (default: the last in its output folder)"
+            )
             one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
             one.add_argument(
                 "--opts", nargs="+", default=[], metavar="WORD", help="overrides of the configuration, KEY value ..."
             )
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
-            one.add_argument("--json", type=Path, help="also write the results to this file")
-            one.add_argument("--picture", type=Path, help="also draw the queries and their nearest images")
+            one.add_argument("--json", type=path, help="also write the results to this file")
+            one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
-            one.add_argument("--weights", default="", help="the checkpoint that made the index, if it has moved")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="the checkpoint that made the index, if it has moved"
+            )
 
 
 def main(args: argparse.Namespace) -> None:

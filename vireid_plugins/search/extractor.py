@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
@@ -106,7 +106,7 @@ class Extractor:
                 f"a picture must be a file, a Pillow image or a uint8 array (H, W, 3); got {type(picture).__name__}"
             )
         try:
-            return resized(ImageOps.exif_transpose(picture), size, interpolation, self.stretch)
+            return resized(picture, size, interpolation, self.stretch)
         except Exception as error:
             # It may be a file that Pillow has opened and not decoded yet; see `read_image`.
             raise DataError(f"an image cannot be read: {str(error) or type(error).__name__}") from None
