@@ -70,8 +70,8 @@ class TrainLoader:
         return images
 
     def __iter__(self) -> Iterator[Batch]:
-        """Start from the first batch of epoch 0."""
-        return self.starting_at(0)
+        """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
+        yield from self.starting_at(0)
 
     def starting_at(self, iteration: int) -> Generator[Batch, None, None]:
         """Start from the batch of `iteration`, for a resumed run."""

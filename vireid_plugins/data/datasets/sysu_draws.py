@@ -63,11 +63,7 @@ class OfficialDraws:
             names = ", ".join(variables) or "nothing"
             raise self._wrong(f"it lacks the variable {VARIABLE} and has {names}")
         cameras = variables[VARIABLE]
-        if (
-            getattr(cameras, "dtype", None) != object
-            or cameras.shape != (6, 1)
-            or not all(map(_is_cell, cameras[:, 0]))
-        ):
+        if not _is_cell(cameras) or len(cameras) != 6 or not all(map(_is_cell, cameras[:, 0])):
             raise self._wrong(f"{VARIABLE} must be 6 x 1 cells of cells, one per camera")
         return cameras
 
@@ -95,7 +91,7 @@ class OfficialDraws:
                 raise DataError(f"{where} has {count} images, but rand_perm_cam.mat has no such identity")
             return np.empty((trials, 0), np.uint8)
         rows = of_camera[identity - 1, 0]
-        if rows.ndim != 2 or rows.dtype.kind not in "iu":
+        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "iuf":
             raise self._wrong(f"camera {camera}, identity {identity} must be (10, n) whole numbers")
         if not count and rows.shape[1]:
             raise DataError(
@@ -109,7 +105,7 @@ class OfficialDraws:
             )
         if count and len(rows) < trials:
             raise self._wrong(f"camera {camera}, identity {identity} has {len(rows)} trials instead of {trials}")
-        return rows
+        return rows.astype(np.int64)
 
 
 def _is_cell(value: Any) -> bool:
