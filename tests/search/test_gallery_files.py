@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ WIDTH = 16
 # Writes galleries in which a vector tells its image, until it is ended.
 WRITER = """
 import sys
+import time
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_gallery_files import marked

@@ -9,6 +9,7 @@ import torch
 from fastreid.config import CfgNode as FastReidNode
 from fastreid.config import get_cfg as fastreid_get_cfg
 
+from vireid_plugins.config.overrides import paired, require_list
 from vireid_plugins.config.path_keys import expand_paths, expanded
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
@@ -68,9 +69,7 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: the number of words is odd, a key is unknown, or a value has the wrong type.
         """
-        if len(cfg_list) % 2:
-            raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
-        self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
+        self._merge(paired(cfg_list), "command line")
         expand_paths(self, "command line")
 
     def _merge(self, flat: dict[str, Any], where: str, texts: Mapping[str, str] | None = None) -> None:
@@ -92,6 +91,7 @@ class CfgNode(FastReidNode):
             if isinstance(before, dict):
                 raise ConfigError(f"{where}: '{key}' holds keys and cannot be set to a value")
             place = f"{where}: '{key}'"
+            require_list(before, value, place)
             if isinstance(before, str) and value is not None:
                 new = unquoted(value, place) if written is None else written.get(key, value)
             else:

@@ -18,7 +18,7 @@ from tabulate import tabulate
 from vireid_plugins.config.check import registered
 from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets.folders import image_names
+from vireid_plugins.data.datasets.folders import exists, image_names
 from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.escape import Lines
 
@@ -80,7 +80,7 @@ class CrossModalityDataset(ImageDataset):
         gallery: Callable[[], list[DatasetItem]],
     ) -> None:
         # fast-reid's constructor would read the training list now; its properties call the functions on first access.
-        self.folder = Path(root) if (Path(root) / self.layout[0]).exists() else Path(root) / self.dataset_dir
+        self.folder = Path(root) if exists(Path(root) / self.layout[0]) else Path(root) / self.dataset_dir
         self._require_layout()
         self._train: Any = train
         self._query: Any = query
@@ -198,7 +198,7 @@ class CrossModalityDataset(ImageDataset):
         return name if self.split is None else f"{name} split {self.split}"
 
     def _require_layout(self) -> None:
-        missing = [name for name in self.layout if not (self.folder / name).exists()]
+        missing = [name for name in self.layout if not exists(self.folder / name)]
         if missing:
             raise DataError(
                 f"{self.dataset_dir} is incomplete: '{self.folder.absolute()}' lacks {', '.join(missing)}.",

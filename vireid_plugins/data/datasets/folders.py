@@ -15,6 +15,21 @@ def without_suffix(path: str) -> str:
     return stem if suffix.lower() in DATASET_SUFFIXES else path
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is a file or folder.
+
+    Raises:
+        DataError: a folder above it cannot be read.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return True
+
+
 def image_names(folder: Path) -> list[str]:
     """Return the sorted names of the images in a folder, none if it does not exist.
 

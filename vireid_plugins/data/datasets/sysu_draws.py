@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_plugins.data.datasets.folders import exists
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.mat_file import parse_mat
 from vireid_plugins.io.regular import read_bytes
@@ -33,7 +34,7 @@ class OfficialDraws:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "exp" / "rand_perm_cam.mat"
-        if not self.file.exists():
+        if not exists(self.file):
             raise DataError(
                 f"SYSU-MM01: the official gallery draws '{self.file}' are missing: {_WHERE_FROM}, or set "
                 "TEST.PROTOCOLS (vireid score: --protocol) to sysu/agw/... protocols, which do not need them"
