@@ -37,7 +37,7 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
     """
     with open_regular(file) as stream:
         try:
-            with zipfile.ZipFile(stream, "r") as archive:
+            with zipfile.ZipFile(stream, mode="r") as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 if len(members) < len(archive.infolist()):
                     raise ValueError("it holds two arrays of one name")
