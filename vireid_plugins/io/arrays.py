@@ -50,7 +50,7 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
     if info.file_size > max(MAX_UNPACKED, MAX_RATIO * info.compress_size):
         raise ValueError(f"{info.filename} takes {info.compress_size:,} bytes and would unpack to {info.file_size:,}")
-    with archive.open(info) as stream:
+    with archive.open(info, mode="r") as stream:
         _require_size(stream, info)
         stream.seek(0)
         array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
