@@ -6,7 +6,8 @@ takes the command's arguments, environment, folder and streams, and runs the scr
 fresh process, a forked child cannot start processes or find other packages; tests that need that run a fresh
 interpreter (`helpers.python`).
 
-Run as a script, this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit"}` and answers with one.
+Run as a script, this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit", "disk"}` and answers
+with one.
 """
 
 import importlib
@@ -21,6 +22,8 @@ import time
 import traceback
 from pathlib import Path
 from typing import NamedTuple
+
+from small_disk import enter
 
 
 class Ran(NamedTuple):
@@ -46,12 +49,16 @@ class Commands:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def run(self, words: list[str], cwd: Path, env: dict[str, str], limit: float = 600) -> Ran:
-        """Run a script or `vireid` with arguments in a folder, with this environment and `env` over it."""
+    def run(self, words: list[str], cwd: Path, env: dict[str, str], limit: float = 600, disk: int = 0) -> Ran:
+        """Run a script or `vireid` with arguments in a folder, with this environment and `env` over it.
+
+        With `disk`, the process that holds a `SmallDisk`, the command sees that file system.
+        """
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         whole = {**os.environ, "OMP_NUM_THREADS": "1", **env}
-        self.server.stdin.write(json.dumps({"words": words, "env": whole, "cwd": str(cwd), "limit": limit}) + "\n")
+        asked = {"words": words, "env": whole, "cwd": str(cwd), "limit": limit, "disk": disk}
+        self.server.stdin.write(json.dumps(asked) + "\n")
         self.server.stdin.flush()
         return Ran(*json.loads(self.server.stdout.readline()))
 
@@ -60,10 +67,12 @@ class Commands:
         self.server.communicate()
 
 
-def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, int]) -> None:
+def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, int], disk: int) -> None:
     """Turn this process into the command; does not return."""
     code = 1
     try:
+        if disk:
+            enter(disk)
         os.setsid()
         os.dup2(streams[0], 1)
         os.dup2(streams[1], 2)
@@ -89,13 +98,13 @@ def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, 
         os._exit(code)
 
 
-def forked(words: list[str], env: dict[str, str], cwd: str, limit: float) -> Ran:
+def forked(words: list[str], env: dict[str, str], cwd: str, limit: float, disk: int) -> Ran:
     """Fork a command and wait for it."""
     pipes = [os.pipe(), os.pipe()]
     start = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        become(words, env, cwd, (pipes[0][1], pipes[1][1]))
+        become(words, env, cwd, (pipes[0][1], pipes[1][1]), disk)
     said: dict[int, bytes] = {}
     for reading, writing in pipes:
         os.close(writing)

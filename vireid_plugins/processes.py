@@ -1,21 +1,29 @@
-"""Start worker processes that read or write images."""
+"""Start processes that end with this one: workers that read or write images, trainings of their own."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from vireid_plugins.errors import LoaderError
+from vireid_plugins.io.output import tolerant_streams
 
 # Environment variables that set the sizes of the thread pools of numpy's and torch's libraries.
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Of Linux's prctl: the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 NEEDS_GUARD = 'worker processes import your script, so its work must be inside `if __name__ == "__main__":`'
+# Whether `begin_own` was called.
+_own = False
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -52,12 +60,16 @@ def _one_thread() -> Iterator[None]:
 
 
 def end_with_parent(*_: object) -> None:
-    """Exit this worker when the process that requested it dies, for whatever reason.
+    """Exit this process when the one that requested it dies, for whatever reason, and whatever this one is doing.
 
-    The operating system would not end it: its parent is the fork server, which outlives that process.
+    A thread waits for that process. Linux also ends this one with its parent in the system, which for a worker is the
+    fork server: no code here has to run for that.
     """
     if (parent := multiprocessing.parent_process()) is None:
         return
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def wait() -> None:
         parent.join()
@@ -88,6 +100,19 @@ def in_processes(
             yield from pool.map(function, jobs, chunksize=chunk)
     except BrokenProcessPool:
         raise LoaderError(f"one of {workers} worker processes died; see its output above; {NEEDS_GUARD}") from None
+
+
+def begin_own() -> None:
+    """Start a process with a training of its own: it ends with this one, and prints as a command does."""
+    global _own
+    _own = True
+    end_with_parent()
+    tolerant_streams()
+
+
+def started_as_own() -> bool:
+    """Return whether this process was started by another of this package, for a training of its own."""
+    return _own
 
 
 def loader_arguments(workers: int) -> dict[str, Any]:

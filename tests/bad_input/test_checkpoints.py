@@ -1,5 +1,6 @@
 """Checkpoints that are missing, torn, foreign or malicious."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def deeper(desk: Path) -> None:
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in resnet34().state_dict().items()}
     torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}, desk / "r34.pth")
+
+
+def broken(desk: Path) -> None:
+    """Write a checkpoint of the trained network with a weight that is NaN."""
+    checkpoint = torch.load(desk / FINAL, map_location="cpu", weights_only=True)
+    name, value = next(iter(checkpoint["model"].items()))
+    torch.save(checkpoint | {"model": checkpoint["model"] | {name: value * torch.nan}}, desk / "nan.pth")
 
 
 CASES = {
@@ -114,6 +122,43 @@ CASES = {
         TRAIN + "--eval-only MODEL.WEIGHTS epoch.pth",
         "'epoch.pth': 'model' must be a state dict, but 'epoch' is int, not a tensor",
         saved("epoch.pth", {"model": {"epoch": 3}}),
+    ),
+    "a web page": Case(
+        TRAIN + "--eval-only MODEL.WEIGHTS page.pth",
+        "'page.pth' cannot be loaded as weights: it is a web page",
+        write("page.pth", "<html>Please log in</html>"),
+    ),
+    "a pipe": Case(
+        "tools/export_onnx.py --config-file sysu.yml --output x MODEL.WEIGHTS pipe.pth",
+        "'pipe.pth' cannot be loaded as weights: it is a pipe",
+        lambda desk: os.mkfifo(desk / "pipe.pth"),
+    ),
+    "of zero bytes": Case(
+        "tools/search.py index night --index new.index --config-file sysu.yml --weights none.pth",
+        "'none.pth' cannot be loaded as weights: it is empty (0 bytes)",
+        write("none.pth", ""),
+    ),
+    "not finite": Case(
+        TRAIN + "--eval-only MODEL.WEIGHTS nan.pth",
+        "checkpoint 'nan.pth' has weights that are infinite or NaN, 1 of ",
+        broken,
+    ),
+    "a tag of bytes": Case(
+        TRAIN + "--eval-only OUTPUT_DIR trained",
+        "'trained/last_checkpoint' does not hold the name of a checkpoint in its folder",
+        write("trained/last_checkpoint", b"\xff\x00"),
+    ),
+    "resumed with another optimizer": Case(
+        TRAIN + "--resume OUTPUT_DIR trained SOLVER.OPT SGD",
+        "cannot be resumed: SOLVER.OPT is SGD, was Adam",
+    ),
+    "resumed with an average": Case(
+        TRAIN + "--resume OUTPUT_DIR trained SOLVER.EMA_DECAY 0.9",
+        "cannot be resumed: SOLVER.EMA_DECAY is 0.9, was 0.0",
+    ),
+    "converted over another": Case(
+        f"tools/convert_checkpoint.py agw evil.t {FINAL}",
+        f"'{FINAL}' exists and would be overwritten; choose another target",
     ),
     "weights to start from of another depth": Case(
         (

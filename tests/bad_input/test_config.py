@@ -134,6 +134,34 @@ CASES = {
         TRAIN + "TEST.EVAL_PERIOD 0",
         "TEST.EVAL_PERIOD: must be at least 1, got 0",
     ),
+    "seed too large": Case(
+        TRAIN + "SEED 202406011230",
+        "SEED: must be at most 4294967295, got 202406011230",
+    ),
+    "size of one number": Case(
+        TRAIN + "INPUT.SIZE_TRAIN [32]",
+        "INPUT.SIZE_TRAIN: must be two whole numbers above 0, height and width, such as [288, 144]; got [32]",
+    ),
+    "size of zero": Case(
+        TRAIN + "INPUT.SIZE_TEST [0,32]",
+        "INPUT.SIZE_TEST: must be two whole numbers above 0, height and width, such as [288, 144]; got [0, 32]",
+    ),
+    "infinite rate": Case(
+        TRAIN + "SOLVER.BASE_LR 1e999",
+        "SOLVER.BASE_LR: must be finite, got inf",
+    ),
+    "infinite number in a list": Case(
+        TRAIN + "INPUT.REA.VALUE [0.0,1e999,0.0]",
+        "INPUT.REA.VALUE: must be finite, got [0.0, inf, 0.0]",
+    ),
+    "negative rate": Case(
+        TRAIN + "SOLVER.BASE_LR -0.1",
+        "SOLVER.BASE_LR: must be at least 0, got -0.1",
+    ),
+    "share above 1": Case(
+        TRAIN + "TEST.RERANK.LAMBDA 1.5",
+        "TEST.RERANK.LAMBDA: must be at most 1, got 1.5",
+    ),
     "average": Case(
         TRAIN + "SOLVER.EMA_DECAY 1.0",
         "SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got 1.0",

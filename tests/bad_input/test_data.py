@@ -15,6 +15,12 @@ def portrait(desk: Path) -> None:
     shutil.copy(next(person.iterdir()), person / "portrait.jpg")
 
 
+def image_of(desk: Path, part: str) -> str:
+    """An image of the first identity of a list of SYSU-MM01."""
+    identity = int((desk / f"data/SYSU-MM01/exp/{part}_id.txt").read_text().split(",")[0])
+    return str(min((desk / "data" / "SYSU-MM01").glob(f"cam*/{identity:04d}/*.jpg")).relative_to(desk))
+
+
 CASES = {
     "no data": Case(
         TRAIN,
@@ -25,6 +31,16 @@ CASES = {
         TRAIN,
         "lacks cam6",
         drop("data/SYSU-MM01/cam6"),
+    ),
+    "test image of no bytes": Case(
+        TRAIN,
+        "test images are empty or no files, the first: 'data/SYSU-MM01/cam",
+        lambda desk: write(image_of(desk, "test"), b"")(desk),
+    ),
+    "training image of no bytes": Case(
+        TRAIN,
+        "training images are empty or no files, the first: 'data/SYSU-MM01/cam",
+        lambda desk: write(image_of(desk, "train"), b"")(desk),
     ),
     "empty list": Case(
         TRAIN,
@@ -69,7 +85,7 @@ CASES = {
     "torn images in the cache": Case(
         TRAIN + "DATALOADER.CACHE cache",
         "cannot be read: ",
-        cut("data/SYSU-MM01/cam*/*/*.jpg", first=1),
+        lambda desk: cut(image_of(desk, "train"))(desk),
     ),
     "cache that is a file": Case(
         TRAIN + "DATALOADER.CACHE sysu.yml",

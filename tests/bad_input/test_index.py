@@ -15,6 +15,11 @@ def vectors_that_run(desk: Path) -> None:
     np.save(own(desk, "people.index/vectors.npy"), np.array([Evil()], dtype=object))
 
 
+def change_model(desk: Path) -> None:
+    """Write weights of another digest under the name that the gallery knows."""
+    own(desk, FINAL).write_bytes(b"others")
+
+
 CASES = {
     "none": Case(
         "tools/search.py query night --index nowhere",
@@ -40,6 +45,40 @@ CASES = {
         "which no longer exist",
         drop(FINAL),
     ),
+    "weights that have changed": Case(
+        QUERY,
+        "have changed since the gallery was made; index the images again, or name the file with the weights of then",
+        change_model,
+    ),
+    "weights that were moved elsewhere": Case(
+        QUERY + " --weights moved.pth",
+        "--weights: 'moved.pth' does not exist",
+    ),
+    "weights that others made": Case(
+        QUERY + " --weights sysu.yml",
+        "--weights: 'sysu.yml' are not the weights that the gallery was made with",
+    ),
+    "an odd override": Case(
+        "tools/search.py index night --index new.index " + INDEX + " --opts INPUT.SIZE_TEST",
+        "overrides come in pairs, KEY value",
+    ),
+    "another configuration": Case(
+        "tools/search.py index night --index people.index " + INDEX + " --opts INPUT.SIZE_TEST [64,48]",
+        "was made with other keys, then -> now: INPUT.SIZE_TEST: [64, 32] -> [64, 48]; use its keys",
+    ),
+    "no such device": Case(
+        QUERY + " --device gpu",
+        "--device: invalid device 'gpu'; use cpu, cuda or cuda:N",
+    ),
+    "no CUDA": Case(
+        QUERY + " --device cuda",
+        "--device: torch finds no CUDA device for 'cuda'; use cpu",
+    ),
+    "an empty folder that held images": Case(
+        "tools/search.py index night --index people.index " + INDEX,
+        "'night' contains no image; images end in .jpg, .jpeg, .png, .bmp, .tif, .tiff, .pgm, .webp. The gallery has 3",
+        drop("night/*.jpg"),
+    ),
     "no images": Case(
         "tools/search.py index empty --index new.index " + INDEX,
         "'empty' contains no image; images end in .jpg",
@@ -59,7 +98,7 @@ CASES = {
     ),
     "torn query": Case(
         QUERY,
-        "cannot be read: ",
+        "not read: 'night/0.jpg' cannot be read: image file is truncated",
         cut("night/*.jpg", first=1),
     ),
     "nothing to remove": Case(

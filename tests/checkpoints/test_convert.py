@@ -12,7 +12,7 @@ from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT, python
 from released import Shape, filled, mscm_small, shapes
 
-from vireid_plugins.checkpoints import LAYOUTS, convert
+from vireid_plugins.checkpoints import LAYOUTS, convert, convert_file
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.errors import ConfigError, DataError
 
@@ -115,6 +115,40 @@ def test_convert_calls_copies_unused_and_refuses_strangers() -> None:
         convert("clip", {})
     del weights["bottleneck.weight"]
     assert convert("agw", weights).missing == ["heads.global.bottleneck.0.weight"]
+
+
+def test_convert_refuses_numbers_that_are_no_weights() -> None:
+    weights = weights_of("agw")
+    key = "base_resnet.base.layer1.0.conv1.weight"
+    with pytest.raises(DataError, match=r"the checkpoint has weights that are infinite or NaN, 1 of \d+ tensors: bac"):
+        convert("agw", weights | {key: weights[key] * torch.nan})
+    with pytest.raises(DataError, match=r"the checkpoint does not fit: .* 1 have another type, the first: .* int"):
+        convert("agw", weights | {key: weights[key].int()})
+    with pytest.raises(DataError, match="it is not of the layout agw"):
+        convert("agw", weights | {"classifier.weight": torch.tensor(3.0)})
+
+
+def test_convert_file_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a link, to the source or to nothing; what there is is not even read."""
+    monkeypatch.chdir(tmp_path)
+    source = Path("public.t")
+    source.write_bytes(b"public")
+    Path("link.pth").symlink_to(source)
+    Path("hard.pth").hardlink_to(source)
+    Path("dangling.pth").symlink_to("gone")
+    Path("other.pth").write_bytes(b"other")
+    Path("folder.pth").mkdir()
+    for target in ("public.t", "./public.t", str(tmp_path / "public.t"), "link.pth", "hard.pth"):
+        with pytest.raises(DataError, match=rf"^'{Path(target)}' is the source and would be overwritten; choose an"):
+            convert_file("agw", source, Path(target))
+    for target in ("dangling.pth", "other.pth", "folder.pth"):
+        with pytest.raises(DataError, match=rf"^'{target}' exists and would be overwritten; choose another target"):
+            convert_file("agw", source, Path(target))
+    assert (source.read_bytes(), Path("other.pth").read_bytes()) == (b"public", b"other")
+    assert not Path("gone").exists()
+    with pytest.raises(DataError, match=r"^'public\.t' cannot be loaded as weights"):
+        convert_file("agw", source, Path("new.pth"))
+    assert not Path("new.pth").exists()
 
 
 def test_convert_checkpoint_writes_a_file_that_is_scored(little_tree: Path, tmp_path: Path) -> None:

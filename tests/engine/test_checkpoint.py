@@ -12,10 +12,11 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
-from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint import classifiers_of_others, load_checkpoint
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
-from vireid_plugins.engine.provenance import BINDING
+from vireid_plugins.engine.provenance import BINDING, network_facts
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.fit import fit
 
 
 def test_vireid_checkpointer_with_a_failed_write_leaves_the_previous_file(
@@ -162,6 +163,12 @@ def test_vireid_checkpointer_with_other_identities_starts_classifiers_anew(
     assert logged(logging.WARNING) == []
 
 
+def test_classifiers_of_others_are_those_of_named_heads_and_of_a_single_one() -> None:
+    names = ["heads.global.weight", "heads.weight", "heads.global.bottleneck.0.weight", "backbone.heads.weight"]
+    found = fit({name: torch.ones(3, 2) for name in names}, {name: torch.ones(5, 2) for name in names}, "it")
+    assert classifiers_of_others(found) == names[:2]
+
+
 def test_vireid_checkpointer_resumes_with_the_classifier_or_not_at_all(tmp_path: Path) -> None:
     """Nor does a partial fill help: the optimizer's state would be of other weights."""
     facts = dict.fromkeys(BINDING, "the same")
@@ -207,6 +214,168 @@ def test_load_model_of_another_network_says_what_it_was_trained_as(
         load_model(small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file, *overrides))
     wide = small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file, *overrides, "MODEL.WEIGHTS_PARTIAL", "True")
     assert load_model(wide) is not None
+
+
+def average_of(value: float) -> dict[str, Any]:
+    weights = {name: torch.full_like(one, value) for name, one in network().state_dict().items()}
+    return {"average": {"model": weights, "steps": 3}}
+
+
+def test_vireid_checkpointer_takes_averaged_weights_unless_others_are_asked_for(
+    tmp_path: Path, logged: Callable[[int], list[str]]
+) -> None:
+    file = saved(tmp_path, network().state_dict(), **average_of(2.0))
+    averaged, last = network(), network()
+    VireidCheckpointer(averaged).load(file)
+    VireidCheckpointer(last, average=False).load(file)
+    assert all((value == 2).all() for value in averaged.state_dict().values())
+    assert not (last.trunk[0].weight == 2).any()
+    assert [text.split(": ")[1] for text in logged(logging.INFO) if "its averaged weights" in text]
+    (warned,) = logged(logging.WARNING)
+    assert "given.pth: the weights of its last step, not their average (MODEL.WEIGHTS_AVERAGED False)" in warned
+
+
+# The right keys with other contents, and the message.
+CONTENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "an average of nothing": ({"average": {}}, "'average' has no number of steps"),
+    "an average of a number": ({"average": {"steps": 3, "model": 4}}, "'model' in 'average' must be a state dict"),
+    "an average that is a list": ({"average": [3]}, "'average' is list, not a dict"),
+    "provenance that is a list": ({"vireid": [1, 2]}, "'vireid' is list, not a dict"),
+    "splits that are a list": ({"vireid": {"splits": [1]}}, r"'splits' in 'vireid' is \[1\]"),
+    "a split that is a word": ({"vireid": {"splits": {"RegDB": "one"}}}, "'splits' in 'vireid' has 'RegDB': 'one'"),
+    "a configuration that is a dict": ({"vireid": {"config": {}}}, "'config' in 'vireid' is {}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONTENTS)
+def test_load_checkpoint_with_other_contents_is_one_error(tmp_path: Path, case: str) -> None:
+    entries, message = CONTENTS[case]
+    file = saved(tmp_path, network().state_dict(), **entries)
+    with pytest.raises(DataError, match=rf"^checkpoint '{file}': {message}"):
+        VireidCheckpointer(network()).load(file)
+
+
+@pytest.mark.parametrize("classes", [10**12, -1, 2.5, "3", None, True])
+def test_load_model_of_a_wild_number_of_identities_is_one_error(tmp_path: Path, classes: object) -> None:
+    file = saved(tmp_path, network().state_dict(), vireid={"num_classes": classes})
+    with pytest.raises(
+        DataError, match=rf"given\.pth': 'num_classes' in 'vireid' is {classes!r}, and no weight has mor"
+    ):
+        load_model(small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file))
+
+
+@pytest.mark.parametrize("config", ["[1", "just words", "a: &x [*x]"])
+def test_vireid_checkpointer_of_a_configuration_that_is_none_is_one_error(tmp_path: Path, config: str) -> None:
+    file = saved(tmp_path, network().state_dict(), vireid={"config": config})
+    if config.startswith("a"):
+        # Valid YAML with other keys only: none of them is compared.
+        VireidCheckpointer(network(), facts={"config": "b: 1"}).load(file)
+        return
+    with pytest.raises(DataError, match=r"given\.pth': the configuration in its 'vireid' cannot be read: a saved conf"):
+        VireidCheckpointer(network(), facts={"config": "b: 1"}).load(file)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((4,), float("nan")), "has weights that are infinite or NaN, 1 of 8 tensors: trunk.0.bias; use a "),
+        (torch.full((4,), 1e300, dtype=torch.float64), "has weights that are infinite or NaN, 1 of 8 tensors: trunk"),
+        (
+            torch.ones(4, dtype=torch.int32),
+            r".* 1 have another type, the first: trunk\.0\.bias, int32 in the file and f",
+        ),
+        (
+            torch.ones(4, dtype=torch.complex64),
+            ".* 1 have another type, the first: .* complex64 in the file and",
+        ),
+        (torch.ones(4).to_sparse(), ".* 1 have another type, the first: .* sparse_coo float32 in the file and float32"),
+    ],
+)
+def test_vireid_checkpointer_refuses_numbers_that_are_no_weights(tmp_path: Path, value: Tensor, message: str) -> None:
+    file = saved(tmp_path, without() | {"trunk.0.bias": value})
+    with pytest.raises(DataError, match=rf"^checkpoint '{file}' {message}"):
+        VireidCheckpointer(network()).load(file)
+    file = saved(tmp_path, without() | {"trunk.0.bias": torch.ones(4).half()})
+    VireidCheckpointer(network()).load(file)
+
+
+@pytest.mark.parametrize("tag", [b"\xff\xfe\x00", b"../other.pth", b"a\0b", b"", b"x" * 5000])
+def test_last_checkpoint_that_names_none_is_one_error_and_a_run_is_resumed_by_dates(
+    tmp_path: Path, tag: bytes, logged: Callable[[int], list[str]]
+) -> None:
+    facts = dict.fromkeys(BINDING, "the same")
+    checkpointer = VireidCheckpointer(network(), str(tmp_path), facts=facts)
+    checkpointer.save("model", epoch=4, optimizer={})
+    (tmp_path / "last_checkpoint").write_bytes(tag)
+    with pytest.raises(
+        DataError, match=r"last_checkpoint' does not hold the name of a checkpoint in its folder; write"
+    ):
+        load_model(small_cfg("SYSU/one_stream.yml", "OUTPUT_DIR", str(tmp_path)))
+    assert checkpointer.resume_or_load("")["epoch"] == 4
+    assert "last_checkpoint' does not hold the name" in logged(logging.WARNING)[0]
+
+
+def test_vireid_checkpointer_resumes_from_the_last_that_is_whole(
+    tmp_path: Path, logged: Callable[[int], list[str]]
+) -> None:
+    """Links to nothing, folders, and right keys with other contents count as torn."""
+    facts = dict.fromkeys(BINDING, "the same")
+    part = nn.Linear(2, 2)
+    checkpointer = VireidCheckpointer(network(), str(tmp_path), facts=facts, metrics=part)
+    good = {"epoch": 4, "iteration": 10, "iters_per_epoch": 2, "optimizer": {}}
+    checkpointer.save("good", **good)
+    whole = load_checkpoint(tmp_path / "good.pth")
+    nan = without("trunk.0.bias") | {"trunk.0.bias": torch.full((4,), torch.nan)}
+    broken = {
+        "epoch": {"epoch": "four"},
+        "no_epoch": {"epoch": None},
+        "iteration": {"iteration": -1},
+        "position": {"iteration": 99},
+        "steps": {"iters_per_epoch": 0},
+        "metrics": {"metrics": {"weight": torch.ones(2, 2)}},
+        "nan": {"model": nan},
+    }
+    for name, entries in broken.items():
+        torch.save(whole | entries, tmp_path / f"{name}.pth")
+    (tmp_path / "link.pth").symlink_to("gone")
+    (tmp_path / "folder.pth").mkdir()
+    assert checkpointer.resume_or_load("")["epoch"] == 4
+    assert checkpointer.resumed == tmp_path / "good.pth"
+    (tmp_path / "last_checkpoint").write_text("nan.pth")
+    os.utime(tmp_path / "good.pth", (0, 0))
+    assert checkpointer.resume_or_load("")["epoch"] == 4
+    assert checkpointer.resumed == tmp_path / "good.pth"
+    said = logged(logging.WARNING)
+    for name in (*broken, "link", "folder"):
+        assert [text for text in said if f"{name}.pth'" in text and text.endswith("trying the previous checkpoint")]
+    assert all(bool(value.isfinite().all()) for value in checkpointer.model.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"], "MODEL.HEADS.POOL_LAYER: GlobalAvgPool -> GlobalMaxPool"),
+        (["INPUT.SIZE_TEST", "[96, 48]"], "INPUT.SIZE_TEST: [64, 32] -> [96, 48]"),
+        (["MODEL.STREAMS.MAX_POOL", "torchvision"], "MODEL.STREAMS.MAX_POOL: fastreid -> torchvision"),
+        (["MODEL.STREAMS.MAX_POOL", "auto"], ""),
+        (["MODEL.LOSSES.NAME", "['LabelSmoothCE']", "SOLVER.EMA_DECAY", "0.5", "SOLVER.BASE_LR", "1.0"], ""),
+    ],
+)
+def test_load_model_with_keys_that_change_the_features_warns_and_names_them(
+    tmp_path: Path, overrides: list[str], said: str, logged: Callable[[int], list[str]]
+) -> None:
+    trained = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "5")
+    file = saved(tmp_path, build_model(trained).state_dict(), vireid=network_facts(trained) | {"num_classes": 5})
+    load_model(small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file, *overrides))
+    warned = [text.rpartition("then -> now: ")[2] for text in logged(logging.WARNING) if "given.pth" in text]
+    assert warned == [said] * bool(said)
+
+
+def test_load_model_pools_as_it_was_trained_wherever_the_pretrained_weights_are_now(tmp_path: Path) -> None:
+    trained = small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.MAX_POOL", "fastreid", "MODEL.HEADS.NUM_CLASSES", "5")
+    file = saved(tmp_path, build_model(trained).state_dict(), vireid=network_facts(trained) | {"num_classes": 5})
+    keys = ["MODEL.STREAMS.MAX_POOL", "auto", "MODEL.BACKBONE.PRETRAIN_PATH", "gone.pth", "MODEL.WEIGHTS", file]
+    assert load_model(small_cfg("SYSU/one_stream.yml", *keys)).backbone.stem.copies[0].blocks[3].padding == 0
 
 
 def test_checkpoints_keep_the_best_of_every_evaluation(tmp_path: Path) -> None:

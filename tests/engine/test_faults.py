@@ -102,7 +102,6 @@ SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
     ("words", "number", "group"),
     [
         ([*SYSU, "DATALOADER.NUM_WORKERS", "2"], signal.SIGINT, True),
-        # On a machine so slow that the signal is forwarded a second later, it is taken for a second one.
         pytest.param([*SYSU, "--num-gpus", "2"], signal.SIGINT, True, marks=pytest.mark.slow),
         ([*SYSU, "--num-gpus", "2"], signal.SIGTERM, False),
         (REGDB, signal.SIGTERM, False),
@@ -201,6 +200,44 @@ def test_resume_with_other_keys_tells_them_and_with_other_data_is_one_error(
         Trainer(cfg_of(finished, *LONGER, "DATASETS.SYSU.TRAIN", "train")).resume_or_load(resume=True)
     with pytest.raises(DataError, match="META_ARCHITECTURE is WRIMNet, was CrossModalityBaseline"):
         Trainer(small_cfg("SYSU/wrim.yml", *LONGER, "OUTPUT_DIR", str(finished))).resume_or_load(resume=True)
+
+
+def test_resume_with_other_rates_uses_them_and_with_the_same_changes_no_bit(finished: Path) -> None:
+    saved = load_checkpoint(finished / "model_final.pth")
+    same = Trainer(cfg_of(finished, *LONGER))
+    same.resume_or_load(resume=True)
+    assert same.optimizer.state_dict()["param_groups"] == saved["optimizer"]["param_groups"]
+    assert same.scheduler["lr_sched"].state_dict() == saved["lr_sched"]
+
+    keys = ["SOLVER.BASE_LR", "0.01", "SOLVER.STEPS", "[1]", "SOLVER.GAMMA", "0.5"]
+    other = Trainer(cfg_of(finished, *LONGER, *keys))
+    other.resume_or_load(resume=True)
+    for group in other.optimizer.param_groups:
+        assert (group["initial_lr"], group["lr"]) == (0.01, 0.01 * 0.5)
+    moments = other.optimizer.state[other.optimizer.param_groups[0]["params"][0]]
+    assert torch.equal(moments["exp_avg"], saved["optimizer"]["state"][0]["exp_avg"])
+
+
+def test_resume_of_a_checkpoint_with_other_contents_names_it_and_uses_the_one_before(
+    finished: Path, log: pytest.LogCaptureFixture
+) -> None:
+    """Torn files are found when they are read; this one is whole, and its states are none."""
+    final = finished / "model_final.pth"
+    whole = torch.load(final, weights_only=True)
+    states = whole["optimizer"]["state"]
+    broken: dict[str, object] = {
+        "optimizer": whole["optimizer"] | {"state": states | {0: states[0] | {"exp_avg": torch.ones(1)}}},
+        "lr_sched": {"last_epoch": "four"},
+        "random_state": {"processes": [{"python": [3, [1, 2], None], "numpy": [], "torch": 3, "cuda": None}]},
+        "writers": {"scalars": {"lr": 3}, "written": {}},
+        "checkpoints": {"best_metric": "high"},
+    }
+    trainer = Trainer(cfg_of(finished, *LONGER))
+    for key, state in broken.items():
+        torch.save(whole | {key: state}, final)
+        trainer.resume_or_load(resume=True)
+        assert trainer.checkpointer.resumed.name in ("model_0000.pth", "model_best.pth")
+        assert [text for text in log.messages if "model_final.pth'" in text and f"'{key}'" in text]
 
 
 def test_train_keeps_the_last_checkpoints(finished: Path) -> None:

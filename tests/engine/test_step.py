@@ -20,7 +20,7 @@ from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.step import StepResult, TrainingStep
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.modeling.backbones.multi_stream import stages_of
 
 CASE: tuple[str, list[str]] = ("SYSU/wrim.yml", [])
@@ -172,8 +172,12 @@ def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Pat
     assert saved["average"]["steps"] == trainer.iters_per_epoch
     key = next(iter(saved["model"]))
     assert not torch.equal(saved["average"]["model"][key], saved["model"][key])
-    loaded = load_model(small_cfg("SYSU/one_stream.yml", *overrides))
-    assert torch.equal(loaded.state_dict()[key], saved["average"]["model"][key])
+    none = ["SOLVER.EMA_DECAY", "0.0"]
+    for more in ([], none):
+        loaded = load_model(small_cfg("SYSU/one_stream.yml", *overrides, *more))
+        assert torch.equal(loaded.state_dict()[key], saved["average"]["model"][key])
+    last = load_model(small_cfg("SYSU/one_stream.yml", *overrides, "MODEL.WEIGHTS_AVERAGED", "False"))
+    assert torch.equal(last.state_dict()[key], saved["model"][key])
     trained = json.loads((tmp_path / "evaluation.json").read_text())
     Trainer.test(small_cfg("SYSU/one_stream.yml", *overrides), loaded)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == trained
@@ -182,6 +186,19 @@ def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Pat
     assert more.average is not None
     assert int(more.average.average.n_averaged) == trainer.iters_per_epoch
     assert torch.equal(more.average.model.state_dict()[key], saved["average"]["model"][key])
+    # A finished run is only scored again, as it was.
+    (tmp_path / "evaluation.json").unlink()
+    again = Trainer(small_cfg("SYSU/one_stream.yml", *overrides))
+    again.resume_or_load(resume=True)
+    again.train()
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == trained
+    # A new run from its weights starts from the average, with or without one of its own.
+    keys = ["MODEL.WEIGHTS", str(tmp_path / "model_final.pth"), "OUTPUT_DIR", str(tmp_path / "new"), *none]
+    new = Trainer(small_cfg("SYSU/one_stream.yml", *overrides, *keys))
+    new.resume_or_load(resume=False)
+    assert torch.equal(new.model.state_dict()[key], saved["average"]["model"][key])
+    with pytest.raises(DataError, match=r"cannot be resumed: SOLVER\.EMA_DECAY is 0\.0, was 0\.5"):
+        Trainer(small_cfg("SYSU/one_stream.yml", *overrides, *none)).resume_or_load(resume=True)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,6 @@ def test_load_features_of_an_unreadable_file_says_so_and_nothing_of_its_format(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("vireid_plugins.evaluation.features.open_regular", refuse)
     with pytest.raises(FeatureError, match=r"^'.*f\.npz' cannot be read: Permission denied$"):
         load_features(tmp_path / "f.npz")

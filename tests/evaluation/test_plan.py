@@ -133,6 +133,36 @@ def test_data_set_of_a_plugin_without_what_is_asked_for_is_one_error(corridor: P
         evaluate_protocol(np.ones((1, 1)), ["a"], protocol(), corridor)
 
 
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"mode": "near"}, r"the rule drop=\"corridor\" hides the gallery images of the 12 queries .* drop=\"none\""),
+        ({"mode": "near", "drop": "none"}, ""),
+    ],
+)
+def test_plan_whose_camera_rule_leaves_no_match_is_one_error(corridor: Path, facts: Any, message: str) -> None:
+    plan = EvaluationPlan(Corridor(str(corridor)), [protocol(draw="everything", **facts)])
+    if not message:
+        plan.draw()
+        return
+    with pytest.raises(DataError, match=message):
+        plan.draw()
+
+
+def test_plan_of_other_identities_in_the_gallery_is_one_error(corridor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Corridor.listings
+
+    def listings(self: Corridor, modality: int, cameras: Any = None) -> list[Listing]:
+        return [(i + 10 * (modality == INFRARED), *rest) for i, *rest in whole(self, modality, cameras)]
+
+    monkeypatch.setattr(Corridor, "listings", listings)
+    plan = EvaluationPlan(Corridor(str(corridor)), [protocol(draw="everything", drop="none")])
+    with pytest.raises(
+        DataError, match=r"identities 11, 12, 13, 14 of the queries are not in the gallery, which has 1, 2"
+    ):
+        plan.draw()
+
+
 def test_plan_of_sysu_knows_that_camera_3_does_not_see_camera_2(tree: Path) -> None:
     plan = EvaluationPlan(SYSUMM01(root=str(tree)), [PROTOCOLS["sysu/agw/all/1shot"]])
     labels = [plan.images.labels[modality] for modality in (INFRARED, VISIBLE)]

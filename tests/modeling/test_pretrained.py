@@ -3,20 +3,27 @@
 import logging
 import re
 from collections.abc import Callable
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 import torch
+from desk import Evil
 from fastreid.modeling.backbones import build_backbone
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
+from fastreid.modeling.meta_arch import build_model
 from helpers import small_cfg
 from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights
 
 from vireid_plugins.compat import patch
 from vireid_plugins.config import CfgNode
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io import weight_file
+
+RESNET18 = ResNet18_Weights.IMAGENET1K_V1.url
 
 
 def cfg_of(*overrides: str) -> CfgNode:
@@ -163,6 +170,16 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
         ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
         r"306 of 312 tensors fit; 5 are missing: conv\.0\.weight",
     ),
+    "MobileNetV2 whose last layer has another name": (
+        lambda: {n.replace("features.18", "last"): t for n, t in mobilenet("1.0x").items()},
+        ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
+        r"306 of 312 tensors fit; 5 are missing: conv\.0\.weight.*; 6 in the file have no counterpart: last\.0\.weight",
+    ),
+    "numbers of another kind": (
+        lambda: resnet(seed=6) | {"conv1.weight": torch.ones(64, 3, 7, 7, dtype=torch.int8)},
+        [],
+        r"119 of 120 tensors fit; 1 have another type, the first: conv1\.weight, int8 in the file and float32 here",
+    ),
     "a wider MobileNetV2, by the file's names": (
         lambda: {**mobilenet("1.0x"), "features.18.0.bias": torch.ones(1280)},
         ["MODEL.STREAMS.BACKBONE", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"],
@@ -266,17 +283,129 @@ def test_rename_mobilenetv2_of_either_naming_fills_and_computes_the_same(
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_pretrained_torchvision_weights_come_from_torchvisions_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def _offline(*_: object, **__: object) -> None:
+    raise URLError("no network")
 
-    def served(url: str, **_: Any) -> dict[str, Tensor]:
-        asked.append(url)
-        return {**resnet(seed=3), "fc.weight": torch.ones(2)}
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", served)
-    built = build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
-    torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, resnet(seed=3)["conv1.weight"])
-    assert asked[0].startswith("https://download.pytorch.org/models/resnet18-")
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where torch hub keeps its downloads; it is empty, and nothing can be downloaded."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", _offline)
+    folder = tmp_path / "home" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_pretrained_torchvision_weights_come_from_torchvisions_address_and_are_kept(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    weights = {**resnet(seed=3), "fc.weight": torch.ones(2)}
+    name = RESNET18.rpartition("/")[2]
+    digest = name.removeprefix("resnet18-").removesuffix(".pth")
+
+    def served(url: str, file: str, digest: str, **_: Any) -> None:
+        asked.append((url, digest))
+        torch.save(weights, file)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", served)
+    monkeypatch.setattr(weight_file, "_sha256", lambda file: asked.append((file.name, "")) or digest)
+    for _ in range(2):
+        built = build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
+        torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])
+    assert asked == [(RESNET18, digest), (name, ""), (name, "")]
+
+
+# What torch hub's folder may hold under a right name, and what the message says of it.
+IN_THE_CACHE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "torn": (lambda file: file.write_bytes(bytes(1000)), "it is torn, damaged or no file of torch.save"),
+    "an object": (lambda file: torch.save({"note": Evil()}, file), "it holds something that is no tensor"),
+    "empty": (lambda file: file.write_bytes(b""), "it is empty"),
+    "a web page": (lambda file: file.write_text("<html>Please log in</html>"), "it is a web page"),
+    "other weights": (lambda file: torch.save(resnet(seed=3), file), "its SHA-256 starts with"),
+    "a link to nothing": (lambda file: file.symlink_to("nowhere"), "it is a link to 'nowhere'"),
+    "a folder": (lambda file: file.mkdir(), "it is a folder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", IN_THE_CACHE)
+def test_pretrained_broken_file_in_the_cache_is_named_and_left_as_it_is(hub: Path, case: str) -> None:
+    put, message = IN_THE_CACHE[case]
+    file = hub / RESNET18.rpartition("/")[2]
+    put(file)
+    before = file.lstat()[:6], file.lstat().st_mtime_ns
+    with pytest.raises(
+        DataError, match=rf"PRETRAIN: '{file}' cannot be loaded as weights: {message}.* Delete it to download it again"
+    ):
+        build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
+    assert (file.lstat()[:6], file.lstat().st_mtime_ns) == before
+
+
+def test_pretrained_object_in_fast_reids_cache_is_one_error_and_runs_nothing(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpatched: None
+) -> None:
+    """Its builders open their own cache with torch.load, or ask torch hub."""
+    monkeypatch.chdir(tmp_path)
+    own = hub.parent.parent / "checkpoints"
+    own.mkdir()
+    for folder, given, name in (
+        (own, ["MODEL.BACKBONE.WITH_IBN", "True"], "resnet18_ibn_a-2f571257.pth"),
+        (hub, ["MODEL.STREAMS.BACKBONE", "build_resnest_backbone", "MODEL.BACKBONE.DEPTH", "50x"], "resnest50-0.pth"),
+    ):
+        torch.save({"conv1.weight": torch.zeros(1), "note": Evil()}, folder / name)
+        from fastreid.modeling.backbones import resnest, resnet
+
+        monkeypatch.setitem(resnet.model_urls, "ibn_18x", f"https://x.example/{name}")
+        monkeypatch.setitem(resnest.model_urls, "resnest50", f"https://x.example/{name}")
+        with pytest.raises(DataError, match=rf"{folder / name}' cannot be loaded .* it holds something that is no ten"):
+            build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN", "True"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pretrained_download_that_breaks_off_is_one_error(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (IncompleteRead(b""), RuntimeError("invalid hash value"), TimeoutError("timed out")):
+
+        def broken(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
+        with pytest.raises(ConfigError, match=r"MODEL\.BACKBONE\.PRETRAIN: cannot download https://.*PRETRAIN False"):
+            build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
+
+
+def test_pretrained_file_with_torchvisions_name_and_other_content_is_one_error(tmp_path: Path) -> None:
+    file = tmp_path / RESNET18.rpartition("/")[2]
+    torch.save(resnet(seed=3), file)
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH"]
+    with pytest.raises(DataError, match=r"PRETRAIN_PATH: '.*' cannot .* its SHA-256 starts with .* damaged or another"):
+        build_backbone(cfg_of(*given, str(file)))
+    file.rename(tmp_path / "mine-20261128.pth")
+    assert build_backbone(cfg_of(*given, str(tmp_path / "mine-20261128.pth"))) is not None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300])
+def test_pretrained_file_with_weights_that_are_not_finite_is_one_error_whatever_is_asked_for(
+    tmp_path: Path, value: float
+) -> None:
+    weights = resnet(seed=3)
+    weights["layer1.0.conv1.weight"] = weights["layer1.0.conv1.weight"].double()
+    weights["layer1.0.conv1.weight"][0, 0, 0, 0] = value
+    torch.save(weights, tmp_path / "weights.pth")
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "weights.pth")]
+    with pytest.raises(
+        DataError, match=r"weights\.pth' has weights that are infinite or NaN, 1 of 120 tensors: layer1"
+    ):
+        build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN_PARTIAL", "True"))
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_pretrained_from_a_checkpoint_of_this_package_says_which_key_takes_it(tmp_path: Path, count: str) -> None:
+    cfg = cfg_of("MODEL.HEADS.NUM_CLASSES", "3", "MODEL.STREAMS.COUNT", count)
+    torch.save({"model": build_model(cfg).state_dict(), "epoch": 0}, tmp_path / "own.pth")
+    given = ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "own.pth")]
+    with pytest.raises(ConfigError, match=r"own\.pth'.* it is a checkpoint of this package: set MODEL\.WEIGHTS to it"):
+        build_backbone(cfg_of(*given, "MODEL.BACKBONE.PRETRAIN_PARTIAL", "True"))
 
 
 def test_pretrained_other_backbones_come_from_fast_reids_addresses(
@@ -313,10 +442,6 @@ def test_pretrained_address_that_serves_another_network_is_one_error(
     built = build_backbone(cfg_of(*given, "200x", "MODEL.BACKBONE.PRETRAIN", "True"))
     torch.testing.assert_close(built.stem.copies[0].blocks[0].conv.weight, weights["stem.conv.weight"])
     assert torch.load is load
-
-
-def _offline(*_: object, **__: object) -> None:
-    raise URLError("no network")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.search import Gallery, IndexKind
-from vireid_plugins.search import gallery as module
 from vireid_plugins.search import index as indexes
-from vireid_plugins.search.gallery import Entry, image_files
+from vireid_plugins.search.gallery import Entry
 
 WIDTH = 16
 
@@ -59,6 +61,7 @@ def test_gallery_adds_removes_replaces_saves_and_loads(tmp_path: Path) -> None:
     loaded.save(tmp_path / "index")
     check(Gallery.load(tmp_path / "index"), content)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+    assert len(list((tmp_path / "index").iterdir())) == 3
 
 
 def test_gallery_that_is_large_forgets_and_takes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,20 +104,6 @@ def test_gallery_that_is_large_forgets_and_takes_in(tmp_path: Path, monkeypatch:
     assert loaded.kind is IndexKind.FLAT
 
 
-def test_gallery_with_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled(8).save(tmp_path / "index")
-    bigger = filled(20)
-    monkeypatch.setattr(module.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(OSError, match="No space left"):
-        bigger.save(tmp_path / "index")
-    monkeypatch.undo()
-    assert len(Gallery.load(tmp_path / "index")) == 8
-    # Also between the two renames.
-    (tmp_path / "index").rename(tmp_path / "index.former")
-    assert len(Gallery.load(tmp_path / "index")) == 8
-    assert not (tmp_path / "index.former").exists()
-
-
 def test_gallery_save_never_replaces_other_things(tmp_path: Path) -> None:
     photos, file, empty = tmp_path / "photos", tmp_path / "file", tmp_path / "empty"
     photos.mkdir()
@@ -143,32 +132,153 @@ def test_gallery_with_wrong_vectors_or_none_is_one_error() -> None:
     assert gallery.kind is IndexKind.FLAT
 
 
-def test_gallery_load_of_damage_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a gallery; create one"):
-        Gallery.load(tmp_path / "none")
-    for damage in ("json", "vectors", "rows"):
-        folder = tmp_path / damage
-        filled().save(folder)
-        if damage == "json":
-            (folder / "gallery.json").write_text('{"width": 16')
-        elif damage == "vectors":
-            (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-50])
-        else:
-            note = json.loads((folder / "gallery.json").read_text())
-            note["entries"].pop(), note["numbers"].pop()
-            (folder / "gallery.json").write_text(json.dumps(note))
-        with pytest.raises(DataError, match=r"is damaged.*index the images again"):
-            Gallery.load(folder)
+def change(**values: Any) -> Callable[[Path], None]:
+    """Change values of a gallery's note."""
+
+    def do(folder: Path) -> None:
+        note = json.loads((folder / "gallery.json").read_text())
+        (folder / "gallery.json").write_text(json.dumps(note | values))
+
+    return do
 
 
-def test_image_files_are_found_by_their_endings(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    for name in ("a/2.JPG", "a/b/1.png", "a/notes.txt"):
-        (tmp_path / name).touch()
-    assert [file.name for file in image_files(tmp_path)] == ["2.JPG", "1.png"]
-    assert image_files(tmp_path / "a" / "2.JPG") == [tmp_path / "a" / "2.JPG"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"'.*empty' contains no image; images end in \.jpg"):
-        image_files(tmp_path / "empty")
-    with pytest.raises(DataError, match="does not exist"):
-        image_files(tmp_path / "nowhere")
+def change_vectors(*values: float) -> Callable[[Path], None]:
+    """Change the first numbers of the second vector, as a gallery of an earlier commit, which has no digests."""
+
+    def do(folder: Path) -> None:
+        change(digests={})(folder)
+        found = np.load(folder / "vectors.npy")
+        found[1, : len(values)] = values
+        np.save(folder / "vectors.npy", found)
+
+    return do
+
+
+def flip(name: str) -> Callable[[Path], None]:
+    """Change the last byte of a file."""
+
+    def do(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[-1] ^= 1
+        (folder / name).write_bytes(content)
+
+    return do
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-50]) and None
+
+
+def twice(folder: Path) -> None:
+    note = json.loads((folder / "gallery.json").read_text())
+    change(entries=[note["entries"][1], *note["entries"][1:]])(folder)
+
+
+DAMAGES = {
+    "no table": (lambda folder: (folder / "gallery.json").write_text("[]"), "holds no table"),
+    "torn": (lambda folder: (folder / "gallery.json").write_text('{"width": 16'), "line 1"),
+    "deep": (lambda folder: (folder / "gallery.json").write_text("[" * 100_000), "recursion"),
+    "no kind": (lambda folder: (folder / "gallery.json").write_text("{}"), "lacks 'kind'"),
+    "cut vectors": (cut("vectors.npy"), "vectors.npy is cut off"),
+    "other digest": (flip("vectors.npy"), "vectors.npy has another digest"),
+    "no vectors": (lambda folder: (folder / "vectors.npy").unlink(), "'vectors.npy': No such file"),
+    "pickle": (lambda folder: np.save(folder / "vectors.npy", np.array([{}])), "holds object"),
+    "other version": (change(version=-1), "names version -1"),
+    "fewer": (change(numbers=[0, 1]), "2 images of 16 numbers, but vectors.npy holds"),
+    "other width": (change(width=8), "12 images of 8 numbers"),
+    "huge": (change(width=10**12), "numbers, but vectors.npy holds"),
+    "NaN": (change_vectors(float("nan")), "vector 1 has length nan; 1 of 12"),
+    "infinite": (change_vectors(float("inf")), "vector 1 has length inf"),
+    "zero": (change_vectors(*[0] * 16), "vector 1 has length 0"),
+    "long": (change_vectors(5), "vector 1 has length 5"),
+    "negative number": (change(numbers=[-1, *range(1, 12)]), "numbers holds -1"),
+    "number twice": (change(numbers=[0, 0, *range(2, 12)]), "numbers do not ascend"),
+    "small next_number": (change(next_number=3), "next_number is 3, but 11 is in use"),
+    "text": (change(numbers=["0", *range(1, 12)]), "numbers holds '0'"),
+    "entries": (change(entries=[]), "0 images, but 12 numbers"),
+    "modality": (change(entries=[{"path": "/a", "modality": 2, "stamp": ""}] * 12), "'/a' has modality 2"),
+    "twice": (twice, "an image stands twice"),
+    "recall": (change(**{"recall@10": float("nan")}), "recall@10 is nan"),
+    "kind": (change(kind="tree"), "'gallery.faiss': No such file"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_gallery_load_of_damage_names_it(damage: str, tmp_path: Path) -> None:
+    filled(12).save(tmp_path / "index")
+    harm, said = DAMAGES[damage]
+    harm(tmp_path / "index")
+    with pytest.raises(DataError, match=rf"index' is damaged \(.*{re.escape(said)}.*index the images again"):
+        Gallery.load(tmp_path / "index")
+
+
+LARGE_DAMAGES = {
+    "cut": (cut("gallery.faiss"), "gallery.faiss has another digest"),
+    "cut, no digest": (lambda f: (cut("gallery.faiss")(f), change(digests={})(f)), "faiss index cannot be read"),
+    "others": (change(numbers=[*range(1, 401)], next_number=401), "holds 400 other images than the 400"),
+}
+
+
+@pytest.mark.parametrize("damage", LARGE_DAMAGES)
+def test_gallery_load_of_a_damaged_faiss_index_names_it(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexes, "FLAT_LIMIT", 300)
+    filled(400).save(tmp_path / "index")
+    harm, said = LARGE_DAMAGES[damage]
+    harm(tmp_path / "index")
+    with pytest.raises(DataError, match=rf"index' is damaged \(.*{re.escape(said)}"):
+        Gallery.load(tmp_path / "index")
+
+
+def test_gallery_of_vectors_that_are_no_directions_is_one_error() -> None:
+    gallery = filled()
+    for value in (np.nan, np.inf, 0, 3):
+        with pytest.raises(DataError, match=r"vectors must have length 1 \(L2-normalized\): vector 0 has length"):
+            gallery.add([Entry("/a", 0, "")], np.full((1, WIDTH), value, np.float32))
+        with pytest.raises(DataError, match="queries must have length 1"):
+            gallery.search(np.full((1, WIDTH), value, np.float32))
+    with pytest.raises(DataError, match="two of the images have the same path"):
+        gallery.add([Entry("/a", 0, "")] * 2, vectors(2))
+
+
+def test_gallery_hits_have_cosines_of_at_most_1() -> None:
+    gallery = Gallery(WIDTH, {})
+    longer = vectors(50) * np.float32(1 + 1e-6)
+    gallery.add([Entry(f"/{n}", 0, "") for n in range(50)], longer)
+    best = [hits[0].similarity for hits in gallery.search(longer, 1)]
+    assert max(best) == 1
+    assert min(best) > 0.999
+
+
+def test_gallery_load_of_an_earlier_commit_gives_images_one_spelling(tmp_path: Path) -> None:
+    """Its note has neither version, digests, place nor folders, and one folder may stand under several spellings."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    spellings = ["real/1.jpg", "link/1.jpg", "x/../real/1.jpg", "real/2.jpg"]
+    gallery = Gallery(WIDTH, {})
+    gallery.add([Entry(f"{tmp_path}/{name}", 0, "") for name in spellings], vectors(4))
+    gallery.save(tmp_path / "index")
+    note = json.loads((tmp_path / "index" / "gallery.json").read_text())
+    for key in ("version", "digests", "place", "folders"):
+        del note[key]
+    (tmp_path / "index" / "gallery.json").write_text(json.dumps(note))
+    (tmp_path / "index" / ".lock").unlink()
+    loaded = Gallery.load(tmp_path / "index")
+    assert {entry.path for entry in loaded.entries.values()} == {f"{tmp_path}/real/{n}.jpg" for n in (1, 2)}
+    # Of several, the newest.
+    assert loaded.search(vectors(4)[2:3], 1)[0][0].similarity == pytest.approx(1)
+    loaded.save(tmp_path / "index")
+    assert len(Gallery.load(tmp_path / "index")) == 2
+
+
+def test_gallery_load_finds_images_that_moved_with_it(tmp_path: Path) -> None:
+    (tmp_path / "old" / "images").mkdir(parents=True)
+    gallery = Gallery(WIDTH, {})
+    gallery.add([Entry(f"{tmp_path}/old/images/1.jpg", 0, ""), Entry("/elsewhere/2.jpg", 0, "")], vectors(2))
+    gallery.folders = {f"{tmp_path}/old/images": [f"{tmp_path}/old/images"]}
+    gallery.save(tmp_path / "old" / "index")
+    (tmp_path / "old").rename(tmp_path / "new")
+    loaded = Gallery.load(tmp_path / "new" / "index")
+    assert [entry.path for entry in loaded.entries.values()] == [f"{tmp_path}/new/images/1.jpg", "/elsewhere/2.jpg"]
+    assert loaded.folders == {f"{tmp_path}/new/images": [f"{tmp_path}/new/images"]}

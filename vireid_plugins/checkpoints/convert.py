@@ -1,5 +1,6 @@
 """Renames the parameters of public VI-ReID checkpoints to this package's, by the rules of a layout."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from torch import Tensor
 from vireid_plugins.checkpoints.layouts import LAYOUTS
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.errors import DataError, require_name
-from vireid_plugins.io.files import for_writing, write_atomic
+from vireid_plugins.io.files import write_atomic
 from vireid_plugins.io.weight_file import named_tensors, read_weight_file
+from vireid_plugins.modeling.fit import fit
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ def convert(layout: str, weights: Mapping[str, Tensor], overrides: Sequence[str]
 
     Raises:
         ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
-        DataError: a key is not of this layout, or a shape is not the network's; the message names it.
+        DataError: a key is not of this layout, a shape or type is not the network's, or values are infinite or NaN; the
+            message names it.
     """
     require_name("layout", layout, LAYOUTS)
     chosen = LAYOUTS[layout]
-    if chosen.classifier not in weights:
+    if chosen.classifier not in weights or not weights[chosen.classifier].ndim:
         raise DataError(f"the checkpoint has no '{chosen.classifier}': it is not of the layout {layout}")
     own = _network(chosen.config, len(weights[chosen.classifier]), overrides).state_dict()
     used: dict[str, str] = {}
@@ -66,6 +69,9 @@ def convert(layout: str, weights: Mapping[str, Tensor], overrides: Sequence[str]
             )
         used[key] = name
     converted = {name: weights[key] for key, name in used.items()}
+    matched = fit(own, converted, "the checkpoint")
+    if matched.types:
+        raise DataError(f"the checkpoint does not fit: {matched}")
     return Conversion(converted, used, unused, sorted(set(own) - set(converted)))
 
 
@@ -80,8 +86,10 @@ def convert_file(layout: str, source: Path, target: Path, overrides: Sequence[st
 
     Raises:
         ConfigError: no layout has that name, or a key or value of `overrides` is wrong.
-        DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled.
+        DataError: the file cannot be read, is not of the layout, or leaves a weight of the network unfilled; or the
+            target exists.
     """
+    _require_new(target, source)
     weights = named_tensors(read_weight_file(source))
     try:
         found = convert(layout, weights, overrides)
@@ -90,9 +98,21 @@ def convert_file(layout: str, source: Path, target: Path, overrides: Sequence[st
     if found.missing:
         raise DataError(f"'{source}' lacks {len(found.missing)} weights of the network, the first: {found.missing[0]}")
     classes = len(weights[LAYOUTS[layout].classifier])
-    with for_writing(target), write_atomic(target) as stream:
+    _require_new(target, source)
+    with write_atomic(target) as stream:
         torch.save({"model": found.weights, "vireid": {"num_classes": classes, "converted_from": layout}}, stream)
     return found
+
+
+def _require_new(target: Path, source: Path) -> None:
+    """Raise unless nothing of that name exists, not even a link to nothing."""
+    if not os.path.lexists(target):
+        return
+    same = target.exists() and source.exists() and target.samefile(source)
+    raise DataError(
+        f"'{target}' {'is the source' if same else 'exists'} and would be overwritten; choose another target for the "
+        "converted checkpoint"
+    )
 
 
 def renamed(key: str, layout: str) -> str | None:

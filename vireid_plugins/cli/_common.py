@@ -5,33 +5,71 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 
 import argparse
 import errno
-import json
-import os
+import logging
+import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
+from vireid_plugins.escape import escape_logs, escaped, escaped_lines
 from vireid_plugins.io.expand import expand
+from vireid_plugins.io.output import failure, tolerant_streams
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages show the words that they quote without control characters."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(escaped_lines(message), file)
+
+
+def say(*lines: str, flush: bool = False) -> None:
+    """Print lines; control characters in them are shown escaped.
+
+    Args:
+        lines: the lines, each without a newline.
+        flush: show them at once, also in a pipe.
+    """
+    print("\n".join(map(escaped, lines)), flush=flush)
+
+
+def say_table(table: str) -> None:
+    """Print a table; a cell with a name has to be escaped before the table is laid out, since it may hold newlines."""
+    print(escaped_lines(table))
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Print a traceback as Python does, without control characters of names in it."""
+    print(escaped_lines("".join(traceback.format_exception(kind, error, where))), file=sys.stderr, end="")
 
 
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
+    tolerant_streams()
+    if logging.lastResort is not None:  # shows warnings where no log is set up
+        logging.lastResort.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    escape_logs()
+    sys.excepthook = _show_traceback
     try:
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output, such as `head`, has closed the pipe. Python would write the rest at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         # Looked up instead of imported, since importing the package may be what failed.
         errors = sys.modules.get("vireid_plugins.errors")
         if errors and isinstance(error, errors.UserError):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        if isinstance(error, OSError) and error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            sys.exit(f"error: '{error.filename}' cannot be written: {error.strerror}")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            name = f"'{escaped(error.filename)}'" if error.filename else "a file"
+            sys.exit(f"error: {name} cannot be written: {error.strerror}")
         raise
+    if reason := failure():
+        sys.exit(f"error: standard output cannot be written: {reason}")
     sys.exit(0)
 
 
@@ -60,6 +98,14 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
 
 
+def on_device(device: str) -> list[str]:
+    """Return the overrides that run a trained model on a device; none if it is empty.
+
+    Mixed precision is a matter of training, and a configuration that was trained in float16 is refused on a CPU.
+    """
+    return ["MODEL.DEVICE", device, *(["SOLVER.AMP.ENABLED", "False"] if device == "cpu" else [])] if device else []
+
+
 def positive(word: str) -> int:
     """Parse a whole number that is at least 1."""
     number = int(word)
@@ -70,7 +116,6 @@ def positive(word: str) -> int:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write a report, creating its folder."""
-    from vireid_plugins.io.files import for_writing
+    from vireid_plugins.io import files
 
-    with for_writing(file):
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    files.write_json(file, report)

@@ -3,7 +3,7 @@
 import argparse
 
 from vireid_plugins.checkpoints.layouts import LAYOUTS
-from vireid_plugins.cli._common import path
+from vireid_plugins.cli._common import path, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +21,11 @@ def main(args: argparse.Namespace) -> None:
     conversion = convert_file(args.layout, args.source, args.target)
     if not args.quiet:
         for key, name in conversion.used.items():
-            print(f"used         {key} -> {name}")
+            say(f"used         {key} -> {name}")
         for key in conversion.unused:
-            print(f"unused copy  {key}")
-    print(
-        f"{len(conversion.used)} keys used, {len(conversion.unused)} unused copies, {len(conversion.missing)} missing"
-    )
-    print(
+            say(f"unused copy  {key}")
+    say(f"{len(conversion.used)} keys used, {len(conversion.unused)} unused copies, {len(conversion.missing)} missing")
+    say(
         f"wrote {args.target}; score it: vireid train --eval-only --config-file {LAYOUTS[args.layout].config} "
         f"MODEL.WEIGHTS {args.target}"
     )

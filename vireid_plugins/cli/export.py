@@ -2,7 +2,7 @@
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, path, write_json
+from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, path, say, say_table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,16 +22,16 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins import engine, export
     from vireid_plugins.config import load_config
 
-    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+    cfg = load_config(args.config_file, [*args.opts, *on_device("cpu")])
     model = engine.load_model(cfg).eval()
     written = export.export_onnx(model, cfg, args.output)
     if args.torch_export:
         written += export.export_program(model, cfg, args.output)
     for one in written:
         size = one.bytes / 2**20
-        print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
+        say(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if args.compare:
         rows = export.compare(export.forms(model, cfg, args.output), cfg)
-        print(export.comparison_table(rows))
+        say_table(export.comparison_table(rows))
         if args.json:
             write_json(args.json, {"rows": rows})

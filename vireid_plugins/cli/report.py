@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,4 +27,4 @@ def main(args: argparse.Namespace) -> None:
     if args.beside:
         beside = (Path(args.beside).stem, load_config(args.beside))
     write_report(build_report(cfg, beside, args.queries), args.output)
-    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")
+    say(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")

@@ -5,7 +5,7 @@ F.npz contains `features` (n, D) and `paths` (n,) relative to the data set's fol
 
 import argparse
 
-from vireid_plugins.cli._common import path, write_json
+from vireid_plugins.cli._common import path, say, say_table, write_json
 from vireid_plugins.evaluation.choices import METRICS, RERANK_FORMS
 from vireid_plugins.evaluation.protocols import PROTOCOLS
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
 
     if args.merge:
         merged = merge_splits(args.merge)
-        print(merged_table(merged))
+        say_table(merged_table(merged))
         if args.json:
             write_json(args.json, merged)
         return
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     post = evaluation.PostProcessing(rerank=args.rerank, expansions=args.expand)
     plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, root, args.split), protocols)
     results = score(file.features, file.paths, plan, post, args.device, args.metric, f"'{args.features}'")
-    print(f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
-    print(evaluation.result_table(results))
+    say(f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
+    say_table(evaluation.result_table(results))
     if args.json:
         write_json(args.json, {"results": [result.as_json() for result in results]})

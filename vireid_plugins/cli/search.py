@@ -3,29 +3,53 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, path, path_text, positive, write_json
+from vireid_plugins.cli._common import (
+    add_trained_config,
+    on_device,
+    path,
+    path_text,
+    positive,
+    say,
+    say_table,
+    write_json,
+)
+from vireid_plugins.escape import escaped
 
 
 def index(args: argparse.Namespace) -> None:
     """Index a folder, or update its index: new images are added, missing ones removed."""
     from tqdm import tqdm
 
+    from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
-    from vireid_plugins.search.search import index_images
+    from vireid_plugins.search.images import listed
+    from vireid_plugins.search.search import index_images, not_read
 
-    extractor = Extractor.from_files(args.config_file, args.weights)
+    extractor = Extractor.from_files(args.config_file, args.weights, [*args.opts, *on_device(args.device)])
     with tqdm(unit="image", disable=None) as bar:
 
         def report(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        gallery, counts, unsure = index_images(extractor, args.images, args.index, args.modality, report)
-    for line in unsure:
-        print(f"unsure  {line}")
-    summary = ", ".join(f"{number} {what}" for what, number in counts.items())
-    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
-    print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+        done = index_images(extractor, args.images, args.index, args.modality, report)
+    gallery = done.gallery
+    for line in done.unsure:
+        say(f"unsure  {line}")
+    for unread in done.unread:
+        say(f"not read  {unread}")
+    if done.left_out:
+        say(f"left out {done.left_out.total()} files that are no images: {listed(done.left_out)}")
+    for folder, count in done.moved.items():
+        say(
+            f"{count} images are from '{folder}', which no longer exists; remove them: vireid search remove {folder} "
+            f"--index {args.index}"
+        )
+    summary = ", ".join(f"{number} {what}" for what, number in done.counts.items())
+    say(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+    if done.unread:
+        raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
 
 
 def query(args: argparse.Namespace) -> None:
@@ -33,38 +57,46 @@ def query(args: argparse.Namespace) -> None:
     from tabulate import tabulate
 
     from vireid_plugins.data.datasets.base import MODALITIES
+    from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
-    from vireid_plugins.search.search import extractor_of, query_images
+    from vireid_plugins.search.model_of import extractor_of
+    from vireid_plugins.search.search import not_read, query_images
     from vireid_plugins.visualize._mpl import require_format, save
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
-        require_format("--picture", args.picture)
+        require_format("--picture", args.picture, vector=False)
     gallery = Gallery.load(args.index)
-    results = query_images(gallery, extractor_of(gallery, args.device), args.images, args.modality, args.top)
+    extractor = extractor_of(gallery, args.device, args.weights)
+    results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)
     for one in results:
-        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
-        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
-        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain"))
+        say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
+        headers = ["rank", "cosine", "modality", "image"]
+        say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
     if args.picture:
-        save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
-        print(f"\nwrote {args.picture}")
+        gone = next((hit.path for one in results for hit in one.hits if not Path(hit.path).exists()), None)
+        if gone is not None:
+            raise DataError(
+                f"--picture: the gallery's image '{gone}' no longer exists; index its folder where it is now, and "
+                "remove the images that are gone"
+            )
+        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
+        say("", f"wrote {args.picture}{note}")
+    if unread:
+        raise DataError(not_read(unread))
 
 
 def remove(args: argparse.Namespace) -> None:
     """Remove an image, or all images below a folder, from an index."""
-    from vireid_plugins.errors import DataError
-    from vireid_plugins.search import Gallery
+    from vireid_plugins.search.search import remove_images
 
-    gallery, path = Gallery.load(args.index), args.images.absolute()
-    inside = [e.path for e in gallery.entries.values() if path in (Path(e.path), *Path(e.path).parents)]
-    if not gallery.remove(inside):
-        raise DataError(f"'{args.images}': the gallery '{args.index}' has no image there")
-    gallery.save(args.index)
-    print(f"removed {len(inside)}; {len(gallery)} images")
+    gallery, removed = remove_images(args.index, args.images)
+    say(f"removed {removed}; {len(gallery)} images")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +115,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument(
                 "--weights", type=path_text, default="", help="its checkpoint (default: the last in its output folder)"
             )
+            one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
+            one.add_argument(
+                "--opts", nargs="+", default=[], metavar="WORD", help="overrides of the configuration, KEY value ..."
+            )
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
             one.add_argument("--json", type=path, help="also write the results to this file")
             one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
-            one.add_argument("--device", default="", help="cpu or cuda (default: the device that built the index)")
+            one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="the checkpoint that made the index, if it has moved"
+            )
 
 
 def main(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ The same command continues an interrupted run, and only averages the scores if a
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides, path_text
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.evaluation.regdb_average import merged_table
 
     merged = engine.train_splits(args.config_file, args.opts, args.splits)
-    print("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
-    print(merged_table(merged))
+    say("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
+    say_table(merged_table(merged))
 
 
 def _splits(words: str) -> list[int]:

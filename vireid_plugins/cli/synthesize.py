@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from vireid_plugins.cli._common import path, positive
+from vireid_plugins.cli._common import path, positive, say
 from vireid_plugins.data.synthetic.sizes import SIZES
 
 
@@ -26,11 +26,14 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.data import datasets
     from vireid_plugins.data.synthetic import LAYOUTS
     from vireid_plugins.visualize import contact_sheet
+    from vireid_plugins.visualize._mpl import require_format, save
 
+    if sheet := getattr(args, "contact_sheet", None):
+        require_format("--contact-sheet", sheet, vector=False)
     chosen = LAYOUTS[args.dataset]
     folder = args.root / chosen.folder
     size = chosen.size(**{field.name: getattr(args, field.name) for field in fields(chosen.size)})
     chosen.write(folder, size, args.seed)
-    if getattr(args, "contact_sheet", None):
-        contact_sheet(getattr(datasets, args.dataset)(root=str(folder))).save(args.contact_sheet)
-    print(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")
+    if sheet:
+        save(contact_sheet(getattr(datasets, args.dataset)(root=str(folder))), sheet)
+    say(f"wrote {folder}; to use it: export FASTREID_DATASETS={args.root}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
 
 
 def rank(args: argparse.Namespace) -> Any:
@@ -69,6 +69,8 @@ FIGURES: dict[str, tuple[Callable[[argparse.Namespace], Any], str, int]] = {
     "distances": (distances, "", 0),
     "training": (training, "", 0),
 }
+# Those that are drawn with lines; the others are made of photographs.
+DRAWN = ("tsne", "distances", "training")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     figures = parser.add_subparsers(required=True, metavar="{" + ",".join(FIGURES) + "}")
     for name, (draw, things, number) in FIGURES.items():
         figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
-        figure.set_defaults(draw=draw)
+        figure.set_defaults(draw=draw, vector=name in DRAWN)
         add_trained_config(figure)
-        figure.add_argument("--output", type=path, required=True, help="the picture to write: .png, .jpg or .pdf")
+        figure.add_argument(
+            "--output",
+            type=path,
+            required=True,
+            help=f"the picture to write: .png, .jpg{', .svg' * (name in DRAWN)} or .pdf",
+        )
         if things:
             figure.add_argument(
                 f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
@@ -92,7 +99,7 @@ def main(args: argparse.Namespace) -> None:
     """Draw the figure and write it."""
     from vireid_plugins.visualize._mpl import require_format, save
 
-    require_format("--output", args.output)
+    require_format("--output", args.output, args.vector)
     picture, meaning = args.draw(args)
-    save(picture, args.output)
-    print(f"wrote {args.output}: {meaning}")
+    note = save(picture, args.output)
+    say(f"wrote {args.output}: {meaning}{note}")

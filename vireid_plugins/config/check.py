@@ -1,6 +1,7 @@
 """Check a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 
+from vireid_plugins.config.keys import flat
 from vireid_plugins.errors import ConfigError, require_name
 
 
@@ -21,11 +23,15 @@ def registered(registry: Any) -> list[str]:
 def require_device(key: str, device: str) -> None:
     """Raise a `ConfigError` unless torch can use the device."""
     try:
-        kind = torch.device(device).type
+        parsed = torch.device(device)
     except RuntimeError:
         raise ConfigError(f"{key}: invalid device '{device}'; use cpu, cuda or cuda:N") from None
-    if kind == "cuda" and not torch.cuda.is_available():
+    if parsed.type != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise ConfigError(f"{key}: torch finds no CUDA device for '{device}'; use cpu")
+    if (parsed.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"{key}: torch finds {torch.cuda.device_count()} CUDA devices, but not '{device}'")
 
 
 def check_config(cfg: CfgNode) -> None:
@@ -53,23 +59,72 @@ def check_config(cfg: CfgNode) -> None:
     require_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     _refuse_unused(cfg)
     _check_expected(cfg)
-    for key, minimum in (
-        ("MAX_EPOCH", 1),
-        ("CHECKPOINT_PERIOD", 1),
-        ("IMS_PER_BATCH", 2),
-        ("ACCUMULATE", 1),
-        ("METRICS_PERIOD", 1),
-        ("CHECKPOINT_KEEP", 0),
-        ("SKIP_NONFINITE", 0),
-        ("WARMUP_ITERS", 0),
-        ("WARMUP_EPOCHS", 0),
-    ):
-        _require_at_least(f"SOLVER.{key}", cfg.SOLVER[key], minimum)
+    _check_numbers(cfg)
+
+
+# Key, the smallest value that is right and the largest.
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    # numpy takes no larger seed.
+    ("SEED", -1, 2**32 - 1),
+    ("SOLVER.MAX_EPOCH", 1, inf),
+    ("SOLVER.CHECKPOINT_PERIOD", 1, inf),
+    ("SOLVER.IMS_PER_BATCH", 2, inf),
+    ("SOLVER.ACCUMULATE", 1, inf),
+    ("SOLVER.METRICS_PERIOD", 1, inf),
+    ("SOLVER.CHECKPOINT_KEEP", 0, inf),
+    ("SOLVER.SKIP_NONFINITE", 0, inf),
+    ("SOLVER.WARMUP_ITERS", 0, inf),
+    ("SOLVER.WARMUP_EPOCHS", 0, inf),
+    ("SOLVER.WARMUP_FACTOR", 0, 1),
+    ("SOLVER.BASE_LR", 0, inf),
+    ("SOLVER.ETA_MIN_LR", 0, inf),
+    ("SOLVER.HEADS_LR_FACTOR", 0, inf),
+    ("SOLVER.BIAS_LR_FACTOR", 0, inf),
+    ("SOLVER.WEIGHT_DECAY", 0, inf),
+    ("SOLVER.WEIGHT_DECAY_BIAS", 0, inf),
+    ("SOLVER.WEIGHT_DECAY_NORM", 0, inf),
+    ("SOLVER.MOMENTUM", 0, 1),
+    ("SOLVER.GAMMA", 0, 1),
+    ("SOLVER.FREEZE_ITERS", 0, inf),
+    ("TEST.EVAL_PERIOD", 1, inf),
+    ("TEST.IMS_PER_BATCH", 1, inf),
+    ("TEST.AQE.QE_TIME", 1, inf),
+    ("TEST.AQE.QE_K", 1, inf),
+    ("TEST.RERANK.K1", 1, inf),
+    ("TEST.RERANK.K2", 1, inf),
+    ("TEST.RERANK.LAMBDA", 0, 1),
+    ("DATALOADER.NUM_INSTANCE", 1, inf),
+    ("DATALOADER.NUM_WORKERS", 0, inf),
+    ("DATALOADER.TIMEOUT", 0, inf),
+    ("MODEL.HEADS.NUM_CLASSES", 0, inf),
+    ("MODEL.HEADS.EMBEDDING_DIM", 0, inf),
+)
+
+
+def _check_numbers(cfg: CfgNode) -> None:
+    for key, value in flat(cfg).items():
+        if not all(isfinite(number) for number in _floats(value)):
+            raise ConfigError(f"{key}: must be finite, got {value}")
+    values = flat(cfg)
+    for key, least, most in _BOUNDS:
+        if values[key] < least:
+            raise ConfigError(f"{key}: must be at least {least}, got {values[key]}")
+        if values[key] > most:
+            raise ConfigError(f"{key}: must be at most {most}, got {values[key]}")
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
-    _require_at_least("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 1)
-    for key, minimum in (("NUM_INSTANCE", 1), ("NUM_WORKERS", 0), ("TIMEOUT", 0)):
-        _require_at_least(f"DATALOADER.{key}", cfg.DATALOADER[key], minimum)
+    for name in ("SIZE_TRAIN", "SIZE_TEST"):
+        size = cfg.INPUT[name]
+        if not isinstance(size, Sequence) or len(size) != 2 or not all(type(n) is int and n > 0 for n in size):
+            raise ConfigError(
+                f"INPUT.{name}: must be two whole numbers above 0, height and width, such as [288, 144]; got {size}"
+            )
+
+
+def _floats(value: Any) -> list[float]:
+    if isinstance(value, float):
+        return [value]
+    return [number for one in value for number in _floats(one)] if isinstance(value, list | tuple) else []
 
 
 def _check_metric(cfg: CfgNode) -> None:
@@ -93,11 +148,6 @@ def _refuse_unused(cfg: CfgNode) -> None:
         raise ConfigError("TEST.ROC.ENABLED: not supported; no VI-ReID paper reports ROC curves")
     if cfg.DATASETS.COMBINEALL:
         raise ConfigError("DATASETS.COMBINEALL: training on test identities is not supported; set it to False")
-
-
-def _require_at_least(key: str, value: int, minimum: int) -> None:
-    if value < minimum:
-        raise ConfigError(f"{key}: must be at least {minimum}, got {value}")
 
 
 def _check_expected(cfg: CfgNode) -> None:

@@ -50,16 +50,17 @@ def fastreid_keys(pattern: str = "") -> list[Key]:
     Args:
         pattern: see `keys`.
     """
-    defaults = _flat(fastreid_defaults._C)
+    defaults = flat(fastreid_defaults._C)
     names = [name for name in sorted(defaults) if name not in _DECLARED and matches(name, pattern)]
     return [Key(name, defaults[name], _OTHER_MEANING.get(name, "A key of fast-reid.")) for name in names]
 
 
-def _flat(node: CfgNode, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(node: CfgNode, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a configuration by dotted key."""
+    values: dict[str, Any] = {}
     for name, value in node.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else {f"{prefix}{name}": value}
-    return flat
+        values |= flat(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else {f"{prefix}{name}": value}
+    return values
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -35,6 +35,15 @@ declare_table(
         "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
     Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),
 
+    Key("INPUT.THERMAL.LOW", 0.0,
+        "Images of more than 8 bits: the value, a count or a temperature, that becomes 0 in every image. With "
+        "INPUT.THERMAL.HIGH, for radiometric images. Both 0: see INPUT.THERMAL.PERCENTILES."),
+    Key("INPUT.THERMAL.HIGH", 0.0, "The value that becomes 255; see INPUT.THERMAL.LOW."),
+    Key("INPUT.THERMAL.PERCENTILES", [1.0, 99.0],
+        "Images of more than 8 bits that use less than a quarter of their scale, such as counts of a 14-bit sensor in "
+        "a file of 16 bits, or that have no scale: these percentiles of each image's values become 0 and 255. Images "
+        "that use more are divided by 256."),
+
     Key("DATASETS.SYSU.TRAIN", "trainval",
         'Training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities); "train" '
         "excludes the 99 validation identities, which then pick the best epoch (SYSUMM01Val)."),
@@ -43,7 +52,9 @@ declare_table(
     Key("DATALOADER.CACHE", "",
         "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes); "
         "empty: no cache. Outdated or truncated arrays are rebuilt; several runs may share the folder."),
-    Key("DATALOADER.TIMEOUT", 60, "Seconds without a batch after which a stuck loader worker is reported; 0: never."),
+    Key("DATALOADER.TIMEOUT", 60,
+        "Seconds without a batch after which a stuck loader worker is reported; 0: never. Workers that start or use "
+        "the processor are not stuck, and may take ten times as long."),
 
     Key("MODEL.CHECKPOINT_STAGES", False,
         "Recompute each stage's activations in the backward pass instead of storing them: less memory, more time."),
@@ -61,10 +72,13 @@ declare_table(
         'different features with the same weights; "auto" uses the one the pretrained weights were trained with.'),
     Key("MODEL.BACKBONE.PRETRAIN_PARTIAL", False,
         "Accept pretrained weights that do not fill the whole backbone; otherwise they are an error that names what "
-        "is missing."),
+        "is missing. What is missing stays random, and a WARNING names it."),
     Key("MODEL.WEIGHTS_PARTIAL", False,
-        "Accept a checkpoint (MODEL.WEIGHTS) that does not fill the whole network; classifiers of other identities "
-        "never have to fit."),
+        "Accept a checkpoint (MODEL.WEIGHTS) that does not fill the whole network. What it does not fill stays random, "
+        "or pretrained in a new training, and a WARNING names it. Classifiers of other identities never have to fit."),
+    Key("MODEL.WEIGHTS_AVERAGED", True,
+        "Take the averaged weights of a checkpoint that has them, whatever SOLVER.EMA_DECAY is now; False: the weights "
+        "of its last step. The log says which."),
     *(Key(f"MODEL.ATTENTION.STAGE{number}", [], _STAGE.format(number)) for number in range(1, 5)),
     Key("MODEL.HEADS.CLASSIFIER_STD", 0.01,
         "Standard deviation of the classifier's initial weights; 0: initialize it like torch's nn.Linear."),

@@ -5,12 +5,14 @@ list of files, the size and the interpolation. The array is rebuilt if its files
 Processes that need the same array wait for the one that builds it, then share its memory pages.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import cannot_write, make_folder, remove_stale, write_by_name, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -45,13 +48,18 @@ class ImageCache:
 
     def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
         self.decoder = decoder
-        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
+        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
+        fingerprint = _fingerprint(decoder)
+        # A complete array needs no lock, so it may be on a disk that nobody can write to.
+        if self._is_current(fingerprint):
+            return
         make_folder(folder, "DATALOADER.CACHE")
-        with FileLock(self.file.with_suffix(".lock")):
+        with _locked(self.file):
             fingerprint = _fingerprint(decoder)
             if not self._is_current(fingerprint):
+                remove_stale(folder)
                 self._build(fingerprint, workers or os.cpu_count() or 1)
 
     def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
@@ -71,9 +79,9 @@ class ImageCache:
         if not self.file.is_file() or not note.is_file():
             return False
         try:
-            unchanged: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == fingerprint
+            unchanged: bool = read_json(note)["made_of"] == fingerprint
             shape = np.load(self.file, mmap_mode="r").shape
-        except (ValueError, KeyError, TypeError, OSError, EOFError):
+        except (ValueError, KeyError, TypeError, OSError, EOFError, OverflowError):
             logger.warning("image cache %s is damaged; rebuilding it", self.file)
             return False
         if not unchanged:
@@ -93,22 +101,50 @@ class ImageCache:
                 f"DATALOADER.CACHE: {count} images of {height} x {width} need {needed / 2**30:.1f} GiB, and "
                 f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; set another folder, or '' for no cache"
             )
-        partial_file = self.file.with_suffix(".partial")
-        open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=self._shape).flush()
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        try:
+        with write_by_name(self.file) as array:
+            _allocate(array, self._shape)
             with tqdm(total=count, desc="image cache", unit="image", disable=None) as bar:
-                for done in in_processes(partial(_decode, self.decoder, partial_file), chunks, workers):
+                for done in in_processes(partial(_decode, self.decoder, array), chunks, workers):
                     bar.update(done)
-        except BaseException:
-            partial_file.unlink()
-            raise
-        with partial_file.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial_file.replace(self.file)
         note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
-        self.file.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
+        write_json(self.file.with_suffix(".json"), note)
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
+
+
+def _deep(decoder: Decoder) -> list[object]:
+    """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
+    return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file.with_suffix(".lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(file, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _allocate(file: Path, shape: tuple[int, ...]) -> None:
+    """Write an array without content, and take its place on the disk now.
+
+    Processes write it through mapped memory, where a full disk would kill them (SIGBUS).
+    """
+    open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with file.open("rb+") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        # Some network file systems cannot; then only the free space has been looked at.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def _fingerprint(decoder: Decoder) -> str:

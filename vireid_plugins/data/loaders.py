@@ -17,6 +17,7 @@ from vireid_plugins.data.batch import Batch, Item, collate, collate_training
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
@@ -69,8 +70,8 @@ class TrainLoader:
         return images
 
     def __iter__(self) -> Iterator[Batch]:
-        """Start from the first batch of epoch 0."""
-        return self.starting_at(0)
+        """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
+        yield from self.starting_at(0)
 
     def starting_at(self, iteration: int) -> Generator[Batch, None, None]:
         """Start from the batch of `iteration`, for a resumed run."""
@@ -111,7 +112,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
     image_views = None if augment else views
-    train = TrainImages(datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    stretch = stretch_of(cfg)
+    train = TrainImages(
+        datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch
+    )
     sampler = build_sampler(cfg, train.targets, train.modalities)
     logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader = ReportingLoader(
@@ -183,7 +187,7 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
     """Build the loader of a data set that is already there, see `build_test_loader`."""
     if comm.is_main_process():
         dataset.show_test()
-    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     return ReportingLoader(
         dataset=test,

@@ -4,7 +4,8 @@ A file is written under a temporary name, flushed to disk and renamed. A run is 
 can be loaded, so a torn or foreign file costs only the steps since the previous checkpoint.
 
 A checkpoint must fill the whole network and contain nothing else, unless `MODEL.WEIGHTS_PARTIAL` is set. Classifiers
-are exempt when a new run starts or a model is scored, because their rows are the identities of the training data.
+are exempt when a new run starts or a model is scored, because their rows are the identities of the training data. It
+stands for its averaged weights if it has any; only a resumed run, and `MODEL.WEIGHTS_AVERAGED False`, take the others.
 """
 
 import logging
@@ -13,24 +14,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
-from vireid_plugins.engine.provenance import check_resumed, other_network
-from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import refusal, write_atomic
+from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
+from vireid_plugins.engine.provenance import check_resumed, other_features, other_network
+from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.files import refusal, write_atomic, write_bytes
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
-# Written when a signal ends a run between two epochs' checkpoints.
+# Written between two epochs' checkpoints: when a signal ends a run, and before an evaluation.
 STOPPED = "model_stopped"
-# Weights with one row per identity.
-CLASSIFIER = re.compile(r"heads\.\w+\.weight")
+# Weights with one row per identity; fast-reid's own meta-architectures have a single head without a name.
+CLASSIFIER = re.compile(r"heads\.(\w+\.)?weight")
 # Buffers in checkpoints of older fast-reid releases; the configuration sets them now.
 CONFIGURED = ("pixel_mean", "pixel_std")
+
+# What an object of torch, of fast-reid or of a method raises if it is given a state that is none.
+MALFORMED = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 class Entry(NamedTuple):
@@ -60,14 +64,21 @@ FORMAT = (
     Entry("grad_scaler", "scale of the loss; empty without float16", "torch's `GradScaler`", "resume", OURS),
     Entry("metrics", "sums of losses not yet logged; skipped steps", "`StepMetrics`", "resume", OURS),
     Entry("random_state", "random generators of every process", "`RandomState`", "resume", OURS),
-    Entry("average", "averaged weights", "`WeightAverage`, with `SOLVER.EMA_DECAY`", "resume, evaluation", OURS),
+    Entry("average", "averaged weights", "`WeightAverage`, with `SOLVER.EMA_DECAY`", "resume, `MODEL.WEIGHTS`", OURS),
     Entry("hooks", "states of the method's own hooks, by name", "`HookStates`, if it has any", "resume", OURS),
     Entry("checkpoints", "best score so far", "`Checkpoints`", "resume", OURS),
     Entry("writers", "history of the logged scalars; last iterations written", "`Writers`", "resume", OURS),
     Entry("epoch", "last finished epoch, from 0; -1: none", "`Checkpoints`, `StopOnSignal`", "resume", FAST),
     Entry("iteration", "number of finished steps", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
     Entry("iters_per_epoch", "steps per epoch", "`Checkpoints`, `StopOnSignal`", "resume", OURS),
-    Entry("metric", "latest score of the set that picks the best", "`Checkpoints`", "the patch `resume`", FAST),
+    Entry(
+        "metric",
+        "score of the epoch on the set that picks the best",
+        "`Checkpoints`, if scored",
+        "the patch `resume`",
+        FAST,
+    ),
+    Entry("unscored", "the evaluation of the epoch is still to come", "`Checkpoints`, before it", "resume", OURS),
 )
 
 
@@ -79,7 +90,7 @@ class VireidCheckpointer(Checkpointer):
         save_dir: the output folder.
         facts: provenance, stored in the checkpoint as `vireid`; see `training_facts`.
         splits: splits that are trained or tested; checkpoints of other splits are rejected.
-        average: fill the model with the moving average of the weights, if the checkpoint has one.
+        average: fill the model with the averaged weights of a checkpoint that has them (`MODEL.WEIGHTS_AVERAGED`).
         partial: accept checkpoints that do not fill the model (`MODEL.WEIGHTS_PARTIAL`), except to resume a run.
         **others: as in fast-reid's `Checkpointer`.
 
@@ -94,7 +105,7 @@ class VireidCheckpointer(Checkpointer):
         *,
         facts: dict[str, Any] | None = None,
         splits: dict[str, int] | None = None,
-        average: bool = False,
+        average: bool = True,
         partial: bool = False,
         **others: Any,
     ) -> None:
@@ -122,14 +133,11 @@ class VireidCheckpointer(Checkpointer):
             raise ValueError(f"checkpoint entries that FORMAT does not list: {', '.join(sorted(unknown))}")
         file = Path(self.save_dir) / f"{name}.pth"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             with write_atomic(file) as stream:
                 torch.save(data, stream)
             if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
-        except (OSError, RuntimeError) as error:
-            if not refusal(error):
-                raise
+        except ConfigError as error:
             last = next(iter(self.candidates()), None)
             advice = f"the last good checkpoint is '{last}'; free space and continue with --resume" if last else ""
             advice = advice or "there is no earlier checkpoint"
@@ -139,15 +147,17 @@ class VireidCheckpointer(Checkpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Record the name of the last checkpoint in `last_checkpoint`."""
-        with write_atomic(Path(self.save_dir) / "last_checkpoint") as stream:
-            stream.write(last_filename_basename.encode())
+        write_bytes(Path(self.save_dir) / "last_checkpoint", last_filename_basename.encode())
 
     def candidates(self) -> list[Path]:
         """Return the checkpoints of the output folder: first the one in `last_checkpoint`, then from the newest on."""
         folder = Path(self.save_dir)
-        files = sorted(folder.glob("*.pth"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-        tag = folder / "last_checkpoint"
-        last = folder / tag.read_text(encoding="utf-8", errors="replace").strip() if tag.is_file() else None
+        files = sorted(folder.glob("*.pth"), key=modified, reverse=True)
+        try:
+            last = last_checkpoint(folder)
+        except DataError as error:
+            logger.warning("%s; going by the dates of the checkpoints", error)
+            last = None
         return sorted(files, key=lambda file: file != last)
 
     def has_checkpoint(self) -> bool:
@@ -163,17 +173,11 @@ class VireidCheckpointer(Checkpointer):
         broken: list[str] = []
         for file in self.candidates() if resume else []:
             try:
-                checkpoint = _load_training(file)
-            except DataError as error:
+                return self._resume(file)
+            except BrokenCheckpointError as error:
+                self.resumed = None
                 broken.append(str(error))
                 logger.warning("%s; trying the previous checkpoint", error)
-                continue
-            self._check_splits(file, checkpoint)
-            check_resumed(str(file), checkpoint["vireid"], self.facts)
-            self.resumed = file
-            if absent := [key for key in self.checkpointables if key not in checkpoint]:
-                logger.warning("%s has no %s; the resumed run starts with new ones", file, ", ".join(absent))
-            return self._fill(file, checkpoint, self.checkpointables)
         if broken:
             raise DataError(
                 f"nothing in '{self.save_dir}' can be resumed: {'; '.join(broken)}. Restore an intact checkpoint, or "
@@ -193,49 +197,93 @@ class VireidCheckpointer(Checkpointer):
         """
         if not path:
             return {}
-        file = Path(path)
-        if not file.is_file():
+        if not Path(path).exists() and not Path(path).is_symlink():
             raise DataError(f"checkpoint '{path}' does not exist (MODEL.WEIGHTS or {self.save_dir}/last_checkpoint)")
-        checkpoint = load_checkpoint(file)
+        return self.fill(Path(path), load_checkpoint(Path(path)), checkpointables)
+
+    def fill(self, file: Path, checkpoint: dict[str, Any], checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Do what `load` does, from the content of a checkpoint that `load_checkpoint` returned."""
         self._check_splits(file, checkpoint)
-        if self.average and "average" in checkpoint:
-            checkpoint["model"] = checkpoint["average"]["model"]
-        return self._fill(file, checkpoint, self.checkpointables if checkpointables is None else checkpointables)
+        if "average" in checkpoint:
+            if self.average:
+                checkpoint = {**checkpoint, "model": checkpoint["average"]["model"]}
+            which = "its averaged weights" if self.average else "the weights of its last step, not their average"
+            # Without the average it is not what was scored in training, so that every command says so.
+            level = logging.INFO if self.average else logging.WARNING
+            logger.log(level, "Of checkpoint %s: %s (MODEL.WEIGHTS_AVERAGED %s)", file, which, self.average)
+        facts = checkpoint.get("vireid", {})
+        others = self._fill(file, checkpoint, self.checkpointables if checkpointables is None else checkpointables)
+        if changed := other_features(str(file), facts, self.facts):
+            logger.warning(
+                "checkpoint '%s' was trained with other keys that change its features, then -> now: %s",
+                *(file, ", ".join(changed)),
+            )
+        return others
+
+    def _resume(self, file: Path) -> dict[str, Any]:
+        """Fill everything from a checkpoint of the run, and return its other entries.
+
+        Raises:
+            BrokenCheckpointError: it is torn or damaged, or contains only weights.
+            DataError: it is of another training.
+        """
+        checkpoint = _load_training(file)
+        self._check_splits(file, checkpoint)
+        check_resumed(str(file), checkpoint["vireid"], self.facts)
+        self.resumed = file
+        if absent := [key for key in self.checkpointables if key not in checkpoint]:
+            logger.warning("%s has no %s; the resumed run starts with new ones", file, ", ".join(absent))
+        others = self._fill(file, checkpoint, self.checkpointables)
+        require_position(file, others)
+        return others
 
     def _fill(self, file: Path, checkpoint: dict[str, Any], checkpointables: Iterable[str]) -> dict[str, Any]:
         """Fill the model and the named checkpointables from a checkpoint, and return its other entries."""
         logger.info("Loading checkpoint %s", file)
-        self._fill_model(file, checkpoint)
+        others = dict(checkpoint)
+        if "average" in others and "average" in self.checkpointables:
+            self._fit(file, others["average"]["model"])
+        self._fill_model(file, others.pop("model"), checkpoint.get("vireid", {}))
         for key in checkpointables:
+            state = others.pop(key, None)
+            # Without float16 the scaler saves nothing, and one that starts later is new.
+            if state is None or (key == "grad_scaler" and state == {}):
+                continue
             try:
-                if key in checkpoint:
-                    self.checkpointables[key].load_state_dict(checkpoint.pop(key))
+                self.checkpointables[key].load_state_dict(state)
+            except BrokenCheckpointError as error:
+                raise BrokenCheckpointError(f"checkpoint '{file}': {error}") from None
             except DataError as error:
                 raise DataError(f"checkpoint '{file}': {error}") from None
-        return checkpoint
+            except MALFORMED as error:
+                text = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise BrokenCheckpointError(f"checkpoint '{file}': '{key}' cannot be restored: {text}") from None
+        return others
 
-    def _fill_model(self, file: Path, checkpoint: dict[str, Any]) -> None:
+    def _fill_model(self, file: Path, given: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Fill the model, or raise a `DataError` and leave the model unchanged."""
-        given = checkpoint.pop("model")
-        # A model saved inside its wrapper for several devices.
-        wrapped = all(name.startswith("module.") for name in given)
-        tensors = {name.removeprefix("module.") if wrapped else name: torch.as_tensor(t) for name, t in given.items()}
-        for name in CONFIGURED:
-            tensors.pop(name, None)
-        result = fit(self.model.state_dict(), tensors)
+        result = self._fit(file, given)
         if not result.fitting:
             raise DataError(f"checkpoint '{file}' contains no weights of this network: {result}")
         others = [] if self.resumed else classifiers_of_others(result)
         if set(result.unfilled) - set(others) or result.unused:
-            self._require_partial(file, result, checkpoint.get("vireid", {}))
+            self._require_partial(file, result, facts)
         elif others:
             rows = [f"{name} has {result.shapes[name][0][0] if name in result.shapes else 'no'}" for name in others]
             logger.info("Classifiers of other identities are not loaded from %s: %s", file, listed(rows))
         self.model.load_state_dict(result.fitting, strict=False)
 
+    def _fit(self, file: Path, given: Mapping[str, Tensor]) -> Fit:
+        """Compare the weights of a checkpoint with the model's."""
+        tensors = {name: value for name, value in given.items() if name not in CONFIGURED}
+        try:
+            return fit(self.model.state_dict(), tensors, f"checkpoint '{file}'")
+        except DataError as error:
+            raise BrokenCheckpointError(str(error)) from None
+
     def _require_partial(self, file: Path, result: Fit, facts: Mapping[str, Any]) -> None:
         """Raise a `DataError` unless a partial fill is accepted; log a warning if it is."""
-        text = f"checkpoint '{file}' does not fill the network: {result}{other_network(facts, self.facts)}"
+        text = f"checkpoint '{file}' does not fill the network: {result}{other_network(str(file), facts, self.facts)}"
         if self.resumed:
             raise DataError(f"{text}. A run can only be resumed with the same network")
         if not self.partial:
@@ -243,7 +291,7 @@ class VireidCheckpointer(Checkpointer):
                 f"{text}. Use the configuration that it was trained with (config.yaml in its folder), or accept a "
                 "partial fill with MODEL.WEIGHTS_PARTIAL True"
             )
-        logger.warning("%s; the rest keeps its initial weights", text)
+        logger.warning("%s; what it does not fill keeps its initial weights: %s", text, listed(result.unfilled) or "-")
 
     def _check_splits(self, file: Path, checkpoint: dict[str, Any]) -> None:
         trained = checkpoint.get("vireid", {}).get("splits", {})
@@ -264,30 +312,51 @@ def classifiers_of_others(result: Fit) -> list[str]:
     return [name for name in (*result.missing, *resized) if CLASSIFIER.fullmatch(name)]
 
 
+def modified(file: Path) -> int:
+    """Return when a file was last changed, also if it is a link to nothing."""
+    return file.lstat().st_mtime_ns if file.is_symlink() and not file.exists() else file.stat().st_mtime_ns
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that `last_checkpoint` in an output folder names, or None if there is no such file.
+
+    Raises:
+        DataError: its content is not the name of a file in the folder.
+    """
+    tag = folder / "last_checkpoint"
+    if not tag.is_file():
+        return None
+    try:
+        name = tag.read_text(encoding="utf-8").strip()
+    except ValueError:
+        name = ""
+    if not name or len(name) > 255 or Path(name).name != name or not name.isprintable():
+        raise DataError(
+            f"'{tag}' does not hold the name of a checkpoint in its folder; write it there, such as model_final.pth, "
+            "or set MODEL.WEIGHTS"
+        )
+    return folder / name
+
+
 def _load_training(file: Path) -> dict[str, Any]:
     """Read a checkpoint that a run can be resumed from.
 
     Raises:
-        DataError: the file is torn, not a checkpoint, or contains only weights.
+        BrokenCheckpointError: the file is torn, not a checkpoint, or contains only weights.
     """
-    checkpoint = load_checkpoint(file)
+    try:
+        checkpoint = load_checkpoint(file)
+    except DataError as error:
+        raise BrokenCheckpointError(str(error)) from None
     if not {"optimizer", "vireid"} <= set(checkpoint):
-        raise DataError(f"'{file}' contains weights, but no training state to resume")
+        raise BrokenCheckpointError(f"'{file}' contains weights, but no training state to resume")
     return checkpoint
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint into host memory, without running code in it.
+    """Read a checkpoint into host memory, without running code in it, and check its contents.
 
     Raises:
         DataError: the file is missing, torn or not a checkpoint.
     """
-    checkpoint = read_weight_file(file)
-    weights = checkpoint.get("model")
-    if not isinstance(weights, Mapping):
-        raise DataError(f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid")
-    for name, value in weights.items():
-        if not isinstance(value, Tensor | np.ndarray):
-            kind = type(value).__name__
-            raise DataError(f"checkpoint '{file}': 'model' must be a state dict, but '{name}' is {kind}, not a tensor")
-    return checkpoint
+    return checked(file, read_weight_file(file))

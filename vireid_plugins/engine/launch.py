@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
 from vireid_plugins.errors import ConfigError, LaunchError, UserError
+from vireid_plugins.processes import begin_own
 
 # The main process scores alone, which takes longer than NCCL's default of ten minutes on the largest galleries.
 TIMEOUT = timedelta(hours=2)
@@ -122,6 +123,8 @@ def _killed(processes: list[Any]) -> str:
 
 
 def _worker(local_rank: int, main: Callable[[Any], Any], args: Any, device: str, port: int | None, errors: Any) -> None:
+    # Before anything that waits for the other processes, or for the store of the process that started this one.
+    begin_own()
     process = ProcessInfo(
         args.machine_rank * args.num_gpus + local_rank, args.num_machines * args.num_gpus, local_rank, args.num_gpus
     )

@@ -8,7 +8,7 @@ from fastreid.utils import comm
 from filelock import FileLock, Timeout
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import cannot_write, make_folder, remove_stale
 
 LOCK = ".lock"
 
@@ -38,6 +38,8 @@ def claim(folder: Path, resume: bool) -> Iterator[None]:
         raise ConfigError(
             f"OUTPUT_DIR: '{folder}' is in use by another run; choose another folder, or wait until that run has ended"
         ) from None
+    except OSError as error:
+        raise cannot_write(folder / LOCK, error) from None
     try:
         checkpoints = sorted(file.name for file in folder.glob("*.pth"))
         if checkpoints and not resume:
@@ -45,6 +47,8 @@ def claim(folder: Path, resume: bool) -> Iterator[None]:
                 f"OUTPUT_DIR: '{folder}' already contains a run ({', '.join(checkpoints[:3])}), which would be "
                 "overwritten; continue it with --resume, or choose another folder"
             )
+        # Of a run that was killed; only this one writes here now.
+        remove_stale(folder)
         yield
     finally:
         lock.release()

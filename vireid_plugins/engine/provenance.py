@@ -1,4 +1,4 @@
-"""Training provenance stored in a checkpoint, and a report of what changed on resume."""
+"""Training provenance stored in a checkpoint, and what it says about the run that loads it."""
 
 import hashlib
 import logging
@@ -8,26 +8,16 @@ from typing import Any
 from fastreid.config import CfgNode
 
 from vireid_plugins.config.model_selection import VALIDATION
-from vireid_plugins.config.node import differences
+from vireid_plugins.config.node import ABSENT, changes
 from vireid_plugins.data.datasets import build_options
 from vireid_plugins.data.torch_datasets import TrainImages
+from vireid_plugins.engine.bound_keys import FREE, feature_keys, network_keys, refused_on_resume
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 from vireid_plugins.modeling.fit import listed
 
 logger = logging.getLogger("fastreid." + __name__)
-# Keys that may change on resume without a warning: devices, speed, paths, scoring and logging.
-FREE: tuple[str, ...] = (
-    *("OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN", "MODEL.COMPILE", "CUDNN", "TEST."),
-    *("DATALOADER.NUM_WORKERS", "DATALOADER.CACHE", "DATALOADER.TIMEOUT"),
-    *("SOLVER.CHECKPOINT_", "SOLVER.METRICS_PERIOD", "SOLVER.SKIP_NONFINITE"),
-)
-# Keys that determine the weights of a network, including the node of every method, and the exceptions among them.
-NETWORK = ("MODEL.", "INPUT.SIZE_TRAIN")
-NOT_NETWORK = (
-    *("MODEL.LOSSES", "MODEL.FREEZE_LAYERS", "MODEL.QUEUE_SIZE", "MODEL.CHECKPOINT_STAGES", "MODEL.SYNC_BN"),
-    *("MODEL.HEADS.NUM_CLASSES", "MODEL.HEADS.CLS_LAYER", "MODEL.HEADS.SCALE", "MODEL.HEADS.MARGIN"),
-    *("MODEL.HEADS.CLASSIFIER_STD", "MODEL.HEADS.NECK_STD"),
-)
+MAX_POOL = "MODEL.STREAMS.MAX_POOL"
 # Provenance that must be equal to resume a run, with descriptions for messages.
 BINDING = {
     "meta_architecture": "MODEL.META_ARCHITECTURE",
@@ -50,12 +40,20 @@ def training_facts(cfg: CfgNode, train: TrainImages) -> dict[str, Any]:
         "splits": splits_of(cfg, cfg.DATASETS.NAMES),
         "chosen_on": "the validation identities" if cfg.DATASETS.TESTS[:1] == (VALIDATION,) else "the test set",
         "num_classes": int(cfg.MODEL.HEADS.NUM_CLASSES),
-        "meta_architecture": cfg.MODEL.META_ARCHITECTURE,
         "protocols": list(cfg.TEST.PROTOCOLS),
         "images": len(train),
         "digest": _digest(train),
-        "config": cfg.dump(),
+        **network_facts(cfg),
     }
+
+
+def network_facts(cfg: CfgNode) -> dict[str, Any]:
+    """Return the provenance of a network: its method, its configuration, and what `auto` in it stands for."""
+    # The only backbone whose max-pooling has two forms.
+    names = (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.STREAMS.BACKBONE)
+    two_forms = names == ("build_multi_stream_backbone", "build_resnet_backbone")
+    facts = {"meta_architecture": cfg.MODEL.META_ARCHITECTURE, "config": cfg.dump()}
+    return facts | ({"max_pool": max_pool_of(cfg)} if two_forms else {})
 
 
 def splits_of(cfg: CfgNode, names: Iterable[str]) -> dict[str, int]:
@@ -69,40 +67,79 @@ def check_resumed(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) ->
 
     Args:
         file: the checkpoint.
-        then: its provenance; entries that older checkpoints lack are not compared.
+        then: its provenance; entries and keys that older checkpoints lack are not compared.
         now: provenance of this run.
 
     Raises:
-        DataError: the data or the method differ.
+        DataError: the data, or keys that a checkpoint binds, differ; or the provenance cannot be read.
     """
-    mismatches = [
-        f"{name} is {now[key]}, was {then[key]}" for key, name in BINDING.items() if then.get(key, now[key]) != now[key]
-    ]
-    changed = differences(then["config"], now["config"], FREE) if "config" in then else []
-    if mismatches:
-        keys = f"; keys that differ: {', '.join(changed)}" if changed else ""
+    changed = _changes(file, then, now)
+    bound = refused_on_resume({key: pair for key, pair in changed.items() if ABSENT not in pair})
+    names = {name: (then[key], now[key]) for key, name in BINDING.items() if then.get(key, now[key]) != now[key]}
+    names |= {key: changed[key] for key in bound}
+    if names:
+        mismatches = [f"{name} is {after}, was {before}" for name, (before, after) in names.items()]
+        others = [line for line in _lines(changed) if line.partition(":")[0] not in names]
+        keys = f"; keys that differ: {', '.join(others)}" if others else ""
         raise DataError(
             f"checkpoint '{file}' cannot be resumed: {'; '.join(mismatches)}{keys}. Restore the data and keys of the "
             "run, or start a new run from the checkpoint: without --resume, with MODEL.WEIGHTS and another OUTPUT_DIR"
         )
     if changed:
-        logger.warning("the resumed run has different keys: %s", ", ".join(changed))
+        logger.warning("the resumed run has different keys: %s", ", ".join(_lines(changed)))
 
 
-def other_network(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def other_network(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return a clause that lists the network's keys that differ, or an empty string if none is known.
 
     Args:
-        then: provenance of a checkpoint.
-        now: provenance of the network to fill; only `config` and `meta_architecture` of the two are read.
+        file: the checkpoint.
+        then: its provenance.
+        now: provenance of the network to fill; see `network_facts`.
+
+    Raises:
+        DataError: the provenance cannot be read.
     """
-    changed = differences(then["config"], now["config"], FREE) if "config" in then and "config" in now else []
-    # The method first.
-    keys = [line for line in changed if line.startswith(NETWORK) and not line.startswith(NOT_NETWORK)]
-    keys.sort(key=lambda line: not line.startswith(BINDING["meta_architecture"]))
-    if not keys and then.get("meta_architecture") != now.get("meta_architecture") and then.get("meta_architecture"):
-        keys = [f"{BINDING['meta_architecture']}: {then['meta_architecture']} -> {now.get('meta_architecture')}"]
+    changed = _changes(file, then, now)
+    keys = _lines({key: changed[key] for key in network_keys(changed)})
+    method, own = then.get("meta_architecture"), now.get("meta_architecture")
+    if not keys and method != own and method:
+        keys = [f"{BINDING['meta_architecture']}: {method} -> {own}"]
     return f"; keys in the checkpoint -> keys now: {listed(keys)}" if keys else ""
+
+
+def other_features(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return `KEY: before -> after` for the keys that change the features of the weights.
+
+    Args:
+        file: the checkpoint.
+        then: its provenance; keys that it lacks are not compared.
+        now: provenance of the network to fill; see `network_facts`.
+
+    Raises:
+        DataError: the provenance cannot be read.
+    """
+    changed = {key: pair for key, pair in _changes(file, then, now).items() if ABSENT not in pair}
+    return _lines({key: changed[key] for key in feature_keys(changed)})
+
+
+def _changes(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the keys that differ, with the max-pooling that `auto` stands for."""
+    if "config" not in then or "config" not in now:
+        return {}
+    try:
+        changed = changes(then["config"], now["config"], FREE)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"checkpoint '{file}': the configuration in its 'vireid' cannot be read: {error}") from None
+    if "max_pool" in then and "max_pool" in now:
+        changed.pop(MAX_POOL, None)
+        if then["max_pool"] != now["max_pool"]:
+            changed[MAX_POOL] = (then["max_pool"], now["max_pool"])
+    return changed
+
+
+def _lines(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{key}: {before} -> {after}" for key, (before, after) in changed.items()]
 
 
 def _digest(train: TrainImages) -> str:

@@ -1,10 +1,8 @@
 """Train, resume or score a configured run; the implementation of `vireid train`."""
 
 import argparse
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,19 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.utils import comm
 from fastreid.utils.collect_env import collect_env_info
-from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.config import load_config
-from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, last_checkpoint, load_checkpoint
+from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.output_folder import claim
-from vireid_plugins.engine.provenance import splits_of
+from vireid_plugins.engine.provenance import network_facts, splits_of
+from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.escape import Lines
 from vireid_plugins.evaluation.expected_results import verify_results
-from vireid_plugins.io.files import make_folder, write_atomic
+from vireid_plugins.io.files import make_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ def setup(run: Run) -> CfgNode:
     """
     cfg = seeded(load_config(run.config_file, run.overrides), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
-    log = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank())
+    log = open_log(Path(cfg.OUTPUT_DIR))
     with quiet_console(log):
-        log.info("Environment:\n%s", collect_env_info())
+        log.info("Environment:\n%s", Lines(collect_env_info()))
         log.info("Command line: %s", " ".join(sys.argv))
-        log.info("Full configuration:\n%s", cfg)
+        log.info("Full configuration:\n%s", Lines(cfg))
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     # Again: what was logged may have drawn.
@@ -82,29 +82,19 @@ def setup(run: Run) -> CfgNode:
     return cfg
 
 
-@contextmanager
-def quiet_console(log: logging.Logger) -> Iterator[None]:
-    """Show only warnings on the console inside a `with` block; log files still get everything."""
-    consoles = [handler for handler in log.handlers if getattr(handler, "stream", None) is sys.stdout]
-    levels = [handler.level for handler in consoles]
-    for handler in consoles:
-        handler.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for handler, level in zip(consoles, levels, strict=True):
-            handler.setLevel(level)
-
-
 def main(run: Run) -> Any:
     """Train, resume or only score, and return the scores of the first protocol.
 
     Raises:
         ExpectationError: the scores differ from `TEST.EXPECTED_RESULTS`.
     """
-    cfg = setup(run)
-    scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
-    verify_results(cfg, scores)
+    try:
+        cfg = setup(run)
+        scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
+        verify_results(cfg, scores)
+        require_log()
+    finally:
+        close_log()
     return scores
 
 
@@ -124,15 +114,19 @@ def train(cfg: CfgNode, resume: bool) -> Any:
     with claim(folder, resume):
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
-        if comm.is_main_process():
-            with write_atomic(folder / "config.yaml") as stream:
-                stream.write(trainer.cfg.dump().encode())
+        begin_log()
+        config = folder / "config.yaml"
+        # A finished run is only scored: what it was trained with stays.
+        if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
+            write_bytes(config, trainer.cfg.dump().encode())
         return trainer.train()
 
 
 def evaluate(cfg: CfgNode) -> Any:
     """Score `MODEL.WEIGHTS`, or the last checkpoint of the output folder."""
-    return Trainer.test(cfg, load_model(cfg))
+    model = load_model(cfg)
+    begin_log()
+    return Trainer.test(cfg, model)
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:
@@ -140,31 +134,43 @@ def checkpoint_of(cfg: CfgNode) -> Path:
 
     Raises:
         ConfigError: there is no checkpoint.
+        DataError: `last_checkpoint` in the output folder does not name one.
     """
     if cfg.MODEL.WEIGHTS:
         return Path(cfg.MODEL.WEIGHTS)
-    tag = Path(cfg.OUTPUT_DIR) / "last_checkpoint"
-    if not tag.is_file():
+    last = last_checkpoint(Path(cfg.OUTPUT_DIR))
+    if last is None:
         raise ConfigError(f"MODEL.WEIGHTS: set a checkpoint; the output folder '{cfg.OUTPUT_DIR}' contains none")
-    return tag.parent / tag.read_text().strip()
+    return last
 
 
 def load_model(cfg: CfgNode) -> Any:
     """Build the model, fill it from the checkpoint that `checkpoint_of` returns, and return it.
+
+    A checkpoint with averaged weights stands for these, whatever `SOLVER.EMA_DECAY` is now, unless
+    `MODEL.WEIGHTS_AVERAGED` is False.
 
     Raises:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint cannot be read, was trained on another split, or does not fill the model.
     """
     file = checkpoint_of(cfg)
-    facts = load_checkpoint(file).get("vireid", {})
+    checkpoint = load_checkpoint(file)
+    facts = checkpoint.get("vireid", {})
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", cfg.MODEL.HEADS.NUM_CLASSES)
+    cfg.MODEL.HEADS.NUM_CLASSES = classes_of(file, checkpoint, cfg.MODEL.HEADS.NUM_CLASSES)
+    if cfg.MODEL.STREAMS.MAX_POOL == "auto" and facts.get("max_pool") in ("torchvision", "fastreid"):
+        # What it was trained with, wherever the pretrained weights are now.
+        cfg.MODEL.STREAMS.MAX_POOL = facts["max_pool"]
     model = Trainer.build_model(cfg)
-    splits = splits_of(cfg, cfg.DATASETS.TESTS)
-    now = {"config": cfg.dump(), "meta_architecture": cfg.MODEL.META_ARCHITECTURE}
-    options = {"average": cfg.SOLVER.EMA_DECAY > 0, "partial": cfg.MODEL.WEIGHTS_PARTIAL}
-    VireidCheckpointer(model, facts=now, splits=splits, **options).load(str(file))
+    checkpointer = VireidCheckpointer(
+        model,
+        facts=network_facts(cfg),
+        splits=splits_of(cfg, cfg.DATASETS.TESTS),
+        average=cfg.MODEL.WEIGHTS_AVERAGED,
+        partial=cfg.MODEL.WEIGHTS_PARTIAL,
+    )
+    checkpointer.fill(file, checkpoint)
     return model

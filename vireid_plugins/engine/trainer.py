@@ -21,9 +21,11 @@ from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.data.datasets.base import require_separate
 from vireid_plugins.data.torch_datasets import require_files
+from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
+from vireid_plugins.engine.hooks.evaluations import Evaluations
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
 from vireid_plugins.engine.hooks.lr_schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.engine.hooks.method_hooks import HookStates, method_hooks
@@ -32,12 +34,15 @@ from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.escape import escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.layers.sync_batch_norm import synchronize_
@@ -75,6 +80,7 @@ class Trainer(DefaultTrainer):
             # fast-reid's AMPTrainer creates a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
+        escape_logs()
         require_files("training", self.data_loader.images.items)
         # A training set that is not tested has test identities too.
         tested = [plan.dataset for plan in self.plans.values()]
@@ -88,7 +94,8 @@ class Trainer(DefaultTrainer):
             parts=cfg.SOLVER.ACCUMULATE,
             skip_nonfinite=cfg.SOLVER.SKIP_NONFINITE > 0,
         )
-        self.first_iter, self.finished = 0, False
+        # `unscored`: the run was resumed from a checkpoint that an evaluation should have followed.
+        self.first_iter, self.finished, self.unscored = 0, False, False
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
             raise ConfigError(
@@ -158,7 +165,8 @@ class Trainer(DefaultTrainer):
                 raise ConfigError(f"TEST.PROTOCOLS: asks for {names[0]}, but the plan of {name} has {names[1]}")
         # fast-reid's loop passes only names, and gets the evaluators from the class.
         with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}})
-        return super(Trainer, with_plans).test(cfg, model)
+        with explained(cfg, training=False):
+            return super(Trainer, with_plans).test(cfg, model)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:
@@ -181,6 +189,7 @@ class Trainer(DefaultTrainer):
         self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         own = method_hooks(self.checkpointer.model, cfg)
+        self.evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, self._evaluate, self._save_unscored)
         freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
         self.checkpointer: Any = self._build_checkpointer(own)
         ordered: list[HookBase | None] = [
@@ -191,38 +200,40 @@ class Trainer(DefaultTrainer):
             LearningRate(self.optimizer, self.scheduler["lr_sched"]),
             self._precise_bn(),
             LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS) if freezes else None,
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
+            self.evaluations,
             self.random_state,
         ]
         if comm.is_main_process():
             writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
-            checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
-            self.checkpointer.checkpointables |= {"checkpoints": checkpoints, "writers": writers}
+            self.checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
+            self.checkpointer.checkpointables |= {"checkpoints": self.checkpoints, "writers": writers}
             # Write before saving: a run that dies in between loses no line.
-            ordered += [writers, checkpoints, ProgressBar()]
+            ordered += [writers, self.checkpoints, ProgressBar()]
         ordered.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
         return [hook for hook in ordered if hook is not None]
 
     def _build_checkpointer(self, own: Sequence[HookBase]) -> VireidCheckpointer:
         """Return the replacement of fast-reid's checkpointer, which also saves what fast-reid does not."""
         fast: Any = self.checkpointer
+        states = {"optimizer": OptimizerState(self.optimizer), "lr_sched": ScheduleState(self.scheduler["lr_sched"])}
         checkpointer = VireidCheckpointer(
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
             facts=training_facts(self.cfg, self.data_loader.images),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
+            average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
-            **fast.checkpointables,
+            **{**fast.checkpointables, **states},
             grad_scaler=self.scaler,
             metrics=self.metrics,
             random_state=self.random_state,
         )
         if self.average:
             checkpointer.checkpointables["average"] = self.average
-        states = HookStates(own)
-        if states.hooks:
-            checkpointer.checkpointables["hooks"] = states
+        hook_states = HookStates(own)
+        if hook_states.hooks:
+            checkpointer.checkpointables["hooks"] = hook_states
         return checkpointer
 
     def _precise_bn(self) -> HookBase | None:
@@ -242,9 +253,9 @@ class Trainer(DefaultTrainer):
             ConfigError: the output folder cannot be written to, is in use, or contains a run that is not resumed.
             StoppedError: a signal stopped the run; it is saved.
         """
-        if self.finished or self.start_epoch >= self.max_epoch:
+        if self.finished or (self.start_epoch >= self.max_epoch and not self.unscored):
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
-            results: OrderedDict[str, Any] = self.test(self.cfg, self.model, self.plans)
+            results: OrderedDict[str, Any] = self._evaluate()
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
             self._loop()
@@ -258,8 +269,8 @@ class Trainer(DefaultTrainer):
             resume: whether to look for checkpoints in the output folder.
 
         Raises:
-            DataError: no checkpoint can be read, or its run had different data, a different method or, within an epoch,
-                batches of a different size.
+            DataError: no checkpoint can be read, or its run had different data or different keys of those that a
+                checkpoint binds (`bound_keys`).
         """
         checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.checkpointer.resumed is None:
@@ -267,12 +278,26 @@ class Trainer(DefaultTrainer):
         if checkpoint.get("hooks") and "hooks" not in self.checkpointer.checkpointables:
             names = ", ".join(sorted(checkpoint["hooks"]))
             raise DataError(f"checkpoint '{self.checkpointer.resumed}' has the hooks {names}, but the method has none")
+        if checkpoint.get("average") and not self.average:
+            raise DataError(
+                f"checkpoint '{self.checkpointer.resumed}' has averaged weights, but SOLVER.EMA_DECAY is 0; resume it "
+                "with its former SOLVER.EMA_DECAY"
+            )
         # fast-reid's own checkpoints store only the epoch.
         self.start_epoch = checkpoint["epoch"] + 1
         self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
+        self.unscored = bool(checkpoint.get("unscored"))
         steps = checkpoint.get("iters_per_epoch", self.iters_per_epoch)
-        if steps == self.iters_per_epoch:
-            return
+        if steps != self.iters_per_epoch:
+            self._change_steps(steps)
+        set_position(self.scheduler["lr_sched"], self.first_iter)
+
+    def _change_steps(self, steps: int) -> None:
+        """Move to the first iteration of the next epoch, of a run whose epochs had another number of steps.
+
+        Raises:
+            DataError: the run is within an epoch.
+        """
         if self.first_iter % steps:
             raise DataError(
                 f"checkpoint '{self.checkpointer.resumed}' is at step {self.first_iter % steps} of an epoch of {steps} "
@@ -284,6 +309,7 @@ class Trainer(DefaultTrainer):
     def _loop(self) -> None:
         """Run the remaining epochs; fast-reid's loop cannot start within an epoch, and scores even after an error."""
         first, steps = self.first_iter, self.iters_per_epoch
+        logger.info(SUMMARY)
         logger.info(
             "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)
         )
@@ -296,6 +322,8 @@ class Trainer(DefaultTrainer):
                     # Raises now, and not at the first checkpoint, if a state cannot be saved.
                     states.state_dict()
                 self.random_state.restore()
+                if self.unscored:
+                    self._finish_epoch(first // steps - 1)
                 for epoch in range(first // steps, self.max_epoch):
                     self.epoch = self.storage.epoch = epoch
                     # Once per epoch of the run, so not when it was resumed within the epoch.
@@ -312,15 +340,42 @@ class Trainer(DefaultTrainer):
                     logger.exception("Exception during training:")
                 # fast-reid's hooks would treat a failed last epoch as completed.
                 self.epoch = -1
+                self._after_failure()
                 raise
-            finally:
+            else:
                 self.after_train()
+            finally:
                 # End the loader's processes now instead of when they are garbage-collected.
                 self._trainer._data_loader_iter.close()
+
+    def _after_failure(self) -> None:
+        """Let the hooks close what they opened; an error of theirs must not hide the one that ended the run."""
+        for hook in self._hooks:
+            try:
+                hook.after_train()
+            except Exception as error:
+                logger.warning("%s could not end after the error: %s", type(hook).__name__, error)
+
+    def _finish_epoch(self, epoch: int) -> None:
+        """Do what is left of an epoch that was saved before its evaluation."""
+        logger.info("Epoch %d was saved but not scored; scoring it", epoch)
+        self.epoch = self.storage.epoch = epoch
+        # As after the last step of the epoch, which is when the scores are recorded.
+        self.storage.iter = self.iter - 1
+        for hook in self._hooks[self._hooks.index(self.evaluations) :]:
+            hook.after_epoch()
+        self.unscored = False
+
+    def _save_unscored(self) -> None:
+        """Save the run before an evaluation, whatever may end it."""
+        self.random_state.capture()
+        if comm.is_main_process():
+            self.checkpoints.save_unscored()
 
     def _save_stopped(self, done: int) -> str:
         """Save the run after `done` steps, and return a sentence with the path."""
         self.random_state.capture()
+        self.metrics.capture()
         self.checkpointer.save(
             STOPPED, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
         )
@@ -331,7 +386,8 @@ class Trainer(DefaultTrainer):
 
     def run_step(self) -> None:
         """Take one step and record its losses."""
-        self.metrics.record(self.take_step(self._trainer._data_loader_iter))
+        with explained(self.cfg, training=True, last=self._last_good()):
+            self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:
         """Score the moving average of the weights if there is one, else the weights."""

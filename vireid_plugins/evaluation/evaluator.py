@@ -1,6 +1,5 @@
 """fast-reid's evaluator interface for the protocols of this package."""
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,13 +13,14 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.escape import Lines
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import make_folder, write_json, write_or_keep
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -97,16 +97,14 @@ class CrossModalityEvaluator(FeatureCollector):
             METRICS[self.metric],
             self.postprocessing if self.postprocessing else "no re-ranking",
             "on" if self.flip else "off",
-            result_table([*results, *baseline], notes),
+            Lines(result_table([*results, *baseline], notes)),
         )
         if self.output_dir:
             self._write(results, baseline)
         if self.output_dir and self.save_features:
-            save_features(
+            write_or_keep(
                 Path(self.output_dir) / f"features_{type(self.dataset).__name__}.npz",
-                features,
-                paths,
-                self.dataset.split,
+                lambda file: save_features(file, features, paths, self.dataset.split),
             )
         first = OrderedDict(results[0].means)
         first["metric"] = (first["Rank-1"] + first["mAP"]) / 2
@@ -122,5 +120,4 @@ class CrossModalityEvaluator(FeatureCollector):
         if baseline:
             report["random_features"] = [result.as_json() for result in baseline]
         make_folder(Path(self.output_dir), "OUTPUT_DIR")
-        file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
-        file.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_json(Path(self.output_dir) / f"evaluation{self.suffix}.json", report)

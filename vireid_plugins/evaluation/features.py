@@ -1,7 +1,6 @@
 """Feature files: a `.npz` with `features` (n, D), `paths` (n,) and optionally `split`."""
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,9 @@ import numpy.typing as npt
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.types import Floats
-from vireid_plugins.io.regular import require_regular
+from vireid_plugins.io.arrays import read_npz
+from vireid_plugins.io.files import write_atomic
+from vireid_plugins.io.regular import open_regular
 
 _FORM = "a .npz with 'features' (n, D) and 'paths' (n,)"
 
@@ -28,13 +29,17 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
     """Write a feature file.
 
     Args:
-        file: path that ends in `.npz`.
+        file: path that ends in `.npz`, which is added otherwise.
         features: (n, D).
         paths: n paths relative to the data set's folder.
         split: split that the model was trained on.
+
+    Raises:
+        ConfigError: the file cannot be written; an existing one is unchanged.
     """
     optional = {} if split is None else {"split": np.array(split)}
-    np.savez(file, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
+    with write_atomic(file if file.name.endswith(".npz") else file.with_name(f"{file.name}.npz")) as stream:
+        np.savez(stream, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)
 
 
 def require_split(content: FeatureFile, split: int | None, file: Path) -> None:
@@ -58,20 +63,18 @@ def load_features(file: Path) -> FeatureFile:
             what it has.
     """
     try:
-        require_regular(file)
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             start = stream.read(128)
+            if not zipfile.is_zipfile(stream):
+                raise FeatureError(f"'{file}' is not a .npz file{_other_format(file, start)}; it must be {_FORM}")
+        arrays, found = read_npz(file, ("features", "paths", "split"))
     except FileNotFoundError:
         raise FeatureError(f"'{file}' does not exist; it must be {_FORM}") from None
     except OSError as error:
-        raise FeatureError(f"'{file}' cannot be read: {error.strerror}") from None
-    if not zipfile.is_zipfile(file):
-        raise FeatureError(f"'{file}' is not a .npz file{_other_format(file, start)}; it must be {_FORM}")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("features", "paths", "split") if name in archive}
-            found = archive.files
-    except (ValueError, TypeError, OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+        raise FeatureError(f"'{file}' cannot be read: {error.strerror or error}") from None
+    except FeatureError:
+        raise
+    except (ValueError, TypeError, MemoryError) as error:
         said = " ".join(str(error).split())
         raise FeatureError(
             f"'{file}' cannot be read: {said}. It must be a .npz of plain arrays: save paths as str, not as object"

@@ -68,7 +68,7 @@ def evaluate_ranking(
 
     Raises:
         FeatureError: shapes or types do not match, a distance is NaN, `drop` or `cmc` is unknown, `drop` needs cameras
-            that are not given, or no query has a match.
+            that are not given, identities are text on one side and numbers on the other, or no query has a match.
     """
     if drop not in DROPS or cmc not in CMCS:
         raise FeatureError(

@@ -1,6 +1,5 @@
 """Export methods as ONNX files and `torch.export` programs, one per modality, checked against the method itself."""
 
-import json
 import logging
 import re
 import warnings
@@ -17,10 +16,11 @@ from fastreid.config import CfgNode
 from torch import Tensor, nn
 
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.errors import ExportError
 from vireid_plugins.export.optional import optional
 from vireid_plugins.export.single_modality import SingleModality
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.io.files import make_folder, refusal, write_by_name, write_json
 
 OPSET = 18
 # Largest allowed difference between a feature of the file and of the method; features have unit length.
@@ -68,32 +68,33 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         single = SingleModality(model, modality, bool(cfg.TEST.FLIP.ENABLED)).eval()
         file = folder / f"{name}.onnx"
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
-        with _exporting():
-            torch.onnx.export(
-                single,
-                (example,),
-                str(file),
-                input_names=["images"],
-                output_names=["features"],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
-                opset_version=OPSET,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        run = onnx_runner(file)
-        difference = largest_difference(single, run, cfg.INPUT.SIZE_TEST)
-        written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
+        with write_by_name(file) as written_file:
+            with _exporting():
+                torch.onnx.export(
+                    single,
+                    (example,),
+                    str(written_file),
+                    input_names=["images"],
+                    output_names=["features"],
+                    dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
+                    opset_version=OPSET,
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+            difference = _within(largest_difference(single, onnx_runner(written_file), cfg.INPUT.SIZE_TEST), file)
+        written.append(Exported(str(file), name, difference, file.stat().st_size))
     note = {
         "input": "images (batch, 3, height, width) float32, 0..255, RGB",
         "output": "features (batch, width), L2-normalised",
         "height": cfg.INPUT.SIZE_TEST[0],
         "width": cfg.INPUT.SIZE_TEST[1],
         "interpolation": cfg.INPUT.INTERPOLATION,
+        "thermal": stretch_of(cfg)._asdict(),
         "method": cfg.MODEL.META_ARCHITECTURE,
         "files": [asdict(exported) for exported in written],
     }
-    (folder / "model.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+    write_json(folder / "model.json", note)
     return written
 
 
@@ -115,10 +116,12 @@ def export_program(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exporte
         batch = torch.export.Dim("batch", min=1, max=4096)
         example = sample_images(2, cfg.INPUT.SIZE_TEST)
         file = folder / f"{name}.pt2"
-        with _exporting():
-            torch.export.save(torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}}), file)
-        difference = largest_difference(single, program_runner(file), cfg.INPUT.SIZE_TEST)
-        written.append(Exported(str(file), name, _within(difference, file), file.stat().st_size))
+        with write_by_name(file) as written_file:
+            with _exporting():
+                program = torch.export.export(single, (example,), dynamic_shapes={"images": {0: batch}})
+                torch.export.save(program, written_file)
+            difference = _within(largest_difference(single, program_runner(written_file), cfg.INPUT.SIZE_TEST), file)
+        written.append(Exported(str(file), name, difference, file.stat().st_size))
     return written
 
 
@@ -136,10 +139,10 @@ def _exporting() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
-    except OSError:
-        # The file cannot be written, which is not the exporter's fault.
-        raise
     except Exception as error:
+        if isinstance(error, OSError | RuntimeError) and refusal(error):
+            # The file cannot be written, which is not the exporter's fault.
+            raise
         # The first line, without ANSI colors.
         reason = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().partition("\n")[0]
         raise ExportError(
@@ -156,12 +159,20 @@ def program_runner(file: Path) -> Any:
     return lambda images: loaded(torch.from_numpy(images)).numpy()
 
 
-def onnx_runner(file: Path, threads: int = 0) -> Any:
-    """Load an ONNX file as a function from images (B, 3, H, W) float32 to features (B, D), on the CPU."""
+def onnx_runner(file: Path, threads: int = 0, optimized: bool = True) -> Any:
+    """Load an ONNX file as a function from images (B, 3, H, W) float32 to features (B, D), on the CPU.
+
+    Args:
+        file: the file.
+        threads: number of threads; 0 for all cores.
+        optimized: onnxruntime may fuse operators, as it does by default.
+    """
     runtime = optional("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not optimized:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images})[0]
 

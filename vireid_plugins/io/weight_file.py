@@ -1,10 +1,16 @@
-"""Load weight files without executing code from them."""
+"""Load weight files without executing code from them, and say what is wrong with those that are none."""
 
+import functools
+import hashlib
 import inspect
 import re
+import stat
+import warnings
+import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -14,23 +20,43 @@ from vireid_plugins.errors import DataError
 
 # Where fast-reid, torch's examples and AGW's code put the state dict.
 CONTAINERS = ("model", "state_dict", "model_state", "net")
+# The first digits of a file's SHA-256 in its name, as torch hub checks them.
+DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+# torch.save stores its records uncompressed. This many times the size of the file cannot be weights.
+UNPACKED = 16
+RESAVE = "save its tensors alone: torch.save({'model': network.state_dict()}, FILE)"
 
 
-def read_weight_file(file: Path) -> dict[str, Any]:
+def read_weight_file(file: Path, *, downloaded: bool = False) -> dict[str, Any]:
     """Load a file of tensors, numpy numbers and arrays, and plain values onto the CPU.
 
-    Numpy values are allowed because public training scripts store their best rank-1 and mAP in the checkpoint.
+    Numpy values are allowed because public training scripts store their best rank-1 and mAP in the checkpoint. Every
+    weight file is read here. The file is left as it is.
+
+    Args:
+        file: a regular file, or a link to one.
+        downloaded: the file is named by its address, so a digest in its name is its own. Of other files, the digest is
+            checked if the name is that of one of torchvision's.
 
     Raises:
-        DataError: the file is missing or truncated, contains other objects, or is not a dict.
+        DataError: the file is missing, truncated or damaged, contains other objects, or is not a dict.
     """
     try:
-        with torch.serialization.safe_globals(_numpy_values()):
+        _require_weights(file)
+        with torch.serialization.safe_globals(_numpy_values()), warnings.catch_warnings():
+            # About formats and protocols; what is no weight file raises.
+            warnings.simplefilter("ignore")
             content = torch.load(file, map_location="cpu", weights_only=True)
+        # After what says more about a file that is torn or no weights at all.
+        _require_digest(file, downloaded)
+    except _RefusedError as error:
+        raise DataError(f"'{file}' cannot be loaded as weights: {error}") from None
     except Exception as error:  # torch's unpickler raises all kinds of errors on a truncated file
-        raise DataError(f"'{file}' cannot be loaded as weights: {_reason(error)}") from None
+        raise DataError(f"'{file}' cannot be loaded as weights: {_reason(error, file)}") from None
     if not isinstance(content, dict):
-        raise DataError(f"'{file}' contains a {type(content).__name__}, not a dict of weights")
+        raise DataError(
+            f"'{file}' cannot be loaded as weights: it contains a {type(content).__name__}, not a dict of weights"
+        )
     return content
 
 
@@ -46,14 +72,127 @@ def named_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _reason(error: Exception) -> str:
+def state_dict_of(weights: object, what: str) -> dict[str, Tensor]:
+    """Return a state dict with its numpy arrays as tensors, and without the prefix of a wrapped model.
+
+    Args:
+        weights: tensors or arrays by name.
+        what: the entry and its file, for messages.
+
+    Raises:
+        DataError: it is no mapping, or has a value that is no tensor.
+    """
+    if not isinstance(weights, Mapping):
+        raise DataError(f"{what} must be a state dict, but is {_kind(weights)}; {RESAVE}")
+    tensors: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if not isinstance(name, str):
+            raise DataError(f"{what} must be a state dict, but has a {type(name).__name__} as a name: {name!r}")
+        if not isinstance(value, Tensor | np.ndarray):
+            raise DataError(f"{what} must be a state dict, but '{name}' is {_kind(value)}, not a tensor; {RESAVE}")
+        try:
+            tensors[name] = value if isinstance(value, Tensor) else _from_numpy(value)
+        except (TypeError, ValueError):  # arrays of text or objects
+            raise DataError(f"{what}: '{name}' is an array of {value.dtype}, not a tensor; {RESAVE}") from None
+    # A model saved inside its wrapper for several devices.
+    wrapped = all(name.startswith("module.") for name in tensors)
+    return {name.removeprefix("module.") if wrapped else name: value for name, value in tensors.items()}
+
+
+class _RefusedError(Exception):
+    """Why a file cannot hold weights."""
+
+
+def _require_weights(file: Path) -> None:
+    """Raise unless the file is one that torch may open."""
+    _require_regular(file)
+    with file.open("rb") as stream:
+        first = stream.read(512)
+    if not first:
+        raise _RefusedError("it is empty (0 bytes)")
+    if first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise _RefusedError("it is a web page, not weights; download the file itself")
+    if first.startswith(b"version https://git-lfs"):
+        raise _RefusedError("it is a Git LFS pointer, not weights; fetch the file itself with 'git lfs pull'")
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(record.file_size for record in archive.infolist())
+        if unpacked > UNPACKED * file.stat().st_size:
+            raise _RefusedError(f"it would unpack to {unpacked} bytes, and files of torch.save are not compressed")
+
+
+def _require_regular(file: Path) -> None:
+    try:
+        status = file.stat()
+    except OSError as error:
+        if file.is_symlink():
+            raise _RefusedError(f"it is a link to '{file.readlink()}', which cannot be opened") from None
+        missing = isinstance(error, FileNotFoundError)
+        raise _RefusedError("it does not exist" if missing else str(error.strerror)) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise _RefusedError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise _RefusedError("it is a pipe, a socket or a device, not a regular file")
+
+
+def _require_digest(file: Path, downloaded: bool) -> None:
+    """Raise unless the file's SHA-256 starts as its name says, if that is known to be its digest."""
+    named = DIGEST.search(file.name)
+    if not named or not (downloaded or file.name in _torchvision_names()):
+        return
+    start, found = named[1], _sha256(file)
+    if not found.startswith(start):
+        raise _RefusedError(
+            f"its SHA-256 starts with {found[: len(start)]}, but its name says {start}: it is damaged or another file"
+        )
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@functools.cache
+def _torchvision_names() -> frozenset[str]:
+    """Return the names of torchvision's weight files."""
+    from torchvision.models import get_model_weights, list_models  # imported here because it takes a second
+
+    urls = [weights.url for model in list_models() for weights in get_model_weights(model)]
+    return frozenset(PurePosixPath(urlparse(url).path).name for url in urls)
+
+
+def _from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """Return an array as a tensor, whatever its byte order and strides."""
+    return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape))
+
+
+def _kind(value: object) -> str:
+    """Return the type of a value with its article."""
+    return "None" if value is None else f"{'a ' if isinstance(value, Mapping) else ''}{type(value).__name__}"
+
+
+def _reason(error: Exception, file: Path) -> str:
     """Return why a file was not loaded, without torch's advice to load it unsafely."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = str(error)
-    if "Weights only load failed" not in text and "weights_only" not in text:
-        return text
     reference = re.search(r"GLOBAL (\S+)", text)
-    content = f"it refers to {reference[1]}" if reference else "it contains more than tensors and plain values"
-    return f"{content}, and files that could execute code are not loaded"
+    if reference and not _ends_within(file, reference[1].rpartition(".")[2]):
+        return (
+            f"it holds something that is no tensor: it refers to {reference[1]}, and files that could execute code are "
+            f"not loaded; where it was written, {RESAVE}"
+        )
+    if "TorchScript" in text:
+        return f"it is a TorchScript program, not weights; where it was written, {RESAVE}"
+    return "it is torn, damaged or no file of torch.save"
+
+
+def _ends_within(file: Path, name: str) -> bool:
+    """Return whether a file ends with a name, or a letter later: it was cut there, and what follows is not known."""
+    return name.encode() in file.read_bytes()[-len(name) - 1 :]
 
 
 def _numpy_values() -> list[Any]:

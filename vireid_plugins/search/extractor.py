@@ -14,10 +14,11 @@ from PIL import Image
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.decode import read_image, resized
+from vireid_plugins.data.decode import SEARCH_FORMATS, read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
+from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
-from vireid_plugins.errors import ConfigError, DataError, require_name
+from vireid_plugins.errors import ConfigError, DataError, FeatureError, require_name
 
 Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
 NAMES = {"visible": VISIBLE, "infrared": INFRARED}
@@ -36,6 +37,7 @@ class Extractor:
 
     Attributes:
         weights: the checkpoint.
+        stretch: how images of more than 8 bits are read (`INPUT.THERMAL`).
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -43,7 +45,13 @@ class Extractor:
     """
 
     def __init__(self, cfg: CfgNode, batch: int = 32) -> None:
+        if isinstance(cfg, str | Path):
+            raise ConfigError(
+                f"Extractor takes a configuration, not '{cfg}'; use Extractor.from_files(config_file, weights), and "
+                "call the extractor with the images"
+            )
         self.cfg, self.batch = cfg.clone(), batch
+        self.stretch = stretch_of(cfg)
         self.weights = checkpoint_of(cfg)
         self.model: Any = load_model(cfg).eval()
 
@@ -60,46 +68,59 @@ class Extractor:
         checkpoint = ["MODEL.WEIGHTS", weights] if weights else []
         return cls(load_config(config_file, [*overrides, *checkpoint]), batch)
 
-    def __call__(self, pictures: Iterable[Picture], modality: str | int | Sequence[int]) -> npt.NDArray[np.float32]:
+    @reporting()
+    def __call__(
+        self, pictures: Picture | Iterable[Picture], modality: str | int | Sequence[str | int]
+    ) -> npt.NDArray[np.float32]:
         """Return features (n, D).
 
         Args:
-            pictures: files, Pillow images or uint8 arrays (H, W, 3).
-            modality: `visible` or `infrared` (0 or 1) for all, or one number per picture.
+            pictures: files, Pillow images or uint8 arrays (H, W, 3) in RGB order (OpenCV reads BGR: reverse the last
+                axis), or a single one of them. The EXIF orientation of files and Pillow images is applied.
+            modality: `visible` or `infrared` (0 or 1) for all, or one of them per picture.
 
         Raises:
             ConfigError: a modality is invalid, or the number of modalities is not the number of pictures.
-            DataError: an image cannot be read.
+            DataError: an image cannot be read, or is no picture.
+            FeatureError: the network's output is not finite or zero.
         """
-        pictures = list(pictures)
+        pictures = _pictures(pictures)
         modalities = _modalities(modality, len(pictures))
         batches = zip(_chunks(pictures, self.batch), _chunks(modalities, self.batch), strict=True)
-        parts = [self._features([self.pixels(p) for p in batch], numbers) for batch, numbers in batches]
+        parts = [self.features([self.pixels(p) for p in batch], numbers) for batch, numbers in batches]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def pixels(self, picture: Picture) -> npt.NDArray[np.uint8]:
-        """Return an image (H, W, 3), resized to the network's input size.
+        """Return an image (H, W, 3) in RGB order, resized to the network's input size.
 
         Raises:
             DataError: the image cannot be read, or is an array of the wrong shape or type.
         """
         size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
         if isinstance(picture, str | Path):
-            return read_image(str(picture), size, interpolation)
+            return read_image(str(picture), size, interpolation, self.stretch, SEARCH_FORMATS)
         if isinstance(picture, np.ndarray):
-            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-                raise DataError(f"an array must be (H, W, 3) uint8; got {picture.shape} {picture.dtype}")
-            picture = Image.fromarray(picture)
+            picture = Image.fromarray(_checked(picture))
+        if not isinstance(picture, Image.Image):
+            raise DataError(
+                f"a picture must be a file, a Pillow image or a uint8 array (H, W, 3); got {type(picture).__name__}"
+            )
         try:
-            return resized(picture, size, interpolation)
-        except ValueError as error:
-            raise DataError(f"an image cannot be read: {error}") from None
+            return resized(picture, size, interpolation, self.stretch)
+        except Exception as error:
+            # It may be a file that Pillow has opened and not decoded yet; see `read_image`.
+            raise DataError(f"an image cannot be read: {str(error) or type(error).__name__}") from None
 
     def guess(self, picture: Picture) -> Guess:
         """Guess the modality of an image; see `guess_modality`."""
         return guess_modality(self.pixels(picture))
 
-    def _features(self, images: Sequence[npt.NDArray[np.uint8]], modalities: Sequence[int]) -> npt.NDArray[np.float32]:
+    def features(self, images: Sequence[npt.NDArray[np.uint8]], modalities: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the features (n, D) of one batch of images from `pixels`, given their modalities.
+
+        Raises:
+            FeatureError: the network's output is not finite or zero.
+        """
         batch = {
             "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
             "modalities": torch.tensor(modalities),
@@ -108,18 +129,60 @@ class Extractor:
             features = self.model(batch)
             if self.cfg.TEST.FLIP.ENABLED:
                 features = features + self.model({**batch, "images": batch["images"].flip(3)})
-            normalized: npt.NDArray[np.float32] = F.normalize(features.float()).cpu().numpy()
+            features = features.float()
+            lengths = features.norm(dim=1)
+            if not bool(((lengths > 0) & lengths.isfinite()).all()):
+                raise FeatureError(
+                    f"the weights '{self.weights}' make features that are zero or not finite; check the checkpoint"
+                )
+            normalized: npt.NDArray[np.float32] = F.normalize(features).cpu().numpy()
         return normalized
 
 
-def _modalities(modality: str | int | Sequence[int], count: int) -> list[int]:
-    if isinstance(modality, str):
-        require_name("modality", modality, NAMES)
-        modality = NAMES[modality]
-    numbers = [modality] * count if isinstance(modality, int) else [int(number) for number in modality]
-    if len(numbers) != count or not set(numbers) <= set(NAMES.values()):
+def _pictures(pictures: Picture | Iterable[Picture]) -> list[Picture]:
+    """Return the pictures as a list; a single one is a list of one."""
+    one_array = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    if one_array or isinstance(pictures, str | Path | Image.Image):
+        return [pictures]  # type: ignore[list-item]
+    if isinstance(pictures, bytes) or not isinstance(pictures, Iterable):
+        raise DataError(
+            f"pictures must be files, Pillow images or uint8 arrays (H, W, 3), in a list; got {type(pictures).__name__}"
+        )
+    return list(pictures)
+
+
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the array if it is a picture.
+
+    Raises:
+        DataError: its shape or type is wrong.
+    """
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
+        return array
+    hint = "" if array.size else "; it is empty"
+    if array.dtype.kind == "f":
+        hint = "; convert numbers from 0 to 1 with (255 * array).round().astype(np.uint8)"
+    elif array.ndim == 3 and array.shape[0] == 3:
+        hint = "; the channels come last"
+    elif array.ndim == 2:
+        hint = "; repeat a single channel three times"
+    raise DataError(f"an array must be (H, W, 3) uint8; got {array.shape} {array.dtype}{hint}")
+
+
+def _modalities(modality: str | int | Sequence[str | int], count: int) -> list[int]:
+    """Return one number per picture.
+
+    Raises:
+        ConfigError: a modality is invalid, or their number is wrong.
+    """
+    each = [modality] * count if isinstance(modality, str | int) else list(modality)
+    for name in [modality] if isinstance(modality, str) else each:
+        if isinstance(name, str):
+            require_name("modality", name, NAMES)
+    numbers = [NAMES[one] if isinstance(one, str) else one for one in each]
+    if len(numbers) != count or any(number not in NAMES.values() for number in numbers):
         raise ConfigError(f"modality: {count} images need one number each, 0 visible or 1 infrared; got {modality}")
-    return numbers
+    return [int(number) for number in numbers]
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -1,16 +1,15 @@
 """A gallery of your own images: an index on disk to which images can be added and from which they can be removed.
 
-The folder contains `vectors.npy` (n, D) float32, `gallery.faiss` (unless the index is flat) and `gallery.json`: the
-images with their numbers and modalities, the model that made the features, and the kind and measured recall of the
-index. A gallery is written to a new folder that then replaces the old one, so an interrupted save loses nothing.
+Its folder holds the images' features and index, and `gallery.json`: the images with their numbers and modalities, the
+model that made the features, and the kind and measured recall of the index. `vireid_plugins.search.gallery_files` says
+how the folder is written and read.
 """
 
-import hashlib
-import json
 import logging
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ import faiss
 import numpy as np
 
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import make_folder
+from vireid_plugins.search import gallery_files
+from vireid_plugins.search.gallery_files import DamageError, Stored, is_gallery, writing
 from vireid_plugins.search.index import (
     IndexKind,
     Numbers,
@@ -26,13 +26,16 @@ from vireid_plugins.search.index import (
     add,
     choose_kind,
     new_index,
+    numbers_in,
     search,
     set_effort,
     tuned_effort,
 )
+from vireid_plugins.search.moved import Moved, one_spelling
 
 logger = logging.getLogger("fastreid." + __name__)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+# How far the length of a feature may be from 1.
+LENGTH = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Entry:
     """An image of a gallery.
 
     Attributes:
-        path: of the file.
+        path: of the file; see `vireid_plugins.search.moved.one_spelling`.
         modality: 0 visible, 1 infrared.
         stamp: size and modification time; if they change, the image has changed.
     """
@@ -59,44 +62,32 @@ class Hit(NamedTuple):
     similarity: float
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the images below a folder, sorted, or the file itself if `folder` is a file.
-
-    Raises:
-        DataError: the folder does not exist or contains no image.
-    """
-    if folder.is_file():
-        return [folder]
-    images = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    if not images:
-        problem = "contains no image" if folder.is_dir() else "does not exist"
-        raise DataError(f"'{folder}' {problem}; images end in {', '.join(SUFFIXES)}")
-    return images
-
-
-def entry_of(file: Path, modality: int) -> Entry:
-    """Return the entry of a file in its current state."""
-    status = file.stat()
-    return Entry(str(file.absolute()), modality, f"{status.st_size} {status.st_mtime_ns}")
-
-
 class Gallery:
     """Images, their features, and the index over them.
 
     Args:
         width: width of the features, D.
         made_by: the model that made the features; queries must come from the same model.
+
+    Attributes:
+        folders: the indexed folders, each with itself and the linked folders that were followed from it.
+        folder: the folder that it was read from or written to last; None if there is none.
+        place: the path of that folder when the gallery was written.
     """
 
     def __init__(self, width: int, made_by: dict[str, Any]) -> None:
         self.width, self.made_by = width, made_by
         self.entries: dict[int, Entry] = {}
+        self.folders: dict[str, list[str]] = {}
         self.vectors: Vectors = np.zeros((0, width), np.float32)
         self.numbers: Numbers = np.zeros(0, np.int64)
         self.next_number = 0
         self.kind = IndexKind.FLAT
         self.effort, self.recall = 0, 1.0
         self._index: Any = None
+        self.folder: Path | None = None
+        self.place = ""
+        self._pointer: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -116,10 +107,17 @@ class Gallery:
             vectors: (n, D), L2-normalized.
 
         Raises:
-            DataError: the shape of the vectors is not (n, D).
+            DataError: the shape of the vectors is not (n, D), one of them is not finite or its length is not 1, or two
+                images have the same path.
         """
+        vectors = np.asarray(vectors)
         if vectors.shape != (len(entries), self.width):
             raise DataError(f"vectors must be ({len(entries)}, {self.width}) for this gallery; got {vectors.shape}")
+        if len({entry.path for entry in entries}) < len(entries):
+            raise DataError("two of the images have the same path")
+        if problem := _problem_of(vectors):
+            raise DataError(f"vectors must have length 1 (L2-normalized): {problem}")
+        vectors = vectors.astype(np.float32, copy=False)
         self.remove([entry.path for entry in entries])
         numbers = np.arange(self.next_number, self.next_number + len(entries))
         self.next_number += len(entries)
@@ -153,14 +151,20 @@ class Gallery:
             top: number of images per query.
 
         Raises:
-            DataError: the gallery is empty, or the shape of the queries is not (Q, D).
+            DataError: the gallery is empty, the shape of the queries is not (Q, D), or one of them is not finite or its
+                length is not 1.
         """
         if not len(self):
             raise DataError("the gallery is empty; add images first")
+        queries = np.asarray(queries)
         if queries.ndim != 2 or queries.shape[1] != self.width:
             raise DataError(f"queries must be (Q, {self.width}) for this gallery; got {queries.shape}")
+        if problem := _problem_of(queries):
+            raise DataError(f"queries must have length 1 (L2-normalized): {problem}")
         top = min(top, len(self))
         similarities, numbers = search(self.index, queries, top, (self.vectors, self.numbers))
+        # The product of two rounded vectors of length 1 can be above 1.
+        similarities = similarities.clip(-1, 1)
         hits = []
         for row, scores in zip(numbers.tolist(), similarities.tolist(), strict=True):
             valid = [(n, s) for n, s in zip(row, scores, strict=True) if n >= 0]
@@ -180,127 +184,166 @@ class Gallery:
         logger.info("%s index of %d images, recall@10 %.3f", self.kind.value, len(self), self.recall)
 
     def save(self, folder: Path) -> None:
-        """Write the gallery to a folder, replacing the gallery that it contains.
+        """Write the gallery to a folder, replacing the gallery that it contains; readers see the old one or the new.
 
         Raises:
-            DataError: the folder exists and is not a gallery.
+            DataError: the folder exists and is not a gallery, another process is writing it, or has written it since
+                this gallery was read from it.
+            ConfigError: the folder cannot be written; the old gallery stays.
         """
-        require_room(folder)
-        index = self.index
-        fresh = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        np.save(fresh / "vectors.npy", self.vectors)
-        if self.kind is not IndexKind.FLAT:
-            faiss.write_index(index, str(fresh / "gallery.faiss"))
-        content = {
-            "width": self.width,
-            "made_by": self.made_by,
-            "kind": self.kind.value,
-            "effort": self.effort,
-            "recall@10": self.recall,
-            "next_number": self.next_number,
-            "numbers": self.numbers.tolist(),
-            "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
-        }
-        (fresh / "gallery.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        former = former_folder(folder)
-        shutil.rmtree(former, ignore_errors=True)
-        if folder.exists():
-            folder.rename(former)
-        fresh.rename(folder)
-        shutil.rmtree(former, ignore_errors=True)
+        with writing(folder):
+            place = folder.resolve()
+            if self.folder is not None and self.folder.resolve() == place:
+                now = gallery_files.pointer_of(folder)
+                if now is not None and now != self._pointer:
+                    raise DataError(
+                        f"the gallery '{folder}' was written by another process after it was read here; read it again "
+                        "and repeat the change"
+                    )
+            index = self.index
+            note = {
+                "width": self.width,
+                "made_by": self.made_by,
+                "place": str(place),
+                "folders": self.folders,
+                "kind": self.kind.value,
+                "effort": self.effort,
+                "recall@10": self.recall,
+                "next_number": self.next_number,
+                "numbers": self.numbers.tolist(),
+                "entries": [asdict(self.entries[number]) for number in self.numbers.tolist()],
+            }
+            content = None if self.kind is IndexKind.FLAT else faiss.serialize_index(index)
+            self._pointer = gallery_files.write(folder, note, self.vectors, content)
+            self.folder, self.place = folder, str(place)
 
     @classmethod
     def load(cls, folder: Path) -> "Gallery":
-        """Read a gallery.
+        """Read a gallery. If its folder has moved together with its images, their paths are the new ones.
 
         Raises:
-            DataError: the gallery does not exist, or a file is missing, damaged or inconsistent with the others.
+            DataError: the gallery does not exist or cannot be read, or a file is missing, damaged or inconsistent with
+                the others.
         """
-        if not folder.exists() and former_folder(folder).is_dir():
-            # A save was interrupted between its two renames.
-            former_folder(folder).rename(folder)
-        if not (folder / "gallery.json").is_file():
-            raise DataError(f"'{folder}' is not a gallery; create one: vireid search index IMAGES --index {folder}")
-        try:
-            content = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
-            gallery = cls(content["width"], content["made_by"])
-            gallery.vectors = np.load(folder / "vectors.npy", allow_pickle=False)
-            gallery.numbers = np.asarray(content["numbers"], np.int64)
-            entries = [Entry(**entry) for entry in content["entries"]]
-            gallery.entries = dict(zip(content["numbers"], entries, strict=True))
-            gallery.kind, gallery.effort = IndexKind(content["kind"]), content["effort"]
-            gallery.recall, gallery.next_number = content["recall@10"], content["next_number"]
-            if gallery.kind is not IndexKind.FLAT:
-                gallery._index = faiss.read_index(str(folder / "gallery.faiss"))
-                set_effort(gallery._index, gallery.effort)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError) as error:
-            raise DataError(
-                f"the gallery '{folder}' is damaged ({error}); delete it and index the images again"
-            ) from None
-        if gallery.vectors.shape != (len(gallery.entries), gallery.width):
-            raise DataError(
-                f"the gallery '{folder}' is damaged: {len(gallery.entries)} images, but vectors of shape "
-                f"{gallery.vectors.shape}; delete it and index the images again"
-            )
+
+        def check(stored: Stored, pointer: bytes) -> "Gallery":
+            gallery = cls._of(stored, folder)
+            gallery.folder, gallery._pointer = folder, pointer
+            gallery.place = stored.note.get("place", str(folder.resolve()))
+            return gallery
+
+        gallery: Gallery = gallery_files.read(folder, check)
         return gallery
 
+    @classmethod
+    def _of(cls, stored: Stored, folder: Path) -> "Gallery":
+        """Return the gallery that files contain.
 
-def require_room(folder: Path) -> None:
-    """Raise an error unless a gallery can be written to a folder: it is a gallery, empty, or does not exist.
+        Raises:
+            DamageError: they do not fit together.
+        """
+        note, vectors, _ = stored
+        _check_note(note)
+        if problem := _problem_of(vectors):
+            raise DamageError(f"vectors: {problem}")
+        gallery = cls(note["width"], note["made_by"])
+        gallery.vectors, gallery.numbers = vectors, np.asarray(note["numbers"], np.int64)
+        entries = [Entry(**entry) for entry in note["entries"]]
+        _check_entries(entries)
+        gallery.entries = dict(zip(note["numbers"], entries, strict=True))
+        gallery.kind, gallery.effort = IndexKind(note["kind"]), note["effort"]
+        gallery.recall, gallery.next_number = note["recall@10"], note["next_number"]
+        if gallery.kind is not IndexKind.FLAT:
+            gallery._index = _index_of(stored, gallery.numbers)
+            set_effort(gallery._index, gallery.effort)
+        if "place" in note:
+            gallery._move(Moved(note["place"], folder), note["folders"])
+        else:
+            gallery._spell()
+        return gallery
+
+    def _move(self, moved: Moved, folders: dict[str, list[str]]) -> None:
+        """Take over the indexed folders, and the new paths of what has moved together with the gallery."""
+        self.folders = {moved.folder_of(root): [moved.folder_of(top) for top in tops] for root, tops in folders.items()}
+        if moved:
+            self.entries = {n: Entry(moved.file_of(e.path), e.modality, e.stamp) for n, e in self.entries.items()}
+
+    def _spell(self) -> None:
+        """Give the images of a gallery of an earlier commit one spelling each, and keep the newest of several."""
+        newest = {one_spelling(entry.path): number for number, entry in self.entries.items()}
+        kept = {number: path for path, number in newest.items()}
+        self.remove([entry.path for number, entry in self.entries.items() if number not in kept])
+        self.entries = {n: Entry(kept[n], e.modality, e.stamp) for n, e in self.entries.items()}
+
+
+def open_gallery(folder: Path) -> Gallery | None:
+    """Return the gallery in a folder, or None if there is none.
 
     Raises:
-        DataError: the folder exists and is not a gallery.
-        ConfigError: the parent folder cannot be written to.
+        DataError: it cannot be read.
     """
-    if folder.exists() and not (folder.is_dir() and ((folder / "gallery.json").is_file() or not any(folder.iterdir()))):
-        raise DataError(f"'{folder}' exists and is not a gallery; refusing to overwrite it. Choose another folder")
-    make_folder(folder.parent, "the gallery")
+    return Gallery.load(folder) if is_gallery(folder) else None
 
 
-def former_folder(folder: Path) -> Path:
-    """Return the path to which the old gallery is moved while a new one replaces it."""
-    return folder.with_name(folder.name + ".former")
+def _problem_of(vectors: Vectors) -> str:
+    """Return what is wrong with the first of some vectors that is not finite or has another length than 1."""
+    if vectors.dtype.kind != "f":
+        return f"they are {vectors.dtype}"
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH))
+    return f"vector {wrong[0]} has length {lengths[wrong[0]]:g}; {len(wrong)} of {len(vectors)}" if len(wrong) else ""
 
 
-def update(
-    gallery: Gallery,
-    files: Sequence[Path],
-    modality_of: Callable[[Path], int],
-    embed: Callable[..., Vectors],
-    batch: int,
-) -> tuple[int, int]:
-    """Add the files that are not in a gallery or have changed since they were added.
+def _check_note(note: dict[str, Any]) -> None:
+    """Raise `DamageError` unless the values of a pointer have the right types and fit each other."""
+    whole = [(key, note[key]) for key in ("width", "effort", "next_number")]
+    whole += [("numbers", number) for number in note["numbers"]]
+    for key, value in whole:
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise DamageError(f"{key} holds {value!r}, not a whole number from 0")
+    numbers = note["numbers"]
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
+        raise DamageError("numbers do not ascend, so one may stand twice")
+    if numbers and note["next_number"] <= numbers[-1]:
+        raise DamageError(f"next_number is {note['next_number']}, but {numbers[-1]} is in use")
+    if len(note["entries"]) != len(numbers):
+        raise DamageError(f"{len(note['entries'])} images, but {len(numbers)} numbers")
+    recall = note["recall@10"]
+    if type(recall) not in (int, float) or not isfinite(recall) or not 0 <= recall <= 1:
+        raise DamageError(f"recall@10 is {recall!r}, not a fraction")
+    made_by = note["made_by"]
+    if not isinstance(made_by, dict):
+        raise DamageError("made_by is not a table")
+    if "place" in note and not (
+        isinstance(note["place"], str)
+        and isinstance(note["folders"], dict)
+        and all(isinstance(top, str) for tops in note["folders"].values() for top in tops)
+    ):
+        raise DamageError("place or folders are no paths")
 
-    Args:
-        gallery: the gallery to add them to.
-        files: image files.
-        modality_of: returns the modality of a file.
-        embed: returns the features of a list of files, given the list of their modalities.
-        batch: number of files per call of `embed`.
 
-    Returns:
-        the number of added files and the number of unchanged ones.
+def _check_entries(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if not (isinstance(entry.path, str) and entry.path and isinstance(entry.stamp, str)):
+            raise DamageError(f"an image has the path {entry.path!r} and the stamp {entry.stamp!r}")
+        if type(entry.modality) is not int or entry.modality not in (0, 1):
+            raise DamageError(f"'{entry.path}' has modality {entry.modality!r}; it is 0 or 1")
+    if len({entry.path for entry in entries}) < len(entries):
+        raise DamageError("an image stands twice")
+
+
+def _index_of(stored: Stored, numbers: Numbers) -> Any:
+    """Return the faiss index in the bytes of its file.
+
+    Raises:
+        DamageError: it is damaged, or over other vectors.
     """
-    stamps = {entry.path: entry.stamp for entry in gallery.entries.values()}
-    changed = [file for file in files if stamps.get(str(file.absolute())) != entry_of(file, 0).stamp]
-    entries: list[Entry] = []
-    vectors: list[Vectors] = []
-    for start in range(0, len(changed), batch):
-        chunk = changed[start : start + batch]
-        modalities = [modality_of(file) for file in chunk]
-        vectors.append(embed(chunk, modalities))
-        entries += [entry_of(file, modality) for file, modality in zip(chunk, modalities, strict=True)]
-    if entries:
-        gallery.add(entries, np.concatenate(vectors))
-    return len(entries), len(files) - len(changed)
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    try:
+        index = faiss.deserialize_index(np.asarray(stored.content))
+    except RuntimeError as error:
+        raise DamageError(f"the faiss index cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(index, faiss.IndexIVFPQ) or index.d != stored.note["width"]:
+        raise DamageError("the faiss index is not an IVF-PQ index over these vectors")
+    if not np.array_equal(np.sort(numbers_in(index)), numbers):
+        raise DamageError(f"the faiss index holds {index.ntotal} other images than the {len(numbers)} of the gallery")
+    return index

@@ -23,6 +23,10 @@ FLAT_LIMIT = 200_000
 TARGET_RECALL, LEAST_GAIN, LEAST_EFFORT, MOST_EFFORT = 0.95, 0.005, 16, 1024
 # Candidates that IVF-PQ retrieves per returned image.
 CANDIDATES = 10
+# Queries from which on a matrix product is faster than one query after the other, on one thread and widths from 256 to
+# 6,144. Older releases of faiss count queries and begin at 20; newer ones count numbers, 128,000 of them.
+BLAS_QUERIES = 4
+_COUNTS_NUMBERS = faiss.cvar.distance_compute_blas_threshold > 1000
 # Training vectors of IVF-PQ per list.
 TRAINING_PER_LIST = 64
 
@@ -75,6 +79,7 @@ def search(
             as many results, which are ranked by their vectors.
     """
     queries = np.ascontiguousarray(queries, np.float32)
+    faiss.cvar.distance_compute_blas_threshold = BLAS_QUERIES * (queries.shape[1] if _COUNTS_NUMBERS else 1)
     if exact is None or not isinstance(index, faiss.IndexIVF):
         similarities, numbers = index.search(queries, top)
         return similarities, numbers
@@ -130,3 +135,14 @@ def tuned_effort(index: Any, vectors: Vectors, numbers: Numbers) -> tuple[int, f
 def add(index: Any, vectors: Vectors, numbers: Sequence[int] | Numbers) -> None:
     """Add vectors (n, D) with their numbers (n,)."""
     index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.asarray(numbers, np.int64))
+
+
+def numbers_in(index: Any) -> Numbers:
+    """Return the numbers of the vectors in an IVF index, in the order of its lists."""
+    lists = index.invlists
+    parts = [
+        faiss.rev_swig_ptr(lists.get_ids(n), lists.list_size(n)).copy()
+        for n in range(index.nlist)
+        if lists.list_size(n)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -6,7 +6,6 @@ t-SNE, training curves, the configuration and the environment. The page is `repo
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from PIL import Image
 
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.thermal import DEFAULT, Stretch, stretch_of
 from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells
-from vireid_plugins.io.files import for_writing
+from vireid_plugins.io.files import json_text, write_bytes, write_or_keep
 from vireid_plugins.visualize.distances import Separation, separation
 from vireid_plugins.visualize.embedding_map import embedding_map
 from vireid_plugins.visualize.rank_lists import RankList
@@ -70,7 +70,7 @@ def build_report(
         "distances": [_distances(name, one) for name, one in rows],
         "tsne": [point._asdict() for point in points],
         "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
-        "images": {_key(test, path): thumbnail(path) for path in dict.fromkeys(shown)},
+        "images": {_key(test, path): thumbnail(path, stretch=stretch_of(cfg)) for path in dict.fromkeys(shown)},
         "config": cfg.dump(),
         "environment": described(),
     }
@@ -78,16 +78,15 @@ def build_report(
 
 def write_report(report: dict[str, Any], file: Path) -> None:
     """Write the page. Every "<" in the data is escaped, so that no text can close the page's script element."""
-    value = json.dumps(report).replace("<", "\\u003c")
-    page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value)
-    with for_writing(file):
-        file.write_text(page, encoding="utf-8")
+    value = json_text(report).replace("<", "\\u003c")
+    page = TEMPLATE.read_text(encoding="utf-8").replace("{{DATA}}", value).encode(errors="backslashreplace")
+    write_or_keep(file, lambda target: write_bytes(target, page))
 
 
-def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL) -> str:
+def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL, stretch: Stretch = DEFAULT) -> str:
     """Return a small JPEG of an image as a data URI."""
     stream = io.BytesIO()
-    Image.fromarray(read_image(str(path), size)).save(stream, "JPEG", quality=75)
+    Image.fromarray(read_image(str(path), size, stretch=stretch)).save(stream, "JPEG", quality=75)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

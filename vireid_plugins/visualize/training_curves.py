@@ -1,15 +1,17 @@
 """Losses, learning rate and scores of a run, from the `metrics.json` written by fast-reid."""
 
-import json
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.json_file import parse_json, read_json
+from vireid_plugins.io.regular import read_bytes
 from vireid_plugins.visualize._mpl import new_figure
 
-Curves = dict[str, list[tuple[int, float]]]
+Curves = dict[str, list[tuple[float, float]]]
 
 
 def read_metrics(file: Path) -> Curves:
@@ -21,7 +23,7 @@ def read_metrics(file: Path) -> Curves:
         DataError: the file is missing or contains no metrics.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(file).decode(errors="replace").splitlines()
     except OSError as error:
         raise DataError(
             f"'{file}' cannot be read ({error.strerror}); training writes it to the run's OUTPUT_DIR"
@@ -29,18 +31,23 @@ def read_metrics(file: Path) -> Curves:
     curves: Curves = {}
     for line in lines:
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line)
+        except ValueError:
             continue
-        step = row.pop("iteration", None)
-        if step is None:
+        step = row.pop("iteration", None) if isinstance(row, dict) else None
+        if not _is_number(step):
             continue
         for name, value in row.items():
-            if isinstance(value, int | float):
+            if _is_number(value):
                 curves.setdefault(LOGGED.get(name, name), []).append((step, float(value)))
     if not curves:
         raise DataError(f"'{file}' contains no metrics yet; they are written every 200 iterations and after each epoch")
     return curves
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value of JSON can be drawn: not NaN, which Python writes although it is no JSON, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
 
 
 def read_run(folder: Path) -> Curves:
@@ -50,13 +57,19 @@ def read_run(folder: Path) -> Curves:
         folder: the output folder.
 
     Raises:
-        DataError: there are no metrics.
+        DataError: there are no metrics, or the scores cannot be read.
     """
     curves = read_metrics(folder / "metrics.json")
     report = folder / "evaluation.json"
     if report.is_file():
         last = max(step for points in curves.values() for step, _ in points)
-        for name, value in json.loads(report.read_text(encoding="utf-8"))["results"][0]["mean"].items():
+        try:
+            scores = dict(read_json(report)["results"][0]["mean"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            raise DataError(f"'{report}' has no scores; write it again: vireid train --eval-only") from None
+        for name, value in scores.items():
+            if not _is_number(value):
+                continue
             if not curves.get(name) or abs(curves[name][-1][1] - value) > 1e-3:
                 curves.setdefault(name, []).append((last, value))
     return curves

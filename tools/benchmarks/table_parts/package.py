@@ -3,6 +3,7 @@
 from shared_parts.markdown import table
 
 from vireid_plugins.config.keys import keys
+from vireid_plugins.engine.bound_keys import BOUND, Bound
 from vireid_plugins.engine.checkpoint import FORMAT, Entry
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
@@ -42,3 +43,8 @@ def configuration_keys() -> str:
 def checkpoint_entries() -> str:
     """Return one row per entry of a checkpoint."""
     return table(FORMAT, [name.replace("_", " ") for name in Entry._fields])
+
+
+def bound_keys() -> str:
+    """Return one row per group of keys that a checkpoint binds."""
+    return table(BOUND, [name.replace("_", " ") for name in Bound._fields])

@@ -49,6 +49,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "remarks": lambda docs: remarks(read_results(docs)),
     "protocols": lambda docs: package.protocols(),
     "checkpoint entries": lambda docs: package.checkpoint_entries(),
+    "bound keys": lambda docs: package.bound_keys(),
     "patches": lambda docs: package.patches(),
     "configuration keys": lambda docs: package.configuration_keys(),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),

@@ -20,6 +20,7 @@ from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.folders import exists, image_names
 from vireid_plugins.errors import ConfigError, DataError, require_name
+from vireid_plugins.escape import Lines
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -188,7 +189,7 @@ class CrossModalityDataset(ImageDataset):
             rows.append([subset, name, len({i[1] for i in images}), len(images), len({i[2] for i in images})])
         headers = ["subset", "modality", "# ids", "# images", "# cameras"]
         table = tabulate(rows, headers=headers, tablefmt="pipe", numalign="left")
-        logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, table)
+        logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, Lines(table))
 
     @property
     def title(self) -> str:
@@ -200,11 +201,11 @@ class CrossModalityDataset(ImageDataset):
         missing = [name for name in self.layout if not exists(self.folder / name)]
         if missing:
             raise DataError(
-                f"{self.dataset_dir} is incomplete: '{self.folder.absolute()}' lacks {', '.join(missing)}.\n"
-                f"  To obtain it: {self.source}.\n"
-                f"  If it is elsewhere: export FASTREID_DATASETS=<the folder that contains {self.dataset_dir}>.\n"
-                "  To try the software on a synthetic stand-in:\n"
-                f"    vireid synthesize {self.layout_name} --root datasets"
+                f"{self.dataset_dir} is incomplete: '{self.folder.absolute()}' lacks {', '.join(missing)}.",
+                f"  To obtain it: {self.source}.",
+                f"  If it is elsewhere: export FASTREID_DATASETS=<the folder that contains {self.dataset_dir}>.",
+                "  To try the software on a synthetic stand-in:",
+                f"    vireid synthesize {self.layout_name} --root datasets",
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from vireid_plugins.data.datasets.folders import exists
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.mat_file import parse_mat
 from vireid_plugins.io.regular import read_bytes
 
 VARIABLE = "rand_perm_cam"
@@ -55,19 +56,15 @@ class OfficialDraws:
             raise self._wrong("it is a pointer of Git LFS, not the file; run git lfs pull")
         if _HDF5 in content[:1024]:
             raise self._wrong("it was saved as version 7.3; the official file has version 5")
-        import io
-
-        from scipy.io import loadmat  # not at the top: scipy takes a tenth of a second to import
-
         try:
-            variables = loadmat(io.BytesIO(content))
-        except Exception as error:  # scipy raises whatever the bytes lead to
-            raise self._wrong(f"it cannot be read ({' '.join(str(error).split())[:100]})") from None
+            variables = parse_mat(content)
+        except ValueError as error:
+            raise self._wrong(f"it is damaged or of another version ({error})") from None
         if VARIABLE not in variables:
-            names = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"
+            names = ", ".join(variables) or "nothing"
             raise self._wrong(f"it lacks the variable {VARIABLE} and has {names}")
         cameras = variables[VARIABLE]
-        if cameras.dtype != object or cameras.shape != (6, 1) or not all(map(_is_cell, cameras[:, 0])):
+        if not _is_cell(cameras) or len(cameras) != 6 or not all(map(_is_cell, cameras[:, 0])):
             raise self._wrong(f"{VARIABLE} must be 6 x 1 cells of cells, one per camera")
         return cameras
 
@@ -95,7 +92,7 @@ class OfficialDraws:
                 raise DataError(f"{where} has {count} images, but rand_perm_cam.mat has no such identity")
             return np.empty((trials, 0), np.uint8)
         rows = of_camera[identity - 1, 0]
-        if rows.ndim != 2 or rows.dtype.kind not in "iu":
+        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "iuf":
             raise self._wrong(f"camera {camera}, identity {identity} must be (10, n) whole numbers")
         if not count and rows.shape[1]:
             raise DataError(
@@ -109,7 +106,7 @@ class OfficialDraws:
             )
         if count and len(rows) < trials:
             raise self._wrong(f"camera {camera}, identity {identity} has {len(rows)} trials instead of {trials}")
-        return rows
+        return rows.astype(np.int64)
 
 
 def _is_cell(value: Any) -> bool:

@@ -27,7 +27,7 @@ def write_llcm(folder: Path, size: LlcmSize, seed: int = 0, workers: int | None 
     people = size.train + size.test
     test_ids = set((np.random.default_rng([seed, 4]).permutation(people)[: size.test] + 1).tolist())
     plan = partial(_plan, size, frozenset(test_ids))
-    write_tree(folder, "LLCM", size, seed, people, plan, partial(_finish, folder, test_ids), workers)
+    write_tree(folder, "LLCM", size, seed, people, plan, partial(_finish, test_ids=test_ids), workers)
 
 
 def _plan(size: LlcmSize, test_ids: frozenset[int], identity: int, rng: np.random.Generator) -> list[Shot]:
@@ -46,7 +46,7 @@ def _plan(size: LlcmSize, test_ids: frozenset[int], identity: int, rng: np.rando
     return shots
 
 
-def _finish(folder: Path, test_ids: set[int], shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+def _finish(folder: Path, shots: dict[int, list[Shot]], test_ids: set[int]) -> dict[str, Iterable[int]]:
     lists: dict[str, Iterable[int]] = {"train": sorted(set(shots) - test_ids), "test": sorted(test_ids)}
     for subset, identities in lists.items():
         for modality in MODALITIES:

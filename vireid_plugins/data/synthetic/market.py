@@ -25,7 +25,7 @@ def write_market(folder: Path, size: MarketSize, seed: int = 0, workers: int | N
     Raises:
         DataError: the folder contains something other than a synthetic tree.
     """
-    finish = partial(_finish, folder, size)
+    finish = partial(_finish, size=size)
     write_tree(folder, "Market1501", size, seed, size.train + size.test, partial(_plan, size), finish, workers)
 
 
@@ -41,7 +41,7 @@ def _plan(size: MarketSize, identity: int, rng: np.random.Generator) -> list[Sho
     return shots
 
 
-def _finish(folder: Path, size: MarketSize, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+def _finish(folder: Path, shots: dict[int, list[Shot]], size: MarketSize) -> dict[str, Iterable[int]]:
     for name in ("bounding_box_train", "bounding_box_test", "query"):
         (folder / name).mkdir(exist_ok=True)
     identities = sorted(shots)

@@ -24,7 +24,7 @@ def write_regdb(folder: Path, size: RegdbSize, seed: int = 0, workers: int | Non
     Raises:
         DataError: the folder contains something other than a synthetic tree.
     """
-    finish = partial(_finish, folder, seed)
+    finish = partial(_finish, seed=seed)
     write_tree(folder, "RegDB", size, seed, size.identities, partial(_plan, size), finish, workers)
 
 
@@ -43,7 +43,7 @@ def _plan(size: RegdbSize, identity: int, rng: np.random.Generator) -> list[Shot
     ]
 
 
-def _finish(folder: Path, seed: int, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+def _finish(folder: Path, shots: dict[int, list[Shot]], seed: int) -> dict[str, Iterable[int]]:
     lists: dict[str, Iterable[int]] = {}
     for split in RegDB.splits:
         order = np.random.default_rng([seed, 4, split]).permutation(len(shots)) + 1

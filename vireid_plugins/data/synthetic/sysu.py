@@ -31,7 +31,7 @@ def write_sysu(folder: Path, size: SysuSize, seed: int = 0, workers: int | None 
     """
     people = size.train + size.val + size.test
     plan = partial(_plan, size)
-    write_tree(folder, "SYSUMM01", size, seed, people, plan, partial(_finish, folder, size, seed), workers)
+    write_tree(folder, "SYSUMM01", size, seed, people, plan, partial(_finish, size=size, seed=seed), workers)
 
 
 def _plan(size: SysuSize, identity: int, rng: np.random.Generator) -> list[Shot]:
@@ -50,7 +50,7 @@ def _modality(camera: int) -> int:
     return INFRARED if camera in INFRARED_CAMERAS else VISIBLE
 
 
-def _finish(folder: Path, size: SysuSize, seed: int, shots: dict[int, list[Shot]]) -> dict[str, Iterable[int]]:
+def _finish(folder: Path, shots: dict[int, list[Shot]], size: SysuSize, seed: int) -> dict[str, Iterable[int]]:
     order = np.random.default_rng([seed, 4]).permutation(len(shots)) + 1
     parts = np.split(order, np.cumsum([size.train, size.val]))
     lists = {name: ids.tolist() for name, ids in zip(("train", "val", "test"), parts, strict=True)}

@@ -1,8 +1,6 @@
 """Shared code of the synthetic-tree writers: images drawn in parallel, lists and the manifest."""
 
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -17,6 +15,8 @@ from vireid_plugins.data.datasets.base import MODALITIES, tally
 from vireid_plugins.data.synthetic.camera import Camera, draw_camera, photograph
 from vireid_plugins.data.synthetic.person import draw_person
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.files import naming, write_bytes, write_folder, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 MANIFEST = "synthetic.json"
@@ -47,10 +47,10 @@ def write_tree(
     seed: int,
     people: int,
     plan: Callable[[int, np.random.Generator], list[Shot]],
-    finish: Callable[[dict[int, list[Shot]]], dict[str, Iterable[int]]],
+    finish: Callable[[Path, dict[int, list[Shot]]], dict[str, Iterable[int]]],
     workers: int | None = None,
 ) -> None:
-    """Write images, the lists of the layout and a manifest; an existing synthetic tree is replaced.
+    """Write images, the lists of the layout and a manifest; when all is there, it replaces an existing synthetic tree.
 
     The same size and seed give the same files for any number of workers.
 
@@ -61,27 +61,38 @@ def write_tree(
         seed: random seed.
         people: number of people, who are numbered from 1.
         plan: returns the images to write of an identity; called in worker processes.
-        finish: writes the lists, given the images of every identity, and returns the identities of each list.
+        finish: writes the lists into a folder, given the images of every identity, and returns the identities of each
+            list.
         workers: processes; the number of processors by default.
 
     Raises:
         DataError: the folder contains something other than a synthetic tree.
+        ConfigError: a file cannot be written; what was there before is unchanged.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise DataError(f"'{folder}' is not empty and not a synthetic tree; choose another --root")
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    # Written first, so that an interrupted tree can be overwritten.
-    (folder / MANIFEST).write_text(json.dumps({"complete": False}))
+    with write_folder(folder) as fresh:
+        _write_files(fresh, layout, size, seed, people, plan, finish, workers or os.cpu_count() or 1)
+
+
+def _write_files(
+    folder: Path,
+    layout: str,
+    size: Any,
+    seed: int,
+    people: int,
+    plan: Callable[[int, np.random.Generator], list[Shot]],
+    finish: Callable[[Path, dict[int, list[Shot]]], dict[str, Iterable[int]]],
+    workers: int,
+) -> None:
     shots: dict[int, list[Shot]] = {}
     jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
-    written = in_processes(_write_person, jobs, workers or os.cpu_count() or 1, chunk=32)
+    written = in_processes(_write_person, jobs, workers, chunk=32)
     for identity, person in enumerate(tqdm(written, total=people, unit="id", disable=None), start=1):
         shots[identity] = person
     rows = [
         (name, MODALITIES[shot.modality], identity, shot.camera)
-        for name, identities in finish(shots).items()
+        for name, identities in finish(folder, shots).items()
         for identity in identities
         for shot in shots[identity]
     ]
@@ -93,7 +104,7 @@ def write_tree(
         "images": sum(map(len, shots.values())),
         "census": tally(rows),
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -106,9 +117,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = read_json(file)
         complete = manifest["complete"] and "census" in manifest
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"'{file}' is not a manifest of this version; regenerate the tree") from None
     if not complete:
         raise DataError(f"'{file}': the tree is incomplete; regenerate it with `vireid synthesize`")
@@ -117,15 +128,13 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def write_ids(file: Path, identities: Iterable[int]) -> None:
     """Write one line of comma-separated identities."""
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(",".join(map(str, sorted(identities))), encoding="utf-8")
+    write_bytes(file, ",".join(map(str, sorted(identities))).encode())
 
 
 def write_labelled_paths(file: Path, groups: Sequence[list[str]]) -> None:
     """Write lines `<path> <label>`, where the label is the index of the group."""
-    file.parent.mkdir(exist_ok=True)
     lines = [f"{path} {label}\n" for label, paths in enumerate(groups) for path in paths]
-    file.write_text("".join(lines), encoding="utf-8")
+    write_bytes(file, "".join(lines).encode())
 
 
 @cache
@@ -142,9 +151,10 @@ def _write_person(
     shots = plan(identity, rng)
     for shot in shots:
         file = folder / shot.path
-        file.parent.mkdir(parents=True, exist_ok=True)
         light = np.random.default_rng([seed, 3, identity, shot.lens, shot.number])
         image = photograph(_camera(seed, shot.lens, shot.modality == INFRARED, size), person, light, size)
         # Lossless formats ignore the quality.
-        image.save(file, quality=int(light.integers(75, 95)))
+        with naming(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image.save(file, quality=int(light.integers(75, 95)))
     return shots

@@ -139,5 +139,5 @@ def _problem(path: str) -> str:
     try:
         read_image(path, (8, 8), "nearest")
     except DataError as error:
-        return str(error).removeprefix(f"image '{path}' ")
+        return str(error.args[0]).removeprefix(f"image '{path}' ")
     return ""

@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicCheckpointer
+from fastreid.utils.events import get_event_storage
 
-from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
+from vireid_plugins.io.files import for_writing
 
 
 class Checkpoints(PeriodicCheckpointer):
     """fast-reid's hook, with the best metric stored in every checkpoint, including the best, and restored on resume.
+
+    `model_best` is saved by the evaluation that found it. A checkpoint has the score of its own epoch, or none.
 
     Args:
         checkpointer: writes the checkpoints.
@@ -18,34 +22,52 @@ class Checkpoints(PeriodicCheckpointer):
     """
 
     best_metric: float
+    trainer: Any
 
     def __init__(self, checkpointer: VireidCheckpointer, period: int, keep: int = 0) -> None:
         super().__init__(checkpointer, period)
         self.keep = keep
 
-    def step(self, epoch: int, **kwargs: Any) -> None:
-        """Save the checkpoints due after an epoch, and `model_best` if its evaluation is the best so far.
-
-        Args:
-            epoch: the epoch that has ended, zero-based.
-            **kwargs: `metric`, the latest score of the test set that picks the best epoch.
-        """
-        last = epoch >= self.max_epoch - 1
-        steps = self.trainer.iters_per_epoch
-        position = {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
-        if kwargs["metric"] > self.best_metric:
-            self.best_metric = kwargs["metric"]
-            self.checkpointer.save("model_best", **position, **kwargs)
-        if last or (epoch + 1) % self.period == 0:
-            self.checkpointer.save("model_final" if last else f"model_{epoch:04d}", **position, **kwargs)
+    def after_epoch(self) -> None:
+        """Save the checkpoints due after an epoch, and `model_best` if its evaluation is the best so far."""
+        score = self._score()
+        if score is not None and score > self.best_metric:
+            self.best_metric = score
+            self.checkpointer.save("model_best", **self._position(), metric=score)
+        if self.due():
+            self.checkpointer.save(self.name(), **self._position(), **({} if score is None else {"metric": score}))
             self._delete_older()
+
+    def save_unscored(self) -> None:
+        """Save the run before the evaluation of an epoch: as the epoch's checkpoint, if one is due."""
+        self.checkpointer.save(self.name() if self.due() else STOPPED, **self._position(), unscored=True)
+
+    def due(self) -> bool:
+        """Return whether the epoch that has ended gets a checkpoint."""
+        number = self.trainer.epoch + 1
+        return bool(number % self.period == 0 or number >= self.max_epoch)
+
+    def name(self) -> str:
+        """Return the name of the checkpoint of the epoch that has ended."""
+        epoch = self.trainer.epoch
+        return "model_final" if epoch >= self.max_epoch - 1 else f"model_{epoch:04d}"
+
+    def _position(self) -> dict[str, int]:
+        epoch, steps = self.trainer.epoch, self.trainer.iters_per_epoch
+        return {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
+
+    def _score(self) -> float | None:
+        """Return the score of the epoch that has ended on the set that picks the best; None: it was not scored."""
+        storage = get_event_storage()
+        score, at = storage.latest().get(self.metric_name, (None, -1))
+        return float(score) if score is not None and at == storage.iter else None
 
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
-        (folder / f"{STOPPED}.pth").unlink(missing_ok=True)
-        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=lambda file: file.stat().st_mtime_ns)
-        for file in periodic[: -self.keep] if self.keep else []:
-            file.unlink()
+        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=modified)
+        for file in [folder / f"{STOPPED}.pth", *(periodic[: -self.keep] if self.keep else [])]:
+            with for_writing(file):
+                file.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, float]:
         """Return the state to save in a checkpoint."""
@@ -53,4 +75,4 @@ class Checkpoints(PeriodicCheckpointer):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Restore the best metric of the resumed run."""
-        self.best_metric = state["best_metric"]
+        self.best_metric = float(state["best_metric"])

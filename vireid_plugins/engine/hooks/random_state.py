@@ -1,6 +1,8 @@
 """The state of every random generator, saved in a checkpoint and restored on resume."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,8 +37,21 @@ class RandomState(HookBase):
         return {"processes": self.states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the states of the resumed run until `restore` is called."""
+        """Keep the states of the resumed run until `restore` is called.
+
+        What cannot be restored raises now, from generators that nobody draws from.
+        """
+        for one in state["processes"]:
+            _restore(one, random.Random(), np.random.RandomState(), torch.Generator())
         self.resumed = state["processes"]
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Leave the generators of this process after a `with` block as they were before it."""
+    state = _state()
+    yield
+    _restore(state)
 
 
 def _state() -> dict[str, Any]:
@@ -51,11 +66,17 @@ def _state() -> dict[str, Any]:
     }
 
 
-def _restore(state: dict[str, Any]) -> None:
+def _restore(
+    state: dict[str, Any],
+    python: Any = random,
+    numpy: Any = np.random,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Restore generators, by default those that everything draws from; only these have a CUDA one."""
     version, words, extra = state["python"]
-    random.setstate((version, tuple(words), extra))
+    python.setstate((version, tuple(words), extra))
     kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
+    numpy.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    (generator.set_state if generator else torch.set_rng_state)(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available() and generator is None:
         torch.cuda.set_rng_state(state["cuda"])

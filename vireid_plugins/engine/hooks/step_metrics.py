@@ -37,6 +37,7 @@ class StepMetrics(HookBase):
         self.period, self.skips, self.last_good = period, skips, last_good
         self.first = True
         self.skipped = 0
+        self.processes: list[dict[str, Any]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -119,14 +120,28 @@ class StepMetrics(HookBase):
         """Write the means of the last steps of the epoch."""
         self.write()
 
+    def capture(self) -> None:
+        """Capture the sums of every process; must be called by all processes before a run is saved within an epoch."""
+        self.processes = comm.gather(self._own())
+
+    def _own(self) -> dict[str, Any]:
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        return {"sums": sums, "steps": self.steps, "waited": self.waited}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save in a checkpoint; it has sums if a run is stopped between two writes."""
-        sums = {name: value.cpu() for name, value in self.sums.items()}
-        return {"first": self.first, "skipped": self.skipped, "sums": sums, "steps": self.steps, "waited": self.waited}
+        own = self._own()
+        # Between two writes every process has sums of its own; those of the main one are also where they always were.
+        processes = self.processes if self.processes and self.processes[0]["steps"] == self.steps else [own]
+        return {"first": self.first, "skipped": self.skipped, **own, "processes": processes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the sums of the resumed run."""
-        self.first, self.skipped, self.steps, self.waited = (
-            state[key] for key in ("first", "skipped", "steps", "waited")
-        )
-        self.sums = dict(state["sums"])
+        """Restore the sums of the resumed run; with another number of processes each goes on with their mean."""
+        self.first, self.skipped = state["first"], state["skipped"]
+        saved = state.get("processes") or [state]
+        if len(saved) == comm.get_world_size():
+            own = saved[comm.get_rank()]
+            self.sums, self.steps, self.waited = dict(own["sums"]), own["steps"], own["waited"]
+            return
+        self.steps, self.waited = saved[0]["steps"], max(one["waited"] for one in saved)
+        self.sums = {name: sum(one["sums"][name] for one in saved) / len(saved) for name in saved[0]["sums"]}

@@ -1,16 +1,22 @@
 """fast-reid's writers, continued without gaps or repeated lines after a resume."""
 
+import importlib
 import json
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicWriter
-from fastreid.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
+from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
 from vireid_plugins.config.renamed import LOGGED
-from vireid_plugins.io.files import write_atomic
+from vireid_plugins.engine.run_log import require_log
+from vireid_plugins.io.files import LineFile, cannot_write, json_text, naming, refusal, write_bytes
+from vireid_plugins.io.json_file import parse_json
+from vireid_plugins.io.regular import read_bytes
 
 logger = logging.getLogger("fastreid." + __name__)
 # Number of values of a scalar that fast-reid's writers smooth over.
@@ -41,13 +47,16 @@ class Writers(PeriodicWriter):
         """Restore the scalars of the resumed run, and drop what was written after its checkpoint."""
         start, self.storage = self.trainer.start_iter, get_event_storage()
         drop_lines_from(self.folder / "metrics.json", self._first_unwritten(JSONWriter, start))
-        self._writers = self.build()
-        for number, writer in enumerate(self._writers):
-            if isinstance(writer, TensorboardXWriter) and start:
-                writer.close()
-                self._writers[number] = TensorboardXWriter(
-                    str(self.folder), purge_step=self._first_unwritten(TensorboardXWriter, start)
-                )
+        with _translated(self.folder), events_written_at_once():
+            self._writers = self.build()
+            for number, writer in enumerate(self._writers):
+                if isinstance(writer, TensorboardXWriter) and start:
+                    writer.close()
+                    self._writers[number] = TensorboardXWriter(
+                        str(self.folder), purge_step=self._first_unwritten(TensorboardXWriter, start)
+                    )
+                elif isinstance(writer, JSONWriter):
+                    writer._file_handle = _StrictLines(writer._file_handle)
         if self.resumed:
             _fill(self.storage, self.resumed["scalars"])
             for writer in self._writers:
@@ -70,14 +79,33 @@ class Writers(PeriodicWriter):
         are added to an iteration they have already written.
         """
         if (self.trainer.iter + 1) % self.trainer.iters_per_epoch:
-            super().after_step()
+            with self._ending():
+                super().after_step()
+
+    def after_epoch(self) -> None:
+        """Write the scalars of the epoch."""
+        with self._ending():
+            super().after_epoch()
 
     def after_train(self) -> None:
-        """Write the evaluation of the last epoch even if it is not due by `TEST.EVAL_PERIOD`, and close the writers."""
-        last = self.trainer.iter
-        if last >= self.trainer.max_iter and any(at == last for _, at in self.storage.latest().values()):
-            super().after_epoch()
-        super().after_train()
+        """Close the writers."""
+        with self._ending():
+            super().after_train()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Forget the writers if one of them cannot write: the run ends with that, and with nothing else.
+
+        Raises:
+            ConfigError: a file cannot be written, `log.txt` included.
+        """
+        try:
+            with _translated(self.folder):
+                yield
+                require_log()
+        except BaseException:
+            self._writers = []
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save in a checkpoint."""
@@ -100,27 +128,97 @@ class Writers(PeriodicWriter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Keep the scalars of the resumed run until `before_train`."""
+        """Keep the scalars of the resumed run until `before_train`; what cannot be restored raises now."""
+        if state:
+            _fill(EventStorage(0), state["scalars"])
+            for last in state["written"].values():
+                int(last)
         self.resumed = state
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """Name the file that a writer of fast-reid could not write; raise a `ConfigError`."""
+    try:
+        yield
+    except OSError as error:
+        if not refusal(error):
+            raise
+        raise cannot_write(os.fsdecode(error.filename or folder), error) from None
+
+
+@contextmanager
+def events_written_at_once() -> Iterator[None]:
+    """Let TensorBoard's writers that are built inside a `with` block write in the thread that calls them.
+
+    Its own thread prints a traceback if the disk is full, and tells nobody until the next write.
+    """
+    try:
+        module: Any = importlib.import_module("tensorboard.summary.writer.event_file_writer")
+    except ImportError:  # fast-reid's writer says what is missing
+        yield
+        return
+    former = module._AsyncWriter
+    module._AsyncWriter = _Writer
+    try:
+        yield
+    finally:
+        module._AsyncWriter = former
+
+
+class _Writer:
+    """Has the methods of TensorBoard's asynchronous writer, and writes at once."""
+
+    def __init__(self, record_writer: Any, *_: object) -> None:
+        self._records = record_writer
+        name = getattr(getattr(record_writer, "_writer", None), "filename", b"events.out.tfevents")
+        self._file = Path(os.fsdecode(name))
+
+    def write(self, record: bytes) -> None:
+        with naming(self._file):
+            self._records.write(record)
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+
+class _StrictLines(LineFile):
+    """What fast-reid's `JSONWriter` writes to: lines of strict JSON, each whole or not there.
+
+    Args:
+        replaced: the file that the writer has opened.
+    """
+
+    def __init__(self, replaced: Any) -> None:
+        replaced.close()
+        super().__init__(Path(replaced.name))
+
+    def write(self, text: str) -> None:
+        """Append a line."""
+        with suppress(ValueError):  # other text comes from a writer of the user's own
+            text = f"{json_text(json.loads(text))}\n"
+        super().write(text)
 
 
 def drop_lines_from(file: Path, iteration: int) -> None:
     """Drop the lines of a `metrics.json` that are torn, or that are of this iteration or a later one."""
     if not file.is_file():
         return
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(file).decode(errors="replace").splitlines()
     kept = [line for line in lines if _iteration(line) < iteration]
     if len(kept) == len(lines):
         return
     logger.info("Dropped %d lines of %s, which the resumed run writes again", len(lines) - len(kept), file)
-    with write_atomic(file) as stream:
-        stream.write("".join(f"{line}\n" for line in kept).encode())
+    write_bytes(file, "".join(f"{line}\n" for line in kept).encode())
 
 
 def _iteration(line: str) -> float:
     try:
-        return int(json.loads(line)["iteration"])
-    except (ValueError, KeyError, TypeError):
+        return int(parse_json(line)["iteration"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")
 
 

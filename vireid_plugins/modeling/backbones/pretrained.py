@@ -8,9 +8,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 from urllib.error import URLError
+from urllib.parse import urlparse
 
 import torch
 from fastreid.config import CfgNode
@@ -18,8 +20,8 @@ from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from torch import Tensor, nn
 
 from vireid_plugins.compat.registry import patch
-from vireid_plugins.errors import ConfigError
-from vireid_plugins.io.weight_file import named_tensors, read_weight_file
+from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.io.weight_file import DIGEST, named_tensors, read_weight_file
 from vireid_plugins.modeling.backbones.names import renamed
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -34,6 +36,8 @@ NON_LOCAL = "NL_"
 # Parts of parameter names that reveal an option of the network.
 OPTIONS = {".IN.": "MODEL.BACKBONE.WITH_IBN", ".se.fc.": "MODEL.BACKBONE.WITH_SE"}
 ADVICE = "set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with MODEL.BACKBONE.PRETRAIN False"
+# What a download can end with; torch raises a RuntimeError if the digest is wrong.
+FAILED = (URLError, OSError, HTTPException, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def read_pretrained(cfg: CfgNode) -> Weights:
     """
     path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
     if path:
-        return parse_state_dict(read_weight_file(Path(path)), path)
+        return _from_path(path)
     plain = not (cfg.MODEL.BACKBONE.WITH_IBN or cfg.MODEL.BACKBONE.WITH_SE)
     if plain and cfg.MODEL.STREAMS.BACKBONE == "build_resnet_backbone":
         return _from_torchvision(cfg)
@@ -106,12 +110,24 @@ def max_pool_of(cfg: CfgNode) -> str:
     if not path:
         # Also for the weights at fast-reid's URLs, which were not trained with fast-reid's own padding.
         return "torchvision"
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise ConfigError(
             f"MODEL.STREAMS.MAX_POOL: auto depends on MODEL.BACKBONE.PRETRAIN_PATH '{path}', which does not exist; set "
             "MAX_POOL to torchvision or fastreid"
         )
-    return parse_state_dict(read_weight_file(Path(path)), path).max_pool
+    return _from_path(path).max_pool
+
+
+def _from_path(path: str) -> Weights:
+    """Return the weights in a file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return parse_state_dict(read_weight_file(Path(path)), path)
+    except DataError as error:
+        raise DataError(f"MODEL.BACKBONE.PRETRAIN_PATH: {error}") from None
 
 
 def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None:
@@ -123,9 +139,10 @@ def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None
     """
     name = cfg.MODEL.STREAMS.BACKBONE
     names = renamed(name, weights.tensors)
-    match = fit(backbone.state_dict(), {names[given]: value for given, value in weights.tensors.items()})
     key = "MODEL.BACKBONE.PRETRAIN_PATH" if cfg.MODEL.BACKBONE.PRETRAIN_PATH else "MODEL.BACKBONE.PRETRAIN"
     what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
+    given = {names[in_file]: value for in_file, value in weights.tensors.items()}
+    match = fit(backbone.state_dict(), given, f"{key}: '{weights.source}'")
     if not match.fitting:
         hints = "".join(_hints(match, weights.tensors))
         raise ConfigError(f"{key}: no weight of {what} fits; the file has {listed(list(weights.tensors))}{hints}")
@@ -148,8 +165,8 @@ def load_infrared_stems(copies: nn.ModuleList, weights: Weights, cfg: CfgNode) -
     stages = cast(list[Any], list(copies)[len(copies) // 2 :] if weights.infrared_stem else [])
     for stage in stages:
         stem = nn.ModuleDict({prefix.rstrip("."): part for prefix, part in zip(STEM, stage.blocks[:2], strict=True)})
-        match = fit(stem.state_dict(), weights.infrared_stem)
         what = f"MODEL.BACKBONE.PRETRAIN_PATH: the infrared stem in '{weights.source}' ({AGW_PREFIXES[1]})"
+        match = fit(stem.state_dict(), weights.infrared_stem, what)
         _require_complete(match, what, cfg)
         stem.load_state_dict(match.fitting, strict=False)
 
@@ -164,19 +181,22 @@ def _require_complete(match: Fit, what: str, cfg: CfgNode, hints: Sequence[str] 
             f"{what}: {match}{hint}. Configure the network that the weights belong to, use other weights, or accept a "
             "partial fill with MODEL.BACKBONE.PRETRAIN_PARTIAL True"
         )
-    logger.warning("%s: %s%s; the rest is initialized randomly", what, match, hint)
+    rest = f"; these stay random: {listed(match.unfilled)}" if match.unfilled else ""
+    logger.warning("%s: %s%s%s", what, match, hint, rest)
 
 
 def _relevant(match: Fit, backbone: nn.Module, original_names: Mapping[str, str]) -> Fit:
     """Drop tensors that need not fit, and give unused ones their name in the file (`original_names`).
 
     Those are classifiers, modules outside the backbone, and non-local blocks if the file has none. Extra tensors inside
-    a part that the backbone has too, such as `layer3.7`, do count: they belong to a different network.
+    a part that the backbone has too, such as `layer3.7`, do count: they belong to a different network. Where something
+    is missing, whatever is left over may be the same under another name.
     """
     parts = {name.partition(".")[0] for name, _ in backbone.named_children()}
-    extra = [n for n in match.unused if n.partition(".")[0] in parts and not n.startswith(CLASSIFIERS)]
     has_non_local = any(name.startswith(NON_LOCAL) for name in (*match.fitting, *match.shapes))
     missing = [name for name in match.missing if has_non_local or not name.startswith(NON_LOCAL)]
+    left_over = [name for name in match.unused if not name.startswith(CLASSIFIERS)]
+    extra = left_over if missing else [name for name in left_over if name.partition(".")[0] in parts]
     return replace(match, missing=tuple(missing), unused=tuple(original_names[name] for name in extra))
 
 
@@ -198,12 +218,37 @@ def _from_torchvision(cfg: CfgNode) -> Weights:
 
     url = get_model_weights(f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}")["IMAGENET1K_V1"].url
     try:
-        return parse_state_dict(torch.hub.load_state_dict_from_url(url, map_location="cpu"), url)
-    except (URLError, OSError) as error:
+        return parse_state_dict(_read_downloaded(_downloaded(url)), url)
+    except FAILED as error:
+        if isinstance(error, UserError):
+            raise
         raise ConfigError(
             f"MODEL.BACKBONE.PRETRAIN: cannot download {url} ({error}). Download it on a machine with network access "
             f"and {ADVICE}"
         ) from None
+
+
+def _downloaded(url: str) -> Path:
+    """Return torch hub's copy of a file, downloaded if there is none."""
+    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
+    if not file.exists() and not file.is_symlink():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digest = DIGEST.search(file.name)
+        logger.info("Downloading %s to %s", url, file)
+        torch.hub.download_url_to_file(url, str(file), digest[1] if digest else None)
+    return file
+
+
+def _read_downloaded(file: Path) -> dict[str, Any]:
+    """Read a file that was downloaded, perhaps long ago.
+
+    Raises:
+        DataError: it cannot be read, or is not what its name says; it is left as it is.
+    """
+    try:
+        return read_weight_file(file, downloaded=True)
+    except DataError as error:
+        raise DataError(f"MODEL.BACKBONE.PRETRAIN: {error}. Delete it to download it again, or {ADVICE}") from None
 
 
 def _from_fastreid(cfg: CfgNode) -> Weights:
@@ -216,7 +261,9 @@ def _from_fastreid(cfg: CfgNode) -> Weights:
     with _loads_recorded() as loaded:
         try:
             BACKBONE_REGISTRY.get(name)(pretrain_cfg)
-        except (URLError, OSError, KeyError, RuntimeError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # fast-reid checks nothing of what it has loaded
             # If a file was loaded, its weights do not fit, which `load_pretrained` reports in more detail.
             if not loaded:
                 raise ConfigError(
@@ -230,17 +277,28 @@ def _from_fastreid(cfg: CfgNode) -> Weights:
 
 
 @contextmanager
-def _loads_recorded() -> Iterator[list[Any]]:
-    """Record what `torch.load` returns inside a `with` block."""
-    loaded: list[Any] = []
-    load = torch.load
+def _loads_recorded() -> Iterator[list[dict[str, Any]]]:
+    """Inside a `with` block, read what fast-reid loads as every weight file is read, and record it."""
+    loaded: list[dict[str, Any]] = []
+    originals = torch.load, torch.hub.load_state_dict_from_url
 
-    def recorded(*args: Any, **keywords: Any) -> Any:
-        loaded.append(load(*args, **keywords))
+    def recorded(file: Any, **_: Any) -> dict[str, Any]:
+        if not file:  # some of its builders know no address
+            raise FileNotFoundError("no address is known")
+        replacements, (torch.load, torch.hub.load_state_dict_from_url) = _loaders(), originals
+        try:
+            loaded.append(_read_downloaded(Path(file)))
+        finally:
+            torch.load, torch.hub.load_state_dict_from_url = replacements
         return loaded[-1]
 
-    torch.load = recorded
+    torch.load = cast(Any, recorded)
+    torch.hub.load_state_dict_from_url = lambda url, **_: recorded(_downloaded(url))
     try:
         yield loaded
     finally:
-        torch.load = load
+        torch.load, torch.hub.load_state_dict_from_url = originals
+
+
+def _loaders() -> tuple[Any, Any]:
+    return torch.load, torch.hub.load_state_dict_from_url
