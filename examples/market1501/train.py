@@ -3,12 +3,14 @@
 Nothing here is visible-infrared; `patch()` is the only difference from fast-reid's `train_net.py`.
 """
 
+import sys
 from collections import OrderedDict
 from typing import Any
 
 from vireid_plugins.compat import PATCHES, patch  # isort: skip  first: it makes fastreid importable
 
 from fastreid.config import CfgNode, get_cfg
+from fastreid.data import build
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
 from fastreid.utils.checkpoint import Checkpointer
 
@@ -40,11 +42,19 @@ def main(args: Any) -> "OrderedDict[str, Any]":
 
 if __name__ == "__main__":
     arguments = default_argument_parser().parse_args()
-    launch(
-        main,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )
+    try:
+        launch(
+            main,
+            arguments.num_gpus,
+            num_machines=arguments.num_machines,
+            machine_rank=arguments.machine_rank,
+            dist_url=arguments.dist_url,
+            args=(arguments,),
+        )
+    except RuntimeError as error:
+        if not str(error).endswith("is not found"):
+            raise
+        sys.exit(
+            f"error: {error}; set FASTREID_DATASETS to the folder that holds Market-1501-v15.09.15, now "
+            f"'{build._root}', or write a synthetic one: vireid synthesize Market1501 --root datasets"
+        )

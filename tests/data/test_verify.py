@@ -189,3 +189,32 @@ def test_verify_of_a_half_written_synthetic_tree_says_so(copy: Callable[[str], P
     (root / "RegDB" / "synthetic.json").write_text('{"complete": false}')
     with pytest.raises(DataError, match="the tree is incomplete"):
         verify("RegDB", root, workers=1)
+
+
+def broken_everywhere(name: str, folder: Path) -> dict[str, str]:
+    """Break several files; returns what must be said of each."""
+    torn = truncate(first(folder, "cam1/*/*.jpg" if name == "SYSUMM01" else "*is*/**/*.*p*"))
+    said = {str(torn): "cannot be read"}
+    if name == "SYSUMM01":
+        empty(folder / "exp" / "rand_perm_cam.mat")
+        edit(folder / "exp" / "val_id.txt", lambda text: text + "," + text.split(",")[0])
+        return said | {"rand_perm_cam.mat": "it is empty", "val_id.txt": "more than once"}
+    if name == "RegDB":
+        edit(folder / "idx" / "train_visible_2.txt", lambda text: text + text.split("\n")[0] + "\n")
+        empty(folder / "idx" / "test_thermal_3.txt")
+        return said | {"train_visible_2.txt": "repeats line 1", "test_thermal_3.txt": "is empty"}
+    edit(folder / "idx" / "train_nir.txt", lambda text: "nir/1/portrait.jpg 0\n" + text)
+    shutil.copy(torn, first(folder, "test_nir/cam*/*") / "portrait.jpg")
+    return said | {"train_nir.txt": "must have a name", "portrait.jpg": "must have a name"}
+
+
+@pytest.mark.parametrize("name", LAYOUT_CHECKS)
+def test_verify_of_several_broken_files_finds_each_and_counts_the_rest(copy: Callable[[str], Path], name: str) -> None:
+    root = copy(name)
+    whole = verify(name, root, workers=1)
+    said = broken_everywhere(name, root / FOLDERS[name])
+    report = verify(name, root, workers=1)
+    for file, problem in said.items():
+        assert [finding for finding in report.findings if file in str(finding) and problem in str(finding)], file
+    assert report.images >= 0.6 * whole.images
+    assert len(set(report.findings)) == len(report.findings)

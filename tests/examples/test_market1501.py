@@ -55,3 +55,11 @@ def test_market1501_recipe_trains_and_its_command_resumes(tmp_path: Path, monkey
     assert "| Market1501 |" in again.stdout
     end = torch.load(out / "model_final.pth", weights_only=False)["model"]
     assert sum(not torch.equal(start[name], end[name]) for name in start) > 0.9 * len(start)
+
+
+def test_market1501_without_data_says_where_it_is_looked_for(tmp_path: Path) -> None:
+    ran = python(TRAIN, "--config-file", RECIPE, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path / "out"),
+                 "MODEL.BACKBONE.PRETRAIN", "False", FASTREID_DATASETS=str(tmp_path))  # fmt: skip
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert f"now '{tmp_path}', or write a synthetic one: vireid synthesize Market1501" in ran.stderr

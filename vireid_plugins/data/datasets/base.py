@@ -244,7 +244,16 @@ def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
         DataError: its files are missing or malformed.
     """
     options = build_options(cfg, name)
-    dataset: ImageDataset = DATASET_REGISTRY.get(name)(root=str(data_root()), **options)
+    root = data_root()
+    try:
+        dataset: ImageDataset = DATASET_REGISTRY.get(name)(root=str(root), **options)
+    except RuntimeError as error:
+        # What fast-reid's own sets raise, which do not say where to put them.
+        if isinstance(error, DataError) or not str(error).endswith("is not found"):
+            raise
+        raise DataError(
+            f"{name}: {error}; set FASTREID_DATASETS to the folder that contains it, now '{root.absolute()}'"
+        ) from None
     return dataset
 
 
@@ -277,27 +286,36 @@ def require_separate(trained: Iterable[ImageDataset], tested: Iterable[ImageData
 
 
 def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> None:
-    """Check the items of a cross-modality data set, which another package may have written.
+    """Check the items of a data set, which another package may have written.
 
     Args:
-        dataset: the data set.
+        dataset: the data set. Identities and cameras of fast-reid's own sets may be texts.
         items: its items, each (path, identity, camera).
         kind: name of the list in the message: `train`, `query` or `gallery`.
 
     Raises:
         DataError: an item has another form; the message shows the first one.
     """
-    if not isinstance(dataset, CrossModalityDataset):
-        return  # fast-reid's own sets have strings for identities and cameras
-    folder = f"{dataset.folder}{os.sep}"
+    cross = isinstance(dataset, CrossModalityDataset)
+    folder = f"{dataset.folder}{os.sep}" if cross else ""
+    form = f"the path of an image that starts with '{folder}'" if cross else "the path of an image"
+    texts = bool(items) and not cross and isinstance(items[0], tuple | list) and isinstance(items[0][1], str)
     for number, item in enumerate(items):
         if (
-            len(item) != 3
+            not isinstance(item, tuple | list)
+            or len(item) != 3
             or not isinstance(item[0], str)
             or not item[0].startswith(folder)
-            or not all(isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in item[1:])
+            or not (isinstance(item[1], str) if texts else _is_whole(item[1]))
+            or not (_is_whole(item[2]) or (not cross and isinstance(item[2], str)))
         ):
+            name = dataset.title if cross else type(dataset).__name__
+            labels = "two whole numbers" if cross else "labels of one type"
             raise DataError(
-                f"{dataset.title}: item {number} of {kind} is {item!r}; it must be (path, identity, camera) with the "
-                f"path of an image below '{dataset.folder}', as text that starts with it, and two whole numbers"
+                f"{name}: item {number} of {kind} is {item!r}; it must be (path, identity, camera) with {form}, as "
+                f"text, and {labels}"
             )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
