@@ -380,7 +380,7 @@ class Trainer(DefaultTrainer):
 
     def run_step(self) -> None:
         """Take one step and record its losses."""
-        with explained(self.cfg, training=True, last=self._last_good()):
+        with explained(self.cfg, training=True, last=self._last_good):
             self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:
