@@ -6,15 +6,27 @@ traceback; any other exception is a bug in this package.
 
 from collections.abc import Iterable
 
+from vireid_plugins.escape import escaped
+
 
 class UserError(Exception):
     """A problem the user can fix; the message explains how.
+
+    Args:
+        lines: the message. Names in it may come from anywhere, so control characters are shown escaped; a message of
+            several lines is given as several arguments.
 
     Attributes:
         exit_code: exit status of the command lines.
     """
 
     exit_code = 1
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        return "\n".join(map(escaped, self.args))
 
 
 class InstallError(UserError, ImportError):

@@ -16,8 +16,9 @@ from helpers import ROOT, SMALL, batch, needs_exporter, python, small_cfg, views
 from vireid_plugins import export
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.datasets.base import MODALITIES
-from vireid_plugins.errors import ExportError
-from vireid_plugins.export import exporters
+from vireid_plugins.errors import ConfigError, ExportError
+from vireid_plugins.export import exporters, quantize
+from vireid_plugins.export.optional import optional
 
 # Its stems differ between the modalities, and its relation blocks are traced too.
 ONNX_METHOD = "agw"
@@ -167,6 +168,15 @@ def test_export_onnx_command_compares_forms_that_the_example_searches_without_to
     assert list(rows) == ["torch, float32", "ONNX, float32", "ONNX, float16", "ONNX, int8"]
     assert rows["ONNX, float16"]["bytes"] < 0.6 * rows["ONNX, float32"]["bytes"]
     assert rows["ONNX, int8"]["bytes"] < 0.4 * rows["ONNX, float32"]["bytes"]
+    assert rows["ONNX, float32"]["least_cosine"] == pytest.approx(1, abs=1e-4)
+    assert rows["ONNX, float16"]["least_cosine"] > 0.99
+    # Calibrated on other people's images, with a network of random weights.
+    assert rows["ONNX, int8"]["cosine"] > 0.9
+    assert 0.95 <= rows["ONNX, int8"]["agreement"] < 1
+    onnx = optional("onnx")
+    types = {one.data_type for one in onnx.load(out / "visible.int8.onnx").graph.initializer if len(one.dims) == 4}
+    assert onnx.TensorProto.UINT8 in types
+    assert onnx.TensorProto.INT8 not in types
     assert rows["ONNX, float32"]["mAP"] == pytest.approx(rows["torch, float32"]["mAP"], abs=0.2)
     assert rows["ONNX, float16"]["mAP"] == pytest.approx(rows["torch, float32"]["mAP"], abs=2)
 
@@ -184,6 +194,25 @@ def test_export_onnx_command_compares_forms_that_the_example_searches_without_to
     assert scores == sorted(scores, reverse=True)
 
 
+@needs_exporter
+def test_int8_refuses_a_file_that_this_processor_runs_otherwise(
+    exported: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if an operator saturated: the optimized file gives other features than the plain one."""
+    real = exporters.onnx_runner
+
+    def runner(file: Path, optimized: bool = True) -> Any:
+        run = real(file, optimized=optimized)
+        return (lambda images: -run(images)) if optimized else run
+
+    monkeypatch.setattr(quantize, "onnx_runner", runner)
+    with pytest.raises(
+        ExportError, match=r"computes '.*a\.onnx' with other features than it describes: their cosine is -"
+    ):
+        quantize.int8(exported.folder / "visible.onnx", tmp_path / "a.onnx", images_of(0)[0][:2])
+    assert not list(tmp_path.iterdir())
+
+
 def test_export_onnx_says_in_one_message_that_the_exporter_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,3 +225,21 @@ def test_export_onnx_says_in_one_message_that_the_exporter_fails(
         ExportError, match=r"cannot export this method \(RuntimeError: no such operator\); tested with torch 2\.13"
     ):
         export.export_onnx(model, cfg, tmp_path)
+
+
+def test_export_onnx_onto_a_disk_that_fills_leaves_the_former_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills(_: object, __: object, file: str, **___: object) -> None:
+        Path(file).write_bytes(b"half")
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("failed to save the model") from error
+
+    (tmp_path / "visible.onnx").write_bytes(b"former")
+    model, cfg = trained_like("one_stream")
+    monkeypatch.setattr(torch.onnx, "export", fills)
+    with pytest.raises(ConfigError, match=r"visible\.onnx' cannot be written: No space left on device$"):
+        export.export_onnx(model, cfg, tmp_path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("visible.onnx", b"former")]

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +72,43 @@ def test_load_beside_a_writer_is_whole(tmp_path: Path) -> None:
     assert len(versions) > 1
 
 
+def calls_of(work: Callable[[], object], last: int = -1) -> int:
+    """Return how many functions a piece of work calls; this process is killed at the call with the number `last`."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 def test_save_that_is_killed_leaves_a_whole_gallery(tmp_path: Path) -> None:
-    """At many instants of one process: it forks writers, which are killed after a while."""
+    """At instants spread over everything that a save does."""
     folder = tmp_path / "index"
     marked(40).save(folder)
+    bigger = marked(80)
+    marked(40).save(tmp_path / "other")
     seen = set()
-    for delay in np.linspace(0, 0.02, 30):
+    # Some more, so that a few saves end.
+    for last in np.linspace(1, 1.3 * calls_of(lambda: bigger.save(tmp_path / "other")), 30).astype(int):
+        marked(40).save(folder)
         child = os.fork()
         if child == 0:
-            while True:
-                marked(80).save(folder)
-                marked(120).save(folder)
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
+            calls_of(lambda: bigger.save(folder), int(last))
+            os._exit(0)
         os.waitpid(child, 0)
         gallery = Gallery.load(folder)
         require_whole(gallery)
         seen.add(len(gallery))
-    assert len(seen) > 1
+    assert seen == {40, 80}
     marked(40).save(folder)
     assert len(list(folder.iterdir())) == 3
 

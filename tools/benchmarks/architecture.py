@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "vireid_plugins"
 FIGURE = ROOT / "docs" / "images" / "architecture.svg"
 # Imported by all parts: drawn as the floor, without arrows.
-FLOOR = ("config", "compat", "io", "processes", "errors")
+FLOOR = ("config", "compat", "io", "processes", "errors", "escape")
 # Not drawn: the root, which imports everything, and files of a few lines.
 HIDDEN = ("", "fork_server", "collect_env", "deploy", "__main__")
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 80, 22, 46, 16

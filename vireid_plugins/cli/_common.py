@@ -5,18 +5,54 @@ Errors that the user can fix print a message; bugs of our own print a traceback.
 
 import argparse
 import errno
+import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
+from vireid_plugins.escape import escape_logs, escaped, escaped_lines
+from vireid_plugins.io.expand import expand
 from vireid_plugins.io.output import failure, tolerant_streams
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages show the words that they quote without control characters."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(escaped_lines(message), file)
+
+
+def say(*lines: str, flush: bool = False) -> None:
+    """Print lines; control characters in them are shown escaped.
+
+    Args:
+        lines: the lines, each without a newline.
+        flush: show them at once, also in a pipe.
+    """
+    print("\n".join(map(escaped, lines)), flush=flush)
+
+
+def say_table(table: str) -> None:
+    """Print a table; a cell with a name has to be escaped before the table is laid out, since it may hold newlines."""
+    print(escaped_lines(table))
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Print a traceback as Python does, without control characters of names in it."""
+    print(escaped_lines("".join(traceback.format_exception(kind, error, where))), file=sys.stderr, end="")
 
 
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main`, which imports the package, and exit."""
     tolerant_streams()
+    if logging.lastResort is not None:  # shows warnings where no log is set up
+        logging.lastResort.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    escape_logs()
+    sys.excepthook = _show_traceback
     try:
         main()
     except KeyboardInterrupt:
@@ -29,7 +65,7 @@ def run(main: Callable[[], object]) -> NoReturn:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            name = f"'{error.filename}'" if error.filename else "a file"
+            name = f"'{escaped(error.filename)}'" if error.filename else "a file"
             sys.exit(f"error: {name} cannot be written: {error.strerror}")
         raise
     if reason := failure():
@@ -37,9 +73,24 @@ def run(main: Callable[[], object]) -> NoReturn:
     sys.exit(0)
 
 
+def path(word: str) -> Path:
+    """Parse a path; `~` and variables in it expand, as those of a shell that did not see them."""
+    return Path(path_text(word))
+
+
+def path_text(word: str) -> str:
+    """Parse a path like `path`, and keep it as text, since an empty one means none."""
+    try:
+        return expand(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_trained_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config-file` to a verb that uses a trained model."""
-    parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+    parser.add_argument(
+        "--config-file", type=path_text, required=True, help="the configuration the model was trained with"
+    )
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

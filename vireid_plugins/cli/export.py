@@ -1,20 +1,19 @@
 """Export a trained method to ONNX, one file per modality: vireid export --config-file FILE --output FOLDER."""
 
 import argparse
-from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, write_json
+from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, path, say, say_table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained_config(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder for visible.onnx and infrared.onnx")
+    parser.add_argument("--output", type=path, required=True, help="folder for visible.onnx and infrared.onnx")
     parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
     parser.add_argument(
         "--compare", action="store_true", help="also write float16 and int8 files; compare size, speed and scores"
     )
-    parser.add_argument("--json", type=Path, help="also write the comparison to this file")
+    parser.add_argument("--json", type=path, help="also write the comparison to this file")
     add_overrides(parser)
 
 
@@ -30,9 +29,9 @@ def main(args: argparse.Namespace) -> None:
         written += export.export_program(model, cfg, args.output)
     for one in written:
         size = one.bytes / 2**20
-        print(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
+        say(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if args.compare:
         rows = export.compare(export.forms(model, cfg, args.output), cfg)
-        print(export.comparison_table(rows))
+        say_table(export.comparison_table(rows))
         if args.json:
             write_json(args.json, {"rows": rows})

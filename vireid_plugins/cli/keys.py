@@ -4,6 +4,8 @@ import argparse
 import shutil
 import textwrap
 
+from vireid_plugins.cli._common import say, say_table
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
@@ -24,5 +26,5 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"no configuration key matches '{args.pattern}'; `vireid keys` lists all")
     width = shutil.get_terminal_size().columns
     for key in matching:
-        print(f"{key.name}  {key.default!r}")
-        print(textwrap.fill(key.about, width, initial_indent="    ", subsequent_indent="    "))
+        say(f"{key.name}  {key.default!r}")
+        say_table(textwrap.fill(key.about, width, initial_indent="    ", subsequent_indent="    "))

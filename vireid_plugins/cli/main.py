@@ -19,7 +19,7 @@ from vireid_plugins.cli import (
     verify,
     visualize,
 )
-from vireid_plugins.cli._common import run
+from vireid_plugins.cli._common import Parser, run
 from vireid_plugins.io.output import tolerant_streams
 
 # In the order of --help.
@@ -46,7 +46,7 @@ def command_parser() -> argparse.ArgumentParser:
     lines = [f"  {name:11} {(verb.__doc__ or '').partition(':')[0]}" for name, verb in VERBS.items()]
     description = "\n".join([__doc__, "", *lines])
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="vireid", description=description, formatter_class=formatter)
+    parser = Parser(prog="vireid", description=description, formatter_class=formatter)
     verbs = parser.add_subparsers(required=True, metavar="VERB", help="see vireid VERB --help")
     for name, verb in VERBS.items():
         _fill(verbs.add_parser(name, **_description(verb)), verb)
@@ -55,7 +55,7 @@ def command_parser() -> argparse.ArgumentParser:
 
 def script_parser(verb: str) -> argparse.ArgumentParser:
     """Return the parser of a script in `tools/` that runs one verb."""
-    parser = argparse.ArgumentParser(**_description(VERBS[verb]))
+    parser = Parser(**_description(VERBS[verb]))
     _fill(parser, VERBS[verb])
     return parser
 

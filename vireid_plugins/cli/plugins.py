@@ -2,12 +2,14 @@
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("--config-file", help="print this model's parameters, multiply-adds and throughput instead")
+    parser.add_argument(
+        "--config-file", type=path_text, help="print this model's parameters, multiply-adds and throughput instead"
+    )
     add_overrides(parser)
 
 
@@ -21,12 +23,12 @@ def main(args: argparse.Namespace) -> None:
     if args.config_file:
         cfg = load_config(args.config_file, args.opts)
         size = network_size(cfg)
-        print(
+        say(
             f"{cfg.MODEL.META_ARCHITECTURE} at {cfg.INPUT.SIZE_TEST} on {cfg.MODEL.DEVICE}: {size.millions:.2f} M "
             f"parameters with {cfg.MODEL.HEADS.NUM_CLASSES} identities, {size.gmac:.2f} billion multiply-adds per "
             f"image, {size.images_per_second:.1f} images per second"
         )
         return
     for kind, rows in plugins().items():
-        print(f"\n== {kind}")
-        print(tabulate(rows, headers=["name", "package", "what it is"], tablefmt="plain"))
+        say("", f"== {kind}")
+        say_table(tabulate(rows, headers=["name", "package", "what it is"], tablefmt="plain"))

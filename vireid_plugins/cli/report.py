@@ -3,14 +3,16 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained_config(parser)
-    parser.add_argument("--output", type=Path, required=True, help="the .html file to write")
-    parser.add_argument("--beside", help="configuration of a baseline whose distances are drawn next to the model's")
+    parser.add_argument("--output", type=path, required=True, help="the .html file to write")
+    parser.add_argument(
+        "--beside", type=path_text, help="configuration of a baseline whose distances are drawn next to the model's"
+    )
     parser.add_argument("--queries", type=positive, default=60, help="number of rank lists (default %(default)s)")
     add_overrides(parser)
 
@@ -25,4 +27,4 @@ def main(args: argparse.Namespace) -> None:
     if args.beside:
         beside = (Path(args.beside).stem, load_config(args.beside))
     write_report(build_report(cfg, beside, args.queries), args.output)
-    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")
+    say(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")

@@ -3,7 +3,17 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, on_device, positive, write_json
+from vireid_plugins.cli._common import (
+    add_trained_config,
+    on_device,
+    path,
+    path_text,
+    positive,
+    say,
+    say_table,
+    write_json,
+)
+from vireid_plugins.escape import escaped
 
 
 def index(args: argparse.Namespace) -> None:
@@ -25,19 +35,19 @@ def index(args: argparse.Namespace) -> None:
         done = index_images(extractor, args.images, args.index, args.modality, report)
     gallery = done.gallery
     for line in done.unsure:
-        print(f"unsure  {line}")
+        say(f"unsure  {line}")
     for unread in done.unread:
-        print(f"not read  {unread}")
+        say(f"not read  {unread}")
     if done.left_out:
-        print(f"left out {done.left_out.total()} files that are no images: {listed(done.left_out)}")
+        say(f"left out {done.left_out.total()} files that are no images: {listed(done.left_out)}")
     for folder, count in done.moved.items():
-        print(
+        say(
             f"{count} images are from '{folder}', which no longer exists; remove them: vireid search remove {folder} "
             f"--index {args.index}"
         )
     summary = ", ".join(f"{number} {what}" for what, number in done.counts.items())
-    print(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
-    print(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
+    say(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
 
@@ -60,9 +70,10 @@ def query(args: argparse.Namespace) -> None:
     extractor = extractor_of(gallery, args.device, args.weights)
     results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)
     for one in results:
-        print(f"\n{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
-        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], hit.path] for hit in one.hits]
-        print(tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain", disable_numparse=True))
+        say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
+        headers = ["rank", "cosine", "modality", "image"]
+        say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
@@ -73,8 +84,9 @@ def query(args: argparse.Namespace) -> None:
                 f"--picture: the gallery's image '{gone}' no longer exists; index its folder where it is now, and "
                 "remove the images that are gone"
             )
-        note = save(picture_of_hits([(one.query, [hit.path for hit in one.hits]) for one in results]), args.picture)
-        print(f"\nwrote {args.picture}{note}")
+        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
+        say("", f"wrote {args.picture}{note}")
     if unread:
         raise DataError(not_read(unread))
 
@@ -84,7 +96,7 @@ def remove(args: argparse.Namespace) -> None:
     from vireid_plugins.search.search import remove_images
 
     gallery, removed = remove_images(args.index, args.images)
-    print(f"removed {removed}; {len(gallery)} images")
+    say(f"removed {removed}; {len(gallery)} images")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,24 +105,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (index, query, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("images", type=Path, help="a folder of images, or one image")
-        one.add_argument("--index", type=Path, required=True, help="folder of the index")
+        one.add_argument("images", type=path, help="a folder of images, or one image")
+        one.add_argument("--index", type=path, required=True, help="folder of the index")
         if command is not remove:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
             one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
         if command is index:
             add_trained_config(one)
-            one.add_argument("--weights", default="", help="its checkpoint (default: the last in its output folder)")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="its checkpoint (default: the last in its output folder)"
+            )
             one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
             one.add_argument(
                 "--opts", nargs="+", default=[], metavar="WORD", help="overrides of the configuration, KEY value ..."
             )
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
-            one.add_argument("--json", type=Path, help="also write the results to this file")
-            one.add_argument("--picture", type=Path, help="also draw the queries and their nearest images")
+            one.add_argument("--json", type=path, help="also write the results to this file")
+            one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
-            one.add_argument("--weights", default="", help="the checkpoint that made the index, if it has moved")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="the checkpoint that made the index, if it has moved"
+            )
 
 
 def main(args: argparse.Namespace) -> None:

@@ -5,12 +5,14 @@ The same command continues an interrupted run, and only averages the scores if a
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("--config-file", required=True, help="a configuration that trains and tests RegDB")
+    parser.add_argument(
+        "--config-file", type=path_text, required=True, help="a configuration that trains and tests RegDB"
+    )
     every = ",".join(map(str, range(1, 11)))
     parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="splits (default: all ten)")
     add_overrides(parser)
@@ -22,8 +24,8 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.evaluation.regdb_average import merged_table
 
     merged = engine.train_splits(args.config_file, args.opts, args.splits)
-    print("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
-    print(merged_table(merged))
+    say("RegDB, mean ± standard deviation over splits in percent, each split's last epoch:")
+    say_table(merged_table(merged))
 
 
 def _splits(words: str) -> list[int]:

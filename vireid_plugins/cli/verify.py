@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
+
+from vireid_plugins.cli._common import path, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="the data set")
-    parser.add_argument("root", type=Path, help="the data root, or the data set's folder itself")
+    parser.add_argument("root", type=path, help="the data root, or the data set's folder itself")
     parser.add_argument("--workers", type=int, help="processes that decode images (default: one per processor)")
 
 
@@ -18,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
 
     from vireid_plugins.data.verify import verify
 
-    print(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
+    say(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
     report = verify(args.dataset, args.root, args.workers)
     fields = ("images", "identities", "cameras", "pairs")
     rows = [
@@ -27,10 +28,10 @@ def main(args: argparse.Namespace) -> None:
         if "camera" not in key
     ]
     headers = ["list", *fields[:3], "(identity, camera)"]
-    print(tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True))
+    say_table(tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True))
     for finding in report.findings:
-        print(finding)
-    print(f"{report.images} images decoded; counts compared with {report.source}; {len(report.findings)} findings")
+        say(str(finding))
+    say(f"{report.images} images decoded; counts compared with {report.source}; {len(report.findings)} findings")
     if report.findings:
         sys.exit(1)
 

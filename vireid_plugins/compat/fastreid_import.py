@@ -43,7 +43,8 @@ def prepare() -> None:
             del sys.modules[name]
         raise InstallError(
             f"fastreid {FASTREID_VERSION} is installed but cannot be imported ({error}). If files are missing, "
-            f"reinstall it:\n    pip install --force-reinstall --no-deps fastreid=={FASTREID_VERSION}"
+            f"reinstall it:",
+            f"    pip install --force-reinstall --no-deps fastreid=={FASTREID_VERSION}",
         ) from error
 
 
@@ -56,12 +57,12 @@ def check_fastreid_version() -> None:
         version = importlib.metadata.version("fastreid")
     except importlib.metadata.PackageNotFoundError:
         raise InstallError(
-            "fastreid is not installed. Its metadata pins torch 1.13.1, so install it without dependencies:\n"
-            f"    {FASTREID_INSTALL}"
+            "fastreid is not installed. Its metadata pins torch 1.13.1, so install it without dependencies:",
+            f"    {FASTREID_INSTALL}",
         ) from None
     if version != FASTREID_VERSION:
         raise InstallError(
-            f"fastreid {version} is installed, but {FASTREID_VERSION} is required:\n    {FASTREID_INSTALL}"
+            f"fastreid {version} is installed, but {FASTREID_VERSION} is required:", f"    {FASTREID_INSTALL}"
         )
 
 

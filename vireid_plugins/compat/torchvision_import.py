@@ -38,7 +38,7 @@ def repair_torchvision() -> None:
     if "torchvision" in sys.modules or any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
     if importlib.util.find_spec("torchvision") is None:
-        raise InstallError(_advice("is not installed"))
+        raise InstallError(*_advice("is not installed"))
     sys.meta_path.insert(0, _Finder())
 
 
@@ -88,11 +88,11 @@ class _Loader(importlib.abc.Loader):
                 _forget_submodules()
                 missing = _MISSING.search(str(error))
                 if missing is None or missing[1] not in _SCHEMAS:
-                    raise InstallError(_advice(f"cannot be imported ({error})")) from error
+                    raise InstallError(*_advice(f"cannot be imported ({error})")) from error
                 library = torch.library.Library("torchvision", "FRAGMENT")
                 library.define(_SCHEMAS[missing[1]])
                 _libraries.append(library)
-        raise InstallError(_advice("cannot be imported (its operators cannot be declared)"))
+        raise InstallError(*_advice("cannot be imported (its operators cannot be declared)"))
 
 
 def _forget_submodules() -> None:
@@ -101,8 +101,8 @@ def _forget_submodules() -> None:
         del sys.modules[name]
 
 
-def _advice(reason: str) -> str:
+def _advice(reason: str) -> tuple[str, str]:
     return (
-        f"torchvision {reason}; torch is {torch.__version__}. Install a matching pair, such as the tested one:\n"
-        "    pip install torch==2.13.0 torchvision==0.28.0"
+        f"torchvision {reason}; torch is {torch.__version__}. Install a matching pair, such as the tested one:",
+        "    pip install torch==2.13.0 torchvision==0.28.0",
     )

@@ -1,40 +1,37 @@
 """A fast-reid `CfgNode` whose errors name the file and the keys that exist, and whose `_BASE_` may be a list."""
 
-import copy
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from fastreid.config import CfgNode as FastReidNode
 from fastreid.config import get_cfg as fastreid_get_cfg
 
+from vireid_plugins.config.path_keys import expand_paths, expanded
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.config.renamed import renamed, renamed_for_merge
+from vireid_plugins.config.values import literal, require_sane, unquoted
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.io.regular import read_text
+from vireid_plugins.io.strict_yaml import MAX_BYTES, MAX_NODES, Parsed, StrictYamlError, parse_yaml
 
 BASE = "_BASE_"
-
-
-class _Loader(yaml.SafeLoader):
-    """Keeps keys as written; YAML 1.1 would read the key `ON` of earlier losses as a boolean."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:bool":
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, deep)
+# Files that a configuration may have as bases, bases of bases and so on, and how deep.
+MAX_FILES, MAX_BASES_DEPTH = 100, 20
+# Longest message of yacs that is shown, in characters; it quotes values.
+MESSAGE = 600
 
 
 class CfgNode(FastReidNode):
-    """fast-reid's `CfgNode` with three differences.
+    """fast-reid's `CfgNode` with a few differences.
 
     `_BASE_` may be a list of files, merged in order, so that a config can combine a method and a data set. An unknown
     key, a wrong type or a file that does not parse is a `ConfigError` that names the file. For an unknown key it lists
-    the keys that exist under the same node.
+    the keys that exist under the same node. A key that stands twice is an error. A key that holds text takes what is
+    written: `OUTPUT_DIR: 20261128` is a folder of that name. `~` and variables expand in paths (`PATH_KEYS`).
     """
 
     def merge_from_file(self, cfg_filename: str | Path, allow_unsafe: bool = False) -> None:
@@ -45,10 +42,12 @@ class CfgNode(FastReidNode):
             allow_unsafe: ignored; part of fast-reid's signature. YAML that builds objects is always rejected.
 
         Raises:
-            ConfigError: a file is missing or malformed, or a key does not exist or has another type.
+            ConfigError: a file is missing or malformed, has a key twice, or a key does not exist or has another type.
         """
-        for file, tree in _files_with_bases(Path(cfg_filename)):
-            self._merge(_flat(tree), f"config file '{file}'")
+        for file, parsed in _files_with_bases(Path(cfg_filename)):
+            where = f"config file '{file}'"
+            self._merge(_flat(parsed.value), where, parsed.texts)
+            expand_paths(self, where)
 
     def merge_from_text(self, text: str, where: str) -> None:
         """Merge YAML without bases, as `dump` writes it.
@@ -60,7 +59,8 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: the text is malformed, or a key does not exist or has another type.
         """
-        self._merge(_flat(_parsed(text, where)), where)
+        parsed = _parsed(text, where)
+        self._merge(_flat(parsed.value), where, parsed.texts)
 
     def merge_from_list(self, cfg_list: list[str]) -> None:
         """Merge `KEY value` pairs from a command line.
@@ -71,22 +71,44 @@ class CfgNode(FastReidNode):
         if len(cfg_list) % 2:
             raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
         self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
+        expand_paths(self, "command line")
 
-    def _merge(self, flat: dict[str, Any], where: str) -> None:
-        """Merge values by dotted key; keys of earlier releases are renamed first."""
+    def _merge(self, flat: dict[str, Any], where: str, texts: Mapping[str, str] | None = None) -> None:
+        """Merge values by dotted key; keys of earlier releases are renamed first.
+
+        Args:
+            flat: the values.
+            where: name of their source in messages.
+            texts: of a YAML file, the source text of values that are no text; None for words of a command line, which
+                may be quoted.
+        """
+        written = None if texts is None else renamed({key: texts[key] for key in flat if key in texts})
         flat = renamed_for_merge(flat, where)
         _check_keys(self, flat, where)
         for key, value in flat.items():
             before = _value(self, key)
             if value == {} and isinstance(before, dict):
                 continue
-            try:
-                super().merge_from_list([key, value])
-            except ValueError as error:
-                raise ConfigError(f"{where}: {error}") from None
-            if _value(self, key) is None and before is not None:
+            if isinstance(before, dict):
+                raise ConfigError(f"{where}: '{key}' holds keys and cannot be set to a value")
+            place = f"{where}: '{key}'"
+            if isinstance(before, str) and value is not None:
+                new = unquoted(value, place) if written is None else written.get(key, value)
+            else:
+                new = literal(value, place)
+            require_sane(new, place)
+            if new is None and before is not None:
                 # yacs accepts None for every key.
-                raise ConfigError(f"{where}: '{key}' has no value; it takes one like {before!r}")
+                raise ConfigError(f"{place} has no value; it takes one like {before!r}")
+            if type(before) is float and type(new) is int:
+                new = float(new)
+            try:
+                # yacs parses a text once more.
+                super().merge_from_list([key, repr(new) if isinstance(new, str) else new])
+            except ValueError as error:
+                # It ends with the key, and quotes the value before.
+                said = str(error) if len(str(error)) <= MESSAGE else f"'{key}': {str(error)[:MESSAGE]} ..."
+                raise ConfigError(f"{where}: {said}") from None
 
 
 ABSENT = "absent"
@@ -106,7 +128,7 @@ def changes(then: str, now: str, free: Sequence[str] = ()) -> dict[str, tuple[An
     Raises:
         ConfigError: one of them is not a dumped configuration.
     """
-    before, after = (renamed(_flat(_parsed(text, "a saved configuration"))) for text in (then, now))
+    before, after = (renamed(_flat(_parsed(text, "a saved configuration").value)) for text in (then, now))
     pairs = {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in sorted({**before, **after})}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not key.startswith(tuple(free))}
 
@@ -127,52 +149,83 @@ def get_cfg() -> CfgNode:
     return cfg
 
 
-def _files_with_bases(file: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
-    """Return (file, tree without `_BASE_`) for the bases of `file` and `file` itself, in the order of merging."""
-    if file.resolve() in seen:
-        raise ConfigError(f"config file '{file}' is its own {BASE}: {' -> '.join(p.name for p in seen)}")
-    tree = _read(file)
-    given = tree.pop(BASE, [])
-    bases = given if isinstance(given, list) else [given]
-    files = []
-    for base in bases:
-        if not isinstance(base, str):
-            raise ConfigError(f"config file '{file}': {BASE} must be a file or a list of files, not {base!r}")
-        files += _files_with_bases(_base_file(file, base), (*seen, file.resolve()))
-    return [*files, (file, tree)]
+def _files_with_bases(file: Path) -> list[tuple[Path, Parsed]]:
+    """Return the bases of `file` and `file` itself without `_BASE_`, in the order of merging.
+
+    A file that is a base several times is loaded once, and merged where it stands last, which is what merging it each
+    time comes to.
+
+    Raises:
+        ConfigError: a file cannot be read, is its own base, or there are too many.
+    """
+    found: dict[Path, tuple[Path, Parsed]] = {}
+    budget = MAX_NODES
+
+    def visit(file: Path, below: tuple[Path, ...]) -> None:
+        nonlocal budget
+        place = _resolved(file)
+        if place in below:
+            raise ConfigError(f"config file '{file}' is its own {BASE}: {' -> '.join(p.name for p in below)}")
+        if place in found:
+            return
+        if len(found) >= MAX_FILES or len(below) >= MAX_BASES_DEPTH:
+            raise ConfigError(
+                f"config file '{file}': {BASE} leads to more than {MAX_FILES} files, or deeper than {MAX_BASES_DEPTH}"
+            )
+        parsed = _read(file, budget)
+        budget -= parsed.nodes
+        given = parsed.value.pop(BASE, [])
+        found[place] = (file, parsed)
+        # From the last to the first, so that the first visit of a file is the last merge.
+        for base in reversed(given if isinstance(given, list) else [given]):
+            if not isinstance(base, str):
+                raise ConfigError(f"config file '{file}': {BASE} must be a file or a list of files, not {base!r}")
+            visit(_base_file(file, base), (*below, place))
+
+    visit(file, ())
+    return list(reversed(found.values()))
+
+
+def _resolved(file: Path) -> Path:
+    try:
+        return file.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        # A NUL in the name, or a loop of links.
+        raise ConfigError(f"config file '{file}' cannot be read: {error}") from None
 
 
 def _base_file(file: Path, base: str) -> Path:
     """Return the path of a base: relative to the file that names it, or `configs/...` for a shipped file."""
-    relative = file.parent / Path(base).expanduser()
+    relative = file.parent / expanded(base, f"config file '{file}': {BASE}")
     if not relative.is_file() and base.startswith("configs/"):
         return config_path(base.removeprefix("configs/"))
     return relative
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, budget: int) -> Parsed:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"config file '{file}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"config file '{file}' is not valid YAML: {error}") from None
-    return _parsed(text, f"config file '{file}'")
+        raise ConfigError(f"config file '{file}' is not valid YAML: it is not UTF-8 ({error.reason})") from None
+    return _parsed(text, f"config file '{file}'", budget)
 
 
-def _parsed(text: str, where: str) -> dict[str, Any]:
+def _parsed(text: str, where: str, budget: int = MAX_NODES) -> Parsed:
+    """Return parsed YAML whose value is a mapping."""
     try:
-        tree = yaml.load(text, _Loader)  # a SafeLoader: it builds no objects
-    except yaml.YAMLError as error:
+        parsed = parse_yaml(text, budget)
+    except StrictYamlError as error:
         raise ConfigError(f"{where} is not valid YAML: {error}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{where} must hold keys and values, not {type(tree).__name__}")
-    return copy.copy(tree)
+    if parsed.value is None:
+        return parsed._replace(value={})
+    if not isinstance(parsed.value, dict):
+        raise ConfigError(f"{where} must hold keys and values, not {type(parsed.value).__name__}")
+    return parsed
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value})

@@ -31,7 +31,8 @@ def resolve_config(file: str) -> Path:
     Raises:
         ConfigError: neither exists.
     """
-    if Path(file).is_file():
+    # A folder or a pipe too: reading it says what it is.
+    if "\0" not in file and Path(file).exists():
         return Path(file)
     try:
         return config_path(file.removeprefix("configs/"))

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fastreid.config import CfgNode
-
+from vireid_plugins.config.values import literal
 from vireid_plugins.errors import ConfigError
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -90,7 +89,7 @@ def renamed_for_merge(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{flat[given[new]]!r} and {value!r}; set only '{new}'"
             )
     parsed = {
-        key: CfgNode._decode_cfg_value(flat[key]) if _is_affected(new) else flat[key] for new, key in given.items()
+        key: literal(flat[key], f"{where}: '{key}'") if _is_affected(new) else flat[key] for new, key in given.items()
     }
     for key, value in parsed.items():
         _refuse_removed(_key(key), value, where)

@@ -35,6 +35,15 @@ declare_table(
         "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
     Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),
 
+    Key("INPUT.THERMAL.LOW", 0.0,
+        "Images of more than 8 bits: the value, a count or a temperature, that becomes 0 in every image. With "
+        "INPUT.THERMAL.HIGH, for radiometric images. Both 0: see INPUT.THERMAL.PERCENTILES."),
+    Key("INPUT.THERMAL.HIGH", 0.0, "The value that becomes 255; see INPUT.THERMAL.LOW."),
+    Key("INPUT.THERMAL.PERCENTILES", [1.0, 99.0],
+        "Images of more than 8 bits that use less than a quarter of their scale, such as counts of a 14-bit sensor in "
+        "a file of 16 bits, or that have no scale: these percentiles of each image's values become 0 and 255. Images "
+        "that use more are divided by 256."),
+
     Key("DATASETS.SYSU.TRAIN", "trainval",
         'Training identities of SYSU-MM01: "trainval" is the training set of every paper (395 identities); "train" '
         "excludes the 99 validation identities, which then pick the best epoch (SYSUMM01Val)."),

@@ -5,6 +5,7 @@ list of files, the size and the interpolation. The array is rebuilt if its files
 Processes that need the same array wait for the one that builds it, then share its memory pages.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -24,7 +25,8 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import cannot_write, make_folder, naming, remove_stale, write_by_name, write_json
+from vireid_plugins.io.files import cannot_write, make_folder, remove_stale, write_by_name, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -46,7 +48,7 @@ class ImageCache:
 
     def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
         self.decoder = decoder
-        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation])
+        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
         self._images: npt.NDArray[np.uint8] | None = None
         fingerprint = _fingerprint(decoder)
@@ -77,9 +79,9 @@ class ImageCache:
         if not self.file.is_file() or not note.is_file():
             return False
         try:
-            unchanged: bool = json.loads(note.read_text(encoding="utf-8"))["made_of"] == fingerprint
+            unchanged: bool = read_json(note)["made_of"] == fingerprint
             shape = np.load(self.file, mmap_mode="r").shape
-        except (ValueError, KeyError, TypeError, OSError, EOFError):
+        except (ValueError, KeyError, TypeError, OSError, EOFError, OverflowError):
             logger.warning("image cache %s is damaged; rebuilding it", self.file)
             return False
         if not unchanged:
@@ -110,6 +112,11 @@ class ImageCache:
         logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
 
 
+def _deep(decoder: Decoder) -> list[object]:
+    """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
+    return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
+
+
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
     lock = FileLock(file.with_suffix(".lock"))
@@ -129,9 +136,15 @@ def _allocate(file: Path, shape: tuple[int, ...]) -> None:
     Processes write it through mapped memory, where a full disk would kill them (SIGBUS).
     """
     open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
-    if hasattr(os, "posix_fallocate"):
-        with file.open("rb+") as stream, naming(file):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with file.open("rb+") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        # Some network file systems cannot; then only the free space has been looked at.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def _fingerprint(decoder: Decoder) -> str:

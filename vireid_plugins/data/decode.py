@@ -1,13 +1,19 @@
-"""Read image files into arrays."""
+"""Read image files into arrays. Nothing else in this package opens an image.
 
-import struct
+Pillow knows dozens of formats, and the content of a file decides which one reads it, not its name. Some of them run
+other programs. Only the formats named here are ever tried, and only regular files are opened.
+"""
+
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from vireid_plugins.data.thermal import DEFAULT, FULL, Stretch, to_eight_bits
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import open_regular
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -15,39 +21,84 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Pillow's names of the formats of images in data sets, and in folders of one's own. JPEG includes MPO, whose first
+# frame is a JPEG; PPM is the family of PGM.
+DATASET_FORMATS = ("JPEG", "PNG", "BMP")
+SEARCH_FORMATS = (*DATASET_FORMATS, "TIFF", "PPM", "WEBP")
+# Suffixes of images, in lower case.
+DATASET_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+SEARCH_SUFFIXES = (*DATASET_SUFFIXES, ".tif", ".tiff", ".pgm", ".webp")
 # 8,000 x 8,000: far more than any person crop, and 200 MB when decoded.
 MAX_PIXELS = 64_000_000
+# What that many pixels take without compression, with 64 bits each.
+MAX_BYTES = 8 * MAX_PIXELS
+# Tags of TIFF: what its smallest value shows, the sizes of a tile, the type of its values.
+_PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = 262, 322, 323, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+# Pillow knows gray of 16 bits whose smallest value is white only with little-endian values.
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", _WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+# Tag of EXIF.
+_ORIENTATION = 0x0112
 
 
-def read_image(path: str, size: Sequence[int], interpolation: str = "bilinear") -> npt.NDArray[np.uint8]:
+def read_image(
+    path: str,
+    size: Sequence[int],
+    interpolation: str = "bilinear",
+    stretch: Stretch = DEFAULT,
+    formats: Sequence[str] = DATASET_FORMATS,
+) -> npt.NDArray[np.uint8]:
     """Decode and resize an image, and convert it to RGB; a single channel is repeated three times.
 
-    16-bit gray values are divided by 256. The EXIF orientation is applied. Transparency is ignored.
+    Gray values of more than 8 bits are converted as `vireid_plugins.data.thermal` describes. The EXIF orientation is
+    applied. Transparency is ignored.
 
     Args:
         path: the file.
         size: height and width.
         interpolation: a key of `INTERPOLATIONS`.
+        stretch: how values of more than 8 bits become 0..255.
+        formats: Pillow's names of the formats that the file may have, whatever its name.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        DataError: the file cannot be read or decoded, is far too large for a person crop, has several frames, or its
-            values have no known scale; the message names it.
+        DataError: the file cannot be read or decoded, is no regular file, has another format, is far too large for a
+            person crop, has several frames, or its values cannot be converted; the message names it.
     """
     try:
-        with Image.open(path) as file:
-            _require_crop(file)
-            return resized(ImageOps.exif_transpose(file), size, interpolation)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise DataError(f"image '{path}' cannot be read: {error}") from None
+        with open_regular(path) as stream:
+            if stream.seek(0, 2) > MAX_BYTES:
+                raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+            with Image.open(stream, formats=tuple(formats)) as image:
+                _require_crop(image)
+                return resized(image, size, interpolation, stretch, path)
+    except UnidentifiedImageError:
+        raise DataError(f"image '{path}' cannot be read: {_unidentified(path, formats)}") from None
+    except OSError as error:
+        raise DataError(f"image '{path}' cannot be read: {error.strerror or error}") from None
+    except Exception as error:
+        # What Pillow's plug-ins raise for damaged files is of every kind.
+        raise DataError(f"image '{path}' cannot be read: {str(error) or type(error).__name__}") from None
+
+
+def _unidentified(path: str, formats: Sequence[str]) -> str:
+    """Return why Pillow did not identify a file."""
+    with open_regular(path) as stream:
+        start = stream.read(3)
+    if "TIFF" in formats and start in (b"II*", b"MM\0", b"II+"):
+        return "this kind of TIFF is not supported; save it as one channel of unsigned 16 bits, or of 32-bit floats"
+    names = [name.replace("PPM", "PGM") for name in formats]
+    return f"cannot identify image file; it must be {', '.join(names[:-1])} or {names[-1]}"
 
 
 def _require_crop(image: Image.Image) -> None:
     """Raise a `ValueError` if an opened image cannot be a person crop; nothing is decoded."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    tags: Any = getattr(image, "tag_v2", {})
+    # The decoder of TIFF holds a whole tile, which may be larger than the image.
+    if max(width * height, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)) > MAX_PIXELS:
         raise ValueError(f"it has {width} x {height} pixels; at most {MAX_PIXELS:,} pixels are allowed")
     # The second frame of an MPO file is a preview.
     frames = getattr(image, "n_frames", 1)
@@ -55,32 +106,88 @@ def _require_crop(image: Image.Image) -> None:
         raise ValueError(f"it has {frames} frames; save a single frame as an image")
 
 
-def resized(image: Image.Image, size: Sequence[int], interpolation: str = "bilinear") -> npt.NDArray[np.uint8]:
+def resized(
+    image: Image.Image, size: Sequence[int], interpolation: str = "bilinear", stretch: Stretch = DEFAULT, name: str = ""
+) -> npt.NDArray[np.uint8]:
     """Return a Pillow image as an array (H, W, 3) of uint8; see `read_image`.
 
+    Args:
+        image: the image.
+        size: height and width.
+        interpolation: a key of `INTERPOLATIONS`.
+        stretch: how values of more than 8 bits become 0..255.
+        name: of its file, for the warning on images that were stretched.
+
     Raises:
-        ValueError: its values are 32-bit integers or floats, whose scale is unknown.
+        ValueError: its values cannot be converted.
     """
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image.convert("I;16") if image.mode != "I;16" else image)
-        image = Image.fromarray((gray >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels have mode {image.mode}, whose scale is unknown; save it with 8 or 16 bits")
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        turn = Image.Exif()
+        turn[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+        image = Image.fromarray(to_eight_bits(*_values(image), stretch, name))
+        image.info["exif"] = turn.tobytes()
+    image = ImageOps.exif_transpose(image)
     return np.asarray(image.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation]))
 
 
+def _values(image: Image.Image) -> tuple[npt.NDArray[Any], int | None]:
+    """Return the values (H, W) of an image of more than 8 bits, and the value that is white or None if it is unknown.
+
+    The array is read as it is: Pillow's conversions of big-endian values go through 8 bits.
+    """
+    full = FULL if image.mode.startswith("I;16") else None
+    maximum = _maximum(image)
+    values = np.asarray(image)
+    if maximum is not None:
+        # Pillow has scaled the values to 16 bits by the header's maximum.
+        values, full = np.rint(values * (maximum / FULL)).astype(np.int32), maximum
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode == "I" and tags.get(_SAMPLE_FORMAT) == (_UNSIGNED,):
+        values = values.astype(np.uint32)  # Pillow has read unsigned values as signed ones
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        values = -values.astype(np.float64) if full is None else full - values.astype(np.int64)
+    return values, full
+
+
+def _maximum(image: Image.Image) -> int | None:
+    """Return the maximum in the header of a PGM image of more than 8 bits; None for other images."""
+    if image.format != "PPM" or image.mode != "I":
+        return None
+    tiles: Any = getattr(image, "tile", [])  # none once it is decoded
+    return int(tiles[0].args[1]) if tiles and isinstance(tiles[0].args, tuple) else FULL
+
+
+def is_deep(path: str) -> bool:
+    """Return whether the name and the header of a file of a data set are those of a PNG of 16-bit gray.
+
+    The other formats of data sets have 8 bits. A file that cannot be read is reported where it is decoded.
+    """
+    if not path.lower().endswith(".png"):
+        return False
+    try:
+        with open_regular(path) as stream:
+            # Bit depth and type of color, after the signature, the head of the first chunk and the size.
+            return stream.read(26)[24:] == b"\x10\x00"
+    except OSError:
+        return False
+
+
 class Decoder:
-    """The images of a list of files, decoded and resized on every access.
+    """The images of a list of files of a data set, decoded and resized on every access.
 
     Args:
         paths: the files.
         size: height and width.
         interpolation: a key of `INTERPOLATIONS`.
+        stretch: how values of more than 8 bits become 0..255.
     """
 
-    def __init__(self, paths: Sequence[str], size: Sequence[int], interpolation: str) -> None:
+    def __init__(
+        self, paths: Sequence[str], size: Sequence[int], interpolation: str, stretch: Stretch = DEFAULT
+    ) -> None:
         self.paths, self.size, self.interpolation = list(paths), (size[0], size[1]), interpolation
+        self.stretch = stretch
 
     def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
         """Return the image (H, W, 3) with this index in the list."""
-        return read_image(self.paths[number], self.size, self.interpolation)
+        return read_image(self.paths[number], self.size, self.interpolation, self.stretch)

@@ -14,9 +14,10 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
-from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
@@ -47,6 +48,7 @@ class TrainLoader:
         sampler: its batch sampler.
         dataset: length of an epoch and number of identities.
         augment: augments whole batches, if the loader does not augment images.
+        datasets: the data sets that the images are from.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class TrainLoader:
         sampler: CrossModalitySampler,
         dataset: Epoch,
         augment: BatchAugmentation | None = None,
+        datasets: Sequence[ImageDataset] = (),
     ) -> None:
+        self.datasets = datasets
         self.loader, self.sampler, self.dataset, self.augment = loader, sampler, dataset, augment
 
     @property
@@ -86,14 +90,19 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     """Build the loader of `DATASETS.NAMES`.
 
     Raises:
-        ConfigError: a name is unknown, or the batch size does not fit the sampler.
+        ConfigError: a name is unknown, a modality has no view, or the batch size does not fit the sampler.
         DataError: files are missing or there are too few identities.
     """
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    _require_views(cfg)
     _identities_per_batch(cfg)
+    if not cfg.DATASETS.NAMES:
+        raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
     datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
     if comm.is_main_process():
         for dataset in datasets:
+            if isinstance(dataset, CrossModalityDataset):
+                dataset.warn_of_gaps()
             dataset.show_train()
     views = [
         [build_view(cfg, names) for names in modality]
@@ -103,7 +112,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
     image_views = None if augment else views
-    train = TrainImages(datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    stretch = stretch_of(cfg)
+    train = TrainImages(
+        datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch
+    )
     sampler = build_sampler(cfg, train.targets, train.modalities)
     logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader = ReportingLoader(
@@ -115,7 +127,17 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
-    return TrainLoader(loader, sampler, Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes), augment)
+    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes)
+    return TrainLoader(loader, sampler, epoch, augment, datasets)
+
+
+def _require_views(cfg: CfgNode) -> None:
+    for modality, views in cfg.INPUT.VIEWS.items():
+        if not views:
+            raise ConfigError(
+                f"INPUT.VIEWS.{modality}: has no view, so no {modality.lower()} image would be trained on; [[]] is one "
+                "view without augmentation"
+            )
 
 
 def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int]) -> CrossModalitySampler:
@@ -165,7 +187,7 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
     """Build the loader of a data set that is already there, see `build_test_loader`."""
     if comm.is_main_process():
         dataset.show_test()
-    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE)
+    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     return ReportingLoader(
         dataset=test,

@@ -3,19 +3,26 @@
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from fastreid.data.datasets.bases import ImageDataset
+from fastreid.utils import comm
 from torch.utils.data import Dataset
 
+from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import VISIBLE, Item
 from vireid_plugins.data.cache import ImageCache
-from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
-from vireid_plugins.data.decode import Decoder
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, require_items
+from vireid_plugins.data.decode import Decoder, is_deep
+from vireid_plugins.data.thermal import DEFAULT, Stretch, collecting, warn_of_range
 from vireid_plugins.data.transforms import View
 from vireid_plugins.errors import DataError
+
+# Images of 16 bits that are read to learn their range.
+THERMAL_SAMPLES = 16
 
 
 class Sample(NamedTuple):
@@ -42,6 +49,7 @@ class TrainImages(Dataset[Item]):
         size: height and width of the images.
         interpolation: a key of `INTERPOLATIONS`.
         cache: folder of the image cache; empty for none.
+        stretch: how images of more than 8 bits are read.
     """
 
     def __init__(
@@ -51,12 +59,14 @@ class TrainImages(Dataset[Item]):
         size: Sequence[int],
         interpolation: str,
         cache: str = "",
+        stretch: Stretch = DEFAULT,
     ) -> None:
         self.items: list[DatasetItem] = []
         self.modalities: list[int] = []
         self.targets: list[int] = []
         keys: list[tuple[int, int]] = []
         for number, dataset in enumerate(datasets):
+            require_items(dataset, dataset.train, "train")
             self.items += dataset.train
             self.modalities += [modality_of(dataset, item) for item in dataset.train]
             keys += [(number, identity) for _, identity, _ in dataset.train]
@@ -64,7 +74,7 @@ class TrainImages(Dataset[Item]):
         self.targets = [labels[key] for key in keys]
         self.num_classes = len(labels)
         self.views = views
-        self.pixels = _pixels(self.items, size, interpolation, cache)
+        self.pixels = _pixels(self.items, size, interpolation, cache, stretch)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -111,9 +121,23 @@ def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
         )
 
 
-def _pixels(items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str) -> Decoder | ImageCache:
-    decoder = Decoder([path for path, _, _ in items], size, interpolation)
-    return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
+def _pixels(
+    items: Sequence[DatasetItem], size: Sequence[int], interpolation: str, cache: str, stretch: Stretch
+) -> Decoder | ImageCache:
+    decoder = Decoder([path for path, _, _ in items], size, interpolation, stretch)
+    _warn_of_thermal(decoder)
+    return ImageCache(decoder, Path(expanded(cache, "DATALOADER.CACHE"))) if cache else decoder
+
+
+def _warn_of_thermal(decoder: Decoder) -> None:
+    """Log a warning if the images of 16 bits have a narrow range: some of them, since other processes read the rest."""
+    deep = [number for number, path in enumerate(decoder.paths) if is_deep(path)]
+    with collecting() as ranges:
+        for number in deep[:: -(-len(deep) // THERMAL_SAMPLES) or 1]:
+            with suppress(DataError):  # named where every image is read
+                decoder[number]
+    if comm.is_main_process():
+        warn_of_range([decoder.paths[number] for number in deep], ranges)
 
 
 class TestImages(Dataset[Item]):
@@ -121,10 +145,17 @@ class TestImages(Dataset[Item]):
 
     __test__ = False  # keeps pytest from collecting it as a test case
 
-    def __init__(self, dataset: ImageDataset, size: Sequence[int], interpolation: str, cache: str = "") -> None:
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        size: Sequence[int],
+        interpolation: str,
+        cache: str = "",
+        stretch: Stretch = DEFAULT,
+    ) -> None:
         self.dataset = dataset
         self.items: list[DatasetItem] = [*dataset.query, *dataset.gallery]
-        self.pixels = _pixels(self.items, size, interpolation, cache)
+        self.pixels = _pixels(self.items, size, interpolation, cache, stretch)
 
     def __len__(self) -> int:
         return len(self.items)

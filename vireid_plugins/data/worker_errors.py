@@ -64,8 +64,8 @@ class ReportingLoader(DataLoader[Item]):
             yield from self._patient(batches)
         except UserError as error:
             # torch prepends the worker's traceback to the message.
-            message = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
-            raise type(error)(message) from None
+            message = str(error.args[0]).rpartition(f"{type(error).__name__}: ")[2].strip()
+            raise type(error)(*message.split("\n")) from None
         except RuntimeError as error:
             # The message of an error raised in a worker begins with "Caught RuntimeError".
             if not str(error).startswith("DataLoader"):

@@ -10,6 +10,7 @@ from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.escape import escape_logs
 from vireid_plugins.io.files import LineFile
 
 ROOT = "fastreid"
@@ -94,6 +95,7 @@ def open_log(folder: Path) -> logging.Logger:
             # Not `setStream`, which flushes the former stream: it may be closed.
             handler.stream = sys.stdout
     log.addHandler(LogFile(folder / ("log.txt" if comm.is_main_process() else f"log.txt.rank{comm.get_rank()}")))
+    escape_logs()
     return log
 
 

@@ -21,6 +21,7 @@ from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.escape import Lines
 from vireid_plugins.evaluation.expected_results import verify_results
 from vireid_plugins.io.files import make_folder, write_bytes
 
@@ -69,9 +70,9 @@ def setup(run: Run) -> CfgNode:
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = open_log(Path(cfg.OUTPUT_DIR))
     with quiet_console(log):
-        log.info("Environment:\n%s", collect_env_info())
+        log.info("Environment:\n%s", Lines(collect_env_info()))
         log.info("Command line: %s", " ".join(sys.argv))
-        log.info("Full configuration:\n%s", cfg)
+        log.info("Full configuration:\n%s", Lines(cfg))
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     # Again: what was logged may have drawn.

@@ -19,6 +19,7 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
+from vireid_plugins.data.datasets.base import require_separate
 from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
@@ -41,6 +42,7 @@ from vireid_plugins.engine.provenance import splits_of, training_facts
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.escape import escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.layers.sync_batch_norm import synchronize_
@@ -78,7 +80,11 @@ class Trainer(DefaultTrainer):
             # fast-reid's AMPTrainer creates a CUDA scaler by a deprecated name; `TrainingStep` does not use it.
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
+        escape_logs()
         require_files("training", self.data_loader.images.items)
+        # A training set that is not tested has test identities too.
+        tested = [plan.dataset for plan in self.plans.values()]
+        require_separate(self.data_loader.datasets, [*tested, *self.data_loader.datasets])
         self._trainer.grad_scaler = None
         self.take_step = TrainingStep(
             self.model,

@@ -13,6 +13,7 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.escape import Lines
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
@@ -96,7 +97,7 @@ class CrossModalityEvaluator(FeatureCollector):
             METRICS[self.metric],
             self.postprocessing if self.postprocessing else "no re-ranking",
             "on" if self.flip else "off",
-            result_table([*results, *baseline], notes),
+            Lines(result_table([*results, *baseline], notes)),
         )
         if self.output_dir:
             self._write(results, baseline)

@@ -9,7 +9,9 @@ import numpy as np
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.io.arrays import read_npz
 from vireid_plugins.io.files import write_atomic
+from vireid_plugins.io.regular import open_regular
 
 
 class FeatureFile(NamedTuple):
@@ -56,20 +58,22 @@ def load_features(file: Path) -> FeatureFile:
     Raises:
         FeatureError: the file is missing or broken, or lacks an array.
     """
-    if not file.is_file():
-        raise FeatureError(f"'{file}' does not exist; it must be a .npz with 'features' (n, D) and 'paths' (n,)")
-    if not zipfile.is_zipfile(file):
-        raise FeatureError(f"'{file}' is not a .npz file; it must be one with 'features' (n, D) and 'paths' (n,)")
+    form = "a .npz with 'features' (n, D) and 'paths' (n,)"
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [name for name in ("features", "paths") if name not in archive]
-            if missing:
-                raise FeatureError(
-                    f"'{file}' has no array {' and no '.join(missing)}; it has {', '.join(archive.files)}"
-                )
-            features, paths = archive["features"], archive["paths"]
-            split = int(archive["split"]) if "split" in archive else None
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with open_regular(file) as stream:
+            if not zipfile.is_zipfile(stream):
+                raise FeatureError(f"'{file}' is not a .npz file; it must be {form}")
+        arrays, found = read_npz(file, ("features", "paths", "split"))
+        missing = [name for name in ("features", "paths") if name not in arrays]
+        if missing:
+            raise FeatureError(f"'{file}' has no array {' and no '.join(missing)}; it has {', '.join(found)}")
+        features, paths = arrays["features"], arrays["paths"]
+        split = int(arrays["split"]) if "split" in arrays else None
+    except FileNotFoundError:
+        raise FeatureError(f"'{file}' does not exist; it must be {form}") from None
+    except OSError as error:
+        raise FeatureError(f"'{file}' cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
         raise FeatureError(
             f"'{file}' cannot be read: {error}. It must be a .npz of plain arrays: save paths as str, not as object"
         ) from None

@@ -1,6 +1,5 @@
 """Average results over RegDB's splits."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from tabulate import tabulate
 
 from vireid_plugins.data.datasets.regdb import RegDB
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.json_file import read_json
 
 
 def merge_splits(files: Sequence[Path]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def merged_table(merged: dict[str, Any]) -> str:
 
 def _results(file: Path) -> list[dict[str, Any]]:
     try:
-        results: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
+        results: list[dict[str, Any]] = read_json(file)["results"]
         for result in results:
             _ = result["protocol"] + result["refinement"], result["split"], sum(result["mean"].values())
     except OSError as error:

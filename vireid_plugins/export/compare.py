@@ -19,6 +19,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -39,11 +40,13 @@ class Form:
         name: name in the table.
         bytes: size of the visible modality's file; 0 if there is none.
         runners: functions from images to features, by modality.
+        agreement: least cosine between features of its file as it stands and as onnxruntime runs it; 1 if not measured.
     """
 
     name: str
     bytes: int
     runners: dict[int, Runner]
+    agreement: float = 1.0
 
 
 def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
@@ -59,12 +62,13 @@ def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
     Raises:
         InstallError: onnx or onnxruntime is missing.
         DataError: the training set is missing.
+        ExportError: this processor computes the int8 file otherwise than it says.
     """
     flip = bool(cfg.TEST.FLIP.ENABLED)
     single = {modality: SingleModality(model, modality, flip) for modality in MODALITIES}
     exported = [Form("torch, float32", 0, {m: _torch_runner(method) for m, method in single.items()})]
     calibration = training_images(cfg, CALIBRATION)
-    makers: dict[str, Callable[[Path, Path, int], object]] = {
+    makers: dict[str, Callable[[Path, Path, int], float | None]] = {
         "float16": lambda source, target, modality: half_precision(source, target),
         "int8": lambda source, target, modality: int8(source, target, calibration[modality]),
     }
@@ -72,22 +76,29 @@ def forms(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Form]:
     exported.append(_onnx_form("ONNX, float32", files))
     for precision, make in makers.items():
         targets = {modality: file.with_name(f"{file.stem}.{precision}.onnx") for modality, file in files.items()}
-        for modality, target in targets.items():
-            make(files[modality], target, modality)
-        exported.append(_onnx_form(f"ONNX, {precision}", targets))
+        agreements = [make(files[modality], target, modality) for modality, target in targets.items()]
+        measured = min((one for one in agreements if one is not None), default=1.0)
+        exported.append(_onnx_form(f"ONNX, {precision}", targets, measured))
     return exported
 
 
 def compare(found: Sequence[Form], cfg: CfgNode) -> list[dict[str, Any]]:
     """Return the size, the images per second, and rank-1 and mAP under the first protocol, of every form.
 
+    `cosine` and `least_cosine` are the mean and the least cosine between its features of a test image and the first
+    form's.
+
     Args:
         found: the result of `forms`.
         cfg: configuration whose first test set is scored.
     """
     rows = []
+    reference: npt.NDArray[np.float32] | None = None
     for form in found:
-        scores = _scores(form, cfg)
+        features, scores = _scores(form, cfg)
+        reference = features if reference is None else reference
+        cosines = (reference * features).sum(1)
+        scores |= {"cosine": float(cosines.mean()), "least_cosine": float(cosines.min()), "agreement": form.agreement}
         seconds = _seconds(form.runners[VISIBLE], cfg)
         rows.append(
             {"form": form.name, "bytes": form.bytes, "images_per_second": BATCH / seconds, **scores, "batch": BATCH}
@@ -104,10 +115,11 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['images_per_second']:.1f}",
             f"{row['Rank-1']:.2f}",
             f"{row['mAP']:.2f}",
+            f"{row['cosine']:.4f} ({row['least_cosine']:.4f})",
         ]
         for row in rows
     ]
-    headers = ["form", "MiB", "images per second", "Rank-1", "mAP"]
+    headers = ["form", "MiB", "images per second", "Rank-1", "mAP", "cosine (least)"]
     return tabulate(body, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
@@ -115,10 +127,11 @@ def training_images(cfg: CfgNode, count: int) -> dict[int, Images]:
     """Return some training images (n, 3, H, W) of each modality, spread evenly over the training set."""
     dataset: Any = build_dataset(cfg, cfg.DATASETS.NAMES[0])
     images_of = {}
+    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
     for modality in (VISIBLE, INFRARED):
         items = [item for item in dataset.train if dataset.modality(item) == modality]
         selected = [items[n] for n in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
-        images = [read_image(path, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION) for path, _, _ in selected]
+        images = [read_image(path, *how) for path, _, _ in selected]
         images_of[modality] = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
     return images_of
 
@@ -132,13 +145,14 @@ def _torch_runner(single: nn.Module) -> Runner:
     return run
 
 
-def _onnx_form(name: str, files: dict[int, Path]) -> Form:
+def _onnx_form(name: str, files: dict[int, Path], agreement: float = 1.0) -> Form:
     threads = torch.get_num_threads()
     runners = {modality: onnx_runner(file, threads) for modality, file in files.items()}
-    return Form(name, files[VISIBLE].stat().st_size, runners)
+    return Form(name, files[VISIBLE].stat().st_size, runners, agreement)
 
 
-def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
+def _scores(form: Form, cfg: CfgNode) -> tuple[npt.NDArray[np.float32], dict[str, float]]:
+    """Return a form's features (n, D) of the test images, and its scores."""
     name = cfg.DATASETS.TESTS[0]
     dataset: Any = build_dataset(cfg, name)
     plan = EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS)[:1])
@@ -154,8 +168,9 @@ def _scores(form: Form, cfg: CfgNode) -> dict[str, float]:
                     rows[row] = feature
         features += rows
         paths += [Path(path).relative_to(dataset.folder).as_posix() for path in batch["img_paths"]]
-    means = score(np.stack(features).astype(np.float32), paths, plan)[0].means
-    return {name: means[name] for name in ("Rank-1", "mAP")}
+    rows_of_features = np.stack(features).astype(np.float32)
+    means = score(rows_of_features, paths, plan)[0].means
+    return rows_of_features, {name: means[name] for name in ("Rank-1", "mAP")}
 
 
 def _seconds(run: Runner, cfg: CfgNode) -> float:

@@ -16,6 +16,7 @@ from fastreid.config import CfgNode
 from torch import Tensor, nn
 
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.errors import ExportError
 from vireid_plugins.export.optional import optional
 from vireid_plugins.export.single_modality import SingleModality
@@ -89,6 +90,7 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         "height": cfg.INPUT.SIZE_TEST[0],
         "width": cfg.INPUT.SIZE_TEST[1],
         "interpolation": cfg.INPUT.INTERPOLATION,
+        "thermal": stretch_of(cfg)._asdict(),
         "method": cfg.MODEL.META_ARCHITECTURE,
         "files": [asdict(exported) for exported in written],
     }
@@ -157,12 +159,20 @@ def program_runner(file: Path) -> Any:
     return lambda images: loaded(torch.from_numpy(images)).numpy()
 
 
-def onnx_runner(file: Path, threads: int = 0) -> Any:
-    """Load an ONNX file as a function from images (B, 3, H, W) float32 to features (B, D), on the CPU."""
+def onnx_runner(file: Path, threads: int = 0, optimized: bool = True) -> Any:
+    """Load an ONNX file as a function from images (B, 3, H, W) float32 to features (B, D), on the CPU.
+
+    Args:
+        file: the file.
+        threads: number of threads; 0 for all cores.
+        optimized: onnxruntime may fuse operators, as it does by default.
+    """
     runtime = optional("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not optimized:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images})[0]
 

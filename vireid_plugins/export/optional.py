@@ -16,5 +16,6 @@ def optional(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise InstallError(
-            f"the export needs {module.split('.')[0]} ({error}):\n    pip install onnx onnxscript onnxruntime"
+            f"the export needs {module.split('.')[0]} ({error}):",
+            "    pip install onnx onnxscript onnxruntime",
         ) from None

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.decode import read_image, resized
+from vireid_plugins.data.decode import SEARCH_FORMATS, read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
+from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
 from vireid_plugins.errors import ConfigError, DataError, FeatureError, require_name
 
@@ -36,6 +37,7 @@ class Extractor:
 
     Attributes:
         weights: the checkpoint.
+        stretch: how images of more than 8 bits are read (`INPUT.THERMAL`).
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -49,6 +51,7 @@ class Extractor:
                 "call the extractor with the images"
             )
         self.cfg, self.batch = cfg.clone(), batch
+        self.stretch = stretch_of(cfg)
         self.weights = checkpoint_of(cfg)
         self.model: Any = load_model(cfg).eval()
 
@@ -65,6 +68,7 @@ class Extractor:
         checkpoint = ["MODEL.WEIGHTS", weights] if weights else []
         return cls(load_config(config_file, [*overrides, *checkpoint]), batch)
 
+    @reporting()
     def __call__(
         self, pictures: Picture | Iterable[Picture], modality: str | int | Sequence[str | int]
     ) -> npt.NDArray[np.float32]:
@@ -94,7 +98,7 @@ class Extractor:
         """
         size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
         if isinstance(picture, str | Path):
-            return read_image(str(picture), size, interpolation)
+            return read_image(str(picture), size, interpolation, self.stretch, SEARCH_FORMATS)
         if isinstance(picture, np.ndarray):
             picture = Image.fromarray(_checked(picture))
         if not isinstance(picture, Image.Image):
@@ -102,10 +106,10 @@ class Extractor:
                 f"a picture must be a file, a Pillow image or a uint8 array (H, W, 3); got {type(picture).__name__}"
             )
         try:
-            return resized(ImageOps.exif_transpose(picture), size, interpolation)
-        except (ValueError, OSError, SyntaxError) as error:
-            # A file that Pillow has opened is decoded only now.
-            raise DataError(f"an image cannot be read: {error}") from None
+            return resized(picture, size, interpolation, self.stretch)
+        except Exception as error:
+            # It may be a file that Pillow has opened and not decoded yet; see `read_image`.
+            raise DataError(f"an image cannot be read: {str(error) or type(error).__name__}") from None
 
     def guess(self, picture: Picture) -> Guess:
         """Guess the modality of an image; see `guess_modality`."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from vireid_plugins.data.decode import SEARCH_SUFFIXES as SUFFIXES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.system_files import passed_over
 from vireid_plugins.search.gallery_files import is_gallery
 from vireid_plugins.search.moved import is_broken, is_folder, one_spelling
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".webp")
 
 
 class Found(NamedTuple):

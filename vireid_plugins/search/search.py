@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.modality_guess import guess_modality
+from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Entry, Gallery, Hit, open_gallery
@@ -34,7 +36,8 @@ UNSURE = 0.9
 Pixels = npt.NDArray[np.uint8]
 
 
-class Indexed(NamedTuple):
+@dataclass(frozen=True)
+class Indexed:
     """What became of a gallery.
 
     Attributes:
@@ -97,6 +100,7 @@ def modality_teller(way: str, root: Path) -> Callable[[Path, Pixels], tuple[int,
     return lambda *_: (NAMES[way], 1.0)
 
 
+@reporting()
 def index_images(
     extractor: Extractor, folder: Path, target: Path, way: str, report: Callable[[int, int], Any] | None = None
 ) -> Indexed:
@@ -165,6 +169,7 @@ def index_images(
     return Indexed(gallery, counts, unsure, unread, found.left_out, _moved(gallery))
 
 
+@reporting()
 def query_images(
     gallery: Gallery, extractor: Extractor, queries: Path, way: str, top: int
 ) -> tuple[list[QueryResult], list[Unread]]:

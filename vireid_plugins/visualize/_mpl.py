@@ -35,7 +35,7 @@ def matplotlib(module: str) -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}")
     except ImportError as error:
-        raise InstallError(f"figures need matplotlib ({error}):\n    pip install matplotlib") from None
+        raise InstallError(f"figures need matplotlib ({error}):", "    pip install matplotlib") from None
 
 
 def require_format(key: str, file: Path, vector: bool = True) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.errors import DataError
 from vireid_plugins.visualize._mpl import matplotlib
@@ -87,10 +88,9 @@ def pairs_of(cfg: CfgNode, count: int) -> list[PairMaps]:
     if not both:
         raise DataError(f"no test identity of {dataset.title} has images of both modalities")
     selected = [both[n] for n in np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)]
-    size, interpolation = cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION
+    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
     return [
-        pair_maps(model, *(read_image(images[identity][m], size, interpolation) for m in (VISIBLE, INFRARED)))
-        for identity in selected
+        pair_maps(model, *(read_image(images[identity][m], *how) for m in (VISIBLE, INFRARED))) for identity in selected
     ]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.decode import SEARCH_FORMATS, read_image
+from vireid_plugins.data.thermal import DEFAULT, Stretch
 
 RIGHT, WRONG, HIDDEN, QUERY = (40, 160, 60), (210, 50, 50), (60, 110, 210), (60, 60, 60)
 FRAME, GAP = 4, 6
@@ -49,7 +50,10 @@ class RankList:
 
 
 def rank_lists(
-    lists: Sequence[RankList], size: tuple[int, int] = (144, 64), frame: tuple[int, int, int] | None = None
+    lists: Sequence[RankList],
+    size: tuple[int, int] = (144, 64),
+    frame: tuple[int, int, int] | None = None,
+    stretch: Stretch = DEFAULT,
 ) -> Image.Image:
     """Return a sheet with one list per row: the query, a gap, then the gallery from rank 1.
 
@@ -57,6 +61,7 @@ def rank_lists(
         lists: the rank lists.
         size: height and width of an image.
         frame: color of all frames, if identities are unknown.
+        stretch: how images of more than 8 bits are read.
     """
     height, width = size[0] + 2 * FRAME, size[1] + 2 * FRAME
     columns = max(len(row.gallery) for row in lists)
@@ -70,7 +75,8 @@ def rank_lists(
         frames = [QUERY, *(ranked.colors if frame is None else [frame] * len(ranked.gallery))]
         for column, (path, color) in enumerate(zip([ranked.query, *ranked.gallery], frames, strict=True)):
             picture = Image.new("RGB", (width, height), color)
-            picture.paste(Image.fromarray(read_image(str(path), size)), (FRAME, FRAME))
+            pixels = read_image(str(path), size, stretch=stretch, formats=SEARCH_FORMATS)
+            picture.paste(Image.fromarray(pixels), (FRAME, FRAME))
             sheet.paste(picture, (_left(column, width), top))
     return sheet
 
@@ -79,11 +85,12 @@ def _left(column: int, width: int) -> int:
     return column * (width + GAP) + (3 * GAP if column else 0)
 
 
-def picture_of_hits(rows: Sequence[tuple[str, Sequence[str]]]) -> Image.Image:
+def picture_of_hits(rows: Sequence[tuple[str, Sequence[str]]], stretch: Stretch = DEFAULT) -> Image.Image:
     """Return a sheet of queries and their hits, with gray frames because identities are unknown.
 
     Args:
         rows: pairs of a query file and its hits' files.
+        stretch: how images of more than 8 bits are read.
     """
     lists = [RankList(Path(query), [Path(hit) for hit in hits], []) for query, hits in rows]
-    return rank_lists(lists, frame=QUERY)
+    return rank_lists(lists, frame=QUERY, stretch=stretch)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.thermal import DEFAULT, Stretch, stretch_of
 from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
@@ -69,7 +70,7 @@ def build_report(
         "distances": [_distances(name, one) for name, one in rows],
         "tsne": [point._asdict() for point in points],
         "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
-        "images": {_key(test, path): thumbnail(path) for path in dict.fromkeys(shown)},
+        "images": {_key(test, path): thumbnail(path, stretch=stretch_of(cfg)) for path in dict.fromkeys(shown)},
         "config": cfg.dump(),
         "environment": described(),
     }
@@ -82,10 +83,10 @@ def write_report(report: dict[str, Any], file: Path) -> None:
     write_or_keep(file, lambda target: write_bytes(target, page))
 
 
-def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL) -> str:
+def thumbnail(path: Path, size: Sequence[int] = THUMBNAIL, stretch: Stretch = DEFAULT) -> str:
     """Return a small JPEG of an image as a data URI."""
     stream = io.BytesIO()
-    Image.fromarray(read_image(str(path), size)).save(stream, "JPEG", quality=75)
+    Image.fromarray(read_image(str(path), size, stretch=stretch)).save(stream, "JPEG", quality=75)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

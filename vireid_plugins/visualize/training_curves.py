@@ -1,6 +1,5 @@
 """Losses, learning rate and scores of a run, from the `metrics.json` written by fast-reid."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any, TypeGuard
 
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.json_file import parse_json, read_json
+from vireid_plugins.io.regular import read_bytes
 from vireid_plugins.visualize._mpl import new_figure
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -22,7 +23,7 @@ def read_metrics(file: Path) -> Curves:
         DataError: the file is missing or contains no metrics.
     """
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(file).decode(errors="replace").splitlines()
     except OSError as error:
         raise DataError(
             f"'{file}' cannot be read ({error.strerror}); training writes it to the run's OUTPUT_DIR"
@@ -30,8 +31,8 @@ def read_metrics(file: Path) -> Curves:
     curves: Curves = {}
     for line in lines:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             continue
         step = row.pop("iteration", None) if isinstance(row, dict) else None
         if not _is_number(step):
@@ -63,8 +64,8 @@ def read_run(folder: Path) -> Curves:
     if report.is_file():
         last = max(step for points in curves.values() for step, _ in points)
         try:
-            scores = dict(json.loads(report.read_text(encoding="utf-8"))["results"][0]["mean"])
-        except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+            scores = dict(read_json(report)["results"][0]["mean"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
             raise DataError(f"'{report}' has no scores; write it again: vireid train --eval-only") from None
         for name, value in scores.items():
             if not _is_number(value):

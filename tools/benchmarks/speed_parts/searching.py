@@ -1,4 +1,4 @@
-"""Search in 1,000,000 clustered vectors of 256 numbers: build time, query time, recall@10, memory."""
+"""Search in 1,000,000 clustered vectors of 256 numbers: build time, query time, recall@10, memory; and in 5,000."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +20,8 @@ from vireid_plugins.search.index import (
 )
 
 COUNT, WIDTH, CLUSTERS, QUERIES, TOP = 1_000_000, 256, 20_000, 1000, 10
+# A folder of some thousand images, and so few queries that faiss alone searches them one by one.
+FEW, FEW_QUERIES = 5_000, 400
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 
@@ -69,6 +71,23 @@ def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
+def _small(here: bool, folder: Path, device: str) -> Callable[[], object]:
+    """Search a small folder, as this package does or with faiss's own choice between a matrix product and loops."""
+    vectors, queries = clustered(FEW), clustered(FEW_QUERIES, seed=1)
+    index = new_index(IndexKind.FLAT, vectors)
+    add(index, vectors, np.arange(FEW))
+    own_choice = faiss.cvar.distance_compute_blas_threshold
+
+    def run() -> None:
+        if here:
+            search(index, queries, TOP)
+        else:
+            faiss.cvar.distance_compute_blas_threshold = own_choice
+            index.search(queries, TOP)
+
+    return run
+
+
 _NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
 SUBJECTS = [
     *(
@@ -78,5 +97,9 @@ SUBJECTS = [
     *(
         Subject(f"{QUERIES:,} queries, the nearest {TOP}", name, partial(_query, kind), items=QUERIES)
         for kind, name in _NAMES.items()
+    ),
+    *(
+        Subject(f"{FEW_QUERIES} queries over {FEW:,} vectors", name, partial(_small, here), items=FEW_QUERIES)
+        for here, name in ((False, "faiss's choice"), (True, "here"))
     ),
 ]

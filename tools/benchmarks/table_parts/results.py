@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from shared_parts.markdown import table
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import read_text
+from vireid_plugins.io.strict_yaml import parse_yaml
 
 # Header of a column, and the protocols in it with any way of drawing trials.
 COLUMNS = {
@@ -37,8 +38,8 @@ def read_results(docs: Path) -> Results:
     """
     file = docs / "results.yml"
     try:
-        results = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        results = parse_yaml(read_text(file)).value
+    except (OSError, ValueError) as error:
         raise DataError(f"'{file}' cannot be read: {error}") from None
     missing = {"published", "ours"} - set(results or {})
     if missing:

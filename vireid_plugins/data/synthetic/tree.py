@@ -1,6 +1,5 @@
 """Shared code of the synthetic-tree writers: images drawn in parallel, lists and the manifest."""
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from vireid_plugins.data.synthetic.camera import Camera, draw_camera, photograph
 from vireid_plugins.data.synthetic.person import draw_person
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import naming, write_bytes, write_folder, write_json
+from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
 MANIFEST = "synthetic.json"
@@ -117,9 +117,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = read_json(file)
         complete = manifest["complete"] and "census" in manifest
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"'{file}' is not a manifest of this version; regenerate the tree") from None
     if not complete:
         raise DataError(f"'{file}': the tree is incomplete; regenerate it with `vireid synthesize`")

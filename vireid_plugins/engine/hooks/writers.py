@@ -15,6 +15,8 @@ from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, Tensorb
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine.run_log import require_log
 from vireid_plugins.io.files import LineFile, cannot_write, json_text, naming, refusal, write_bytes
+from vireid_plugins.io.json_file import parse_json
+from vireid_plugins.io.regular import read_bytes
 
 logger = logging.getLogger("fastreid." + __name__)
 # Number of values of a scalar that fast-reid's writers smooth over.
@@ -205,7 +207,7 @@ def drop_lines_from(file: Path, iteration: int) -> None:
     """Drop the lines of a `metrics.json` that are torn, or that are of this iteration or a later one."""
     if not file.is_file():
         return
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(file).decode(errors="replace").splitlines()
     kept = [line for line in lines if _iteration(line) < iteration]
     if len(kept) == len(lines):
         return
@@ -215,8 +217,8 @@ def drop_lines_from(file: Path, iteration: int) -> None:
 
 def _iteration(line: str) -> float:
     try:
-        return int(json.loads(line)["iteration"])
-    except (ValueError, KeyError, TypeError):
+        return int(parse_json(line)["iteration"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")
 
 
