@@ -19,8 +19,6 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
-from vireid_plugins.data.datasets.base import require_separate
-from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
@@ -39,6 +37,7 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
+from vireid_plugins.engine.requirements import planned, require_training
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
@@ -70,9 +69,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
         cfg = seeded(cfg)
-        self.plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
-        for plan in self.plans.values():
-            require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
+        self.plans = planned(cfg)
         patch(only=["ddp", "buffers"])
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
@@ -81,10 +78,7 @@ class Trainer(DefaultTrainer):
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         escape_logs()
-        require_files("training", self.data_loader.images.items)
-        # A training set that is not tested has test identities too.
-        tested = [plan.dataset for plan in self.plans.values()]
-        require_separate(self.data_loader.datasets, [*tested, *self.data_loader.datasets])
+        require_training(self.data_loader.images, self.data_loader.datasets, self.plans)
         self._trainer.grad_scaler = None
         self.take_step = TrainingStep(
             self.model,
