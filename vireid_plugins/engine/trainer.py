@@ -32,6 +32,7 @@ from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.launch import lost_another
 from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
@@ -330,7 +331,9 @@ class Trainer(DefaultTrainer):
                         self.iter += 1
                     self.after_epoch()
             except BaseException as error:
-                if not isinstance(error, UserError | KeyboardInterrupt):
+                if lost_another(error):
+                    logger.error("Another process of the run has ended: %s", str(error).splitlines()[0])
+                elif not isinstance(error, UserError | KeyboardInterrupt):
                     logger.exception("Exception during training:")
                 # fast-reid's hooks would treat a failed last epoch as completed.
                 self.epoch = -1
