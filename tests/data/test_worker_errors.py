@@ -109,13 +109,13 @@ def test_watch_ends_a_start_and_work_that_do_not_end(monkeypatch: pytest.MonkeyP
     now, used = [0.0], [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(worker_errors, "_processor_seconds", lambda _: used[0])
-    started = Namespace(value=0)
+    started = [0]
     watch = worker_errors._Watch([Namespace(pid=1)], started)
     now[0] = 599.0
     assert not watch.over(30)
     now[0] = 601.0
     assert watch.over(30)
-    started.value = 1
+    started[0] = 1
     watch.reset()
     for _ in range(9):
         now[0], used[0] = now[0] + 30, used[0] + 1

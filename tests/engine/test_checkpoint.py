@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
+from fastreid.utils.events import EventStorage
 from helpers import small_cfg
 from torch import Tensor, nn
 
@@ -381,10 +382,13 @@ def test_load_model_pools_as_it_was_trained_wherever_the_pretrained_weights_are_
 def test_checkpoints_keep_the_best_of_every_evaluation(tmp_path: Path) -> None:
     """Epochs 0 to 5, a checkpoint every 4; the best evaluations lie between two of them."""
     hook = Checkpoints(VireidCheckpointer(nn.Linear(2, 2), str(tmp_path)), period=4)
-    hook.max_epoch, hook.trainer = 6, SimpleNamespace(iters_per_epoch=3)
+    hook.max_epoch, hook.metric_name, hook.trainer = 6, "metric", SimpleNamespace(iters_per_epoch=3)
     best, last = [], []
     for epoch, metric in enumerate((0.2, 0.5, 0.5, 0.4, 0.6, 0.1)):
-        hook.step(epoch, metric=metric)
+        hook.trainer.epoch = epoch
+        with EventStorage(epoch) as storage:
+            storage.put_scalar("metric", metric)
+            hook.after_epoch()
         best.append(load_checkpoint(tmp_path / "model_best.pth")["epoch"])
         last.append((tmp_path / "last_checkpoint").read_text())
     assert best == [0, 1, 1, 1, 4, 4]

@@ -296,6 +296,9 @@ def test_train_on_a_full_disk_ends_and_leaves_the_last_good_checkpoint(
     assert not list(finished.glob("*.partial"))
 
 
+SMALLEST = ["MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25", "SOLVER.STEPS", "[1]"]
+
+
 def broken_at(trainer: Trainer, *iterations: int) -> None:
     forward = trainer.model.forward
 
@@ -328,3 +331,42 @@ def test_train_with_a_broken_loss_names_it_and_its_images_and_counts_skips(
     broken_at(trainer, 1, 3)
     with pytest.raises(LossError, match=r"iteration 3: .* Already skipped 1 steps"):
         trainer.train()
+
+
+def test_train_stopped_after_a_broken_loss_is_not_saved(few_root: Path, tmp_path: Path) -> None:
+    """The signal comes before the losses are read."""
+    trainer = Trainer(cfg_of(tmp_path, *SMALLEST, "SOLVER.METRICS_PERIOD", "100"))
+    broken_at(trainer, 2)
+    step = trainer.run_step
+
+    def stopped() -> None:
+        step()
+        if trainer.iter == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer.run_step = stopped
+    with pytest.raises(LossError, match="iteration 2: loss_label_smooth_ce is nan"):
+        trainer.train()
+    assert not list(tmp_path.glob("*.pth"))
+
+
+def test_train_with_weights_that_a_gradient_broke_keeps_the_last_good_checkpoint(
+    few_root: Path, tmp_path: Path
+) -> None:
+    """The losses are finite, since the last step of the epoch broke the weights."""
+    trainer = Trainer(cfg_of(tmp_path, *SMALLEST, "SOLVER.MAX_EPOCH", "2", "TEST.EVAL_PERIOD", "2"))
+    step, last = trainer.run_step, 2 * trainer.iters_per_epoch - 1
+
+    def breaking() -> None:
+        step()
+        if trainer.iter == last:
+            with torch.no_grad():
+                next(iter(trainer.model.parameters())).view(-1)[0] = float("nan")
+
+    trainer.run_step = breaking
+    with pytest.raises(
+        LossError, match=r"'model_final' is not saved: 1 of \d+ weights.*good checkpoint is '.*_0000\.pth'"
+    ):
+        trainer.train()
+    assert "model_0000.pth" in (tmp_path / "last_checkpoint").read_text()
+    assert not (tmp_path / "model_final.pth").exists()

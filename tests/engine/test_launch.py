@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.engine import launch
+from vireid_plugins.engine.launch import lost_another
 from vireid_plugins.errors import ConfigError, LaunchError
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
@@ -214,3 +215,18 @@ def test_worker_of_a_machine_counts_the_processes_before_it(
     args = Namespace(num_gpus=2, num_machines=3, machine_rank=machine, dist_url="tcp://10.0.0.1:1")
     module._worker(local, print, args, "cuda", None, None)
     assert joined == [(print, args, (rank, 6, local, 2), "cuda", None, "tcp://10.0.0.1:1")]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:6336"), True),
+        (torch.distributed.DistBackendError("NCCL error: remote process exited"), True),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (KeyError("gloo: Connection"), False),
+    ],
+)
+def test_lost_another_tells_the_end_of_another_process_from_an_error_of_this_one(
+    error: Exception, expected: bool
+) -> None:
+    assert lost_another(error) is expected

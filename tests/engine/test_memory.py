@@ -23,7 +23,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 @pytest.mark.parametrize("training", [True, False])
 def test_explained_names_the_keys_the_batch_and_the_size(kind: str, training: bool) -> None:
     cfg = small_cfg("SYSU/agw.yml")
-    with pytest.raises(OutOfMemoryError) as caught, explained(cfg, training, "runs/a/model_0003.pth"):
+    with pytest.raises(OutOfMemoryError) as caught, explained(cfg, training, lambda: "runs/a/model_0003.pth"):
         raise ERRORS[kind]()
     said = str(caught.value)
     assert "64 x 32" in said

@@ -12,7 +12,8 @@ from helpers import SMALL
 from vireid_plugins.config import config_path
 from vireid_plugins.data.synthetic import RegdbSize, write_regdb
 from vireid_plugins.engine import train_splits
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.engine.regdb_splits import _finished
+from vireid_plugins.errors import ConfigError, DataError
 
 
 def arguments(*overrides: str, config: str = "RegDB/one_stream.yml") -> tuple[str, list[str]]:
@@ -54,3 +55,33 @@ def test_train_splits_of_what_does_not_fit_is_one_error(data_root: Path, tmp_pat
         train_splits(*arguments(config="SYSU/one_stream.yml"), [1])
     with pytest.raises(ConfigError, match="choose some with --splits"):
         train_splits(*arguments("DATASETS.REGDB.SPLIT", "2"), [1])
+
+
+@pytest.mark.parametrize("missing", ["list", "image"])
+def test_train_splits_without_a_file_of_a_later_split_trains_none(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_regdb(tmp_path / "RegDB", RegdbSize(identities=16, images=2, height=48, width=24), seed=1, workers=1)
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    lists = tmp_path / "RegDB" / "idx"
+    file = lists / "test_thermal_2.txt"
+    if missing == "image":
+        # An image that no list of split 1 has.
+        second = lists / "train_visible_2.txt"
+        file = tmp_path / "RegDB" / "Visible" / "1" / "extra.bmp"
+        with second.open("a") as lines:
+            lines.write("Visible/1/extra.bmp 0\n")
+        file.touch()
+    else:
+        file.unlink()
+    with pytest.raises(DataError, match=file.name):
+        train_splits(*arguments("OUTPUT_DIR", str(tmp_path / "out")), [1, 2])
+    assert not list(tmp_path.glob("out/split_*"))
+
+
+def test_finished_is_a_run_whose_last_evaluation_has_ended(tmp_path: Path) -> None:
+    checkpoint = {"model": {"weight": torch.zeros(1)}, "epoch": 0, "iteration": 5, "iters_per_epoch": 5}
+    (tmp_path / "evaluation.json").write_text("{}")
+    for unscored in (False, True):
+        torch.save({**checkpoint, "unscored": unscored}, tmp_path / "model_final.pth")
+        assert _finished(tmp_path, 1) is not unscored

@@ -39,7 +39,7 @@ class ReportingLoader(DataLoader[Item]):
     def __init__(self, *, timeout: float, workers: int, **arguments: Any) -> None:
         # How long to wait for a batch; torch's own `timeout` is the interval between checks.
         self.patience = timeout or float("inf")
-        # Number of workers that have started, shared with them.
+        # A byte per worker, shared with them: whether it has started.
         self.started: Any = None
         self.begin = arguments.pop("worker_init_fn", _outlive_signals)
         super().__init__(
@@ -55,7 +55,7 @@ class ReportingLoader(DataLoader[Item]):
         """
         if self.num_workers:
             context: Any = self.multiprocessing_context
-            self.started = context.Value("i", 0)
+            self.started = context.RawArray("b", self.num_workers)
             self.worker_init_fn = partial(_begin, self.started, self.begin)
         return self._reported(super().__iter__())
 
@@ -107,8 +107,8 @@ class ReportingLoader(DataLoader[Item]):
                 advice = f"see their output above; {NEEDS_GUARD}"
         elif "timed out" in reason:
             failure = f"the {len(workers)} data-loader workers returned no batch for {self.patience:g} s"
-            if self.started is not None and self.started.value < len(workers):
-                failure = f"{len(workers) - self.started.value} of {len(workers)} data-loader workers did not start"
+            if self.started is not None and not all(self.started):
+                failure = f"{list(self.started).count(0)} of {len(workers)} data-loader workers did not start"
             advice = "check that the disk of the data set is still available, or raise DATALOADER.TIMEOUT"
             # Keeps torch from reporting their exit as another failure.
             signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ class _Watch:
 
     Args:
         workers: the processes.
-        started: its value is the number of workers that have started; None without workers.
+        started: for each worker whether it has started; None without workers.
     """
 
     def __init__(self, workers: Sequence[multiprocessing.Process], started: Any) -> None:
@@ -151,7 +151,7 @@ class _Watch:
 
     def starting(self) -> bool:
         """Return whether a worker has not started yet."""
-        return self.started is not None and self.started.value < len(self.workers)
+        return self.started is not None and not all(self.started)
 
 
 def _processor_seconds(workers: Sequence[multiprocessing.Process]) -> float:
@@ -175,8 +175,7 @@ def _cause(process: multiprocessing.Process) -> str:
 def _begin(started: Any, begin: Any, number: int) -> None:
     """Begin a worker: call `begin`, then report that it has started."""
     begin(number)
-    with started.get_lock():
-        started.value += 1
+    started[number] = 1
 
 
 def _outlive_signals(number: int) -> None:

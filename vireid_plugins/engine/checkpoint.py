@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
 from vireid_plugins.engine.provenance import check_resumed, other_features, other_network
-from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.errors import ConfigError, DataError, LossError
 from vireid_plugins.io.files import refusal, write_atomic, write_bytes
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
@@ -28,6 +28,8 @@ from vireid_plugins.modeling.fit import Fit, fit, listed
 logger = logging.getLogger("fastreid." + __name__)
 # Written between two epochs' checkpoints: when a signal ends a run, and before an evaluation.
 STOPPED = "model_stopped"
+# Ends of the names of what batch norms gather.
+STATISTICS = ("running_mean", "running_var")
 # Weights with one row per identity; fast-reid's own meta-architectures have a single head without a name.
 CLASSIFIER = re.compile(r"heads\.(\w+\.)?weight")
 # Buffers in checkpoints of older fast-reid releases; the configuration sets them now.
@@ -123,10 +125,12 @@ class VireidCheckpointer(Checkpointer):
 
         Raises:
             DataError: the file cannot be written; the message names the last good checkpoint.
+            LossError: weights are infinite or NaN; nothing is written.
             ValueError: an entry is not in `FORMAT`.
         """
         if not self.save_dir or not self.save_to_disk:
             return
+        self._require_finite(name)
         data = {"model": self.model.state_dict(), "vireid": self.facts, **kwargs}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         if unknown := set(data) - {entry.key for entry in FORMAT}:
@@ -144,6 +148,24 @@ class VireidCheckpointer(Checkpointer):
             raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {advice}") from None
         chosen = self.facts.get("chosen_on", "the test set")
         logger.info("Saved checkpoint %s%s", file, f" (chosen on {chosen})" if name == "model_best" else "")
+
+    def _require_finite(self, name: str) -> None:
+        """Raise a `LossError` if a step with finite losses has made weights or statistics infinite or NaN."""
+        tensors = {n: value for n, value in self.model.named_parameters() if value.numel()}
+        tensors |= {n: value for n, value in self.model.named_buffers() if n.endswith(STATISTICS)}
+        if not tensors:
+            return
+        # Read from the device at once.
+        finite = torch.stack([value.detach().isfinite().all() for value in tensors.values()]).tolist()
+        broken = [n for n, good in zip(tensors, finite, strict=True) if not good]
+        if broken:
+            last = next(iter(self.candidates()), None)
+            good = f"the last good checkpoint is '{last}'" if last else "there is no checkpoint yet"
+            raise LossError(
+                f"checkpoint '{name}' is not saved: {len(broken)} of {len(tensors)} weights are infinite or NaN, the "
+                f"first: {broken[0]}. A step had gradients that are not finite: lower SOLVER.BASE_LR or set "
+                f"SOLVER.CLIP_GRADIENTS.ENABLED True; {good}"
+            )
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Record the name of the last checkpoint in `last_checkpoint`."""

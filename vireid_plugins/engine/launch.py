@@ -114,6 +114,14 @@ def _start(main: Callable[[Any], Any], args: Any, device: str) -> None:
             process.kill()
 
 
+def lost_another(error: BaseException) -> bool:
+    """Return whether an error means that another process of the run has ended, which then says why."""
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError):
+        return True
+    # gloo has no type of its own.
+    return isinstance(error, RuntimeError) and "gloo" in str(error) and "onnection" in str(error)
+
+
 def _killed(processes: list[Any]) -> str:
     """Return a sentence on the process that a signal killed, or an empty string; SIGTERM comes from this module."""
     for rank, process in enumerate(processes):

@@ -1,6 +1,6 @@
 """One message for a device or a host that is out of memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,13 +13,13 @@ _ON_HOST = "DefaultCPUAllocator"
 
 
 @contextmanager
-def explained(cfg: CfgNode, training: bool, last: str = "") -> Iterator[None]:
+def explained(cfg: CfgNode, training: bool, last: Callable[[], str] = str) -> Iterator[None]:
     """Turn the errors of allocators inside a `with` block into one that says what to change.
 
     Args:
         cfg: the configuration.
         training: whether a training step is taken; else images are only embedded or scored.
-        last: path of the last checkpoint, for the message.
+        last: returns the path of the last checkpoint, for the message.
 
     Raises:
         OutOfMemoryError: there was not enough memory.
@@ -27,11 +27,11 @@ def explained(cfg: CfgNode, training: bool, last: str = "") -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(_message(cfg, training, last, str(error))) from None
+        raise OutOfMemoryError(_message(cfg, training, last(), str(error))) from None
     except RuntimeError as error:
         if _ON_HOST not in str(error):
             raise
-        raise OutOfMemoryError(_message(cfg, training, last, str(error))) from None
+        raise OutOfMemoryError(_message(cfg, training, last(), str(error))) from None
 
 
 def _message(cfg: CfgNode, training: bool, last: str, reason: str) -> str:

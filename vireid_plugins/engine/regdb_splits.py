@@ -12,6 +12,7 @@ from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.checkpoint_content import require_position
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
+from vireid_plugins.engine.requirements import require_data
 from vireid_plugins.engine.train import Run, main
 from vireid_plugins.errors import ConfigError, DataError, LaunchError
 from vireid_plugins.evaluation.regdb_average import merge_splits
@@ -35,6 +36,7 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
 
     Raises:
         ConfigError: the configuration does not train and test on RegDB alone, or sets the split.
+        DataError: a list or an image of one of the splits is missing or malformed; nothing has been trained.
         LaunchError: a training was killed.
     """
     cfg = load_config(config_file, overrides)
@@ -46,12 +48,15 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
     if "DATASETS.REGDB.SPLIT" in overrides:
         raise ConfigError("DATASETS.REGDB.SPLIT: the splits are trained one after the other; choose some with --splits")
     folder = Path(cfg.OUTPUT_DIR)
-    for split in splits:
-        split_folder = folder / f"split_{split}"
-        if _finished(split_folder, cfg.SOLVER.MAX_EPOCH):
-            continue
-        keys = ("DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(split_folder))
-        run = Run(config_file, (*overrides, *keys), resume=(split_folder / "last_checkpoint").is_file())
+    left = [split for split in splits if not _finished(folder / f"split_{split}", cfg.SOLVER.MAX_EPOCH)]
+    own = {
+        split: (*overrides, "DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(folder / f"split_{split}"))
+        for split in left
+    }
+    # A list of a later split that is missing is found now, and not after the trainings before it.
+    require_data(load_config(config_file, words) for words in own.values())
+    for split, words in own.items():
+        run = Run(config_file, words, resume=any((folder / f"split_{split}").glob("*.pth")))
         with forwarded_signals():
             _in_own_process(main, run, f"the training of split {split}")
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
@@ -70,7 +75,7 @@ def _in_own_process(function: Callable[[Any], object], argument: object, what: s
 
 
 def _finished(folder: Path, epochs: int) -> bool:
-    """Return whether a training has completed all epochs; the final checkpoint is written after the last scores.
+    """Return whether a training has completed all epochs; the final checkpoint is written again after the last scores.
 
     A final checkpoint that cannot be read is no end: the training is resumed, from an earlier one if there is one.
     """
@@ -83,4 +88,4 @@ def _finished(folder: Path, epochs: int) -> bool:
     except DataError as error:
         logger.warning("%s", error)
         return False
-    return int(checkpoint["epoch"]) + 1 >= epochs
+    return int(checkpoint["epoch"]) + 1 >= epochs and not checkpoint.get("unscored")

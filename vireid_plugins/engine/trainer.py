@@ -19,8 +19,6 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
-from vireid_plugins.data.datasets.base import require_separate
-from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
@@ -34,11 +32,13 @@ from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.launch import lost_another
 from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
+from vireid_plugins.engine.requirements import planned, require_training
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
@@ -70,9 +70,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
         cfg = seeded(cfg)
-        self.plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
-        for plan in self.plans.values():
-            require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
+        self.plans = planned(cfg)
         patch(only=["ddp", "buffers", "margins"])
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
@@ -81,10 +79,7 @@ class Trainer(DefaultTrainer):
             warnings.filterwarnings("ignore", message=".*GradScaler")
             super().__init__(cfg)
         escape_logs()
-        require_files("training", self.data_loader.images.items)
-        # A training set that is not tested has test identities too.
-        tested = [plan.dataset for plan in self.plans.values()]
-        require_separate(self.data_loader.datasets, [*tested, *self.data_loader.datasets])
+        require_training(self.data_loader.images, self.data_loader.datasets, self.plans)
         self._trainer.grad_scaler = None
         self.take_step = TrainingStep(
             self.model,
@@ -336,7 +331,9 @@ class Trainer(DefaultTrainer):
                         self.iter += 1
                     self.after_epoch()
             except BaseException as error:
-                if not isinstance(error, UserError | KeyboardInterrupt):
+                if lost_another(error):
+                    logger.error("Another process of the run has ended: %s", str(error).splitlines()[0])
+                elif not isinstance(error, UserError | KeyboardInterrupt):
                     logger.exception("Exception during training:")
                 # fast-reid's hooks would treat a failed last epoch as completed.
                 self.epoch = -1
@@ -386,7 +383,7 @@ class Trainer(DefaultTrainer):
 
     def run_step(self) -> None:
         """Take one step and record its losses."""
-        with explained(self.cfg, training=True, last=self._last_good()):
+        with explained(self.cfg, training=True, last=self._last_good):
             self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:

@@ -1,5 +1,6 @@
 """The sums of losses that a run is saved with within an epoch."""
 
+from argparse import Namespace
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from vireid_plugins.engine.hooks import step_metrics
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
+from vireid_plugins.engine.step import StepResult
+from vireid_plugins.errors import LossError
 
 
 def summed(value: float) -> StepMetrics:
@@ -54,3 +57,15 @@ def test_step_metrics_of_an_earlier_release_resume_with_what_it_saved() -> None:
         {"first": False, "skipped": 1, "sums": {"loss": torch.tensor(2.0)}, "steps": 4, "waited": 0.5}
     )
     assert (resumed.sums["loss"].item(), resumed.steps, resumed.skipped) == (2.0, 4, 1)
+
+
+def test_step_metrics_of_a_process_without_the_broken_loss_name_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever process ends first, the message is the same."""
+    others = "iteration 3: loss_a is nan, on a batch of x.jpg"
+    monkeypatch.setattr(step_metrics.comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(step_metrics.comm, "all_gather", lambda own: [own, others])
+    monkeypatch.setattr(step_metrics.dist, "all_reduce", lambda tensor, *_: tensor.mul_(float("nan")))
+    metrics = StepMetrics(period=10, last_good=lambda: "model_0001.pth")
+    metrics.trainer = Namespace(iter=3)
+    with pytest.raises(LossError, match=rf"{others}\. Lower SOLVER\.BASE_LR .* the last good .* 'model_0001\.pth'"):
+        metrics.record(StepResult({"loss_a": torch.tensor(1.0)}, {"img_paths": ["y.jpg"]}, 0.0, skipped=False))

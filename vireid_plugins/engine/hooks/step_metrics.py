@@ -9,6 +9,7 @@ import torch.distributed as dist
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
+from torch import Tensor
 
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine.step import Losses, StepResult
@@ -75,21 +76,31 @@ class StepMetrics(HookBase):
         """Write the means since the last write to fast-reid's storage."""
         if not self.steps:
             return
-        means = torch.stack(list(self.sums.values())) / self.steps
-        waited = torch.tensor(self.waited, dtype=means.dtype, device=means.device)
-        if comm.get_world_size() > 1:
-            dist.all_reduce(means)
-            means /= comm.get_world_size()
-            dist.all_reduce(waited, dist.ReduceOp.MAX)
-        *values, longest = torch.cat([means, waited[None]]).tolist()
-        if not torch.isfinite(means).all():
-            raise LossError(self._nonfinite_loss())
+        *values, longest = self._means().tolist()
         named = dict(zip(self.sums, values, strict=True))
         self._reset()
         storage = get_event_storage()
         storage.put_scalars(data_time=longest, total_loss=sum(values))
         if len(named) > 1:
             storage.put_scalars(**named)
+
+    def _means(self) -> Tensor:
+        """Return the mean losses since the last write over all processes, and the longest wait for a batch.
+
+        Raises:
+            LossError: a loss was infinite or NaN; all processes raise it.
+        """
+        means = torch.stack(list(self.sums.values())) / self.steps
+        waited = torch.tensor(self.waited, dtype=means.dtype, device=means.device)
+        if comm.get_world_size() > 1:
+            dist.all_reduce(means)
+            means /= comm.get_world_size()
+            dist.all_reduce(waited, dist.ReduceOp.MAX)
+        # On the host, read at once.
+        read = torch.cat([means, waited[None]]).cpu()
+        if not torch.isfinite(read[:-1]).all():
+            raise LossError(self._nonfinite_loss())
+        return read
 
     def _count_skipped(self) -> None:
         message = self._nonfinite_loss()
@@ -100,17 +111,20 @@ class StepMetrics(HookBase):
         self.recent.pop()
 
     def _nonfinite_loss(self) -> str:
-        """Return a message with the first nonfinite loss, its iteration and its images."""
+        """Return a message with the first nonfinite loss, its iteration and its images; of all processes the same."""
+        found = next(filter(None, comm.all_gather(self._own_nonfinite_loss())), None)
+        # Finite losses may have an infinite sum.
+        found = found or f"iteration {self.trainer.iter}: the losses are too large to be summed"
+        return f"{found}. Lower SOLVER.BASE_LR or inspect the images; {self._last_good_text()}."
+
+    def _own_nonfinite_loss(self) -> str:
         for iteration, losses, paths in self.recent:
             named = ", ".join(f"{name} is {value.item()}" for name, value in losses.items() if not value.isfinite())
             if named:
                 images = ", ".join(dict.fromkeys(paths[:SHOWN]))
                 more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-                return (
-                    f"iteration {iteration}: {named}, on a batch of {images}{more}. Lower SOLVER.BASE_LR or inspect "
-                    f"the images; {self._last_good_text()}."
-                )
-        return f"iteration {self.trainer.iter}: a loss of another process is infinite or NaN; {self._last_good_text()}."
+                return f"iteration {iteration}: {named}, on a batch of {images}{more}"
+        return ""
 
     def _last_good_text(self) -> str:
         last = self.last_good()
@@ -121,7 +135,13 @@ class StepMetrics(HookBase):
         self.write()
 
     def capture(self) -> None:
-        """Capture the sums of every process; must be called by all processes before a run is saved within an epoch."""
+        """Capture the sums of every process; must be called by all processes before a run is saved within an epoch.
+
+        Raises:
+            LossError: a loss since the last write was infinite or NaN, so the weights are not to be saved.
+        """
+        if self.steps:
+            self._means()
         self.processes = comm.gather(self._own())
 
     def _own(self) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""What a run needs of its data sets, checked before anything is built or trained."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastreid.config import CfgNode
+from fastreid.data.datasets.bases import ImageDataset
+
+from vireid_plugins.config import check_config
+from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.datasets.base import require_separate
+from vireid_plugins.data.loaders import build_sampler
+from vireid_plugins.data.torch_datasets import TrainImages, require_files
+from vireid_plugins.evaluation import EvaluationPlan, plan_test
+
+
+def planned(cfg: CfgNode) -> dict[str, EvaluationPlan]:
+    """Return the plan of every test set by name, with its trials drawn and its images found.
+
+    Raises:
+        ConfigError: no protocol scores a test set; see `EvaluationPlan`.
+        DataError: a list, an image or a draw is missing or malformed, or no query has a match.
+    """
+    plans = {name: plan_test(cfg, name).draw() for name in cfg.DATASETS.TESTS}
+    for plan in plans.values():
+        require_files("test", [*plan.dataset.query, *plan.dataset.gallery])
+    return plans
+
+
+def require_training(
+    images: TrainImages, datasets: Sequence[ImageDataset], plans: Mapping[str, EvaluationPlan]
+) -> None:
+    """Check the images of the training sets, and that no test identity is among theirs.
+
+    Raises:
+        DataError: an image is missing or empty, or an identity is both trained and tested.
+    """
+    require_files("training", images.items)
+    # A training set that is not tested has test identities too.
+    require_separate(datasets, [*(plan.dataset for plan in plans.values()), *datasets])
+
+
+def require_data(configurations: Iterable[CfgNode]) -> None:
+    """Check what several trainings need of their data sets before the first of them.
+
+    Raises:
+        ConfigError: a key or value is invalid, or a batch does not fit the sampler.
+        DataError: see `planned` and `require_training`; or there are too few identities.
+    """
+    for cfg in configurations:
+        check_config(cfg)
+        plans = planned(cfg)
+        datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
+        images = TrainImages(datasets, None, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
+        build_sampler(cfg, images.targets, images.modalities)
+        require_training(images, datasets, plans)
