@@ -25,8 +25,8 @@ ALLOWED = {
     "data": set(),
     "config": set(),
     "compat": set(),
-    "processes": set(),
     "fork_server": set(),
+    "processes": set(),
     "io": set(),
     "errors": set(),
 }
