@@ -96,6 +96,33 @@ def test_end_with_parent_leaves_no_process_of_a_run_that_was_killed(how: str, tm
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_ending_with_this_ends_a_process_that_is_still_importing(tmp_path: Path) -> None:
+    """The spawned process imports the script, which for it takes an hour."""
+    (tmp_path / "script.py").write_text(
+        "import multiprocessing, os, signal, sys, time\n"
+        "if __name__ != '__main__':\n    print('imports', flush=True)\n    time.sleep(3600)\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from vireid_command import plain\n"
+        "with plain('vireid_plugins.processes').ending_with_this():\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(0,))\n"
+        "    child.start()\n"
+        "print(child.pid, flush=True)\n"
+        "input()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    lines = [parent.stdout.readline(), parent.stdout.readline()]
+    (pid,) = [line.strip() for line in lines if line.strip().isdigit()]
+    assert "imports\n" in lines
+    # Ends when the child, which has the same output, is gone.
+    parent.communicate("\n", timeout=HANG)
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+
+
 # A rank that waits for one on another machine, which never comes, and a training of a split, which waits.
 WAITING = """
 import argparse, multiprocessing, os, signal, socket, threading, time

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ from vireid_plugins.io.output import tolerant_streams
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Of Linux's prctl: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
+# The first words of a fresh interpreter; its parent may have died before.
+_EARLY = f"import ctypes, os; ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, 9); os.getppid() == {{parent}} or os._exit(1)"
 NEEDS_GUARD = 'worker processes import your script, so its work must be inside `if __name__ == "__main__":`'
 # Whether `begin_own` was called.
 _own = False
@@ -39,7 +41,7 @@ def context() -> BaseContext:
     server = multiprocessing.get_context("forkserver")
     # Its forks share these imports. Preloading and the environment only affect a server that has not started yet.
     server.set_forkserver_preload(["vireid_plugins.fork_server"])
-    with _one_thread():
+    with _one_thread(), ending_with_this():
         forkserver.ensure_running()
     return server
 
@@ -59,6 +61,32 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def ending_with_this() -> Iterator[None]:
+    """Let Linux end fresh interpreters that are started inside a `with` block with this thread, from the start on.
+
+    They import for seconds before `end_with_parent` can run. The fork server takes it back after its imports, since it
+    may outlive the thread that needed it first (see `vireid_plugins.fork_server`).
+    """
+    starting: Any = util
+    former = starting.spawnv_passfds
+
+    def start(path: Any, words: Sequence[str], handles: Any) -> int:
+        words = list(words)
+        # The resource tracker is the one to outlive the others: it cleans up behind them.
+        if "-c" in words and "resource_tracker" not in words[words.index("-c") + 1]:
+            words[words.index("-c") + 1] = f"{_EARLY.format(parent=os.getpid())}; {words[words.index('-c') + 1]}"
+        pid: int = former(path, words, handles)
+        return pid
+
+    if sys.platform == "linux":
+        starting.spawnv_passfds = start
+    try:
+        yield
+    finally:
+        starting.spawnv_passfds = former
+
+
 def end_with_parent(*_: object) -> None:
     """Exit this process when the one that requested it dies, for whatever reason, and whatever this one is doing.
 
@@ -67,9 +95,7 @@ def end_with_parent(*_: object) -> None:
     """
     if (parent := multiprocessing.parent_process()) is None:
         return
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_at_parents_end(signal.SIGKILL)
 
     def wait() -> None:
         parent.join()
@@ -100,6 +126,13 @@ def in_processes(
             yield from pool.map(function, jobs, chunksize=chunk)
     except BrokenProcessPool:
         raise LoaderError(f"one of {workers} worker processes died; see its output above; {NEEDS_GUARD}") from None
+
+
+def signal_at_parents_end(number: int) -> None:
+    """Ask Linux for a signal when this process's parent ends; 0 takes it back."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def begin_own() -> None:

@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
 from vireid_plugins.errors import ConfigError, LaunchError, UserError
-from vireid_plugins.processes import begin_own
+from vireid_plugins.processes import begin_own, ending_with_this
 
 # The main process scores alone, which takes longer than NCCL's default of ten minutes on the largest galleries.
 TIMEOUT = timedelta(hours=2)
@@ -98,7 +98,8 @@ def _start(main: Callable[[Any], Any], args: Any, device: str) -> None:
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     port = store.port if store else None
-    context: Any = start_processes(_worker, (main, args, device, port, errors), nprocs=args.num_gpus, join=False)
+    with ending_with_this():
+        context: Any = start_processes(_worker, (main, args, device, port, errors), nprocs=args.num_gpus, join=False)
     try:
         with forwarded_signals():
             while not context.join(grace_period=GRACE):

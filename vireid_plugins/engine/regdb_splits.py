@@ -17,7 +17,7 @@ from vireid_plugins.engine.train import Run, main
 from vireid_plugins.errors import ConfigError, DataError, LaunchError
 from vireid_plugins.evaluation.regdb_average import merge_splits
 from vireid_plugins.io.files import write_json, write_or_keep
-from vireid_plugins.processes import begin_own
+from vireid_plugins.processes import begin_own, ending_with_this
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -69,7 +69,9 @@ def _in_own_process(function: Callable[[Any], object], argument: object, what: s
     spawn = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=spawn, initializer=begin_own) as pool:
-            pool.submit(function, argument).result()
+            with ending_with_this():
+                future = pool.submit(function, argument)
+            future.result()
     except BrokenProcessPool:
         raise LaunchError(f"{what} was killed; the same command continues it") from None
 
