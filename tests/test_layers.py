@@ -36,7 +36,8 @@ EVERYBODYS = {"config", "compat", "processes", "io", "errors", "escape"}
 NARROWER = {
     "modeling/losses": ("modeling.losses", "modeling.loss_inputs", "layers", "config.check", "config.keys", "errors"),
     "evaluation/metrics.py": (
-        *("evaluation.drop_rules", "evaluation.rank_positions", "evaluation.types", "errors"),
+        *("evaluation.distances", "evaluation.drop_rules", "evaluation.labels", "evaluation.rank_positions"),
+        *("evaluation.types", "errors"),
         "data.datasets.sysu_mm01",
     ),
 }

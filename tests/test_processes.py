@@ -96,6 +96,52 @@ def test_end_with_parent_leaves_no_process_of_a_run_that_was_killed(how: str, tm
         time.sleep(0.05)
 
 
+# A rank that waits for one on another machine, which never comes, and a training of a split, which waits.
+WAITING = """
+import argparse, multiprocessing, os, signal, socket, threading, time
+from vireid_plugins.engine.launch import _start
+from vireid_plugins.engine.regdb_splits import _in_own_process
+
+def children(count):
+    while len(found := multiprocessing.active_children()) < count:
+        time.sleep(0.05)
+    return [child.pid for child in found]
+
+if __name__ == "__main__":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    args = argparse.Namespace(num_gpus=1, num_machines=2, machine_rank=0, dist_url=f"tcp://127.0.0.1:{port}")
+    threads = [
+        threading.Thread(target=_start, args=(print, args, "cpu"), daemon=True),
+        threading.Thread(target=_in_own_process, args=(time.sleep, 3600, "it"), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    pids = children(2)
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        time.sleep(0.05)
+    print(*pids, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_begin_own_leaves_no_rank_and_no_split_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(WAITING)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=HANG,
+    )  # fmt: skip
+    left = ran.stdout.split()
+    assert len(left) == 2, ran.stderr
+    deadline = time.monotonic() + HANG
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        assert time.monotonic() < deadline, f"{left} are left"
+        time.sleep(0.05)
+
+
 def test_context_where_there_is_no_fork_server_is_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     assert context().get_start_method() == "spawn"

@@ -22,6 +22,8 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Of Linux's prctl: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
 NEEDS_GUARD = 'worker processes import your script, so its work must be inside `if __name__ == "__main__":`'
+# Whether `begin_own` was called.
+_own = False
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -102,8 +104,15 @@ def in_processes(
 
 def begin_own() -> None:
     """Start a process with a training of its own: it ends with this one, and prints as a command does."""
+    global _own
+    _own = True
     end_with_parent()
     tolerant_streams()
+
+
+def started_as_own() -> bool:
+    """Return whether this process was started by another of this package, for a training of its own."""
+    return _own
 
 
 def loader_arguments(workers: int) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from helpers import HANG, small_cfg
 from PIL import Image
 
 from vireid_plugins.data import build_test_loader, build_train_loader
+from vireid_plugins.data import cache as module
 from vireid_plugins.data.cache import ImageCache
 from vireid_plugins.data.decode import Decoder
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import ConfigError, DataError
 
 SIZE = (12, 6)
 
@@ -91,6 +92,28 @@ def test_cache_of_a_killed_run_is_not_taken_for_one(tmp_path: Path, paths: list[
     cache = ImageCache(decoder, tmp_path / "cache", workers=1)
     shutil.move(cache.file, cache.file.with_suffix(".partial"))
     assert np.array_equal(ImageCache(decoder, tmp_path / "cache", workers=1)[0], decoder[0])
+
+
+def test_cache_that_is_complete_is_only_read(tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder(paths, SIZE, "bilinear")
+    ImageCache(decoder, tmp_path / "cache", workers=1)
+    for name in ("make_folder", "FileLock"):  # on a disk that cannot be written, each fails
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("something was written"))
+    assert np.array_equal(ImageCache(decoder, tmp_path / "cache", workers=1)[0], decoder[0])
+
+
+def test_cache_on_a_disk_that_fills_is_one_error_and_not_a_dead_process(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that is mapped to a file without room ends the process that writes to it: room is asked for first."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(ConfigError, match=r"\.npy' cannot be written: No space left on device"):
+        ImageCache(Decoder(paths, SIZE, "bilinear"), tmp_path / "cache", workers=1)
+    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def _made(folder: Path, paths: list[str], out: "multiprocessing.Queue[tuple[int, int]]") -> None:

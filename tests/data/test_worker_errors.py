@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from helpers import HANG, small_cfg
 from torch.utils.data import Dataset
 
-from vireid_plugins.data import build_test_loader, build_train_loader
+from vireid_plugins.data import build_test_loader, build_train_loader, worker_errors
 from vireid_plugins.data.worker_errors import ReportingLoader
 from vireid_plugins.errors import DataError, LoaderError
 
@@ -38,6 +40,19 @@ def hang() -> None:
         signal.pause()
 
 
+class SlowStart(Rows):
+    """Rows whose worker starts only once a file is there, and uses no processor until then."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(-1, None)
+        self.file = file
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        while not self.file.exists():
+            time.sleep(0.01)
+
+
 def refuse() -> None:
     raise DataError("image 'x.jpg' cannot be read: torn")
 
@@ -61,6 +76,59 @@ def test_reporting_loader_says_what_happened_to_a_worker(what: Any, error: type[
     loader = ReportingLoader(dataset=Rows(5, what), batch_size=2, workers=2, timeout=timeout)
     with pytest.raises(error, match=said):
         list(loader)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells")
+def test_processor_seconds_grow_with_work_and_not_with_a_process_that_is_gone() -> None:
+    this, gone = Namespace(pid=os.getpid()), Namespace(pid=None)
+    before, end = worker_errors._processor_seconds([this, gone]), time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    assert 0 < worker_errors._processor_seconds([this, gone]) - before < 1
+    assert worker_errors._processor_seconds([gone]) == 0
+
+
+def test_reporting_loader_waits_for_a_worker_that_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, checks = tmp_path / "go", 0
+    over = worker_errors._Watch.over
+
+    def counted(watch: Any, patience: float) -> bool:
+        nonlocal checks
+        checks += 1
+        if checks == 4:
+            go.touch()
+        return over(watch, patience)
+
+    monkeypatch.setattr(worker_errors._Watch, "over", counted)
+    loader = ReportingLoader(dataset=SlowStart(go), batch_size=8, workers=1, timeout=0.1)
+    assert [len(batch) for batch in loader] == [8]
+    assert checks >= 4
+
+
+def test_watch_ends_a_start_and_work_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, used = [0.0], [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker_errors, "_processor_seconds", lambda _: used[0])
+    started = Namespace(value=0)
+    watch = worker_errors._Watch([Namespace(pid=1)], started)
+    now[0] = 599.0
+    assert not watch.over(30)
+    now[0] = 601.0
+    assert watch.over(30)
+    started.value = 1
+    watch.reset()
+    for _ in range(9):
+        now[0], used[0] = now[0] + 30, used[0] + 1
+        assert not watch.over(30)
+    now[0] += 30
+    assert watch.over(30)
+
+
+def test_train_loader_that_is_only_asked_starts_no_worker(data_root: Path) -> None:
+    """As fast-reid's trainer does when it is built, also for a finished run that is only scored."""
+    loader = build_train_loader(small_cfg("SYSU/wrim.yml", "DATALOADER.NUM_WORKERS", "1"))
+    iter(loader)
+    assert loader.loader.started is None
 
 
 def test_reporting_loader_without_workers_raises_the_image_s_error() -> None:

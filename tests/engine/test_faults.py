@@ -102,7 +102,6 @@ SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
     ("words", "number", "group"),
     [
         ([*SYSU, "DATALOADER.NUM_WORKERS", "2"], signal.SIGINT, True),
-        # On a machine so slow that the signal is forwarded a second later, it is taken for a second one.
         pytest.param([*SYSU, "--num-gpus", "2"], signal.SIGINT, True, marks=pytest.mark.slow),
         ([*SYSU, "--num-gpus", "2"], signal.SIGTERM, False),
         (REGDB, signal.SIGTERM, False),

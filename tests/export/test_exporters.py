@@ -16,7 +16,7 @@ from helpers import ROOT, SMALL, batch, needs_exporter, python, small_cfg, views
 from vireid_plugins import export
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.datasets.base import MODALITIES
-from vireid_plugins.errors import ExportError
+from vireid_plugins.errors import ConfigError, ExportError
 from vireid_plugins.export import exporters, quantize
 from vireid_plugins.export.optional import optional
 
@@ -225,3 +225,21 @@ def test_export_onnx_says_in_one_message_that_the_exporter_fails(
         ExportError, match=r"cannot export this method \(RuntimeError: no such operator\); tested with torch 2\.13"
     ):
         export.export_onnx(model, cfg, tmp_path)
+
+
+def test_export_onnx_onto_a_disk_that_fills_leaves_the_former_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills(_: object, __: object, file: str, **___: object) -> None:
+        Path(file).write_bytes(b"half")
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("failed to save the model") from error
+
+    (tmp_path / "visible.onnx").write_bytes(b"former")
+    model, cfg = trained_like("one_stream")
+    monkeypatch.setattr(torch.onnx, "export", fills)
+    with pytest.raises(ConfigError, match=r"visible\.onnx' cannot be written: No space left on device$"):
+        export.export_onnx(model, cfg, tmp_path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("visible.onnx", b"former")]

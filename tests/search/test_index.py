@@ -32,6 +32,17 @@ def test_search_in_a_flat_index_gives_the_sorted_products() -> None:
     np.testing.assert_allclose(similarities, np.take_along_axis(products, order, 1), rtol=1e-5)
 
 
+def test_search_of_a_few_queries_is_a_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where faiss counts queries times width; older releases count queries and do it from 20 on."""
+    monkeypatch.setattr(indexes, "_COUNTS_NUMBERS", True)
+    before = indexes.faiss.cvar.distance_compute_blas_threshold
+    try:
+        indexes.search(built(IndexKind.FLAT, clustered(50)), clustered(5, seed=1), 3)
+        assert indexes.faiss.cvar.distance_compute_blas_threshold == 4 * 32
+    finally:
+        indexes.faiss.cvar.distance_compute_blas_threshold = before
+
+
 @pytest.mark.parametrize(("kind", "least"), [(IndexKind.FLAT, 1.0), (IndexKind.IVFPQ, 0.9)])
 def test_tuned_effort_measures_the_recall_that_queries_find(kind: IndexKind, least: float) -> None:
     """Beside queries of our own, other images of the same people."""

@@ -146,6 +146,42 @@ def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path:
         visualize.read_metrics(torn)
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "null", "true", '"text"', "[1]"])
+def test_read_metrics_leaves_out_what_cannot_be_drawn(tmp_path: Path, value: str) -> None:
+    """Python writes and reads NaN, which is no JSON: a browser would refuse the whole report."""
+    lines = ['{"iteration": 1, "total_loss": 2.0}', f'{{"iteration": 2, "total_loss": {value}, "lr": {value}}}']
+    lines += [f'{{"iteration": {value}, "total_loss": 3.0}}', "[1, 2]", "7"]
+    (tmp_path / "metrics.json").write_text("\n".join(lines))
+    assert visualize.read_metrics(tmp_path / "metrics.json") == {"total_loss": [(1, 2.0)]}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"results": []}', '{"results": [{"mean": 3}]}', "\udcff"])
+def test_read_run_with_scores_that_are_torn_is_one_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text('{"iteration": 1, "total_loss": 2.0}')
+    (tmp_path / "evaluation.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=r"evaluation\.json' has no scores"):
+        visualize.read_run(tmp_path)
+
+
+def test_save_embeds_fonts_that_publishers_accept(tmp_path: Path) -> None:
+    figure = visualize.draw_training({"total_loss": [(1, 2.0), (2, 1.0)]}, "run")
+    assert save(figure, tmp_path / "a.pdf") == ""
+    page = (tmp_path / "a.pdf").read_bytes()
+    assert b"/Type3" not in page
+    assert b"/FontFile2" in page
+    save(figure, tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_save_of_photographs_says_that_a_page_holds_pixels(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (20, 10))
+    assert [save(picture, tmp_path / f"a.{name}") for name in ("png", "jpg", "JPEG")] == ["", "", ""]
+    assert "one JPEG picture" in save(picture, tmp_path / "a.pdf")
+    require_format("--output", Path("a.svg"))
+    with pytest.raises(ConfigError, match=r"'a\.svg' must end in .*; it is made of photographs"):
+        require_format("--output", Path("a.svg"), vector=False)
+
+
 def test_require_format_refuses_a_name_that_no_picture_can_have() -> None:
     for name in ("a.png", "a.JPG", "a.pdf"):
         require_format("--output", Path(name))

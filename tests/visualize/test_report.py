@@ -110,3 +110,10 @@ def test_write_report_with_scripts_in_its_data_never_runs_them(page: Path, tmp_p
         assert browser.execute_script("return window.hacked") is None
         assert browser.find_element(By.TAG_NAME, "h1").text == evil
         assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+
+
+def test_write_report_with_numbers_that_are_not_finite_is_json_for_every_parser(tmp_path: Path) -> None:
+    report = {"title": "t", "distances": [{"intra_mean": float("nan"), "inter": [float("inf"), 1.0]}]}
+    write_report(report, tmp_path / "nan.html")
+    text = (tmp_path / "nan.html").read_text(encoding="utf-8")
+    assert '{"intra_mean": null, "inter": [null, 1.0]}' in text

@@ -10,17 +10,17 @@ from pathlib import Path
 from threading import Lock
 
 import _paths  # noqa: F401  makes _run importable
-from _run import positive, run
+from _run import path, positive, run
 
 
 def main() -> None:
     """Parse, train what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--rows", type=Path, default=Path("learning.jsonl"), help="file of finished runs (default %(default)s)"
+        "--rows", type=path, default=Path("learning.jsonl"), help="file of finished runs (default %(default)s)"
     )
     parser.add_argument(
-        "--root", type=Path, default=Path("learning"), help="data root of the trees (default %(default)s)"
+        "--root", type=path, default=Path("learning"), help="data root of the trees (default %(default)s)"
     )
     parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default: all)")
     parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default: both)")

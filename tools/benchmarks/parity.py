@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import _paths  # noqa: F401  makes _run importable
-from _run import positive, run, write_json
+from _run import path, positive, run, write_json
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", metavar="METHOD", help=expected_clones())
-    parser.add_argument("--official", type=Path, required=True, metavar="PATH", help="your clone of the repository")
+    parser.add_argument("--official", type=path, required=True, metavar="PATH", help="your clone of the repository")
     parser.add_argument("--steps", type=_count, help="float64 steps; 0 takes none (default 4, for idkl 3)")
     parser.add_argument(
         "--datasets",
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--evaluation", action="store_true", help="score the same features with both evaluations")
     parser.add_argument("--speed", action="store_true", help="time float32 steps at the recipe's size in alternation")
     parser.add_argument("--repeats", type=positive, default=5, help="timed steps of each side (default %(default)s)")
-    parser.add_argument("--json", type=Path, help="also write to this file; earlier measurements are kept")
+    parser.add_argument("--json", type=path, help="also write to this file; earlier measurements are kept")
     args = parser.parse_args()
 
     from shared_parts.environment import environment

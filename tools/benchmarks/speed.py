@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from _paths import ROOT
-from _run import positive, run, write_json
+from _run import path, positive, run, write_json
 from _subjects import NAMES, subjects
 
 # Losses and rankings are timed against `reference`, the plain loops that the tests compare values with. Measuring
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default %(default)s)")
     parser.add_argument("--only", default="", help="measure only tasks whose name contains this")
     parser.add_argument("--seconds", type=positive, help="time limit; tasks not measured by then are reported")
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--json", type=path, help="also write the results to this file")
     args = parser.parse_args()
 
     from shared_parts.environment import environment

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from vireid_plugins.escape import escape_logs, escaped, escaped_lines
+from vireid_plugins.io.expand import expand
 from vireid_plugins.io.output import failure, tolerant_streams
 
 
@@ -72,9 +73,24 @@ def run(main: Callable[[], object]) -> NoReturn:
     sys.exit(0)
 
 
+def path(word: str) -> Path:
+    """Parse a path; `~` and variables in it expand, as those of a shell that did not see them."""
+    return Path(path_text(word))
+
+
+def path_text(word: str) -> str:
+    """Parse a path like `path`, and keep it as text, since an empty one means none."""
+    try:
+        return expand(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_trained_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config-file` to a verb that uses a trained model."""
-    parser.add_argument("--config-file", required=True, help="the configuration the model was trained with")
+    parser.add_argument(
+        "--config-file", type=path_text, required=True, help="the configuration the model was trained with"
+    )
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

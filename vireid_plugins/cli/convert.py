@@ -1,17 +1,16 @@
 """Convert a public checkpoint: vireid convert agw sysu_agw.t agw.pth."""
 
 import argparse
-from pathlib import Path
 
 from vireid_plugins.checkpoints.layouts import LAYOUTS
-from vireid_plugins.cli._common import say
+from vireid_plugins.cli._common import path, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("layout", choices=list(LAYOUTS), help="method whose public code wrote the checkpoint")
-    parser.add_argument("source", type=Path, help="checkpoint to convert")
-    parser.add_argument("target", type=Path, help="file to write, for MODEL.WEIGHTS")
+    parser.add_argument("source", type=path, help="checkpoint to convert")
+    parser.add_argument("target", type=path, help="file to write, for MODEL.WEIGHTS")
     parser.add_argument("--quiet", action="store_true", help="print only the number of keys")
 
 

@@ -1,20 +1,19 @@
 """Export a trained method to ONNX, one file per modality: vireid export --config-file FILE --output FOLDER."""
 
 import argparse
-from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, say, say_table, write_json
+from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, path, say, say_table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained_config(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder for visible.onnx and infrared.onnx")
+    parser.add_argument("--output", type=path, required=True, help="folder for visible.onnx and infrared.onnx")
     parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
     parser.add_argument(
         "--compare", action="store_true", help="also write float16 and int8 files; compare size, speed and scores"
     )
-    parser.add_argument("--json", type=Path, help="also write the comparison to this file")
+    parser.add_argument("--json", type=path, help="also write the comparison to this file")
     add_overrides(parser)
 
 

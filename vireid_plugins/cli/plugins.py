@@ -2,12 +2,14 @@
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides, say, say_table
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("--config-file", help="print this model's parameters, multiply-adds and throughput instead")
+    parser.add_argument(
+        "--config-file", type=path_text, help="print this model's parameters, multiply-adds and throughput instead"
+    )
     add_overrides(parser)
 
 

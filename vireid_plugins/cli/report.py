@@ -3,14 +3,16 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive, say
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained_config(parser)
-    parser.add_argument("--output", type=Path, required=True, help="the .html file to write")
-    parser.add_argument("--beside", help="configuration of a baseline whose distances are drawn next to the model's")
+    parser.add_argument("--output", type=path, required=True, help="the .html file to write")
+    parser.add_argument(
+        "--beside", type=path_text, help="configuration of a baseline whose distances are drawn next to the model's"
+    )
     parser.add_argument("--queries", type=positive, default=60, help="number of rank lists (default %(default)s)")
     add_overrides(parser)
 

@@ -3,7 +3,16 @@
 import argparse
 from pathlib import Path
 
-from vireid_plugins.cli._common import add_trained_config, on_device, positive, say, say_table, write_json
+from vireid_plugins.cli._common import (
+    add_trained_config,
+    on_device,
+    path,
+    path_text,
+    positive,
+    say,
+    say_table,
+    write_json,
+)
 from vireid_plugins.escape import escaped
 
 
@@ -63,9 +72,8 @@ def query(args: argparse.Namespace) -> None:
     for one in results:
         say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
         rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
-        say_table(
-            tabulate(rows, headers=["rank", "cosine", "modality", "image"], tablefmt="plain", disable_numparse=True)
-        )
+        headers = ["rank", "cosine", "modality", "image"]
+        say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
     if args.json:
         report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
         write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
@@ -76,8 +84,8 @@ def query(args: argparse.Namespace) -> None:
                 f"--picture: the gallery's image '{gone}' no longer exists; index its folder where it is now, and "
                 "remove the images that are gone"
             )
-        shown = [(one.query, [hit.path for hit in one.hits]) for one in results]
-        note = save(picture_of_hits(shown, extractor.stretch), args.picture)
+        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
         say("", f"wrote {args.picture}{note}")
     if unread:
         raise DataError(not_read(unread))
@@ -97,24 +105,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (index, query, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("images", type=Path, help="a folder of images, or one image")
-        one.add_argument("--index", type=Path, required=True, help="folder of the index")
+        one.add_argument("images", type=path, help="a folder of images, or one image")
+        one.add_argument("--index", type=path, required=True, help="folder of the index")
         if command is not remove:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
             one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
         if command is index:
             add_trained_config(one)
-            one.add_argument("--weights", default="", help="its checkpoint (default: the last in its output folder)")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="its checkpoint (default: the last in its output folder)"
+            )
             one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
             one.add_argument(
                 "--opts", nargs="+", default=[], metavar="WORD", help="overrides of the configuration, KEY value ..."
             )
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
-            one.add_argument("--json", type=Path, help="also write the results to this file")
-            one.add_argument("--picture", type=Path, help="also draw the queries and their nearest images")
+            one.add_argument("--json", type=path, help="also write the results to this file")
+            one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
-            one.add_argument("--weights", default="", help="the checkpoint that made the index, if it has moved")
+            one.add_argument(
+                "--weights", type=path_text, default="", help="the checkpoint that made the index, if it has moved"
+            )
 
 
 def main(args: argparse.Namespace) -> None:

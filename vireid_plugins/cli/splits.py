@@ -5,12 +5,14 @@ The same command continues an interrupted run, and only averages the scores if a
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides, say, say_table
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("--config-file", required=True, help="a configuration that trains and tests RegDB")
+    parser.add_argument(
+        "--config-file", type=path_text, required=True, help="a configuration that trains and tests RegDB"
+    )
     every = ",".join(map(str, range(1, 11)))
     parser.add_argument("--splits", type=_splits, default=every, metavar="1,2,...", help="splits (default: all ten)")
     add_overrides(parser)

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from vireid_plugins.cli._common import positive, say
+from vireid_plugins.cli._common import path, positive, say
 from vireid_plugins.data.synthetic.sizes import SIZES
 
 
@@ -13,12 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = parser.add_subparsers(dest="dataset", required=True, metavar="|".join(SIZES), help="layout")
     for name, size in SIZES.items():
         layout = layouts.add_parser(name, description=size.__doc__)
-        layout.add_argument("--root", type=Path, default=Path("datasets"), help="data root for the new data set")
+        layout.add_argument("--root", type=path, default=Path("datasets"), help="data root for the new data set")
         for field in fields(size):
             layout.add_argument(f"--{field.name}", type=positive, default=field.default, help="(default %(default)s)")
         layout.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
         if name != "Market1501":  # it has only one modality
-            layout.add_argument("--contact-sheet", type=Path, help="also write a picture of some identities")
+            layout.add_argument("--contact-sheet", type=path, help="also write a picture of some identities")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -4,12 +4,14 @@ import argparse
 import os
 import sys
 
-from vireid_plugins.cli._common import add_overrides
+from vireid_plugins.cli._common import add_overrides, path_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
-    parser.add_argument("--config-file", default="", metavar="FILE", help="configuration file, or SYSU/wrim.yml")
+    parser.add_argument(
+        "--config-file", type=path_text, default="", metavar="FILE", help="configuration file, or SYSU/wrim.yml"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
     parser.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
     parser.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")

@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from vireid_plugins.cli._common import say, say_table
+from vireid_plugins.cli._common import path, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="the data set")
-    parser.add_argument("root", type=Path, help="the data root, or the data set's folder itself")
+    parser.add_argument("root", type=path, help="the data root, or the data set's folder itself")
     parser.add_argument("--workers", type=int, help="processes that decode images (default: one per processor)")
 
 

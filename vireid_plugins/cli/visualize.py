@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, positive, say
+from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
 
 
 def rank(args: argparse.Namespace) -> Any:
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_trained_config(figure)
         figure.add_argument(
             "--output",
-            type=Path,
+            type=path,
             required=True,
             help=f"the picture to write: .png, .jpg{', .svg' * (name in DRAWN)} or .pdf",
         )
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
             )
         if name == "distances":
-            figure.add_argument("--beside", help="configuration of a baseline to draw next to it")
+            figure.add_argument("--beside", type=path_text, help="configuration of a baseline to draw next to it")
         add_overrides(figure)
 
 

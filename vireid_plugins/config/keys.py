@@ -37,7 +37,7 @@ def keys(pattern: str = "") -> list[Key]:
     Args:
         pattern: part of the key's name, in any case; `*` and `?` are wildcards.
     """
-    return [_DECLARED[name] for name in sorted(_DECLARED) if _matches(name, pattern)]
+    return [_DECLARED[name] for name in sorted(_DECLARED) if matches(name, pattern)]
 
 
 # fast-reid's keys that mean something else here; the others keep their meaning.
@@ -51,7 +51,7 @@ def fastreid_keys(pattern: str = "") -> list[Key]:
         pattern: see `keys`.
     """
     defaults = flat(fastreid_defaults._C)
-    names = [name for name in sorted(defaults) if name not in _DECLARED and _matches(name, pattern)]
+    names = [name for name in sorted(defaults) if name not in _DECLARED and matches(name, pattern)]
     return [Key(name, defaults[name], _OTHER_MEANING.get(name, "A key of fast-reid.")) for name in names]
 
 
@@ -63,7 +63,8 @@ def flat(node: CfgNode, prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a name in upper case matches a pattern; see `keys`."""
     return fnmatch.fnmatchcase(name, f"*{pattern.upper()}*")
 
 

@@ -9,6 +9,8 @@ import torch
 from fastreid.config import CfgNode as FastReidNode
 from fastreid.config import get_cfg as fastreid_get_cfg
 
+from vireid_plugins.config.overrides import paired, require_list
+from vireid_plugins.config.path_keys import expand_paths, expanded
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.config.renamed import renamed, renamed_for_merge
@@ -25,12 +27,12 @@ MESSAGE = 600
 
 
 class CfgNode(FastReidNode):
-    """fast-reid's `CfgNode` with four differences.
+    """fast-reid's `CfgNode` with a few differences.
 
     `_BASE_` may be a list of files, merged in order, so that a config can combine a method and a data set. An unknown
     key, a wrong type or a file that does not parse is a `ConfigError` that names the file. For an unknown key it lists
     the keys that exist under the same node. A key that stands twice is an error. A key that holds text takes what is
-    written: `OUTPUT_DIR: 20261128` is a folder of that name.
+    written: `OUTPUT_DIR: 20261128` is a folder of that name. `~` and variables expand in paths (`PATH_KEYS`).
     """
 
     def merge_from_file(self, cfg_filename: str | Path, allow_unsafe: bool = False) -> None:
@@ -46,6 +48,7 @@ class CfgNode(FastReidNode):
         for file, parsed in _files_with_bases(Path(cfg_filename)):
             where = f"config file '{file}'"
             self._merge(_flat(parsed.value), where, parsed.texts)
+            expand_paths(self, where)
 
     def merge_from_text(self, text: str, where: str) -> None:
         """Merge YAML without bases, as `dump` writes it.
@@ -66,9 +69,8 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: the number of words is odd, a key is unknown, or a value has the wrong type.
         """
-        if len(cfg_list) % 2:
-            raise ConfigError(f"overrides come in pairs, KEY value; got {len(cfg_list)} words: {' '.join(cfg_list)}")
-        self._merge(dict(zip(cfg_list[::2], cfg_list[1::2], strict=True)), "command line")
+        self._merge(paired(cfg_list), "command line")
+        expand_paths(self, "command line")
 
     def _merge(self, flat: dict[str, Any], where: str, texts: Mapping[str, str] | None = None) -> None:
         """Merge values by dotted key; keys of earlier releases are renamed first.
@@ -89,6 +91,7 @@ class CfgNode(FastReidNode):
             if isinstance(before, dict):
                 raise ConfigError(f"{where}: '{key}' holds keys and cannot be set to a value")
             place = f"{where}: '{key}'"
+            require_list(before, value, place)
             if isinstance(before, str) and value is not None:
                 new = unquoted(value, place) if written is None else written.get(key, value)
             else:
@@ -193,7 +196,7 @@ def _resolved(file: Path) -> Path:
 
 def _base_file(file: Path, base: str) -> Path:
     """Return the path of a base: relative to the file that names it, or `configs/...` for a shipped file."""
-    relative = file.parent / Path(base).expanduser()
+    relative = file.parent / expanded(base, f"config file '{file}': {BASE}")
     if not relative.is_file() and base.startswith("configs/"):
         return config_path(base.removeprefix("configs/"))
     return relative

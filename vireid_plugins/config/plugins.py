@@ -23,9 +23,10 @@ def load_plugins() -> None:
             plugin = entry.load()
             if callable(plugin):
                 plugin()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise InstallError(
-                f"plug-in '{entry.name}' ({entry.value}) cannot be loaded: {error}. Fix or uninstall the package "
+                f"plug-in '{entry.name}' ({entry.value}) cannot be loaded: {said}. Fix or uninstall the package "
                 f"{entry.dist.name if entry.dist else 'that provides it'}."
             ) from error
         _loaded.add(entry.value)

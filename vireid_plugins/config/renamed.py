@@ -40,11 +40,13 @@ REMOVED = {
     "MODEL.WRIM.AUX_PARTS": Removed(0, "the auxiliary branch is Q_g alone; leave the key out"),
 }
 _STREAMS = "set it to build_multi_stream_backbone and MODEL.STREAMS.COUNT to {}"
+_CUT = (
+    "it names the backbone that is cut, such as build_resnet_backbone; set MODEL.BACKBONE.NAME to "
+    "build_multi_stream_backbone and MODEL.STREAMS.COUNT to {}"
+)
 REMOVED_VALUES = {
-    "MODEL.BACKBONE.NAME": {
-        "build_dual_stream_backbone": _STREAMS.format(2),
-        "build_quadruple_stream_backbone": _STREAMS.format(4),
-    }
+    key: {"build_dual_stream_backbone": instead.format(2), "build_quadruple_stream_backbone": instead.format(4)}
+    for key, instead in (("MODEL.BACKBONE.NAME", _STREAMS), ("MODEL.STREAMS.BACKBONE", _CUT))
 }
 # Losses in metrics.json and in benchmark results, prefixed with the name of their inputs if that has one.
 _LOGGED = {
@@ -62,6 +64,18 @@ LOGGED = {
     for inputs in ("", "aux_", "raw_", "sp_")
     for old, new in _LOGGED.items()
 }
+
+
+def former_names() -> dict[str, str]:
+    """Return what became of every key, node and value that had another name: a sentence by its earlier name."""
+    former = {old: f"is now called {new}" for old, new in RENAMED.items()}
+    for key, names in RENAMED_VALUES.items():
+        former |= {old: f"in {key} is now called {new}" for old, new in names.items()}
+    for new, removed in REMOVED.items():
+        node = next((old for old, now in RENAMED.items() if new.startswith(f"{now}.")), "")
+        old = node + new.removeprefix(RENAMED[node]) if node else new
+        former[old] = f"no longer exists: {removed.instead}"
+    return former
 
 
 def renamed(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def renamed_for_merge(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
         key: literal(flat[key], f"{where}: '{key}'") if _is_affected(new) else flat[key] for new, key in given.items()
     }
     for key, value in parsed.items():
-        _refuse_removed(_key(key), value, where)
+        _refuse_removed(key, value, where)
     for message in dict.fromkeys(message for key, value in parsed.items() for message in _messages(key, value)):
         logger.warning("%s: %s", where, message)
     return renamed(parsed)
@@ -122,10 +136,12 @@ def _is_affected(key: str) -> bool:
 
 
 def _refuse_removed(key: str, value: Any, where: str) -> None:
-    if key in REMOVED and value != REMOVED[key].default:
-        raise ConfigError(f"{where}: '{key}' no longer exists and cannot be {value!r}: {REMOVED[key].instead}")
-    if isinstance(value, str) and value in REMOVED_VALUES.get(key, {}):
-        raise ConfigError(f"{where}: {key}: '{value}' no longer exists; {REMOVED_VALUES[key][value]}")
+    """Raise a `ConfigError`, which names a key as it is given, if the key or its value is removed."""
+    now = _key(key)
+    if now in REMOVED and value != REMOVED[now].default:
+        raise ConfigError(f"{where}: '{key}' no longer exists and cannot be {value!r}: {REMOVED[now].instead}")
+    if isinstance(value, str) and value in REMOVED_VALUES.get(now, {}):
+        raise ConfigError(f"{where}: {key}: '{value}' no longer exists; {REMOVED_VALUES[now][value]}")
 
 
 def _messages(key: str, value: Any) -> Iterator[str]:

@@ -52,7 +52,9 @@ declare_table(
     Key("DATALOADER.CACHE", "",
         "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes); "
         "empty: no cache. Outdated or truncated arrays are rebuilt; several runs may share the folder."),
-    Key("DATALOADER.TIMEOUT", 60, "Seconds without a batch after which a stuck loader worker is reported; 0: never."),
+    Key("DATALOADER.TIMEOUT", 60,
+        "Seconds without a batch after which a stuck loader worker is reported; 0: never. Workers that start or use "
+        "the processor are not stuck, and may take ten times as long."),
 
     Key("MODEL.CHECKPOINT_STAGES", False,
         "Recompute each stage's activations in the backward pass instead of storing them: less memory, more time."),

@@ -5,6 +5,7 @@ list of files, the size and the interpolation. The array is rebuilt if its files
 Processes that need the same array wait for the one that builds it, then share its memory pages.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import cannot_write, make_folder, naming, remove_stale, write_by_name, write_json
+from vireid_plugins.io.files import cannot_write, make_folder, remove_stale, write_by_name, write_json
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import in_processes
 
@@ -135,9 +136,15 @@ def _allocate(file: Path, shape: tuple[int, ...]) -> None:
     Processes write it through mapped memory, where a full disk would kill them (SIGBUS).
     """
     open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
-    if hasattr(os, "posix_fallocate"):
-        with file.open("rb+") as stream, naming(file):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with file.open("rb+") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        # Some network file systems cannot; then only the free space has been looked at.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def _fingerprint(decoder: Decoder) -> str:

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
-from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.thermal import stretch_of
@@ -48,6 +48,7 @@ class TrainLoader:
         sampler: its batch sampler.
         dataset: length of an epoch and number of identities.
         augment: augments whole batches, if the loader does not augment images.
+        datasets: the data sets that the images are from.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class TrainLoader:
         sampler: CrossModalitySampler,
         dataset: Epoch,
         augment: BatchAugmentation | None = None,
+        datasets: Sequence[ImageDataset] = (),
     ) -> None:
+        self.datasets = datasets
         self.loader, self.sampler, self.dataset, self.augment = loader, sampler, dataset, augment
 
     @property
@@ -67,8 +70,8 @@ class TrainLoader:
         return images
 
     def __iter__(self) -> Iterator[Batch]:
-        """Start from the first batch of epoch 0."""
-        return self.starting_at(0)
+        """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
+        yield from self.starting_at(0)
 
     def starting_at(self, iteration: int) -> Generator[Batch, None, None]:
         """Start from the batch of `iteration`, for a resumed run."""
@@ -87,14 +90,19 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     """Build the loader of `DATASETS.NAMES`.
 
     Raises:
-        ConfigError: a name is unknown, or the batch size does not fit the sampler.
+        ConfigError: a name is unknown, a modality has no view, or the batch size does not fit the sampler.
         DataError: files are missing or there are too few identities.
     """
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    _require_views(cfg)
     _identities_per_batch(cfg)
+    if not cfg.DATASETS.NAMES:
+        raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
     datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
     if comm.is_main_process():
         for dataset in datasets:
+            if isinstance(dataset, CrossModalityDataset):
+                dataset.warn_of_gaps()
             dataset.show_train()
     views = [
         [build_view(cfg, names) for names in modality]
@@ -119,7 +127,17 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
-    return TrainLoader(loader, sampler, Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes), augment)
+    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes)
+    return TrainLoader(loader, sampler, epoch, augment, datasets)
+
+
+def _require_views(cfg: CfgNode) -> None:
+    for modality, views in cfg.INPUT.VIEWS.items():
+        if not views:
+            raise ConfigError(
+                f"INPUT.VIEWS.{modality}: has no view, so no {modality.lower()} image would be trained on; [[]] is one "
+                "view without augmentation"
+            )
 
 
 def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int]) -> CrossModalitySampler:

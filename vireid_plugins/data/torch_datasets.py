@@ -12,9 +12,10 @@ from fastreid.data.datasets.bases import ImageDataset
 from fastreid.utils import comm
 from torch.utils.data import Dataset
 
+from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import VISIBLE, Item
 from vireid_plugins.data.cache import ImageCache
-from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem
+from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, require_items
 from vireid_plugins.data.decode import Decoder, is_deep
 from vireid_plugins.data.thermal import DEFAULT, Stretch, collecting, warn_of_range
 from vireid_plugins.data.transforms import View
@@ -65,6 +66,7 @@ class TrainImages(Dataset[Item]):
         self.targets: list[int] = []
         keys: list[tuple[int, int]] = []
         for number, dataset in enumerate(datasets):
+            require_items(dataset, dataset.train, "train")
             self.items += dataset.train
             self.modalities += [modality_of(dataset, item) for item in dataset.train]
             keys += [(number, identity) for _, identity, _ in dataset.train]
@@ -124,7 +126,7 @@ def _pixels(
 ) -> Decoder | ImageCache:
     decoder = Decoder([path for path, _, _ in items], size, interpolation, stretch)
     _warn_of_thermal(decoder)
-    return ImageCache(decoder, Path(cache).expanduser()) if cache else decoder
+    return ImageCache(decoder, Path(expanded(cache, "DATALOADER.CACHE"))) if cache else decoder
 
 
 def _warn_of_thermal(decoder: Decoder) -> None:

@@ -4,7 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader, get_worker_info
@@ -18,6 +21,10 @@ from vireid_plugins.processes import NEEDS_GUARD, end_with_parent, loader_argume
 GRACE = 10.0
 # Seconds between checks for dead workers while waiting for a batch.
 CHECK_INTERVAL = 2.0
+# Workers that use less of a processor than this are stuck; on a busy machine they get little, but more.
+STUCK = 0.01
+# How many times longer workers may take that are not stuck, and the seconds that they may always take to start.
+BUSY, START = 10, 600.0
 
 
 class ReportingLoader(DataLoader[Item]):
@@ -32,9 +39,11 @@ class ReportingLoader(DataLoader[Item]):
     def __init__(self, *, timeout: float, workers: int, **arguments: Any) -> None:
         # How long to wait for a batch; torch's own `timeout` is the interval between checks.
         self.patience = timeout or float("inf")
+        # Number of workers that have started, shared with them.
+        self.started: Any = None
+        self.begin = arguments.pop("worker_init_fn", _outlive_signals)
         super().__init__(
-            timeout=min(CHECK_INTERVAL, self.patience) if workers else 0,
-            **{**loader_arguments(workers), "worker_init_fn": _outlive_signals, **arguments},
+            timeout=min(CHECK_INTERVAL, self.patience) if workers else 0, **{**loader_arguments(workers), **arguments}
         )
 
     def __iter__(self) -> Any:
@@ -44,6 +53,10 @@ class ReportingLoader(DataLoader[Item]):
             LoaderError: a worker died or stopped responding.
             UserError: raised in a worker; re-raised without the worker's traceback.
         """
+        if self.num_workers:
+            context: Any = self.multiprocessing_context
+            self.started = context.Value("i", 0)
+            self.worker_init_fn = partial(_begin, self.started, self.begin)
         return self._reported(super().__iter__())
 
     def _reported(self, batches: Any) -> Generator[Any, None, None]:
@@ -65,20 +78,23 @@ class ReportingLoader(DataLoader[Item]):
                 batches._shutdown_workers()
 
     def _patient(self, batches: Any) -> Generator[Any, None, None]:
-        """Yield the batches, waiting up to `patience` seconds for each unless a worker has died."""
-        waited = 0.0
+        """Yield the batches, waiting for each unless a worker has died.
+
+        Workers that start or use the processor are slow and not stuck; for them `patience` begins again.
+        """
+        watch = _Watch(getattr(batches, "_workers", []), self.started)
         while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                waited += self.timeout
-                if "DataLoader timed out" not in str(error) or waited >= self.patience:
-                    raise
-            else:
-                waited = 0.0
-                yield batch
+            watch.reset()
+            while True:
+                try:
+                    batch = next(batches)
+                    break
+                except StopIteration:
+                    return
+                except RuntimeError as error:
+                    if "DataLoader timed out" not in str(error) or watch.over(self.patience):
+                        raise
+            yield batch
 
     def _diagnosis(self, reason: str, batches: Any) -> str:
         """Return the error message; kills workers that have timed out."""
@@ -91,6 +107,8 @@ class ReportingLoader(DataLoader[Item]):
                 advice = f"see their output above; {NEEDS_GUARD}"
         elif "timed out" in reason:
             failure = f"the {len(workers)} data-loader workers returned no batch for {self.patience:g} s"
+            if self.started is not None and self.started.value < len(workers):
+                failure = f"{len(workers) - self.started.value} of {len(workers)} data-loader workers did not start"
             advice = "check that the disk of the data set is still available, or raise DATALOADER.TIMEOUT"
             # Keeps torch from reporting their exit as another failure.
             signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
@@ -103,9 +121,62 @@ class ReportingLoader(DataLoader[Item]):
         return f"{failure}; {advice}"
 
 
+class _Watch:
+    """Tells workers that are slow from workers that are stuck, while this process waits for a batch.
+
+    Args:
+        workers: the processes.
+        started: its value is the number of workers that have started; None without workers.
+    """
+
+    def __init__(self, workers: Sequence[multiprocessing.Process], started: Any) -> None:
+        self.workers, self.started = workers, started
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin to wait for a batch."""
+        self.begin = self.since = time.monotonic()
+        self.used = _processor_seconds(self.workers)
+
+    def over(self, patience: float) -> bool:
+        """Return whether the workers have been stuck for `patience` seconds, or slow for far longer."""
+        now = time.monotonic()
+        if self.starting():
+            self.since = now
+            return now - self.begin >= max(START, BUSY * patience)
+        used = _processor_seconds(self.workers)
+        if used - self.used > STUCK * patience:
+            self.used, self.since = used, now
+        return now - self.since >= patience or now - self.begin >= BUSY * patience
+
+    def starting(self) -> bool:
+        """Return whether a worker has not started yet."""
+        return self.started is not None and self.started.value < len(self.workers)
+
+
+def _processor_seconds(workers: Sequence[multiprocessing.Process]) -> float:
+    """Return the processor time that running workers have used, or 0 where the system does not tell."""
+    ticks = 0
+    for worker in workers:
+        try:
+            # After the name, which may contain anything: state is field 3, user and system time 14 and 15.
+            fields = Path(f"/proc/{worker.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            ticks += sum(map(int, fields.split()[11:13]))
+        except (OSError, ValueError):
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
+
+
 def _cause(process: multiprocessing.Process) -> str:
     code = process.exitcode or 0
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _begin(started: Any, begin: Any, number: int) -> None:
+    """Begin a worker: call `begin`, then report that it has started."""
+    begin(number)
+    with started.get_lock():
+        started.value += 1
 
 
 def _outlive_signals(number: int) -> None:

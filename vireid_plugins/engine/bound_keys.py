@@ -17,7 +17,10 @@ NOT_NETWORK = (
     *("MODEL.HEADS.CLASSIFIER_STD", "MODEL.HEADS.NECK_STD"),
 )
 # Keys outside the network that change the features of given weights.
-IMAGES = ("INPUT.SIZE_TEST", "INPUT.INTERPOLATION")
+IMAGES = (
+    *("INPUT.SIZE_TEST", "INPUT.INTERPOLATION"),
+    *("INPUT.THERMAL.LOW", "INPUT.THERMAL.HIGH", "INPUT.THERMAL.PERCENTILES"),
+)
 # Keys of a test, and of what a checkpoint is taken for, that change the features of a gallery.
 GALLERY = ("MODEL.WEIGHTS_AVERAGED", "TEST.FLIP", "TEST.FEATURE")
 OPTIMIZER = (

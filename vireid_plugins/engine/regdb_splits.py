@@ -2,7 +2,7 @@
 
 import logging
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -52,15 +52,21 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
             continue
         keys = ("DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(split_folder))
         run = Run(config_file, (*overrides, *keys), resume=(split_folder / "last_checkpoint").is_file())
-        spawn = multiprocessing.get_context("spawn")
-        try:
-            with ProcessPoolExecutor(1, mp_context=spawn, initializer=begin_own) as pool, forwarded_signals():
-                pool.submit(main, run).result()
-        except BrokenProcessPool:
-            raise LaunchError(f"the training of split {split} was killed; the same command continues it") from None
+        with forwarded_signals():
+            _in_own_process(main, run, f"the training of split {split}")
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])
     write_or_keep(folder / "splits.json", lambda file: write_json(file, merged))
     return merged
+
+
+def _in_own_process(function: Callable[[Any], object], argument: object, what: str) -> None:
+    """Call a function in a process that ends with this one."""
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(1, mp_context=spawn, initializer=begin_own) as pool:
+            pool.submit(function, argument).result()
+    except BrokenProcessPool:
+        raise LaunchError(f"{what} was killed; the same command continues it") from None
 
 
 def _finished(folder: Path, epochs: int) -> bool:

@@ -19,6 +19,7 @@ from torch import nn
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
+from vireid_plugins.data.datasets.base import require_separate
 from vireid_plugins.data.torch_datasets import require_files
 from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
@@ -81,6 +82,9 @@ class Trainer(DefaultTrainer):
             super().__init__(cfg)
         escape_logs()
         require_files("training", self.data_loader.images.items)
+        # A training set that is not tested has test identities too.
+        tested = [plan.dataset for plan in self.plans.values()]
+        require_separate(self.data_loader.datasets, [*tested, *self.data_loader.datasets])
         self._trainer.grad_scaler = None
         self.take_step = TrainingStep(
             self.model,

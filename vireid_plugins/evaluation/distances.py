@@ -6,11 +6,14 @@ features, and DEEN's code by an inner product of parts that are normalized separ
 Shapes: `Q` queries, `G` gallery images, `A` all images, `D` embedding.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vireid_plugins.errors import require_name
+from vireid_plugins.errors import FeatureError, require_name
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.types import Floats
 
@@ -51,3 +54,45 @@ def squared_distances(features: Floats) -> Floats:
     np.maximum(squared, 0, out=squared)
     np.fill_diagonal(squared, 0)
     return squared
+
+
+def rankable(distance: Any) -> Floats | Tensor:
+    """Return distances (Q, G) of any real type as float32 or float64, in which excluded images can be marked by NaN.
+
+    Whole numbers and booleans become float64, half precision float32. A tensor stays on its device; anything else
+    becomes an array.
+
+    Raises:
+        FeatureError: they are no matrix of real numbers, or contain NaN.
+    """
+    matrix = _of_tensor(distance) if isinstance(distance, Tensor) else _of_array(distance)
+    if matrix.ndim != 2:
+        raise FeatureError(f"the distances must be (queries, gallery); got the shape {tuple(matrix.shape)}")
+    broken = matrix.isnan().sum().item() if isinstance(matrix, Tensor) else np.isnan(matrix).sum()
+    if broken:
+        raise FeatureError(f"the distances contain NaN, {broken} of {int(np.prod(matrix.shape))}")
+    return matrix
+
+
+def _of_tensor(distance: Tensor) -> Tensor:
+    if distance.layout != torch.strided or distance.is_quantized or distance.is_complex():
+        kind = distance.layout if distance.layout != torch.strided else distance.dtype
+        raise FeatureError(f"the distances must be a dense tensor of real numbers; got {kind}")
+    distance = distance.detach()
+    if not distance.is_floating_point():
+        return distance.to(torch.float32 if distance.device.type == "mps" else torch.float64)
+    return distance if distance.dtype in (torch.float32, torch.float64) else distance.float()
+
+
+def _of_array(distance: Any) -> Floats:
+    if isinstance(distance, np.ma.MaskedArray):
+        raise FeatureError("the distances must not be a masked array, whose mask no ranking reads; fill it with np.inf")
+    try:
+        matrix: npt.NDArray[Any] = np.asarray(distance)
+    except ValueError as error:
+        raise FeatureError(f"the distances must be a matrix of real numbers: {error}") from None
+    if matrix.dtype.kind not in "fiub":
+        raise FeatureError(f"the distances must be real numbers; got {matrix.dtype}")
+    half = matrix.dtype.kind == "f" and matrix.dtype.itemsize <= 4
+    # In native byte order and row by row, as the compiled loops read them.
+    return np.ascontiguousarray(matrix, np.float32 if half else np.float64)

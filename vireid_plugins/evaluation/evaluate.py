@@ -85,15 +85,16 @@ def score(
     postprocessing: PostProcessing = NONE,
     device: str = "cpu",
     metric: str = "cosine",
+    where: str = "",
 ) -> list[ProtocolResult]:
-    """Score features under every protocol of a plan; see `evaluate_protocol`.
+    """Score features under every protocol of a plan; see `evaluate_protocol`. `where` names them in messages.
 
     Distances between the modalities are computed once and shared by all protocols and trials.
     """
     require_metric(metric)
     postprocessing.check(metric)
     images = plan.images
-    table = FeatureTable(images, features, paths)
+    table = FeatureTable(images, features, paths, where)
     for protocol in plan.protocols:
         query, gallery = sides(protocol)
         trials = plan.trials(protocol)

@@ -1,6 +1,7 @@
 """The test images of a data set by modality, and their features."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,14 @@ from torch import Tensor
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.data.datasets.base import require_items
+from vireid_plugins.data.datasets.folders import without_suffix
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation import lengths
 from vireid_plugins.evaluation.protocols import Protocol
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
+
+logger = logging.getLogger("fastreid." + __name__)
 
 
 class ImagesByModality:
@@ -20,6 +26,9 @@ class ImagesByModality:
 
     Args:
         dataset: the data set.
+
+    Raises:
+        DataError: an item of the data set is malformed.
 
     Attributes:
         paths: for each modality, the paths of its images relative to the data set's folder.
@@ -29,6 +38,8 @@ class ImagesByModality:
 
     def __init__(self, dataset: CrossModalityDataset) -> None:
         self.dataset = dataset
+        for kind in ("query", "gallery"):
+            require_items(dataset, getattr(dataset, kind), kind)
         items: dict[int, list[tuple[str, int, int]]] = {VISIBLE: [], INFRARED: []}
         for item in (*dataset.query, *dataset.gallery):
             items[dataset.modality(item)].append((dataset.relative(item), item[1], item[2]))
@@ -51,27 +62,42 @@ class FeatureTable:
     Args:
         images: the test images.
         features: (n, D) of any real type, converted to float32 or float64 if necessary.
-        paths: n paths, absolute or relative to the data set's folder; images that are not tested are ignored.
+        paths: n paths, relative to the data set's folder or below it under any root, with any image suffix; images
+            that are not tested are ignored.
+        where: name of the features in messages, such as their file.
 
     Raises:
-        FeatureError: the features are not a finite (n, D) array, or an image occurs twice; the message names it.
+        FeatureError: the features are not a finite (n, D) array without rows of zeros, or an image occurs twice; the
+            message names it.
     """
 
-    def __init__(self, images: ImagesByModality, features: Floats, paths: Sequence[str]) -> None:
-        self.images = images
-        matrix = check_features(features, paths)
-        keys = [self._key(str(path)) for path in paths]
-        row_of = dict(zip(keys, range(len(keys)), strict=True))
-        if len(row_of) < len(keys):
-            seen: set[str] = set()
-            repeated = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-            raise FeatureError(f"{len(repeated)} paths occur more than once, the first: {repeated[0]}")
-        key = images.dataset.key
-        self._row: dict[int, Ints] = {
-            modality: np.array([row_of.get(key(path), -1) for path in paths_of], np.int64)
+    def __init__(self, images: ImagesByModality, features: Floats, paths: Sequence[str], where: str = "") -> None:
+        self.images, self.where = images, where
+        self._matrix = check_features(features, paths, where)
+        self._exponent = lengths.exponent(self._matrix)
+        keys = {
+            modality: [image_key(images.dataset, path) for path in paths_of]
             for modality, paths_of in images.paths.items()
         }
-        self._matrix = matrix
+        known = {key for of_modality in keys.values() for key in of_modality}
+        row_of: dict[str, int] = {}
+        repeated: list[tuple[int, int]] = []
+        for row, path in enumerate(paths):
+            key = _key_of_given(images.dataset, str(path), known)
+            first = row_of.setdefault(key, row)
+            if first != row:
+                repeated.append((first, row))
+        if repeated:
+            first, row = repeated[0]
+            raise FeatureError(
+                f"{_prefix(where)}{len(repeated)} paths occur more than once, the first: {paths[row]} in rows {first} "
+                f"and {row}; keep one row per image"
+            )
+        self._row: dict[int, Ints] = {
+            modality: np.array([row_of.get(key, -1) for key in of_modality], np.int64)
+            for modality, of_modality in keys.items()
+        }
+        self._example = str(paths[0])
 
     def require(self, protocol: Protocol, modality: int, used: Iterable[Ints]) -> None:
         """Raise a `FeatureError` that names the first image at the positions `used` without features, if any."""
@@ -79,45 +105,78 @@ class FeatureTable:
         missing = positions[self._row[modality][positions] < 0]
         if len(missing):
             raise FeatureError(
-                f"{protocol.name}: {len(missing)} images have no features, the first: "
+                f"{_prefix(self.where)}{protocol.name}: {len(missing)} images have no features, the first: "
                 f"{self.images.paths[modality][missing[0]]}. Paths must be relative to the data set's folder, like "
-                "this one"
+                f"this one; the first path given is {self._example!r}"
             )
 
     def of(self, modality: int, normalize: bool = True) -> Floats:
-        """Return the features of all images of a modality, L2-normalized or unchanged; missing features are zero."""
+        """Return the features of all images of a modality, L2-normalized or not; missing features are zero.
+
+        Without normalization, huge and tiny features of both modalities are divided by one power of two.
+        """
         rows = self._row[modality]
         features: Floats = self._matrix[rows] * (rows >= 0)[:, None]
-        if not normalize:
-            return features
-        norms = np.linalg.norm(features, axis=1, keepdims=True)
-        features /= np.maximum(norms, np.finfo(features.dtype).tiny)
-        return features
-
-    def _key(self, path: str) -> str:
-        dataset = self.images.dataset
-        return dataset.key(path.replace("\\", "/").removeprefix(f"{dataset.folder.absolute().as_posix()}/"))
+        return lengths.normalized(features) if normalize else lengths.shrunk(features, self._exponent)
 
 
-def check_features(features: Any, paths: Sequence[str]) -> Floats:
-    """Return the features as an array of float32 or float64.
+def image_key(dataset: CrossModalityDataset, path: str) -> str:
+    """Return what identifies an image, whatever its suffix: `CrossModalityDataset.key` without it."""
+    return without_suffix(dataset.key(path))
+
+
+def _key_of_given(dataset: CrossModalityDataset, path: str, known: Container[str]) -> str:
+    """Return the key of a path in a feature file, which may lie below another root."""
+    path = path.replace("\\", "/").removeprefix(f"{dataset.folder.absolute().as_posix()}/")
+    key = image_key(dataset, path)
+    if key not in known:
+        _, found, inside = f"/{path}".rpartition(f"/{dataset.dataset_dir}/")
+        if found and (below := image_key(dataset, inside)) in known:
+            return below
+    return key
+
+
+def check_features(features: Any, paths: Sequence[str], where: str = "") -> Floats:
+    """Return the features as an array of float32 or float64; log a warning if all are the same.
+
+    Args:
+        features: (n, D).
+        paths: n image paths.
+        where: name of the features in messages, such as their file.
 
     Raises:
-        FeatureError: they are not a finite (n, D) array for n paths; the message names the first bad image.
+        FeatureError: they are not a finite (n, D) array for n paths, or some are zero; the message names the first bad
+            image.
     """
+    prefix = _prefix(where)
     if isinstance(features, Tensor):
         features = features.detach().cpu()
         features = features.float() if features.dtype == torch.bfloat16 else features
-    matrix: npt.NDArray[Any] = np.asarray(features)
+    try:
+        matrix: npt.NDArray[Any] = np.asarray(features)
+    except ValueError as error:
+        raise FeatureError(f"{prefix}features must be (n, D) numbers: {error}") from None
     if matrix.ndim != 2 or len(matrix) != len(paths) or not matrix.size:
-        raise FeatureError(f"features must be (n, D) for n paths; got {matrix.shape} for {len(paths)} paths")
+        raise FeatureError(f"{prefix}features must be (n, D) for n paths; got {matrix.shape} for {len(paths)} paths")
     if matrix.dtype.kind not in "fiu":
-        raise FeatureError(f"features must be real numbers; got {matrix.dtype}")
-    if matrix.dtype not in (np.float32, np.float64):
-        matrix = matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
-    broken = ~np.isfinite(matrix).all(axis=1)
-    if broken.any():
-        raise FeatureError(
-            f"the features of {broken.sum()} images are not finite, the first: {paths[int(broken.argmax())]}"
+        raise FeatureError(f"{prefix}features must be real numbers; got {matrix.dtype}")
+    if matrix.dtype != np.float32 and matrix.dtype != np.float64:
+        kind = np.float32 if matrix.dtype.kind == "f" and matrix.dtype.itemsize <= 4 else np.float64
+        matrix = matrix.astype(kind)
+    for rows, problem in (
+        (lengths.infinite_rows(matrix), "are not finite"),
+        (lengths.zero_rows(matrix), "have length zero"),
+    ):
+        if len(rows):
+            raise FeatureError(f"{prefix}the features of {len(rows)} images {problem}, the first: {paths[rows[0]]}")
+    if len(matrix) > 1 and np.array_equal(matrix[0], matrix[1]) and bool((matrix == matrix[0]).all()):
+        logger.warning(
+            "%sthe features of all %d images are the same, so the scores only show the order of the gallery",
+            prefix,
+            len(matrix),
         )
     return matrix
+
+
+def _prefix(where: str) -> str:
+    return f"{where}: " if where else ""

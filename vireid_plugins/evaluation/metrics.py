@@ -4,6 +4,7 @@ Shapes: `Q` queries, `G` gallery images.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.distances import rankable
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
+from vireid_plugins.evaluation.labels import labels_of
 from vireid_plugins.evaluation.rank_positions import count_positions
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
@@ -40,38 +43,47 @@ class Ranking:
 
 
 def evaluate_ranking(
-    distance: Floats | Tensor,
-    query_ids: Ints,
-    gallery_ids: Ints,
-    query_cams: Ints,
-    gallery_cams: Ints,
+    distance: Any,
+    query_ids: Any,
+    gallery_ids: Any,
+    query_cams: Any = None,
+    gallery_cams: Any = None,
     drop: str = "none",
     cmc: str = "ordinary",
 ) -> Ranking:
     """Score a distance matrix.
 
     Args:
-        distance: (Q, G), smaller is nearer; ties are ranked in gallery order. A tensor is scored on its own device.
-        query_ids: (Q,) identities.
-        gallery_ids: (G,).
-        query_cams: (Q,) camera numbers.
-        gallery_cams: (G,).
+        distance: (Q, G) real numbers of any type, smaller is nearer; ties are ranked in gallery order. A tensor is
+            scored on its own device.
+        query_ids: (Q,) identities, numbers or names.
+        gallery_ids: (G,) likewise.
+        query_cams: (Q,) cameras, numbers or names; None if `drop` does not read them.
+        gallery_cams: (G,) likewise.
         drop: gallery images that are excluded for a query. `sysu`: camera 2 for a query from camera 3, which films the
-            same room; `same_camera`: the same identity in the same camera; `none`: no image.
+            same room, so cameras must be numbers; `same_camera`: the same identity in the same camera; `none`: no
+            image.
         cmc: `distinct_id` ranks identities, each at its first image (SYSU-MM01, LLCM); `ordinary` ranks images
             (Market-1501, RegDB in AGW).
 
     Raises:
-        FeatureError: shapes do not match, a distance is NaN, `drop` or `cmc` is unknown, identities are text on one
-            side and numbers on the other, or no query has a match.
+        FeatureError: shapes or types do not match, a distance is NaN, `drop` or `cmc` is unknown, `drop` needs cameras
+            that are not given, identities are text on one side and numbers on the other, or no query has a match.
     """
-    query = Labels(np.asarray(query_ids), np.asarray(query_cams))
-    gallery = Labels(np.asarray(gallery_ids), np.asarray(gallery_cams))
-    if not isinstance(distance, Tensor):
-        distance = np.asarray(distance)
-    _check(distance, query, gallery, drop, cmc)
-    rows, columns = np.arange(len(query.ids)), np.arange(len(gallery.ids))
-    return rank(distance, rows, columns, query, gallery, DROPS[drop], cmc)
+    if drop not in DROPS or cmc not in CMCS:
+        raise FeatureError(
+            f"drop must be one of {', '.join(DROPS)} and cmc one of {', '.join(CMCS)}; got {drop}, {cmc}"
+        )
+    query, gallery = labels_of(query_ids, gallery_ids, query_cams, gallery_cams, drop, DROPS[drop])
+    matrix = rankable(distance)
+    sizes = (len(query.ids), len(gallery.ids))
+    cameras = (len(query.cams), len(gallery.cams))
+    if tuple(matrix.shape) != sizes or cameras != sizes:
+        raise FeatureError(
+            f"the sizes (queries, gallery) do not match: distance {tuple(matrix.shape)}, ids {sizes}, cameras {cameras}"
+        )
+    rows, columns = np.arange(sizes[0]), np.arange(sizes[1])
+    return rank(matrix, rows, columns, query, gallery, DROPS[drop], cmc)
 
 
 def rank(
@@ -86,7 +98,7 @@ def rank(
     matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
-        raise FeatureError("no query has a match in the gallery, so nothing can be scored")
+        raise FeatureError(_no_match(query, gallery, rule))
     hits = np.bincount(positions.first[matched], minlength=len(columns))
     return Ranking(
         cmc=hits.cumsum() / counted,
@@ -97,32 +109,17 @@ def rank(
     )
 
 
-def _is_text(ids: Ints) -> bool:
-    return ids.dtype.kind in "SU" or (ids.dtype.kind == "O" and any(isinstance(one, str) for one in ids))
+def _no_match(query: Labels, gallery: Labels, rule: DropRule) -> str:
+    """Return why no query can be scored."""
+    if not np.isin(query.ids, gallery.ids).any():
+        return "no query has a match in the gallery, so nothing can be scored: they share no identity"
+    name = next((name for name, known in DROPS.items() if known == rule), f"pairs {rule.pairs}")
+    return (
+        f'no query has a match in the gallery: the camera rule drop="{name}" excludes all (queries from cameras '
+        f'{_some(query.cams)}, the gallery from {_some(gallery.cams)}); images of a single camera need drop="none"'
+    )
 
 
-def _require_one_kind(query: Labels, gallery: Labels) -> None:
-    """Raise a `FeatureError` if identities are text on one side and numbers on the other: then none are equal."""
-    kinds = ["text" if _is_text(labels.ids) else "numbers" for labels in (query, gallery)]
-    if kinds[0] != kinds[1]:
-        raise FeatureError(
-            f"query_ids are {kinds[0]} and gallery_ids are {kinds[1]}, so no query has a match; make both numbers or "
-            "both text"
-        )
-
-
-def _check(distance: Floats | Tensor, query: Labels, gallery: Labels, drop: str, cmc: str) -> None:
-    shape = (len(query.ids), len(gallery.ids))
-    cameras = (len(query.cams), len(gallery.cams))
-    if tuple(distance.shape) != shape or cameras != shape:
-        raise FeatureError(
-            f"the sizes (queries, gallery) do not match: distance {tuple(distance.shape)}, ids {shape}, cameras "
-            f"{cameras}"
-        )
-    if bool(distance.isnan().any() if isinstance(distance, Tensor) else np.isnan(distance).any()):
-        raise FeatureError("the distances contain NaN")
-    _require_one_kind(query, gallery)
-    if drop not in DROPS or cmc not in CMCS:
-        raise FeatureError(
-            f"drop must be one of {', '.join(DROPS)} and cmc one of {', '.join(CMCS)}; got {drop}, {cmc}"
-        )
+def _some(cameras: Ints) -> str:
+    found = np.unique(cameras)
+    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)

@@ -35,11 +35,12 @@ class EvaluationPlan:
 
     Raises:
         ConfigError: the data set lacks a drop rule that a protocol asks for.
-        DataError: lists are missing or malformed.
+        DataError: lists are missing or malformed, or images that they promise are missing.
     """
 
     def __init__(self, dataset: CrossModalityDataset, protocols: Sequence[Protocol]) -> None:
         self.dataset, self.protocols = dataset, list(protocols)
+        dataset.require_complete()
         self.images = ImagesByModality(dataset)
         self.rules = {protocol.name: _rule(dataset, protocol) for protocol in protocols}
         self._trials: dict[str, list[TrialPositions]] = {}

@@ -1,13 +1,16 @@
 """Post-processing: query expansion and re-ranking. Off by default; results name it when it is on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from fastreid.config import CfgNode
 from fastreid.evaluation.query_expansion import aqe
 
 from vireid_plugins.errors import ConfigError, FeatureError
+from vireid_plugins.evaluation import lengths
 from vireid_plugins.evaluation.distances import cross_distances, squared_distances
 from vireid_plugins.evaluation.rerank import rerank
 from vireid_plugins.evaluation.types import Floats
@@ -24,7 +27,7 @@ class PostProcessing:
         lambda_: see `rerank.rerank`.
         expansions: number of times every feature is replaced by the mean of its neighbors (fast-reid's `aqe`); 0: none.
         neighbours: number of neighbors, including the image itself.
-        alpha: the neighbors' weights are their similarities to this power.
+        alpha: the neighbors' weights are their similarities to this power, at least 0; see `ClippedPower`.
     """
 
     rerank: str = ""
@@ -61,7 +64,11 @@ class PostProcessing:
         return " + ".join(parts)
 
     def check(self, metric: str) -> None:
-        """Raise a `ConfigError` unless the metric works with this post-processing."""
+        """Raise a `ConfigError` unless the numbers are valid and the metric works with this post-processing."""
+        if self.expansions < 0:
+            raise ConfigError(f"query expansion (TEST.AQE.QE_TIME): must be at least 0 times, got {self.expansions}")
+        if self.expansions and not 0 <= self.alpha < np.inf:
+            raise ConfigError(f"query expansion (TEST.AQE.ALPHA): must be at least 0 and finite, got {self.alpha}")
         if self.expansions and metric != "cosine":
             raise ConfigError(f"query expansion (TEST.AQE) needs the cosine, but TEST.METRIC is {metric}")
         if self.rerank and metric == "inner_product":
@@ -81,22 +88,61 @@ class PostProcessing:
             metric: a key of `METRICS`; see `check`.
 
         Raises:
-            FeatureError: the number of neighbors is not below the number of images.
+            FeatureError: the number of neighbors is not below the number of images, or what the post-processing
+                computes cannot be ranked.
         """
         if self.expansions:
-            if not 0 < self.neighbours < len(query) + len(gallery):
-                raise FeatureError(
-                    f"query expansion: {self.neighbours} neighbors of {len(query) + len(gallery)} images; set "
-                    f"TEST.AQE.QE_K to 1 to {len(query) + len(gallery) - 1}"
-                )
-            expanded = aqe(
-                torch.from_numpy(query), torch.from_numpy(gallery), self.expansions, self.neighbours, self.alpha
-            )
-            query, gallery = (part.numpy() / np.linalg.norm(part.numpy(), axis=1, keepdims=True) for part in expanded)
+            query, gallery = self._expanded(query, gallery)
         if not self.rerank:
-            return np.asarray(cross_distances(query, gallery, metric))
+            return _rankable(np.asarray(cross_distances(query, gallery, metric)), "query expansion")
         squared = squared_distances(np.concatenate([query, gallery]))
-        return rerank(squared, len(query), self.k1, self.k2, self.lambda_, self.rerank)
+        return _rankable(rerank(squared, len(query), self.k1, self.k2, self.lambda_, self.rerank), "re-ranking")
+
+    def _expanded(self, query: Floats, gallery: Floats) -> tuple[Floats, Floats]:
+        """Return the expanded features of both sides, L2-normalized."""
+        images = len(query) + len(gallery)
+        if not 0 < self.neighbours < images:
+            raise FeatureError(
+                f"query expansion: {self.neighbours} neighbors of {images} images; set TEST.AQE.QE_K to 1 to "
+                f"{images - 1}"
+            )
+        power: Any = self.alpha if float(self.alpha).is_integer() else ClippedPower(self.alpha)
+        parts = aqe(torch.from_numpy(query), torch.from_numpy(gallery), self.expansions, self.neighbours, power)
+        expanded: Floats = np.concatenate([part.numpy() for part in parts])
+        lost = len(lengths.infinite_rows(expanded)) + len(lengths.zero_rows(expanded))
+        if lost:
+            raise FeatureError(
+                f"query expansion: the features of {lost} of {images} images become zero or are not finite; lower "
+                "TEST.AQE.QE_K, or turn it off"
+            )
+        unit = lengths.normalized(expanded)
+        return unit[: len(query)], unit[len(query) :]
+
+
+class ClippedPower:
+    """An exponent that is no whole number: a negative similarity, which has no such power, gets the weight 0.
+
+    numpy asks it what a power of an array is, so fast-reid's `aqe` takes it like a number.
+
+    Args:
+        alpha: the exponent, at least 0.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def __array_ufunc__(self, ufunc: Any, method: str, base: Any, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        """Return the power of `base`; no other function of numpy takes this exponent."""
+        assert (ufunc, method) == (np.power, "__call__")
+        power: npt.NDArray[Any] = np.power(np.maximum(base, 0), self.alpha)
+        return power
+
+
+def _rankable(distance: Floats, step: str) -> Floats:
+    """Return the distances unless they hold a NaN, which no ranking may see."""
+    if not np.isfinite(distance).all():
+        raise FeatureError(f"{step}: {np.sum(~np.isfinite(distance))} distances are not finite; check its numbers")
+    return distance
 
 
 NONE = PostProcessing()

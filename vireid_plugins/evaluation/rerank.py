@@ -17,7 +17,7 @@ from vireid_plugins.evaluation.types import Floats
 def rerank(
     squared: Floats, queries: int, k1: int = 20, k2: int = 6, lambda_: float = 0.3, form: str = "ordinary"
 ) -> Floats:
-    """Return re-ranked distances (Q, G).
+    """Return re-ranked distances (Q, G), at least 0, in the type of `squared`.
 
     Args:
         squared: (A, A) squared distances between all images, queries first; symmetric.
@@ -47,7 +47,7 @@ def rerank(
         weights = _sparse(mean, local.ravel(), starts) @ weights
     jaccard = _jaccard(weights[:queries].tocsr(), weights[queries:].tocsc(), scaled.dtype)
     final: Floats = jaccard * (1 - lambda_) + scaled[:queries, queries:] * lambda_
-    return final
+    return np.maximum(final, 0, out=final)
 
 
 def _nearest(distance: Floats, count: int) -> npt.NDArray[np.int64]:
@@ -88,10 +88,11 @@ def _sparse(values: Floats, columns: npt.NDArray[np.int64], starts: npt.NDArray[
 
 
 def _jaccard(query: Any, gallery: Any, dtype: Any) -> Floats:
-    """Return 1 - sum(min) / sum(max) for all pairs of rows; every row sums to 1 or is empty."""
+    """Return 1 - sum(min) / sum(max) for all pairs of rows, from 0 to 1; every row sums to 1 or is empty."""
     distance = np.empty((query.shape[0], gallery.shape[0]), dtype)
     arguments = (query.indptr, query.indices, query.data, gallery.indptr, gallery.indices, gallery.data, distance)
     from vireid_plugins.evaluation._rerank_loops import overlap
 
     over_rows(lambda start, stop: overlap(start, stop, *arguments), len(distance))
-    return distance
+    # Rounding leaves sums of weights a little above 1.
+    return np.clip(distance, 0, 1, out=distance)

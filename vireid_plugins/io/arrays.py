@@ -37,7 +37,7 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
     """
     with open_regular(file) as stream:
         try:
-            with zipfile.ZipFile(stream) as archive:
+            with zipfile.ZipFile(stream, mode="r") as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 if len(members) < len(archive.infolist()):
                     raise ValueError("it holds two arrays of one name")
@@ -50,7 +50,7 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
     if info.file_size > max(MAX_UNPACKED, MAX_RATIO * info.compress_size):
         raise ValueError(f"{info.filename} takes {info.compress_size:,} bytes and would unpack to {info.file_size:,}")
-    with archive.open(info) as stream:
+    with archive.open(info, mode="r") as stream:
         _require_size(stream, info)
         stream.seek(0)
         array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)

@@ -307,6 +307,8 @@ def remove_stale(folder: Path, name: str = "") -> list[Path]:
 
 def _make(folder: Path) -> None:
     """Create a folder and those above it; a file in the way is "Not a directory", not "File exists"."""
+    if "\0" in str(folder):
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL character")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:

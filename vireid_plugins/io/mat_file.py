@@ -7,13 +7,9 @@ was torn or changed can end the process; here every size is compared with the by
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from vireid_plugins.errors import DataError
-from vireid_plugins.io.regular import read_bytes
 
 # Number types of stored data, and the type codes of a matrix and of compressed data.
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -26,23 +22,16 @@ _MAX_BYTES = 256 << 20
 _MAX_DEPTH = 8
 
 
-def read_mat(file: Path, name: str) -> Any:
-    """Return one variable of a MATLAB file: an array of numbers, or an object array of such arrays.
+def parse_mat(content: bytes) -> dict[str, Any]:
+    """Return the variables of a MATLAB file by name: arrays of numbers, object arrays of such arrays, else None.
 
     Raises:
-        DataError: the file cannot be read, is torn or of another version, or has no such variable.
+        ValueError: the content is torn or of another version.
     """
     try:
-        content = read_bytes(file, _MAX_BYTES)
-    except OSError as error:
-        raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
-    try:
-        found = dict(_variables(content))
-    except (ValueError, struct.error, zlib.error) as error:
-        raise DataError(f"'{file}' is not a MATLAB file of version 5 (-v6 or -v7), or is damaged: {error}") from None
-    if name not in found:
-        raise DataError(f"'{file}' has no variable '{name}'; it has {', '.join(found) or 'none'}")
-    return found[name]
+        return dict(_variables(content))
+    except (struct.error, zlib.error) as error:
+        raise ValueError(str(error)) from None
 
 
 def _variables(content: bytes) -> Iterator[tuple[str, Any]]:

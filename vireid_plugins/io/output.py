@@ -44,10 +44,10 @@ class OutputFile(io.FileIO):
 def tolerant_streams() -> None:
     """Let this process's standard output and error take every character, and outlive their readers."""
     codecs.register_error(HANDLER, _plain)
-    for name in ("stdout", "stderr"):
+    for number, name in enumerate(("stdout", "stderr"), start=1):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started the process
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        if stream is None:
+            setattr(sys, name, _nowhere(number))
             continue
         # By its name: command lines import this module apart from the package.
         if type(stream) is not io.TextIOWrapper or type(_raw(stream)).__name__ == OutputFile.__name__:
@@ -64,6 +64,20 @@ def tolerant_streams() -> None:
             write_through=stream.write_through,
         )
         setattr(sys, name, text)
+
+
+def _nowhere(number: int) -> Any:
+    """Return a stream in place of one that whoever started the process has closed.
+
+    It takes the descriptor too: the next file that is opened would get it, and with it what libraries print.
+    """
+    handle = os.open(os.devnull, os.O_WRONLY)
+    if handle > number:
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(handle, number)
+    return os.fdopen(handle, "w", encoding="utf-8")
 
 
 def failure() -> str:

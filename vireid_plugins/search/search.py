@@ -1,5 +1,6 @@
 """Index folders of images, update an index, and search it; the implementation of `vireid search`."""
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -160,7 +161,8 @@ def index_images(
         removed = gallery.remove(gone)
         before = dict(gallery.folders)
         if folder.is_dir():
-            kept = [top for top in gallery.folders.get(root, []) if _below_any(top, unread)]
+            unreadable = _below({os.path.realpath(one.file) for one in unread})
+            kept = [top for top in gallery.folders.get(root, []) if unreadable(top)]
             gallery.folders[root] = sorted({*found.tops, *kept})
         if entries or removed or gallery.made_by != model or before != gallery.folders:
             gallery.made_by = model
@@ -224,7 +226,7 @@ def _remove(gallery: Gallery, target: Path, images: Path) -> int:
     spellings = {one_spelling(images), os.path.realpath(images), str(images.absolute())}
     for root in spellings & set(gallery.folders):
         spellings |= {top for top in gallery.folders.pop(root) if top not in gallery.folders}
-    removed = gallery.remove([e.path for e in gallery.entries.values() if _below(e.path, spellings)])
+    removed = gallery.remove(filter(_below(spellings), [entry.path for entry in gallery.entries.values()]))
     if not removed:
         raise DataError(f"'{images}': the gallery '{target}' has no image there")
     return removed
@@ -291,7 +293,7 @@ def _find(folder: Path, former: Gallery | None, target: Path) -> Folder:
     try:
         found = find_images(folder)
     except DataError as error:
-        count = 0 if former is None else _count(former, {os.path.realpath(folder)})
+        count = 0 if former is None else _count(former, os.path.realpath(folder))
         if not count:
             raise
         raise DataError(
@@ -299,7 +301,7 @@ def _find(folder: Path, former: Gallery | None, target: Path) -> Folder:
             f"search remove {folder} --index {target}"
         ) from None
     for top in found.tops:
-        count = 0 if former is None else _count(former, {top})
+        count = 0 if former is None else _count(former, top)
         if count and not any(Path(top).iterdir()):
             reason = f"it is empty, but the gallery has {count} images from there; is it mounted?"
             found.unread.append(Unread(Path(top), top, reason))
@@ -314,27 +316,29 @@ def _gone(gallery: Gallery, root: str, found: Folder) -> list[str]:
     # Folders that were linked here once; what other folders hold too stays.
     elsewhere = {top for other, its in gallery.folders.items() if other != root for top in its} - tops
     unlinked = set(gallery.folders.get(root, [])) - tops - elsewhere
+    in_folder, in_kept = _below(tops | unlinked), _below(kept)
     return [
         entry.path
         for entry in gallery.entries.values()
-        if entry.path not in present and _below(entry.path, tops | unlinked) and not _below(entry.path, kept)
+        if entry.path not in present and in_folder(entry.path) and not in_kept(entry.path)
     ]
 
 
-def _below(path: str, folders: set[str]) -> bool:
-    """Return whether a path is one of some paths, or below one."""
-    return path in folders or any(str(parent) in folders for parent in Path(path).parents)
+def _below(folders: set[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a path is one of some paths, or below one; images of a folder are fast."""
+
+    @functools.cache
+    def inside(folder: str) -> bool:
+        return folder in folders or (bool(folder) and inside(folder.rpartition(os.sep)[0]))
+
+    return lambda path: path in folders or inside(path.rpartition(os.sep)[0])
 
 
-def _below_any(path: str, unread: Sequence[Unread]) -> bool:
-    return _below(path, {os.path.realpath(one.file) for one in unread})
-
-
-def _count(gallery: Gallery, folders: set[str]) -> int:
-    return sum(_below(entry.path, folders) for entry in gallery.entries.values())
+def _count(gallery: Gallery, folder: str) -> int:
+    return sum(map(_below({folder}), [entry.path for entry in gallery.entries.values()]))
 
 
 def _moved(gallery: Gallery) -> dict[str, int]:
     """Return the number of images from each indexed folder that no longer exists."""
     gone = [root for root in gallery.folders if not is_folder(root)]
-    return {root: count for root in gone if (count := _count(gallery, {root}))}
+    return {root: count for root in gone if (count := _count(gallery, root))}

@@ -1,12 +1,14 @@
 """Base class and construction of the cross-modality data sets."""
 
+import itertools
 import logging
+import numbers
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from fastreid.config import CfgNode
 from fastreid.data.datasets import DATASET_REGISTRY
@@ -14,7 +16,9 @@ from fastreid.data.datasets.bases import ImageDataset
 from tabulate import tabulate
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import INFRARED, VISIBLE
+from vireid_plugins.data.datasets.folders import exists, image_names
 from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.escape import Lines
 
@@ -28,6 +32,7 @@ Listing = tuple[int, int, list[str]]
 Counts = dict[str, int]
 # Pairs (query camera, gallery camera).
 CameraPairs = tuple[tuple[int, int], ...]
+Found = TypeVar("Found")
 
 
 class CrossModalityDataset(ImageDataset):
@@ -62,6 +67,8 @@ class CrossModalityDataset(ImageDataset):
     unseen: ClassVar[Mapping[str, CameraPairs]] = {}
     # The available splits; the constructor then takes one as `split`.
     splits: ClassVar[Sequence[int]] = ()
+    # Set to a list, what is wrong is collected there and left out, instead of raised; see `tolerated`.
+    problems: list[DataError] | None = None
     # The split that this object reads; None for a data set without splits.
     split: int | None = None
 
@@ -73,7 +80,7 @@ class CrossModalityDataset(ImageDataset):
         gallery: Callable[[], list[DatasetItem]],
     ) -> None:
         # fast-reid's constructor would read the training list now; its properties call the functions on first access.
-        self.folder = Path(root) if (Path(root) / self.layout[0]).exists() else Path(root) / self.dataset_dir
+        self.folder = Path(root) if exists(Path(root) / self.layout[0]) else Path(root) / self.dataset_dir
         self._require_layout()
         self._train: Any = train
         self._query: Any = query
@@ -119,14 +126,51 @@ class CrossModalityDataset(ImageDataset):
         """
         raise ConfigError(f"{self.title} has no official draws")
 
+    def training_lists(self, identities: Container[int]) -> list[Path]:
+        """Return the files that name these training identities, for messages."""
+        return []
+
+    def test_lists(self, identities: Container[int]) -> list[Path]:
+        """Return the files that name these test identities, for messages."""
+        return []
+
+    def names(self, folder: str) -> list[str]:
+        """Return the sorted names of the images in a folder below the data set's, none if it does not exist."""
+        return self.tolerated(lambda: image_names(self.folder / folder))
+
+    def tolerated(self, read: Callable[[], list[Found]]) -> list[Found]:
+        """Return what `read` returns; if `problems` is a list, add a `DataError` to it and return nothing."""
+        try:
+            return read()
+        except DataError as error:
+            if self.problems is None:
+                raise
+            if str(error) not in map(str, self.problems):
+                self.problems.append(error)
+            return []
+
+    def require_complete(self) -> None:
+        """Raise a `DataError` that names a folder or list if test images that lists promise are not on disk."""
+
+    def warn_of_gaps(self) -> None:
+        """Log a warning if images that the training lists promise are not on disk."""
+
     def subsets(self) -> dict[str, list[DatasetItem]]:
         """Return every list of the data set, under the name that the published counts use."""
-        return {"train": self.train, "test": [*self.query, *self.gallery]}
+        return {name: read() for name, read in self.subset_readers().items()}
+
+    def subset_readers(self) -> dict[str, Callable[[], list[DatasetItem]]]:
+        """Return a function that reads it for every list of the data set."""
+        return {"train": lambda: self.train, "test": lambda: [*self.query, *self.gallery]}
 
     def census(self) -> dict[str, Counts]:
         """Count images, identities, cameras and (identity, camera) pairs per list, and images per camera."""
+        return self.counted(self.subsets())
+
+    def counted(self, subsets: Mapping[str, Iterable[DatasetItem]]) -> dict[str, Counts]:
+        """Count the items of some lists; see `census`."""
         rows: list[tuple[str, str, int, int]] = []
-        for subset, items in self.subsets().items():
+        for subset, items in subsets.items():
             rows += [(subset, MODALITIES[self.modality(item)], item[1], item[2]) for item in items]
         return tally(rows)
 
@@ -154,7 +198,7 @@ class CrossModalityDataset(ImageDataset):
         return name if self.split is None else f"{name} split {self.split}"
 
     def _require_layout(self) -> None:
-        missing = [name for name in self.layout if not (self.folder / name).exists()]
+        missing = [name for name in self.layout if not exists(self.folder / name)]
         if missing:
             raise DataError(
                 f"{self.dataset_dir} is incomplete: '{self.folder.absolute()}' lacks {', '.join(missing)}.",
@@ -184,8 +228,12 @@ def tally(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, Counts]:
 
 
 def data_root() -> Path:
-    """Return the folder that contains `SYSU-MM01` and the other data sets: `$FASTREID_DATASETS`, or `datasets`."""
-    return Path(os.environ.get("FASTREID_DATASETS", "datasets"))
+    """Return the folder that contains `SYSU-MM01` and the other data sets: `$FASTREID_DATASETS`, or `datasets`.
+
+    Raises:
+        ConfigError: the variable names another one that is not set.
+    """
+    return Path(expanded(os.environ.get("FASTREID_DATASETS", "datasets"), "FASTREID_DATASETS"))
 
 
 def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
@@ -196,7 +244,8 @@ def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
         DataError: its files are missing or malformed.
     """
     options = build_options(cfg, name)
-    return DATASET_REGISTRY.get(name)(root=str(data_root()), **options)
+    dataset: ImageDataset = DATASET_REGISTRY.get(name)(root=str(data_root()), **options)
+    return dataset
 
 
 def build_options(cfg: CfgNode, name: str) -> dict[str, Any]:
@@ -208,3 +257,47 @@ def build_options(cfg: CfgNode, name: str) -> dict[str, Any]:
     require_name("DATASETS", name, registered(DATASET_REGISTRY))
     factory = DATASET_REGISTRY.get(name)
     return factory.options(cfg) if issubclass(factory, CrossModalityDataset) else {}
+
+
+def require_separate(trained: Iterable[ImageDataset], tested: Iterable[ImageDataset]) -> None:
+    """Raise a `DataError` if a training set has an identity of a test set in the same folder."""
+    for train, test in itertools.product(trained, tested):
+        if not (isinstance(train, CrossModalityDataset) and isinstance(test, CrossModalityDataset)):
+            continue
+        if train.folder.resolve() != test.folder.resolve():
+            continue
+        shared = {item[1] for item in train.train} & {item[1] for item in (*test.query, *test.gallery)}
+        if shared:
+            names = ", ".join(map(str, sorted(shared)[:20])) + ", ..." * (len(shared) > 20)
+            lists = [[str(file) for file in files] for files in (train.training_lists(shared), test.test_lists(shared))]
+            raise DataError(
+                f"{train.title} would be trained on test identities: {', '.join(lists[0]) or 'the training set'} and "
+                f"{', '.join(lists[1]) or 'the test set'} share {names}; an identity must stand in one of them"
+            )
+
+
+def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> None:
+    """Check the items of a cross-modality data set, which another package may have written.
+
+    Args:
+        dataset: the data set.
+        items: its items, each (path, identity, camera).
+        kind: name of the list in the message: `train`, `query` or `gallery`.
+
+    Raises:
+        DataError: an item has another form; the message shows the first one.
+    """
+    if not isinstance(dataset, CrossModalityDataset):
+        return  # fast-reid's own sets have strings for identities and cameras
+    folder = f"{dataset.folder}{os.sep}"
+    for number, item in enumerate(items):
+        if (
+            len(item) != 3
+            or not isinstance(item[0], str)
+            or not item[0].startswith(folder)
+            or not all(isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in item[1:])
+        ):
+            raise DataError(
+                f"{dataset.title}: item {number} of {kind} is {item!r}; it must be (path, identity, camera) with the "
+                f"path of an image below '{dataset.folder}', as text that starts with it, and two whole numbers"
+            )

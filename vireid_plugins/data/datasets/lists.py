@@ -1,8 +1,14 @@
-"""Readers of the two kinds of list files that the data sets ship."""
+"""Readers of the two kinds of list files that the data sets ship.
 
+Encodings and line ends of every system are read: a byte order mark is skipped, lines end in LF or CRLF, and words are
+separated by any number of spaces and tabs.
+"""
+
+import posixpath
 import re
 from pathlib import Path
 
+from vireid_plugins.data.datasets.folders import without_suffix
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import read_text
 
@@ -11,30 +17,57 @@ def read_ids(file: Path) -> list[int]:
     """Read one line of comma-separated identities.
 
     Raises:
-        DataError: the file is missing, empty or malformed.
+        DataError: the file is missing, empty or malformed, or names an identity twice.
     """
     text = _read(file).strip().strip(",")
-    if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
-        raise DataError(f"'{file}' must contain one line of comma-separated identities, got '{text[:60]}'")
-    return [int(word) for word in text.split(",")]
+    if not re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)*", text):
+        raise DataError(f"'{file}' must contain one line of comma-separated identities, got {text[:60]!r}")
+    identities = [int(word) for word in text.split(",")]
+    if len(set(identities)) < len(identities):
+        twice = sorted({identity for identity in identities if identities.count(identity) > 1})
+        raise DataError(
+            f"'{file}' names identity {', '.join(map(str, twice))} more than once; each must stand in it once"
+        )
+    return identities
 
 
 def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
-    """Read lines `<path> <label>`, ending in LF or CRLF; empty lines are skipped.
+    """Read lines `<path> <label>`; empty lines are skipped. Paths are returned with forward slashes.
 
     Raises:
         DataError: the file is missing or empty, or a line is malformed or leads out of the data set's folder.
     """
-    rows = []
-    for number, line in enumerate(_read(file).splitlines(), start=1):
-        if not line.strip():
+    return [(path, label) for _, path, label in _rows(file)]
+
+
+def read_images(file: Path) -> list[tuple[str, int]]:
+    """Read lines `<path of an image> <label>` like `read_labelled_paths`; no image may stand in the list twice.
+
+    Raises:
+        DataError: see `read_labelled_paths`; or two lines name one image, or differ only in its suffix.
+    """
+    rows = _rows(file)
+    first_line: dict[str, int] = {}
+    for number, path, _ in rows:
+        first = first_line.setdefault(without_suffix(posixpath.normpath(path)), number)
+        if first != number:
+            raise DataError(f"'{file}' line {number} repeats line {first}, '{path}'; an image must stand in it once")
+    return [(path, label) for _, path, label in rows]
+
+
+def _rows(file: Path) -> list[tuple[int, str, int]]:
+    """Return (number of the line, path, label) for each line that is not empty."""
+    rows: list[tuple[int, str, int]] = []
+    for number, line in enumerate(_read(file).replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+        words = line.strip().rsplit(maxsplit=1)
+        if not words:
             continue
-        path, _, label = line.strip().rpartition(" ")
-        if not path or not label.isdecimal():
-            raise DataError(f"'{file}' line {number} must be '<path> <label>', got '{line[:80]}'")
-        if path.startswith(("/", "\\")) or path[1:2] == ":" or ".." in path.replace("\\", "/").split("/"):
-            raise DataError(f"'{file}' line {number} leads out of the data set's folder: '{path}'")
-        rows.append((path, int(label)))
+        if len(words) < 2 or not re.fullmatch("[0-9]+", words[1]):
+            raise DataError(f"'{file}' line {number} must be '<path> <label>', got {line[:80]!r}")
+        path = words[0].replace("\\", "/")
+        if path.startswith("/") or path[1:2] == ":" or ".." in path.split("/"):
+            raise DataError(f"'{file}' line {number} leads out of the data set's folder: '{words[0]}'")
+        rows.append((number, path, int(words[1])))
     if not rows:
         raise DataError(f"'{file}' is empty; it must contain lines '<path> <label>'")
     return rows
@@ -46,4 +79,4 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise DataError(f"'{file}' cannot be read: it is not a text file") from None
+        raise DataError(f"'{file}' cannot be read: it is not a text file in UTF-8") from None

@@ -6,8 +6,9 @@ Layout: `Visible/<id>/*.bmp`, `Thermal/<id>/*.bmp`, `idx/{train,test}_{visible,t
 tests on the other 206. A result is the mean over ten trainings, one per split.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fastreid.config import CfgNode
@@ -15,7 +16,8 @@ from fastreid.data.datasets import DATASET_REGISTRY
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, Listing
-from vireid_plugins.data.datasets.lists import read_labelled_paths
+from vireid_plugins.data.datasets.folders import ListedImages
+from vireid_plugins.data.datasets.lists import read_images
 from vireid_plugins.errors import ConfigError, DataError
 
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
@@ -36,7 +38,10 @@ class RegDB(CrossModalityDataset):
 
     dataset_dir: ClassVar[str] = "RegDB"
     layout: ClassVar[tuple[str, ...]] = ("Visible", "Thermal", "idx")
-    source: ClassVar[str] = "sign the agreement of Dongguk University, dm.dongguk.edu/link.html"
+    source: ClassVar[str] = (
+        "sign the agreement of Dongguk University, dm.dongguk.edu/link.html; the lists of the ten splits in idx/ come "
+        "with AGW's prepared copy of the set, see the repository mangye16/Cross-Modal-Re-ID-baseline (GitHub)"
+    )
     layout_name: ClassVar[str] = "RegDB"
     splits: ClassVar[Sequence[int]] = range(1, 11)
 
@@ -61,20 +66,35 @@ class RegDB(CrossModalityDataset):
         """Return the modality of the item's camera."""
         return INFRARED if item[2] == 2 else VISIBLE
 
-    def subsets(self) -> dict[str, list[DatasetItem]]:
-        """Return the lists of this split."""
-        return {f"train {self.split}": self.train, f"test {self.split}": [*self.query, *self.gallery]}
+    def subset_readers(self) -> dict[str, Callable[[], list[DatasetItem]]]:
+        """Return functions that read the lists of this split."""
+        return {
+            f"train {self.split}": lambda: self.train,
+            f"test {self.split}": lambda: [*self.query, *self.gallery],
+        }
 
     def items(self, subset: str, modality: int) -> list[DatasetItem]:
         """Return the items of `train` or `test` in the order of the split's list."""
-        file = self.folder / "idx" / f"{subset}_{FOLDERS[modality].lower()}_{self.split}.txt"
+        file = self._list(subset, modality)
+        images = ListedImages(self.names)
         rows = []
-        for path, _ in read_labelled_paths(file):
+        for path, _ in self.tolerated(lambda: read_images(file)):
             parts = path.split("/")
             if len(parts) != 3 or parts[0] != FOLDERS[modality] or not parts[1].isdecimal():
                 raise DataError(f"'{file}': '{path}' must be {FOLDERS[modality]}/<identity>/<image>")
-            rows.append((str(self.folder / path), int(parts[1]), 1 if modality == VISIBLE else 2))
+            rows.append((str(self.folder / images.on_disk(path)), int(parts[1]), 1 if modality == VISIBLE else 2))
         return rows
+
+    def training_lists(self, identities: Container[int]) -> list[Path]:
+        """Return the two training lists of the split."""
+        return [self._list("train", modality) for modality in FOLDERS]
+
+    def test_lists(self, identities: Container[int]) -> list[Path]:
+        """Return the two test lists of the split."""
+        return [self._list("test", modality) for modality in FOLDERS]
+
+    def _list(self, subset: str, modality: int) -> Path:
+        return self.folder / "idx" / f"{subset}_{FOLDERS[modality].lower()}_{self.split}.txt"
 
     def _train_items(self) -> list[DatasetItem]:
         return [*self.items("train", VISIBLE), *self.items("train", INFRARED)]

@@ -5,21 +5,23 @@ Layout: `cam1..cam6/<id:04d>/<n:04d>.jpg`; `exp/{train,val,test}_id.txt`, one li
 assign the identities; 22 identities on disk are in none of them.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+import itertools
+import logging
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from fastreid.config import CfgNode
 from fastreid.data.datasets import DATASET_REGISTRY
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import CameraPairs, CrossModalityDataset, DatasetItem, Listing
 from vireid_plugins.data.datasets.lists import read_ids
+from vireid_plugins.data.datasets.sysu_draws import OfficialDraws
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.mat_file import read_mat
 
+logger = logging.getLogger("fastreid." + __name__)
 CAMERAS = range(1, 7)
 INFRARED_CAMERAS = (3, 6)
 _LISTS = {"train": ("train",), "trainval": ("train", "val")}
@@ -76,14 +78,14 @@ class SYSUMM01(CrossModalityDataset):
 
     def identities(self, name: str) -> list[int]:
         """Return the sorted identities of the list `train`, `val` or `test`."""
-        return sorted(read_ids(self.folder / "exp" / f"{name}_id.txt"))
+        return sorted(self.tolerated(lambda: read_ids(self._list(name))))
 
     def images(self, identity: int, camera: int) -> list[str]:
         """Return the sorted paths of an identity in a camera, relative to the data set's folder; may be empty."""
         key = (identity, camera)
         if key not in self._listings:
-            folder = self.folder / f"cam{camera}" / f"{identity:04d}"
-            self._listings[key] = sorted(file.relative_to(self.folder).as_posix() for file in folder.glob("*.jpg"))
+            folder = f"cam{camera}/{identity:04d}"
+            self._listings[key] = [f"{folder}/{name}" for name in self.names(folder)]
         return self._listings[key]
 
     def listings(self, modality: int, cameras: Iterable[int] | None = None) -> list[Listing]:
@@ -97,7 +99,7 @@ class SYSUMM01(CrossModalityDataset):
         draws = OfficialDraws(self.folder)
         # The file's order: by camera, then by identity.
         rows = [
-            (images, draws.rows(camera, identity, len(images)))
+            (images, draws.rows(camera, identity, len(images), trials))
             for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
         ]
         return [
@@ -105,9 +107,48 @@ class SYSUMM01(CrossModalityDataset):
             for trial in range(trials)
         ]
 
-    def subsets(self) -> dict[str, list[DatasetItem]]:
-        """Return the three lists."""
-        return {name: self._items(self.identities(name), CAMERAS) for name in ("train", "val", "test")}
+    def require_complete(self) -> None:
+        """Compare the folders of the test identities with the official draws, if they are there; see the base class."""
+        cameras = (*self.query_cameras, *self.gallery_cameras)
+        absent = [i for i in self.test_ids if not any(self.images(i, camera) for camera in cameras)]
+        if absent:
+            raise DataError(
+                f"'{self._list(self.test_list)}' names identities without an image in cameras "
+                f"{', '.join(map(str, sorted(cameras)))}: {_listed(absent)}; copy their folders"
+            )
+        try:
+            draws = OfficialDraws(self.folder)
+        except DataError:
+            # Only the official protocols need them, and say what is wrong.
+            return
+        for identity in self.test_ids:
+            for camera in sorted(cameras):
+                draws.rows(camera, identity, len(self.images(identity, camera)))
+
+    def training_lists(self, identities: Container[int]) -> list[Path]:
+        """Return those of `train_id.txt` and `val_id.txt` that name training identities."""
+        return [self._list(name) for name in self.lists if any(i in identities for i in self.identities(name))]
+
+    def test_lists(self, identities: Container[int]) -> list[Path]:
+        """Return the list of test identities."""
+        return [self._list(self.test_list)]
+
+    def warn_of_gaps(self) -> None:
+        """Log a warning that names training identities without an image."""
+        for name in self.lists:
+            absent = [i for i in self.identities(name) if not any(self.images(i, camera) for camera in CAMERAS)]
+            if absent:
+                logger.warning("'%s' names identities without an image: %s", self._list(name), _listed(absent))
+
+    def _list(self, name: str) -> Path:
+        return self.folder / "exp" / f"{name}_id.txt"
+
+    def subset_readers(self) -> dict[str, Callable[[], list[DatasetItem]]]:
+        """Return functions that read the three lists."""
+        return {name: partial(self._of_list, name) for name in ("train", "val", "test")}
+
+    def _of_list(self, name: str) -> list[DatasetItem]:
+        return self._items(self.identities(name), CAMERAS)
 
     def _items(self, identities: Iterable[int], cameras: Iterable[int]) -> list[DatasetItem]:
         cameras = tuple(cameras)
@@ -119,7 +160,12 @@ class SYSUMM01(CrossModalityDataset):
         ]
 
     def _train_items(self) -> list[DatasetItem]:
-        return self._items(sorted(i for name in self.lists for i in self.identities(name)), CAMERAS)
+        identities = sorted(i for name in self.lists for i in self.identities(name))
+        twice = sorted({first for first, second in itertools.pairwise(identities) if first == second})
+        if twice:
+            files = " and ".join(f"'{self._list(name)}'" for name in self.lists)
+            raise DataError(f"{files} both name identity {_listed(twice)}; each must stand in one of them")
+        return self._items(identities, CAMERAS)
 
     def _query_items(self) -> list[DatasetItem]:
         return self._items(self.test_ids, self.query_cameras)
@@ -141,54 +187,5 @@ class SYSUMM01Val(SYSUMM01):
     gallery_cameras: ClassVar[tuple[int, ...]] = (4, 5)
 
 
-class OfficialDraws:
-    """The official gallery draws, `exp/rand_perm_cam.mat`.
-
-    The file contains an object array over cameras of object arrays over identities of (10, n) one-based permutations.
-    Row t is trial t; its first `shots` entries index the sorted images of that identity in that camera.
-
-    Args:
-        folder: the `SYSU-MM01` folder.
-
-    Raises:
-        DataError: the file is missing or is not the official one.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "exp" / "rand_perm_cam.mat"
-        if not self.file.is_file():
-            raise DataError(
-                f"SYSU-MM01: the official gallery draws '{self.file}' are missing. Copy them from "
-                "evaluation/data_split/ of the repository wuancong/SYSU-MM01, or set TEST.PROTOCOLS to the "
-                "sysu/agw/... protocols, which do not need them"
-            )
-        try:
-            self.permutations: Any = read_mat(self.file, "rand_perm_cam")
-        except DataError as error:
-            raise DataError(f"SYSU-MM01: the official gallery draws {error}") from None
-
-    def rows(self, camera: int, identity: int, count: int) -> Any:
-        """Return the (10, n) permutations of an identity in a camera.
-
-        Args:
-            camera: 1 to 6.
-            identity: number of the identity.
-            count: number of images on disk, n.
-
-        Raises:
-            DataError: the draws do not match the images; the message names the folder.
-        """
-        where = f"SYSU-MM01: '{self.folder / f'cam{camera}' / f'{identity:04d}'}' has {count} images"
-        try:
-            rows = self.permutations[camera - 1, 0][identity - 1, 0]
-        except (IndexError, TypeError):
-            raise DataError(f"{where}, but rand_perm_cam.mat has no such identity") from None
-        if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iuf" or rows.ndim != 2:
-            raise DataError(f"{where}, but rand_perm_cam.mat has no permutations of them")
-        if rows.shape[1] != count or not (np.sort(rows, axis=1) == np.arange(1, count + 1)).all():
-            raise DataError(
-                f"{where}, but rand_perm_cam.mat permutes {rows.shape[1]}: files are missing, added or not numbered "
-                "without gaps"
-            )
-        return rows.astype(np.int64)
+def _listed(identities: list[int]) -> str:
+    return ", ".join(map(str, identities[:20])) + ", ..." * (len(identities) > 20)

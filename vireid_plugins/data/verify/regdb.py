@@ -22,9 +22,8 @@ def where(folder: Path, key: str) -> Path:
     return folder / "idx" / f"{subset}_{name}_{split}.txt"
 
 
-def check(dataset: CrossModalityDataset) -> list[Finding]:
+def _lists(dataset: RegDB) -> list[Finding]:
     """Return the problems of the four lists of a split."""
-    assert isinstance(dataset, RegDB)
     findings = []
     identities: dict[str, set[int]] = {}
     labels: dict[tuple[str, int], int] = {}
@@ -35,7 +34,8 @@ def check(dataset: CrossModalityDataset) -> list[Finding]:
             )
             items = dataset.items(subset, modality)
             findings += _uneven(file, Counter(identity for _, identity, _ in items))
-            for (_, identity, _), (path, label) in zip(items, read_labelled_paths(file), strict=True):
+            rows = read_labelled_paths(file) if items else []
+            for (_, identity, _), (path, label) in zip(items, rows, strict=True):
                 first_label = labels.setdefault((subset, identity), label)
                 if first_label != label:
                     problem = f"'{path}' has label {label}, other images of its folder have {first_label}"
@@ -50,7 +50,7 @@ def check(dataset: CrossModalityDataset) -> list[Finding]:
 
 
 def _uneven(file: Path, images: Counter[int]) -> list[Finding]:
-    usual, _ = Counter(images.values()).most_common(1)[0]
+    usual = next((count for count, _ in Counter(images.values()).most_common(1)), 0)
     return [
         Finding(str(file), f"identity {identity} has {count} images, others have {usual}")
         for identity, count in sorted(images.items())
@@ -64,3 +64,6 @@ def _labels(file: Path, subset: str, labels: dict[tuple[str, int], int]) -> list
     if subset_labels == list(range(count)):
         return []
     return [Finding(str(file), f"its {count} identities must be labeled 0 to {count - 1}, each label once")]
+
+
+CHECKS = (_lists,)

@@ -1,11 +1,12 @@
 """SYSU-MM01-specific checks: image numbering, gallery draws, identities in two lists."""
 
-from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
 from vireid_plugins.data.datasets.base import CrossModalityDataset
-from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, SYSUMM01, OfficialDraws
+from vireid_plugins.data.datasets.folders import without_suffix
+from vireid_plugins.data.datasets.sysu_draws import OfficialDraws
+from vireid_plugins.data.datasets.sysu_mm01 import CAMERAS, SYSUMM01
 from vireid_plugins.data.verify.finding import Finding
 from vireid_plugins.errors import DataError
 
@@ -23,61 +24,55 @@ def where(folder: Path, key: str) -> Path:
     return folder / f"cam{camera[-1]}" if camera else folder / "exp" / f"{name}_id.txt"
 
 
-def check(dataset: CrossModalityDataset) -> list[Finding]:
-    """Return the problems of lists, numbering and draws."""
-    assert isinstance(dataset, SYSUMM01)
+def _overlaps(dataset: SYSUMM01) -> list[Finding]:
     lists = {name: dataset.identities(name) for name in LISTS}
-    return [
-        *_overlaps(dataset.folder, lists),
-        *(finding for name, identities in lists.items() for finding in _absent(dataset, name, identities)),
-        *_gaps(dataset, [identity for identities in lists.values() for identity in identities]),
-        *_draws(dataset, lists["test"]),
-    ]
-
-
-def _overlaps(folder: Path, lists: dict[str, list[int]]) -> list[Finding]:
     findings = []
     for first, second in combinations(lists, 2):
         shared = sorted(set(lists[first]) & set(lists[second]))
         if shared:
-            findings.append(Finding(str(folder / "exp" / f"{second}_id.txt"), f"shares {shared} with {first}_id.txt"))
+            file = dataset.folder / "exp" / f"{second}_id.txt"
+            findings.append(Finding(str(file), f"shares {shared} with {first}_id.txt"))
     return findings
 
 
-def _absent(dataset: SYSUMM01, name: str, identities: Iterable[int]) -> list[Finding]:
-    file = str(dataset.folder / "exp" / f"{name}_id.txt")
+def _absent(dataset: SYSUMM01) -> list[Finding]:
     return [
-        Finding(file, f"identity {identity} has no image in any camera")
-        for identity in identities
+        Finding(str(dataset.folder / "exp" / f"{name}_id.txt"), f"identity {identity} has no image in any camera")
+        for name in LISTS
+        for identity in dataset.identities(name)
         if not any(dataset.images(identity, camera) for camera in CAMERAS)
     ]
 
 
-def _gaps(dataset: SYSUMM01, identities: Iterable[int]) -> list[Finding]:
+def _gaps(dataset: SYSUMM01) -> list[Finding]:
     findings = []
-    for identity in identities:
+    for identity in (identity for name in LISTS for identity in dataset.identities(name)):
         for camera in CAMERAS:
             images = dataset.images(identity, camera)
             folder = f"cam{camera}/{identity:04d}"
-            expected = [f"{folder}/{number:04d}.jpg" for number in range(1, len(images) + 1)]
-            missing = next((name for name in expected if name not in set(images)), "")
+            present = {without_suffix(path) for path in images}
+            expected = [f"{folder}/{number:04d}" for number in range(1, len(images) + 1)]
+            missing = next((name for name in expected if name not in present), "")
             if missing:
-                problem = f"the numbering of its {len(images)} images has gaps: {Path(missing).name} is missing"
+                file = Path(missing).name + Path(images[0]).suffix
+                problem = f"the numbering of its {len(images)} images has gaps: {file} is missing"
                 findings.append(Finding(str(dataset.folder / folder), problem))
     return findings
 
 
-def _draws(dataset: SYSUMM01, identities: Iterable[int]) -> list[Finding]:
+def _draws(dataset: SYSUMM01) -> list[Finding]:
     try:
         draws = OfficialDraws(dataset.folder)
     except DataError as error:
         return [Finding(str(dataset.folder / "exp" / "rand_perm_cam.mat"), str(error))]
     findings = []
-    for identity in identities:
-        for camera in dataset.gallery_cameras:
-            images = dataset.images(identity, camera)
+    for identity in dataset.test_ids:
+        for camera in CAMERAS:
             try:
-                draws.rows(camera, identity, len(images))
+                draws.rows(camera, identity, len(dataset.images(identity, camera)), trials=10)
             except DataError as error:
                 findings.append(Finding(str(draws.file), str(error)))
     return findings
+
+
+CHECKS = (_overlaps, _absent, _gaps, _draws)

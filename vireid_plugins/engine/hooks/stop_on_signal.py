@@ -16,6 +16,7 @@ from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 
 from vireid_plugins.errors import StoppedError
+from vireid_plugins.processes import started_as_own
 
 logger = logging.getLogger("fastreid." + __name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -25,12 +26,28 @@ REPEAT = 1.0
 
 @contextmanager
 def forwarded_signals() -> Iterator[None]:
-    """Forward signals to child processes inside a `with` block in which this process waits for them."""
+    """Forward signals to child processes inside a `with` block in which this process waits for them.
+
+    Ctrl-C reaches the children twice, from the terminal and from here, and on a busy machine seconds apart. So only
+    this process counts, see `counts_here`: the first signal is forwarded, and a second one ends the children and then
+    this process.
+    """
+    since = 0.0
 
     def forward(number: int, frame: object) -> None:
-        for process in multiprocessing.active_children():
-            if process.pid is not None:
-                os.kill(process.pid, number)
+        nonlocal since
+        children = multiprocessing.active_children()
+        if not since:
+            since = time.monotonic()
+            for process in children:
+                if process.pid is not None:
+                    os.kill(process.pid, number)
+        elif time.monotonic() - since > REPEAT:
+            for process in children:
+                process.kill()
+            for each, handler in former.items():
+                signal.signal(each, handler)
+            os.kill(os.getpid(), number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     former = {number: signal.signal(number, forward) for number in SIGNALS} if in_main_thread else {}
@@ -39,6 +56,15 @@ def forwarded_signals() -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def counts_here() -> bool:
+    """Return whether a second signal to this process means a second one of the user.
+
+    Otherwise the process that started this one forwards signals and ends this one if need be: `forwarded_signals`, or
+    torchrun.
+    """
+    return not started_as_own() and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 class StopOnSignal(HookBase):
@@ -67,7 +93,7 @@ class StopOnSignal(HookBase):
         now = time.monotonic()
         if not self.asked:
             self.asked, self.since = number, now
-        elif now - self.since > REPEAT:
+        elif now - self.since > REPEAT and counts_here():
             self._restore_handlers()
             os.kill(os.getpid(), number)
 

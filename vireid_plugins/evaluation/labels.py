@@ -1,0 +1,83 @@
+"""Identities and cameras of any type as the whole numbers that rankings compare.
+
+Shapes: `Q` queries, `G` gallery images.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.drop_rules import DropRule
+from vireid_plugins.evaluation.types import Labels
+
+
+def labels_of(
+    query_ids: Any, gallery_ids: Any, query_cams: Any, gallery_cams: Any, drop: str, rule: DropRule
+) -> tuple[Labels, Labels]:
+    """Return the labels of queries and gallery; see `evaluate_ranking`.
+
+    Cameras that the rule does not read may be of any type or None.
+
+    Raises:
+        FeatureError: labels are not one row of numbers or names, one side has names and the other numbers, or cameras
+            that the rule reads are missing or are no whole numbers.
+    """
+    ids = _coded(_row(query_ids, "query_ids"), _row(gallery_ids, "gallery_ids"), "query_ids", "gallery_ids")
+    given = {"query_cams": query_cams, "gallery_cams": gallery_cams}
+    if not rule.pairs and not rule.same_camera:
+        cams = [_unread(cams, len(one), name) for one, (name, cams) in zip(ids, given.items(), strict=True)]
+        return Labels(ids[0], cams[0]), Labels(ids[1], cams[1])
+    rows = []
+    for name, cams in given.items():
+        if cams is None:
+            raise FeatureError(f"{name}: drop='{drop}' reads the cameras; give them, or use drop='none'")
+        rows.append(_row(cams, name))
+        if rule.pairs and (rows[-1].dtype.kind not in "iub" and not _whole(rows[-1])):
+            raise FeatureError(f"{name}: drop='{drop}' needs camera numbers; got {rows[-1].dtype}")
+    # Camera numbers stay as they are, since a rule may name some; names and the like become numbers.
+    coded = [row.astype(np.int64) for row in rows] if rule.pairs else _coded(rows[0], rows[1], *given)
+    return Labels(ids[0], coded[0]), Labels(ids[1], coded[1])
+
+
+def _row(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return labels as a row of numbers or text."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    try:
+        row: npt.NDArray[Any] = np.asarray(values)
+    except ValueError as error:
+        raise FeatureError(f"{name}: must be one number or name per image: {error}") from None
+    if row.dtype == object and row.ndim == 1:
+        # How pandas holds text.
+        kinds = {type(value) for value in row}
+        row = np.array(row.tolist()) if len(kinds) <= 1 else row
+    if row.ndim != 1 or (len(row) and row.dtype.kind not in "iubfUS"):
+        raise FeatureError(f"{name}: must be one number or name per image; got {row.shape} of {row.dtype}")
+    if row.dtype.kind == "f" and np.isnan(row).any():
+        raise FeatureError(f"{name}: contains NaN; every image needs a label")
+    return row
+
+
+def _coded(left: npt.NDArray[Any], right: npt.NDArray[Any], *names: str) -> list[npt.NDArray[np.int64]]:
+    """Return both rows with equal labels replaced by equal numbers from 0 on, in the order of the labels."""
+    kinds = [row.dtype.kind if row.dtype.kind in "US" else "numbers" for row in (left, right) if len(row)]
+    if len(set(kinds)) > 1:
+        raise FeatureError(
+            f"{names[0]} has {left.dtype} and {names[1]} {right.dtype}, so none of them can be equal; use one type"
+        )
+    codes = np.unique(np.concatenate([left, right]), return_inverse=True)[1].reshape(-1)
+    return [codes[: len(left)], codes[len(left) :]]
+
+
+def _unread(cams: Any, images: int, name: str) -> npt.NDArray[np.int64]:
+    """Return cameras that no rule reads, after checking their number."""
+    if cams is not None and np.shape(cams) != (images,):
+        raise FeatureError(f"{name}: the sizes do not match: {np.shape(cams)} cameras for {images} images")
+    return np.zeros(images, np.int64)
+
+
+def _whole(row: npt.NDArray[Any]) -> bool:
+    return row.dtype.kind == "f" and bool(np.isfinite(row).all()) and bool((row == np.floor(row)).all())
