@@ -262,7 +262,7 @@ def _embedded(
                 pixels.append(extractor.pixels(image.file))
                 read.append(image)
             except DataError as error:
-                reason = str(error).removeprefix(f"image '{image.file}' cannot be read: ")
+                reason = str(error.args[0]).removeprefix(f"image '{image.file}' cannot be read: ")
                 unread.append(Unread(image.file, image.path, reason))
         if read:
             guesses = [tell(image.file, picture) for image, picture in zip(read, pixels, strict=True)]
