@@ -3,13 +3,15 @@
 #
 # Versions:  scipy 1.17.1, numpy 2.4.6.
 # Expected:  a boolean mask is a boolean mask, MATLAB's double labels are float64, names are the names.
-# Happens:   1. np.bool_ saved with savemat comes back as uint8. `distances[mask]` then takes rows 0 and 1 again and again
-#               instead of choosing rows, and `~mask` is 254 and 255.
+# Happens:   1. np.bool_ saved with savemat comes back as uint8. `distances[mask]` then takes rows 0 and 1 again and
+#               again instead of choosing rows, and `~mask` is 254 and 255.
 #            2. MATLAB and Octave keep a double array of whole numbers in the smallest integer type that holds it, and
-#               loadmat returns that type: labels to 255 are uint8. With NumPy 2, `labels + 206` wraps around silently.
+#               loadmat returns that type: labels to 255 are uint8. With NumPy 2, `labels + 206` wraps around
+#               silently.
 #            3. A list of names is saved as one character matrix: short names come back with blanks at their end.
-# Matters:   splits, permutations, "good" and "junk" masks and file lists of this field are MAT files. Infrared classes
-#            numbered after RegDB's 206 visible ones collide; a mask that works before saving scores two rows after it.
+# Matters:   splits, permutations, "good" and "junk" masks and file lists of this field are MAT files. Infrared
+#            classes numbered after RegDB's 206 visible ones collide; a mask that works before saving scores two rows
+#            after it.
 # Instead:   loadmat(..., mat_dtype=True) gives double for double and bool for logical; save masks with np.save, names
 #            as an object array.
 set -euo pipefail

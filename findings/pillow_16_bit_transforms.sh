@@ -4,11 +4,12 @@
 # Versions:  Pillow 13.0.0, numpy 2.4.6, on a little-endian machine.
 # Expected:  a thermal image that is 30,000 everywhere is 30,000 after a rotation, or Pillow raises, as it does for
 #            filters, ImageEnhance and ImageOps.autocontrast in mode I;16.
-# Happens:   rotate and transform (affine and perspective) with BILINEAR or BICUBIC mix the low and the high bytes: values
-#            of 48 to 116 where 30,000 was, in an image that is still I;16. paste(30000, box) writes 12336 (the low byte,
-#            twice). ImageStat and histogram count bytes: mean 82.5. NEAREST, resize, crop and ImageDraw are right.
-# Matters:   16-bit PNG is what thermal cameras give, and rotation, affine jitter, padding and erasing are this field's
-#            augmentations. Training images turn to near black noise, test images do not; nothing fails.
+# Happens:   rotate and transform (affine and perspective) with BILINEAR or BICUBIC mix the low and the high bytes:
+#            values of 48 to 116 where 30,000 was, in an image that is still I;16. paste(30000, box) writes 12336 (the
+#            low byte, twice). ImageStat and histogram count bytes: mean 82.5. NEAREST, resize, crop and ImageDraw are
+#            right.
+# Matters:   16-bit PNG is what thermal cameras give, and rotation, affine jitter, padding and erasing are this
+#            field's augmentations. Training images turn to near black noise, test images do not; nothing fails.
 # Instead:   stretch to 8 bits first, or image.convert("F"), which rotates and transforms right.
 set -euo pipefail
 folder=$(mktemp -d)

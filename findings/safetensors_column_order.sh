@@ -3,9 +3,9 @@
 #
 # Versions:  safetensors 0.8.0, scipy 1.17.1, numpy 2.4.6.
 # Expected:  an array that is written and read again is the same array, or an error (safetensors.torch raises one).
-# Happens:   safetensors.numpy writes the memory as it lies and the shape as it is. Arrays in column order come back with
-#            the right shape and type, and their values in other places. scipy.io.loadmat returns column order always; so
-#            do `.T` (needed for MATLAB 7.3 files read with h5py) and some results of linear algebra.
+# Happens:   safetensors.numpy writes the memory as it lies and the shape as it is. Arrays in column order come back
+#            with the right shape and type, and their values in other places. scipy.io.loadmat returns column order
+#            always; so do `.T` (needed for MATLAB 7.3 files read with h5py) and some results of linear algebra.
 # Matters:   features, distances and splits of this field are MAT files. Features that are converted from one keep
 #            their shape and their mean, and rank-1 falls to chance.
 # Instead:   np.ascontiguousarray(array) before saving, or np.savez.

@@ -3,12 +3,13 @@
 #
 # Versions:  numpy 2.4.6 with Python's own sqlite3 (seen with Python 3.11).
 # Expected:  identities and cameras put into INTEGER columns come back as integers, and `cam <> 2` hides camera 2.
-# Happens:   sqlite3 binds np.int64 as a BLOB, and the INTEGER column keeps it as one, without a word. `cam = 2` matches
-#            no row, and `cam <> 2` and `NOT (pid = 7 AND cam = 2)` match all. A lookup with another np.int64 does find
-#            the row (equal bytes), so a test that writes and reads with NumPy passes; np.int32 finds nothing again.
-# Matters:   a gallery's metadata comes from NumPy arrays. SYSU-MM01 hides the gallery images of camera 2 from queries of
-#            camera 3, which stands at the same place; other protocols hide the query's own camera. With the rule lost,
-#            the image that should be hidden ranks first.
+# Happens:   sqlite3 binds np.int64 as a BLOB, and the INTEGER column keeps it as one, without a word. `cam = 2`
+#            matches no row, and `cam <> 2` and `NOT (pid = 7 AND cam = 2)` match all. A lookup with another np.int64
+#            does find the row (equal bytes), so a test that writes and reads with NumPy passes; np.int32 finds
+#            nothing again.
+# Matters:   a gallery's metadata comes from NumPy arrays. SYSU-MM01 hides the gallery images of camera 2 from queries
+#            of camera 3, which stands at the same place; other protocols hide the query's own camera. With the rule
+#            lost, the image that should be hidden ranks first.
 # Instead:   pass `array.tolist()` or `int(value)`, and declare the table STRICT: it refuses the bytes.
 set -euo pipefail
 folder=$(mktemp -d)
