@@ -6,7 +6,7 @@ DEMO := demo
 DOCS ?= docs/_build
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-all test-row test-matrix matrix-rows gpu docs wheel lint install clean
+.PHONY: demo test test-all fuzz test-row test-matrix matrix-rows gpu docs wheel lint install clean
 
 install: $(VENV)/installed
 
@@ -33,6 +33,15 @@ test: install
 test-all: install
 	@echo "== the test suite with its slow tests: whole trajectories of released code, a few minutes more"
 	$(BIN)/python -m pytest -m "not gpu"
+
+# Changed input of one kind, or of each in turn, for so many minutes: images, yaml, lists, mat, npz, checkpoints,
+# galleries, commands. The suite tries a few of each.
+MINUTES ?= 10
+KIND ?= images yaml lists mat npz checkpoints galleries commands
+fuzz: install
+	@failed=; for kind in $(KIND); do \
+	    OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $$kind --minutes $(MINUTES) --seed $$$$ || failed="$$failed $$kind"; \
+	done; test -z "$$failed" || { echo "faults:$$failed"; exit 1; }
 
 # The suite under another interpreter and torch, in an environment that is removed afterwards. TORCH is a version or
 # newest, CONSTRAINTS a file or empty for the newest of everything.

@@ -66,10 +66,9 @@ def read_bytes(file: str | Path, limit: int = MAX_TEXT) -> bytes:
         OSError: it cannot be read, is no regular file, or is larger than the limit.
     """
     with open_regular(file) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(file))
-    return content
+        if os.fstat(stream.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(file))
+        return stream.read()
 
 
 def read_text(file: str | Path, limit: int = MAX_TEXT) -> str:

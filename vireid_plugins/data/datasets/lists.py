@@ -62,7 +62,7 @@ def _rows(file: Path) -> list[tuple[int, str, int]]:
         words = line.strip().rsplit(maxsplit=1)
         if not words:
             continue
-        if len(words) < 2 or not re.fullmatch("[0-9]+", words[1]):
+        if len(words) < 2 or not re.fullmatch("[0-9]{1,18}", words[1]) or "\0" in line:
             raise DataError(f"'{file}' line {number} must be '<path> <label>', got {line[:80]!r}")
         path = words[0].replace("\\", "/")
         if path.startswith("/") or path[1:2] == ":" or ".." in path.split("/"):
