@@ -148,11 +148,11 @@ CASES = {
     ),
     "infinite rate": Case(
         TRAIN + "SOLVER.BASE_LR 1e999",
-        "SOLVER.BASE_LR: must be finite, got inf",
+        "'SOLVER.BASE_LR': must be a finite number, got inf",
     ),
     "infinite number in a list": Case(
         TRAIN + "INPUT.REA.VALUE [0.0,1e999,0.0]",
-        "INPUT.REA.VALUE: must be finite, got [0.0, inf, 0.0]",
+        "'INPUT.REA.VALUE': must be a finite number, got inf",
     ),
     "negative rate": Case(
         TRAIN + "SOLVER.BASE_LR -0.1",

@@ -40,7 +40,7 @@ CASES = {
     ),
     "index below a file": Case(
         f"tools/search.py index night --index sysu.yml/x --config-file sysu.yml --weights {FINAL}",
-        "the gallery: 'sysu.yml' cannot be written: ",
+        "'sysu.yml/x' cannot be written: Not a directory",
     ),
     "address of nobody": Case(
         TRAIN + "--num-machines 2 --machine-rank 0 --dist-url 127.0.0.1",

@@ -71,7 +71,7 @@ def test_merge_from_file_that_is_not_utf8_is_one_error(tmp_path: Path) -> None:
         get_cfg().merge_from_file(tmp_path / "a.yml")
 
 
-@pytest.mark.parametrize("text", ["20261128", "2026-11-27", "0123", "yes", "1:30", "[a]", "None", "1e3", "'x", "~/x"])
+@pytest.mark.parametrize("text", ["20261128", "2026-11-27", "0123", "yes", "1:30", "[a]", "None", "1e3", "'x"])
 def test_merge_keeps_text_for_a_key_that_holds_text(tmp_path: Path, text: str) -> None:
     """From a command line, from YAML, and when a run's `config.yaml` is read again."""
     cfg = get_cfg()

@@ -265,10 +265,10 @@ def test_load_model_of_a_wild_number_of_identities_is_one_error(tmp_path: Path, 
         load_model(small_cfg("SYSU/one_stream.yml", "MODEL.WEIGHTS", file))
 
 
-@pytest.mark.parametrize("config", ["[1", "just words", "a: &x [*x]"])
+@pytest.mark.parametrize("config", ["[1", "just words", "a: &x [*x]", "a: 1"])
 def test_vireid_checkpointer_of_a_configuration_that_is_none_is_one_error(tmp_path: Path, config: str) -> None:
     file = saved(tmp_path, network().state_dict(), vireid={"config": config})
-    if config.startswith("a"):
+    if config == "a: 1":
         # Valid YAML with other keys only: none of them is compared.
         VireidCheckpointer(network(), facts={"config": "b: 1"}).load(file)
         return

@@ -30,6 +30,7 @@ from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import VireidCheckpointer
+from vireid_plugins.errors import UserError
 from vireid_plugins.evaluation import EvaluationPlan, load_features, select_protocols
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.search.gallery import Entry, Gallery
@@ -257,14 +258,11 @@ class Checkpoints(Kind):
             new = torch.full((2, 3), float("nan")) if isinstance(new, str) and new == "tensor" else new
             content = dropped(self.content, place) if what == "drop" else replaced(self.content, place, new)
             torch.save(content, self.file)
-        errors = []
-        for way in (self._score, self._resume, self._convert):
-            try:
-                way()
-            except Exception as error:
-                errors.append(error)
-        for error in sorted(errors, key=lambda one: "vireid" in type(one).__module__):
-            raise error
+        # The network is none of those that have public checkpoints.
+        with contextlib.suppress(UserError):
+            self._convert()
+        for way in (self._score, self._resume):
+            way()
 
     def _score(self) -> None:
         VireidCheckpointer(self.trainer.model).load(str(self.file))

@@ -27,6 +27,7 @@ READING = {"r", "rb", "rt", "br"}
 ALLOWED = {
     "io/files.py": "the writers themselves",
     "io/output.py": "standard output and error, and what comes of them when they are closed",
+    "modeling/backbones/pretrained.py _downloaded": "torch downloads to a file beside it, and renames that",
     "compat/patches.py _download": "torch downloads to a file beside it; its errors are translated",
     "data/synthetic/tree.py _write_person": "in a worker process, below the folder that `write_folder` yields",
     "data/synthetic/sysu.py _finish": "below the folder that `write_folder` yields",

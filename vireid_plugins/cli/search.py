@@ -25,7 +25,7 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.search import index_images, not_read
 
-    extractor = Extractor.from_files(args.config_file, args.weights, [*args.opts, *on_device(args.device)])
+    extractor = Extractor.from_files(args.config_file, args.weights, [*on_device(args.device), *args.opts])
     with tqdm(unit="image", disable=None) as bar:
 
         def report(done: int, total: int) -> None:

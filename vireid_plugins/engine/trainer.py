@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -199,11 +200,11 @@ class Trainer(DefaultTrainer):
             self.random_state,
         ]
         if comm.is_main_process():
-            writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
+            self.writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
             self.checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
-            self.checkpointer.checkpointables |= {"checkpoints": self.checkpoints, "writers": writers}
+            self.checkpointer.checkpointables |= {"checkpoints": self.checkpoints, "writers": self.writers}
             # Write before saving: a run that dies in between loses no line.
-            ordered += [writers, self.checkpoints, ProgressBar()]
+            ordered += [self.writers, self.checkpoints, ProgressBar()]
         ordered.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
         return [hook for hook in ordered if hook is not None]
 
@@ -366,8 +367,15 @@ class Trainer(DefaultTrainer):
     def _save_unscored(self) -> None:
         """Save the run before an evaluation, whatever may end it."""
         self.random_state.capture()
-        if comm.is_main_process():
+        if not comm.is_main_process():
+            return
+        try:
             self.checkpoints.save_unscored()
+        except UserError:
+            # The losses of the epoch are shown at least.
+            with suppress(UserError):
+                self.writers.after_epoch()
+            raise
 
     def _save_stopped(self, done: int) -> str:
         """Save the run after `done` steps, and return a sentence with the path."""

@@ -115,7 +115,7 @@ def _require_weights(file: Path) -> None:
     if first.startswith(b"version https://git-lfs"):
         raise _RefusedError("it is a Git LFS pointer, not weights; fetch the file itself with 'git lfs pull'")
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(file, mode="r") as archive:
             unpacked = sum(record.file_size for record in archive.infolist())
         if unpacked > UNPACKED * file.stat().st_size:
             raise _RefusedError(f"it would unpack to {unpacked} bytes, and files of torch.save are not compressed")

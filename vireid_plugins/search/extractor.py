@@ -66,7 +66,7 @@ class Extractor:
             DataError: the checkpoint cannot be read.
         """
         checkpoint = ["MODEL.WEIGHTS", weights] if weights else []
-        return cls(load_config(config_file, [*overrides, *checkpoint]), batch)
+        return cls(load_config(config_file, [*checkpoint, *overrides]), batch)
 
     @reporting()
     def __call__(

@@ -16,6 +16,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.modality_guess import guess_modality
 from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.io.files import write_or_keep
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Entry, Gallery, Hit, open_gallery
 from vireid_plugins.search.gallery_files import writing
@@ -121,7 +122,7 @@ def index_images(
     Raises:
         DataError: there is no image or none can be read, the existing gallery was made by another model or is being
             written by another process, or `target` is not a gallery.
-        ConfigError: `target` cannot be written.
+        ConfigError: `target` cannot be written; the message says where the gallery is kept instead.
     """
     tell = modality_teller(way, folder)
     with writing(target, patience=0):
@@ -166,7 +167,7 @@ def index_images(
             gallery.folders[root] = sorted({*found.tops, *kept})
         if entries or removed or gallery.made_by != model or before != gallery.folders:
             gallery.made_by = model
-            gallery.save(target)
+            write_or_keep(target, gallery.save)
     counts = {"added": len(entries), "unchanged": len(found.images) - len(changed), "removed": removed}
     return Indexed(gallery, counts, unsure, unread, found.left_out, _moved(gallery))
 
