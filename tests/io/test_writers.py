@@ -40,10 +40,9 @@ ALLOWED = {
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",
     "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
     "engine/run_log.py open_log": "the screen alone",
-    "search/gallery.py load": "a folder that an interrupted save left is renamed",
-    "search/gallery.py save": "the folder is renamed as a whole, inside `for_writing`",
-    "search/gallery.py _write": "below the new folder of `save`",
-    "cli/search.py remove": "the gallery's `save`",
+    "search/search.py index_images": "the gallery's `save`",
+    "search/search.py remove_images": "the gallery's `save`",
+    "search/gallery_files.py writing": "folders and the lock, inside `for_writing`",
     "visualize/_mpl.py save": "to memory; `write_bytes` writes it",
     "visualize/report.py thumbnail": "to memory",
 }
