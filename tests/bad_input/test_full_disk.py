@@ -29,7 +29,9 @@ def disk(desk: Path) -> Iterator[SmallDisk]:
 
 
 def run(disk: SmallDisk, command: str) -> tuple[int, str]:
-    ran = commands().run(command.split(), disk.folder.parent, ENVIRONMENT, HANG, disk.holder.pid)
+    desk = disk.folder.parent
+    # What cannot be written is kept in the system's temporary folder.
+    ran = commands().run(command.split(), desk, {**ENVIRONMENT, "TMPDIR": str(desk)}, HANG, disk.holder.pid)
     return ran.code, ran.said
 
 
