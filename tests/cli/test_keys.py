@@ -42,3 +42,17 @@ def test_keys_of_fastreid_say_so_or_what_is_different_here() -> None:
     assert vireid("keys", "SOLVER.BASE_LR").stdout == "SOLVER.BASE_LR  0.0003\n    A key of fast-reid.\n"
     assert "Epochs of the run" in vireid("keys", "SOLVER.STEPS").stdout
     assert not {key.name for key in keys()} & {key.name for key in fastreid_keys()}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("WRT", "MODEL.LOSSES.WRT  is now called MODEL.LOSSES.WEIGHTED_TRIPLET"),
+        ("heterocentre", "HeteroCentre  in MODEL.LOSSES.NAME is now called HeteroCenter"),
+        ("wrt.on", "MODEL.LOSSES.WRT.ON  no longer exists: the loss is the mean over all branches; leave the key out"),
+    ],
+)
+def test_keys_of_an_earlier_name_say_what_became_of_it(pattern: str, said: str) -> None:
+    ran = vireid("keys", pattern, COLUMNS="1000")
+    assert ran.returncode == 0, ran.stderr
+    assert said in ran.stdout.splitlines()

@@ -1,6 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from helpers import python
+
+from vireid_plugins.config.plugins import load_plugins
+from vireid_plugins.errors import InstallError
 
 
 def plugin(folder: Path, source: str) -> None:
@@ -32,3 +37,18 @@ def test_load_plugins_with_a_broken_one_names_it(tmp_path: Path) -> None:
     ran = python("-c", "from vireid_plugins.config import get_cfg; get_cfg()", PYTHONPATH=str(tmp_path))
     assert "InstallError: plug-in 'stranger'" in ran.stderr
     assert "nowhere_to_be_found" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [("raise ValueError", "ValueError"), ("raise SystemExit(3)", "SystemExit: 3")]
+)
+def test_load_plugins_with_one_that_says_nothing_or_ends_the_process_names_it(
+    source: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        exec(source)
+
+    entry = SimpleNamespace(name="stranger", value="stranger", load=load, dist=None)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    with pytest.raises(InstallError, match=rf"plug-in 'stranger' \(stranger\) cannot be loaded: {said}\. Fix"):
+        load_plugins()

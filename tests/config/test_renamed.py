@@ -156,3 +156,12 @@ def test_renamed_leads_to_what_exists() -> None:
         "loss_triplet_loss",
         "loss_circle_loss",
     }
+
+
+def test_merge_of_a_removed_key_or_value_names_it_as_it_was_given() -> None:
+    with pytest.raises(ConfigError, match=r"'MODEL\.LOSSES\.WRT\.ON' no longer exists"):
+        get_cfg().merge_from_list(["MODEL.LOSSES.WRT.ON", "['a']"])
+    with pytest.raises(
+        ConfigError, match=r"MODEL\.STREAMS\.BACKBONE: .*the backbone that is cut, .*STREAMS\.COUNT to 2"
+    ):
+        get_cfg().merge_from_list(["MODEL.STREAMS.BACKBONE", "build_dual_stream_backbone"])

@@ -11,6 +11,9 @@ from vireid_plugins.errors import ConfigError
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _FLAG = re.compile(r"--[a-z][a-z-]*(=.*)?", re.DOTALL)
 
+# What is no key, though it may look like one.
+_FILES = (".yml", ".yaml", ".pth")
+
 
 def paired(words: Sequence[str]) -> dict[str, Any]:
     """Return the values of `KEY value` pairs by key.
@@ -27,7 +30,7 @@ def paired(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if equals and _KEY.fullmatch(key):
             raise ConfigError(f"'{word}': a key and its value are two words: {key} {value or 'VALUE'}")
-        if not _KEY.fullmatch(word):
+        if not _KEY.fullmatch(word) or word.endswith(_FILES):
             raise ConfigError(
                 f"'{word}' is no key; overrides are KEY value. A configuration is given by --config-file FILE and "
                 "weights by MODEL.WEIGHTS FILE; --resume takes no file and continues the run in OUTPUT_DIR"
