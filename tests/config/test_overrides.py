@@ -19,6 +19,10 @@ from vireid_plugins.errors import ConfigError
         ),
         (["out/model_0001.pth", "SEED", "1"], "MODEL.WEIGHTS FILE"),
         (["sysu.yml", "x"], "--config-file FILE"),
+        (
+            ["SEED", "MODEL.WEIGHTS", "a.pth"],
+            "overrides come in pairs, KEY value; got 3 words: SEED MODEL.WEIGHTS a.pth",
+        ),
         (["SEED"], "overrides come in pairs, KEY value; got 1 words: SEED"),
         (["TEST.PROTOCOLS", "regdb/v2i"], r"'TEST.PROTOCOLS' is a list; a list of one value is \['regdb/v2i'\]"),
         (["DATASETS.NAMES", "RegDB"], r"'DATASETS.NAMES' is a list; a list of one value is \['RegDB'\]"),

@@ -26,11 +26,13 @@ def paired(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(
                 f"'{word}' stands among the overrides; flags come before them: --config-file FILE {word} KEY value"
             )
-    for word in map(str, words[::2]):
+    for number, word in enumerate(map(str, words[::2])):
         key, equals, value = word.partition("=")
         if equals and _KEY.fullmatch(key):
             raise ConfigError(f"'{word}': a key and its value are two words: {key} {value or 'VALUE'}")
         if not _KEY.fullmatch(word) or word.endswith(_FILES):
+            if number:
+                break  # a value is missing before it
             raise ConfigError(
                 f"'{word}' is no key; overrides are KEY value. A configuration is given by --config-file FILE and "
                 "weights by MODEL.WEIGHTS FILE; --resume takes no file and continues the run in OUTPUT_DIR"
