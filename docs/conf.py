@@ -9,6 +9,8 @@ METHODS_HERE = "<!-- a block for every folder of vireid_plugins/methods, see con
 
 project = "vireid_plugins"
 author = "the vireid_plugins developers"
+# Links to sections of other pages.
+myst_heading_anchors = 2
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 exclude_patterns = ["_build"]

@@ -52,6 +52,15 @@ def test_in_processes_of_a_script_that_does_its_work_when_imported_says_what_to_
     assert ran.stderr.splitlines()[-1].endswith(NEEDS_GUARD)
 
 
+def require_ended(left: list[str], count: int) -> None:
+    """Wait for the end of processes that a script has printed."""
+    assert len(left) == count
+    deadline = time.monotonic() + HANG
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        assert time.monotonic() < deadline, f"{left} are left"
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_context_is_a_server_of_one_thread_that_outlives_sigterm(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
@@ -88,12 +97,7 @@ def test_end_with_parent_leaves_no_process_of_a_run_that_was_killed(how: str, tm
     ran = subprocess.run(
         [sys.executable, str(tmp_path / "script.py"), how], cwd=ROOT, capture_output=True, text=True, timeout=HANG
     )
-    left = ran.stdout.split()
-    assert len(left) == 2, ran.stderr
-    deadline = time.monotonic() + HANG
-    while any(Path(f"/proc/{pid}").exists() for pid in left):
-        assert time.monotonic() < deadline, f"{left} are left"
-        time.sleep(0.05)
+    require_ended(ran.stdout.split(), 2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
@@ -161,12 +165,7 @@ def test_begin_own_leaves_no_rank_and_no_split_of_a_run_that_was_killed(tmp_path
         [sys.executable, str(tmp_path / "script.py")], cwd=ROOT, env=environment, capture_output=True, text=True,
         timeout=HANG,
     )  # fmt: skip
-    left = ran.stdout.split()
-    assert len(left) == 2, ran.stderr
-    deadline = time.monotonic() + HANG
-    while any(Path(f"/proc/{pid}").exists() for pid in left):
-        assert time.monotonic() < deadline, f"{left} are left"
-        time.sleep(0.05)
+    require_ended(ran.stdout.split(), 2)
 
 
 def test_context_where_there_is_no_fork_server_is_spawn(monkeypatch: pytest.MonkeyPatch) -> None:

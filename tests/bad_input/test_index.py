@@ -47,7 +47,7 @@ CASES = {
     ),
     "weights that have changed": Case(
         QUERY,
-        "have changed since the gallery was made; index the images again, or name the file with the weights of then",
+        "have changed since the gallery was made; index the images again, or name the file with the weights used then",
         change_model,
     ),
     "weights that were moved elsewhere": Case(

@@ -42,9 +42,9 @@ def test_merge_from_file_with_the_key_on_keeps_it_a_key(tmp_path: Path) -> None:
         ("MODEL: !!python/object/apply:os.getcwd []", r"a\.yml' is not valid YAML"),
         (
             "SOLVER: {SEED: 1}\nMODEL: {}\nSOLVER: {}\n",
-            r"a\.yml' is not valid YAML: 'SOLVER' stands twice, in lines 1 and 3",
+            r"a\.yml' is not valid YAML: 'SOLVER' is given twice, on lines 1 and 3",
         ),
-        ("_BASE_: twice.yml", r"twice\.yml' is not valid YAML: 'MODEL.DEVICE' stands twice, in lines 2 and 3"),
+        ("_BASE_: twice.yml", r"twice\.yml' is not valid YAML: 'MODEL.DEVICE' is given twice, on lines 2 and 3"),
         ("_BASE_: 3", r"a\.yml': _BASE_ must be a file or a list of files, not 3"),
         ("_BASE_: [[b.yml]]", r"a\.yml': _BASE_ must be a file or a list of files, not \['b\.yml'\]"),
         ("_BASE_: pipe.yml", r"pipe\.yml' cannot be read: it is a pipe, not a regular file"),
@@ -93,7 +93,7 @@ def test_merge_from_list_takes_quotes_off_text(word: str) -> None:
     assert cfg.OUTPUT_DIR == "20261128"
 
 
-def test_merge_takes_a_whole_number_where_a_fraction_stands(tmp_path: Path) -> None:
+def test_merge_takes_a_whole_number_for_a_key_that_holds_a_float(tmp_path: Path) -> None:
     cfg = get_cfg()
     cfg.merge_from_list(["SOLVER.BASE_LR", "1"])
     cfg.merge_from_file(write(tmp_path, "a.yml", "SOLVER: {WEIGHT_DECAY: 0}\n"))
@@ -102,7 +102,7 @@ def test_merge_takes_a_whole_number_where_a_fraction_stands(tmp_path: Path) -> N
 
 
 def test_merge_from_file_reads_each_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A base of two bases is merged where it stands last, which is what merging it twice comes to."""
+    """A base of two bases is merged where it is named last, which equals merging it twice."""
     for name, text in {
         "d": "SOLVER: {MAX_EPOCH: 1, BASE_LR: 0.1}",
         "b": "_BASE_: d.yml\nSOLVER: {MAX_EPOCH: 2}",

@@ -8,9 +8,9 @@ from vireid_plugins.errors import ConfigError
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["OUTPUT_DIR", "x", "--resume"], "'--resume' stands among the overrides; flags come before them"),
-        (["SEED", "1", "--num-gpus", "2"], "'--num-gpus' stands among the overrides"),
-        (["--data-root=x"], "'--data-root=x' stands among the overrides"),
+        (["OUTPUT_DIR", "x", "--resume"], "'--resume' is among the overrides; flags come before them"),
+        (["SEED", "1", "--num-gpus", "2"], "'--num-gpus' is among the overrides"),
+        (["--data-root=x"], "'--data-root=x' is among the overrides"),
         (["SOLVER.MAX_EPOCH=2"], "'SOLVER.MAX_EPOCH=2': a key and its value are two words: SOLVER.MAX_EPOCH 2"),
         (["SEED", "1", "OUTPUT_DIR=x", "y"], "OUTPUT_DIR x"),
         (

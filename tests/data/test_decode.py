@@ -1,8 +1,6 @@
 """Images of every kind that a folder may hold: read as a person would see them, or refused by name."""
 
-import os
 import re
-import socket
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 from helpers import ROOT
+from no_files import KINDS, make
 from PIL import Image, ImageFile
 
 from vireid_plugins.data import decode
@@ -159,17 +158,9 @@ def test_read_image_of_every_suffix_to_search_opens(tmp_path: Path, suffix: str)
     assert np.abs(found.astype(int) - TWO).mean() < 40
 
 
-@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_read_image_of_what_is_no_file_says_so_at_once(tmp_path: Path, kind: str) -> None:
-    file = tmp_path / "x.jpg"
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "device":
-        file.symlink_to("/dev/zero")
-    elif kind == "folder":
-        file.mkdir()
-    else:
-        socket.socket(socket.AF_UNIX).bind(str(file))
+    file = make(tmp_path / "x.jpg", kind)
     with pytest.raises(DataError, match=rf"x\.jpg' cannot be read: it is a {kind}, not a "):
         read_image(str(file), (8, 4))
 

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     [
         (lambda f: f.write_bytes(b""), "it is empty.*wuancong/SYSU-MM01"),
         (lambda f: f.write_bytes(b"\n\n<!DOCTYPE html>" + b"x" * 3000), "it is a web page.*take the raw file"),
-        (lambda f: f.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "a pointer of Git LFS"),
+        (lambda f: f.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "a Git LFS pointer"),
         (lambda f: f.write_bytes(b"MATLAB 7.3".ljust(512) + b"\x89HDF\r\n\x1a\n"), "saved as version 7.3"),
         (lambda f: f.write_bytes(f.read_bytes()[:200]), "it is damaged or of another version"),
         (lambda f: savemat(f, {"perm": 1}), "it lacks the variable rand_perm_cam and has perm"),

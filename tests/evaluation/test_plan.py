@@ -136,7 +136,7 @@ def test_data_set_of_a_plugin_without_what_is_asked_for_is_one_error(corridor: P
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"mode": "near"}, r"the rule drop=\"corridor\" hides the gallery images of the 12 queries .* drop=\"none\""),
+        ({"mode": "near"}, r"the camera rule drop=\"corridor\" excludes every match .* drop=\"none\""),
         ({"mode": "near", "drop": "none"}, ""),
     ],
 )
@@ -157,9 +157,7 @@ def test_plan_of_other_identities_in_the_gallery_is_one_error(corridor: Path, mo
 
     monkeypatch.setattr(Corridor, "listings", listings)
     plan = EvaluationPlan(Corridor(str(corridor)), [protocol(draw="everything", drop="none")])
-    with pytest.raises(
-        DataError, match=r"identities 11, 12, 13, 14 of the queries are not in the gallery, which has 1, 2"
-    ):
+    with pytest.raises(DataError, match=r"they share no identity \(queries 11, 12, 13, 14, gallery 1, 2, 3, 4\)"):
         plan.draw()
 
 

@@ -15,7 +15,7 @@ def test_read_json_returns_the_content_also_after_a_byte_order_mark(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[{"a": 1, "b": 2, "a": 3}]', "'a' stands twice"),
+        ('[{"a": 1, "b": 2, "a": 3}]', "'a' is given twice"),
         ("9" * 5000, "4300"),
         ("{", "column"),
     ],

@@ -1,26 +1,12 @@
-import os
-import socket
 from pathlib import Path
 
 import pytest
+from no_files import KINDS, make
 
 from vireid_plugins.io.regular import open_regular, read_bytes, read_text, require_regular
 
 
-def make(file: Path, kind: str) -> Path:
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "device":
-        file.symlink_to("/dev/zero")
-    elif kind == "folder":
-        file.mkdir()
-    else:
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(file))
-    return file
-
-
-@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("read", [require_regular, open_regular, read_bytes, read_text])
 def test_read_of_what_is_no_file_says_what_it_is(tmp_path: Path, kind: str, read: object) -> None:
     file = make(tmp_path / "x", kind)

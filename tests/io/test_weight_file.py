@@ -70,10 +70,10 @@ NO_WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an object": (save({"a": WEIGHT, "n": SimpleNamespace()}), "it holds .* no tensor: it refers to types.Sim.*save i"),
     "arguments": (save({"net": {}, "args": argparse.Namespace()}), ".* refers to argparse.Namespace.*save its"),
     "a list": (save([WEIGHT]), "it contains a list, not a dict"),
-    "a folder": (lambda file: file.mkdir(), "it is a folder$"),
+    "a folder": (lambda file: file.mkdir(), "it is a folder, not a file$"),
     "a link to nothing": (lambda file: file.symlink_to("gone.pth"), "it is a link to 'gone.pth'"),
     "a link to itself": (lambda file: file.symlink_to(file), "it is a link to"),
-    "a pipe": (os.mkfifo, "it is a pipe, a socket or a device"),
+    "a pipe": (os.mkfifo, "it is a pipe, not a regular file"),
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_read_weight_file_of_none_says_what_it_is_and_leaves_it(
     before = file.lstat().st_mtime_ns if os.path.lexists(file) else None
     if case == "a pipe":
         # Opening it would wait for a writer.
-        monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was opened"))
+        monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(DataError, match=rf"^'{file}' cannot be loaded as weights: {message}"):
         read_weight_file(file)
     assert (file.lstat().st_mtime_ns if os.path.lexists(file) else None) == before
@@ -99,7 +99,7 @@ def test_read_weight_file_without_permission_says_so(tmp_path: Path, monkeypatch
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(DataError, match=r"weights\.pth' cannot be loaded as weights: Permission denied$"):
         read_weight_file(tmp_path / "weights.pth")
 

@@ -197,7 +197,7 @@ DAMAGES = {
     "text": (change(numbers=["0", *range(1, 12)]), "numbers holds '0'"),
     "entries": (change(entries=[]), "0 images, but 12 numbers"),
     "modality": (change(entries=[{"path": "/a", "modality": 2, "stamp": ""}] * 12), "'/a' has modality 2"),
-    "twice": (twice, "an image stands twice"),
+    "twice": (twice, "an image is listed twice"),
     "recall": (change(**{"recall@10": float("nan")}), "recall@10 is nan"),
     "kind": (change(kind="tree"), "'gallery.faiss': No such file"),
 }
@@ -252,7 +252,7 @@ def test_gallery_hits_have_cosines_of_at_most_1() -> None:
 
 
 def test_gallery_load_of_an_earlier_commit_gives_images_one_spelling(tmp_path: Path) -> None:
-    """Its note has neither version, digests, place nor folders, and one folder may stand under several spellings."""
+    """Its note has no version, digests, place or folders, and a folder may be listed under several spellings."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     spellings = ["real/1.jpg", "link/1.jpg", "x/../real/1.jpg", "real/2.jpg"]

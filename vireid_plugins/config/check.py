@@ -1,7 +1,6 @@
 """Check a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
 from collections.abc import Sequence
-from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 
 from vireid_plugins.config.keys import flat
+from vireid_plugins.config.values import require_sane
 from vireid_plugins.errors import ConfigError, require_name
 
 
@@ -62,55 +62,39 @@ def check_config(cfg: CfgNode) -> None:
     _check_numbers(cfg)
 
 
-# Key, the smallest value that is right and the largest.
-_BOUNDS: tuple[tuple[str, float, float], ...] = (
+# The smallest value of each key that has one, and the largest.
+_LEAST: dict[int, tuple[str, ...]] = {
+    -1: ("SEED",),
+    0: (
+        *("SOLVER.BASE_LR", "SOLVER.ETA_MIN_LR", "SOLVER.HEADS_LR_FACTOR", "SOLVER.BIAS_LR_FACTOR", "SOLVER.MOMENTUM"),
+        *("SOLVER.WEIGHT_DECAY", "SOLVER.WEIGHT_DECAY_BIAS", "SOLVER.WEIGHT_DECAY_NORM", "SOLVER.GAMMA"),
+        *("SOLVER.WARMUP_ITERS", "SOLVER.WARMUP_EPOCHS", "SOLVER.WARMUP_FACTOR", "SOLVER.FREEZE_ITERS"),
+        *("SOLVER.CHECKPOINT_KEEP", "SOLVER.SKIP_NONFINITE", "DATALOADER.NUM_WORKERS", "DATALOADER.TIMEOUT"),
+        *("MODEL.HEADS.NUM_CLASSES", "MODEL.HEADS.EMBEDDING_DIM", "TEST.RERANK.LAMBDA"),
+    ),
+    1: (
+        *("SOLVER.MAX_EPOCH", "SOLVER.CHECKPOINT_PERIOD", "SOLVER.ACCUMULATE", "SOLVER.METRICS_PERIOD"),
+        *("DATALOADER.NUM_INSTANCE", "TEST.EVAL_PERIOD", "TEST.IMS_PER_BATCH"),
+        *("TEST.AQE.QE_TIME", "TEST.AQE.QE_K", "TEST.RERANK.K1", "TEST.RERANK.K2"),
+    ),
+    2: ("SOLVER.IMS_PER_BATCH",),
+}
+_MOST: dict[int, tuple[str, ...]] = {
+    1: ("SOLVER.MOMENTUM", "SOLVER.GAMMA", "SOLVER.WARMUP_FACTOR", "TEST.RERANK.LAMBDA"),
     # numpy takes no larger seed.
-    ("SEED", -1, 2**32 - 1),
-    ("SOLVER.MAX_EPOCH", 1, inf),
-    ("SOLVER.CHECKPOINT_PERIOD", 1, inf),
-    ("SOLVER.IMS_PER_BATCH", 2, inf),
-    ("SOLVER.ACCUMULATE", 1, inf),
-    ("SOLVER.METRICS_PERIOD", 1, inf),
-    ("SOLVER.CHECKPOINT_KEEP", 0, inf),
-    ("SOLVER.SKIP_NONFINITE", 0, inf),
-    ("SOLVER.WARMUP_ITERS", 0, inf),
-    ("SOLVER.WARMUP_EPOCHS", 0, inf),
-    ("SOLVER.WARMUP_FACTOR", 0, 1),
-    ("SOLVER.BASE_LR", 0, inf),
-    ("SOLVER.ETA_MIN_LR", 0, inf),
-    ("SOLVER.HEADS_LR_FACTOR", 0, inf),
-    ("SOLVER.BIAS_LR_FACTOR", 0, inf),
-    ("SOLVER.WEIGHT_DECAY", 0, inf),
-    ("SOLVER.WEIGHT_DECAY_BIAS", 0, inf),
-    ("SOLVER.WEIGHT_DECAY_NORM", 0, inf),
-    ("SOLVER.MOMENTUM", 0, 1),
-    ("SOLVER.GAMMA", 0, 1),
-    ("SOLVER.FREEZE_ITERS", 0, inf),
-    ("TEST.EVAL_PERIOD", 1, inf),
-    ("TEST.IMS_PER_BATCH", 1, inf),
-    ("TEST.AQE.QE_TIME", 1, inf),
-    ("TEST.AQE.QE_K", 1, inf),
-    ("TEST.RERANK.K1", 1, inf),
-    ("TEST.RERANK.K2", 1, inf),
-    ("TEST.RERANK.LAMBDA", 0, 1),
-    ("DATALOADER.NUM_INSTANCE", 1, inf),
-    ("DATALOADER.NUM_WORKERS", 0, inf),
-    ("DATALOADER.TIMEOUT", 0, inf),
-    ("MODEL.HEADS.NUM_CLASSES", 0, inf),
-    ("MODEL.HEADS.EMBEDDING_DIM", 0, inf),
-)
+    2**32 - 1: ("SEED",),
+}
 
 
 def _check_numbers(cfg: CfgNode) -> None:
-    for key, value in flat(cfg).items():
-        if not all(isfinite(number) for number in _floats(value)):
-            raise ConfigError(f"{key}: must be finite, got {value}")
     values = flat(cfg)
-    for key, least, most in _BOUNDS:
-        if values[key] < least:
-            raise ConfigError(f"{key}: must be at least {least}, got {values[key]}")
-        if values[key] > most:
-            raise ConfigError(f"{key}: must be at most {most}, got {values[key]}")
+    for key, value in values.items():
+        require_sane(value, key)
+    for bounds, words, sign in ((_LEAST, "at least", 1), (_MOST, "at most", -1)):
+        for bound, keys in bounds.items():
+            for key in keys:
+                if sign * values[key] < sign * bound:
+                    raise ConfigError(f"{key}: must be {words} {bound}, got {values[key]}")
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
     for name in ("SIZE_TRAIN", "SIZE_TEST"):
@@ -119,12 +103,6 @@ def _check_numbers(cfg: CfgNode) -> None:
             raise ConfigError(
                 f"INPUT.{name}: must be two whole numbers above 0, height and width, such as [288, 144]; got {size}"
             )
-
-
-def _floats(value: Any) -> list[float]:
-    if isinstance(value, float):
-        return [value]
-    return [number for one in value for number in _floats(one)] if isinstance(value, list | tuple) else []
 
 
 def _check_metric(cfg: CfgNode) -> None:

@@ -31,7 +31,7 @@ class CfgNode(FastReidNode):
 
     `_BASE_` may be a list of files, merged in order, so that a config can combine a method and a data set. An unknown
     key, a wrong type or a file that does not parse is a `ConfigError` that names the file. For an unknown key it lists
-    the keys that exist under the same node. A key that stands twice is an error. A key that holds text takes what is
+    the keys that exist under the same node. A key that is given twice is an error. A key that holds text takes what is
     written: `OUTPUT_DIR: 20261128` is a folder of that name. `~` and variables expand in paths (`PATH_KEYS`).
     """
 
@@ -152,8 +152,8 @@ def get_cfg() -> CfgNode:
 def _files_with_bases(file: Path) -> list[tuple[Path, Parsed]]:
     """Return the bases of `file` and `file` itself without `_BASE_`, in the order of merging.
 
-    A file that is a base several times is loaded once, and merged where it stands last, which is what merging it each
-    time comes to.
+    A file that is a base several times is loaded once, and merged where it is named last; merging it each time would
+    give the same.
 
     Raises:
         ConfigError: a file cannot be read, is its own base, or there are too many.

@@ -24,7 +24,7 @@ def paired(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         if isinstance(word, str) and _FLAG.fullmatch(word):
             raise ConfigError(
-                f"'{word}' stands among the overrides; flags come before them: --config-file FILE {word} KEY value"
+                f"'{word}' is among the overrides; flags come before them: --config-file FILE {word} KEY value"
             )
     for number, word in enumerate(map(str, words[::2])):
         key, equals, value = word.partition("=")

@@ -33,7 +33,7 @@ def literal(word: Any, where: str) -> Any:
 
 
 def unquoted(word: Any, where: str) -> Any:
-    """Return the text of a word of a command line for a key that holds text: itself, or what stands in its quotes."""
+    """Return the text of a word of a command line for a key that holds text: itself, or what is inside its quotes."""
     value = literal(word, where) if isinstance(word, str) and word[:1] in ("'", '"') else word
     return value if isinstance(value, str) else word
 

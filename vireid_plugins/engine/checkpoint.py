@@ -142,10 +142,7 @@ class VireidCheckpointer(Checkpointer):
             if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
         except ConfigError as error:
-            last = next(iter(self.candidates()), None)
-            advice = f"the last good checkpoint is '{last}'; free space and continue with --resume" if last else ""
-            advice = advice or "there is no earlier checkpoint"
-            raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {advice}") from None
+            raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {self.last_good()}") from None
         chosen = self.facts.get("chosen_on", "the test set")
         logger.info("Saved checkpoint %s%s", file, f" (chosen on {chosen})" if name == "model_best" else "")
 
@@ -159,12 +156,10 @@ class VireidCheckpointer(Checkpointer):
         finite = torch.stack([value.detach().isfinite().all() for value in tensors.values()]).tolist()
         broken = [n for n, good in zip(tensors, finite, strict=True) if not good]
         if broken:
-            last = next(iter(self.candidates()), None)
-            good = f"the last good checkpoint is '{last}'" if last else "there is no checkpoint yet"
             raise LossError(
                 f"checkpoint '{name}' is not saved: {len(broken)} of {len(tensors)} weights are infinite or NaN, the "
                 f"first: {broken[0]}. A step had gradients that are not finite: lower SOLVER.BASE_LR or set "
-                f"SOLVER.CLIP_GRADIENTS.ENABLED True; {good}"
+                f"SOLVER.CLIP_GRADIENTS.ENABLED True; {self.last_good()}"
             )
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
@@ -181,6 +176,15 @@ class VireidCheckpointer(Checkpointer):
             logger.warning("%s; going by the dates of the checkpoints", error)
             last = None
         return sorted(files, key=lambda file: file != last)
+
+    def last_good(self) -> str:
+        """Return a clause that names the checkpoint to go on from, for messages."""
+        last = next(iter(self.candidates()), None)
+        return (
+            f"the last good checkpoint is '{last}', from which --resume continues"
+            if last
+            else "there is no checkpoint yet"
+        )
 
     def has_checkpoint(self) -> bool:
         """Return whether the output folder has a checkpoint."""

@@ -13,13 +13,13 @@ _ON_HOST = "DefaultCPUAllocator"
 
 
 @contextmanager
-def explained(cfg: CfgNode, training: bool, last: Callable[[], str] = str) -> Iterator[None]:
+def explained(cfg: CfgNode, training: bool, last_good: Callable[[], str] = str) -> Iterator[None]:
     """Turn the errors of allocators inside a `with` block into one that says what to change.
 
     Args:
         cfg: the configuration.
         training: whether a training step is taken; else images are only embedded or scored.
-        last: returns the path of the last checkpoint, for the message.
+        last_good: returns a clause that names the last checkpoint; see `VireidCheckpointer.last_good`.
 
     Raises:
         OutOfMemoryError: there was not enough memory.
@@ -27,14 +27,14 @@ def explained(cfg: CfgNode, training: bool, last: Callable[[], str] = str) -> It
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(_message(cfg, training, last(), str(error))) from None
+        raise OutOfMemoryError(_message(cfg, training, last_good(), str(error))) from None
     except RuntimeError as error:
         if _ON_HOST not in str(error):
             raise
-        raise OutOfMemoryError(_message(cfg, training, last(), str(error))) from None
+        raise OutOfMemoryError(_message(cfg, training, last_good(), str(error))) from None
 
 
-def _message(cfg: CfgNode, training: bool, last: str, reason: str) -> str:
+def _message(cfg: CfgNode, training: bool, last_good: str, reason: str) -> str:
     key = "TRAIN" if training else "TEST"
     height, width = cfg.INPUT[f"SIZE_{key}"]
     batch = cfg.SOLVER.IMS_PER_BATCH if training else cfg.TEST.IMS_PER_BATCH
@@ -46,6 +46,5 @@ def _message(cfg: CfgNode, training: bool, last: str, reason: str) -> str:
     return (
         f"{what}. Raise SOLVER.ACCUMULATE ({solver.ACCUMULATE}: the batch in so many parts), set "
         f"MODEL.CHECKPOINT_STAGES True ({model.CHECKPOINT_STAGES}) or SOLVER.AMP.ENABLED True ({solver.AMP.ENABLED}), "
-        "or lower SOLVER.IMS_PER_BATCH or INPUT.SIZE_TRAIN; "
-        + (f"the last good checkpoint is '{last}', continue with --resume" if last else "there is no checkpoint yet")
+        f"or lower SOLVER.IMS_PER_BATCH or INPUT.SIZE_TRAIN; {last_good}"
     )

@@ -13,7 +13,7 @@ from vireid_plugins.data.torch_datasets import TrainImages, require_files
 from vireid_plugins.evaluation import EvaluationPlan, plan_test
 
 
-def planned(cfg: CfgNode) -> dict[str, EvaluationPlan]:
+def plans_of(cfg: CfgNode) -> dict[str, EvaluationPlan]:
     """Return the plan of every test set by name, with its trials drawn and its images found.
 
     Raises:
@@ -44,11 +44,11 @@ def require_data(configurations: Iterable[CfgNode]) -> None:
 
     Raises:
         ConfigError: a key or value is invalid, or a batch does not fit the sampler.
-        DataError: see `planned` and `require_training`; or there are too few identities.
+        DataError: see `plans_of` and `require_training`; or there are too few identities.
     """
     for cfg in configurations:
         check_config(cfg)
-        plans = planned(cfg)
+        plans = plans_of(cfg)
         datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
         images = TrainImages(datasets, None, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
         build_sampler(cfg, images.targets, images.modalities)

@@ -30,7 +30,8 @@ def seeded(cfg: CfgNode, resume: bool = False) -> CfgNode:
         cfg.defrost()
         cfg.SEED = drawn
         logger.info("Seed %d", drawn)
-    seed_all_rng(cfg.SEED + comm.get_rank())
+    # The largest seed of all has none above it.
+    seed_all_rng((cfg.SEED + comm.get_rank()) % 2**32)
     return cfg
 
 

@@ -39,7 +39,7 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import splits_of, training_facts
-from vireid_plugins.engine.requirements import planned, require_training
+from vireid_plugins.engine.requirements import plans_of, require_training
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
@@ -71,7 +71,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
         cfg = seeded(cfg)
-        self.plans = planned(cfg)
+        self.plans = plans_of(cfg)
         patch(only=["ddp", "buffers", "margins"])
         dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE) if cfg.SOLVER.AMP.ENABLED else None
         self.scaler = torch.amp.GradScaler(cfg.MODEL.DEVICE.split(":")[0], enabled=dtype is torch.float16)
@@ -181,7 +181,7 @@ class Trainer(DefaultTrainer):
         saved, because they may change them.
         """
         cfg, solver = self.cfg, self.cfg.SOLVER
-        self.metrics = StepMetrics(solver.METRICS_PERIOD, solver.SKIP_NONFINITE, self._last_good)
+        self.metrics = StepMetrics(solver.METRICS_PERIOD, solver.SKIP_NONFINITE, lambda: self.checkpointer.last_good())
         self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         own = method_hooks(self.checkpointer.model, cfg)
@@ -386,12 +386,9 @@ class Trainer(DefaultTrainer):
         )
         return f"saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
 
-    def _last_good(self) -> str:
-        return str(next(iter(self.checkpointer.candidates()), ""))
-
     def run_step(self) -> None:
         """Take one step and record its losses."""
-        with explained(self.cfg, training=True, last=self._last_good):
+        with explained(self.cfg, training=True, last_good=self.checkpointer.last_good):
             self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
     def _evaluate(self) -> Any:

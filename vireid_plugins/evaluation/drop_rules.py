@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from vireid_plugins.data.datasets.base import CameraPairs
+from vireid_plugins.evaluation.types import Ints, Labels
 
 
 class DropRule(NamedTuple):
@@ -29,6 +32,30 @@ class DropRule(NamedTuple):
         for query_camera, gallery_camera in self.pairs:
             hidden = hidden | ((query.cams[:, None] == query_camera) & (gallery.cams == gallery_camera))
         return hidden
+
+
+def no_match(query: Labels, gallery: Labels, rule: DropRule, name: str = "") -> str:
+    """Return a message on why no query can be scored, given that none has a match.
+
+    Args:
+        query: labels of the queries.
+        gallery: labels of the gallery.
+        rule: what is excluded.
+        name: of the rule, if it has one.
+    """
+    text = "no query has a match in the gallery, so nothing can be scored"
+    if not np.isin(query.ids, gallery.ids).any():
+        return f"{text}: they share no identity (queries {_some(query.ids)}, gallery {_some(gallery.ids)})"
+    named = f'drop="{name}"' if name else str(rule)
+    return (
+        f"{text}: the camera rule {named} excludes every match (queries from cameras {_some(query.cams)}, the gallery "
+        f'from {_some(gallery.cams)}); images of a single camera need drop="none"'
+    )
+
+
+def _some(numbers: Ints) -> str:
+    found = np.unique(numbers)
+    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)
 
 
 def drop_rules(unseen: Mapping[str, CameraPairs]) -> dict[str, DropRule]:

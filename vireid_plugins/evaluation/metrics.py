@@ -13,7 +13,7 @@ from torch import Tensor
 from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.distances import rankable
-from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
+from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.labels import labels_of
 from vireid_plugins.evaluation.rank_positions import count_positions
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
@@ -98,7 +98,8 @@ def rank(
     matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
-        raise FeatureError(_no_match(query, gallery, rule))
+        name = next((name for name, known in DROPS.items() if known == rule), "")
+        raise FeatureError(no_match(query, gallery, rule, name))
     hits = np.bincount(positions.first[matched], minlength=len(columns))
     return Ranking(
         cmc=hits.cumsum() / counted,
@@ -107,19 +108,3 @@ def rank(
         counted=counted,
         skipped=len(rows) - counted,
     )
-
-
-def _no_match(query: Labels, gallery: Labels, rule: DropRule) -> str:
-    """Return why no query can be scored."""
-    if not np.isin(query.ids, gallery.ids).any():
-        return "no query has a match in the gallery, so nothing can be scored: they share no identity"
-    name = next((name for name, known in DROPS.items() if known == rule), f"pairs {rule.pairs}")
-    return (
-        f'no query has a match in the gallery: the camera rule drop="{name}" excludes all (queries from cameras '
-        f'{_some(query.cams)}, the gallery from {_some(gallery.cams)}); images of a single camera need drop="none"'
-    )
-
-
-def _some(cameras: Ints) -> str:
-    found = np.unique(cameras)
-    return ", ".join(map(str, found[:10])) + ", ..." * (len(found) > 10)

@@ -8,7 +8,7 @@ from fastreid.config import CfgNode
 
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.errors import DataError, require_name
-from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules
+from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 from vireid_plugins.evaluation.trials import Trial, draw_trials, sides
@@ -72,29 +72,14 @@ class EvaluationPlan:
         query, gallery = (
             self.images.labels_at(side, positions) for side, positions in zip(sides(protocol), trial, strict=True)
         )
-        rule, hidden = self.rules[protocol.name], 0
+        rule = self.rules[protocol.name]
         for row in range(len(query.ids)):
             same = np.flatnonzero(gallery.ids == query.ids[row])
             one, others = (Labels(of.ids[at], of.cams[at]) for of, at in ((query, [row]), (gallery, same)))
             # Nearly always the first query has one.
             if len(same) and not rule.hides(one, others).all():
                 return
-            hidden += len(same) > 0
-        if hidden:
-            why = (
-                f'the rule drop="{protocol.drop}" hides the gallery images of the {hidden} queries whose identity is '
-                f"there (query cameras {_few(query.cams)}, gallery cameras {_few(gallery.cams)}); use a protocol with "
-                'drop="none"'
-            )
-        else:
-            why = f"identities {_few(query.ids)} of the queries are not in the gallery, which has {_few(gallery.ids)}"
-        raise DataError(f"{protocol.name} on '{self.dataset.folder}': no query has a match: {why}")
-
-
-def _few(numbers: Ints) -> str:
-    """Return the first of the numbers, for a message."""
-    names = [str(number) for number in np.unique(numbers)]
-    return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+        raise DataError(f"{protocol.name} on '{self.dataset.folder}': {no_match(query, gallery, rule, protocol.drop)}")
 
 
 def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:

@@ -37,5 +37,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands twice")
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' is given twice")
     return value

@@ -102,7 +102,7 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
 
 def _numbers(kind: int, data: memoryview, order: str) -> Any:
     if kind not in _STORED:
-        raise ValueError(f"an element of type {kind} stands where numbers are expected")
+        raise ValueError(f"an element of type {kind} is found where numbers are expected")
     dtype = np.dtype(order + _STORED[kind])
     if len(data) % dtype.itemsize:
         raise ValueError("an element of numbers ends within one")

@@ -1,9 +1,10 @@
-"""Open files for reading, and only files: a pipe would wait for ever and a device never ends.
+"""Open files for reading, and only files: a pipe would wait forever and a device never ends.
 
 Everything that this package reads from a path that somebody else may have chosen goes through here.
 """
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -83,3 +84,31 @@ def read_text(file: str | Path, limit: int = MAX_TEXT) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return read_bytes(file, limit).decode("utf-8-sig")
+
+
+def sha256_of(file: str | Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(file) as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def wrong_download(start: bytes) -> str:
+    """Return what a binary file is instead, if a download failed without a word; else an empty string.
+
+    Args:
+        start: its first bytes, at most all.
+    """
+    if not start:
+        return "it is empty (0 bytes)"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "it is a web page, not the file; take the raw file"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file; run git lfs pull"
+    return ""

@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         if alias and id(node) not in self.sizes:
-            raise StrictYamlError(f"line {event.start_mark.line + 1}: '*{event.anchor}' stands inside its own value")
+            raise StrictYamlError(f"line {event.start_mark.line + 1}: '*{event.anchor}' is used inside its own value")
         self.nodes += self.sizes[id(node)] if alias else 1
         if self.nodes > self.budget:
             raise StrictYamlError(f"line {event.start_mark.line + 1}: more than {MAX_NODES:,} values")
@@ -113,7 +113,7 @@ def parse_yaml(text: str, budget: int = MAX_NODES) -> Parsed:
 
 
 def _inspect(node: Node, prefix: str, lines: dict[str, int], texts: dict[str, str]) -> None:
-    """Refuse keys that stand twice, also once dotted and once nested, and collect the texts of plain scalars."""
+    """Refuse keys that are given twice, also once dotted and once nested, and collect the texts of plain scalars."""
     if node.tag not in _PLAIN and node.tag.startswith("tag:yaml.org,2002:") and "python" not in node.tag:
         kind = node.tag.rpartition(":")[2]
         raise StrictYamlError(f"line {node.start_mark.line + 1}: values of the kind '!!{kind}' are not supported")
@@ -125,14 +125,14 @@ def _inspect(node: Node, prefix: str, lines: dict[str, int], texts: dict[str, st
         return
     if not isinstance(node, MappingNode):
         return
-    # Merged mappings first: what stands here itself takes their place.
+    # Merged mappings first: what is given here itself replaces theirs.
     for key, value in sorted(node.value, key=lambda pair: pair[0].tag != _MERGE):
         line = key.start_mark.line + 1
         if not isinstance(key, ScalarNode):
             raise StrictYamlError(f"line {line}: a key must be one word, not a list or a mapping")
         name = f"{prefix}{key.value}"
         if name in lines:
-            raise StrictYamlError(f"'{name}' stands twice, in lines {lines[name]} and {line}; keep one")
+            raise StrictYamlError(f"'{name}' is given twice, on lines {lines[name]} and {line}; keep one")
         lines[name] = line
         if key.tag == _MERGE:
             for merged in reversed(value.value if isinstance(value, SequenceNode) else [value]):

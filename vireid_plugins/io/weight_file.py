@@ -1,10 +1,8 @@
 """Load weight files without executing code from them, and say what is wrong with those that are none."""
 
 import functools
-import hashlib
 import inspect
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import open_regular, sha256_of, wrong_download
 
 # Where fast-reid, torch's examples and AGW's code put the state dict.
 CONTAINERS = ("model", "state_dict", "model_state", "net")
@@ -105,15 +104,12 @@ class _RefusedError(Exception):
 
 def _require_weights(file: Path) -> None:
     """Raise unless the file is one that torch may open."""
-    _require_regular(file)
-    with file.open("rb") as stream:
-        first = stream.read(512)
-    if not first:
-        raise _RefusedError("it is empty (0 bytes)")
-    if first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise _RefusedError("it is a web page, not weights; download the file itself")
-    if first.startswith(b"version https://git-lfs"):
-        raise _RefusedError("it is a Git LFS pointer, not weights; fetch the file itself with 'git lfs pull'")
+    if file.is_symlink() and not file.exists():
+        raise _RefusedError(f"it is a link to '{file.readlink()}', which cannot be opened")
+    with open_regular(file) as stream:
+        start = stream.read(512)
+    if wrong := wrong_download(start):
+        raise _RefusedError(wrong)
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file, mode="r") as archive:
             unpacked = sum(record.file_size for record in archive.infolist())
@@ -121,38 +117,16 @@ def _require_weights(file: Path) -> None:
             raise _RefusedError(f"it would unpack to {unpacked} bytes, and files of torch.save are not compressed")
 
 
-def _require_regular(file: Path) -> None:
-    try:
-        status = file.stat()
-    except OSError as error:
-        if file.is_symlink():
-            raise _RefusedError(f"it is a link to '{file.readlink()}', which cannot be opened") from None
-        missing = isinstance(error, FileNotFoundError)
-        raise _RefusedError("it does not exist" if missing else str(error.strerror)) from None
-    if stat.S_ISDIR(status.st_mode):
-        raise _RefusedError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise _RefusedError("it is a pipe, a socket or a device, not a regular file")
-
-
 def _require_digest(file: Path, downloaded: bool) -> None:
     """Raise unless the file's SHA-256 starts as its name says, if that is known to be its digest."""
     named = DIGEST.search(file.name)
     if not named or not (downloaded or file.name in _torchvision_names()):
         return
-    start, found = named[1], _sha256(file)
+    start, found = named[1], sha256_of(file)
     if not found.startswith(start):
         raise _RefusedError(
             f"its SHA-256 starts with {found[: len(start)]}, but its name says {start}: it is damaged or another file"
         )
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @functools.cache
@@ -177,7 +151,7 @@ def _kind(value: object) -> str:
 def _reason(error: Exception, file: Path) -> str:
     """Return why a file was not loaded, without torch's advice to load it unsafely."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return "it does not exist" if isinstance(error, FileNotFoundError) else error.strerror
     text = str(error)
     reference = re.search(r"GLOBAL (\S+)", text)
     if reference and not _ends_within(file, reference[1].rpartition(".")[2]):

@@ -303,7 +303,7 @@ def _check_note(note: dict[str, Any]) -> None:
             raise DamageError(f"{key} holds {value!r}, not a whole number from 0")
     numbers = note["numbers"]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
-        raise DamageError("numbers do not ascend, so one may stand twice")
+        raise DamageError("numbers do not ascend, so one may occur twice")
     if numbers and note["next_number"] <= numbers[-1]:
         raise DamageError(f"next_number is {note['next_number']}, but {numbers[-1]} is in use")
     if len(note["entries"]) != len(numbers):
@@ -329,7 +329,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
         if type(entry.modality) is not int or entry.modality not in (0, 1):
             raise DamageError(f"'{entry.path}' has modality {entry.modality!r}; it is 0 or 1")
     if len({entry.path for entry in entries}) < len(entries):
-        raise DamageError("an image stands twice")
+        raise DamageError("an image is listed twice")
 
 
 def _index_of(stored: Stored, numbers: Numbers) -> Any:

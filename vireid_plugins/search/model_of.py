@@ -1,6 +1,5 @@
 """The model that made a gallery: what the gallery stores of it, and how it is found and built again."""
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from vireid_plugins.config.check import require_device
 from vireid_plugins.config.node import ABSENT, changes
 from vireid_plugins.engine.bound_keys import gallery_keys
 from vireid_plugins.errors import ConfigError, DataError
-from vireid_plugins.io.regular import open_regular
+from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery
 from vireid_plugins.search.moved import Moved
@@ -97,7 +96,7 @@ def weights_of(gallery: Gallery, given: str = "") -> Path:
     if recorded in existing:
         raise DataError(
             f"the weights '{recorded}' have changed since the gallery was made; index the images again, or name the "
-            "file with the weights of then: --weights FILE"
+            "file with the weights used then: --weights FILE"
         )
     raise DataError(
         f"the gallery was made with the weights '{recorded}', which no longer exist; if they have moved, name their "
@@ -111,14 +110,10 @@ def digest_of(file: Path) -> str:
     Raises:
         DataError: it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with open_regular(file) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        return sha256_of(file)
     except OSError as error:
         raise DataError(f"the weights '{file}' cannot be read: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 def _recorded(gallery: Gallery, key: str) -> str:

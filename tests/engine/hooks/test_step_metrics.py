@@ -65,7 +65,7 @@ def test_step_metrics_of_a_process_without_the_broken_loss_name_it_too(monkeypat
     monkeypatch.setattr(step_metrics.comm, "get_world_size", lambda: 2)
     monkeypatch.setattr(step_metrics.comm, "all_gather", lambda own: [own, others])
     monkeypatch.setattr(step_metrics.dist, "all_reduce", lambda tensor, *_: tensor.mul_(float("nan")))
-    metrics = StepMetrics(period=10, last_good=lambda: "model_0001.pth")
+    metrics = StepMetrics(period=10, last_good=lambda: "the last good checkpoint is 'model_0001.pth'")
     metrics.trainer = Namespace(iter=3)
     with pytest.raises(LossError, match=rf"{others}\. Lower SOLVER\.BASE_LR .* the last good .* 'model_0001\.pth'"):
         metrics.record(StepResult({"loss_a": torch.tensor(1.0)}, {"img_paths": ["y.jpg"]}, 0.0, skipped=False))

@@ -281,7 +281,7 @@ def require_separate(trained: Iterable[ImageDataset], tested: Iterable[ImageData
             lists = [[str(file) for file in files] for files in (train.training_lists(shared), test.test_lists(shared))]
             raise DataError(
                 f"{train.title} would be trained on test identities: {', '.join(lists[0]) or 'the training set'} and "
-                f"{', '.join(lists[1]) or 'the test set'} share {names}; an identity must stand in one of them"
+                f"{', '.join(lists[1]) or 'the test set'} share {names}; list each identity in one of them"
             )
 
 

@@ -20,14 +20,12 @@ def read_ids(file: Path) -> list[int]:
         DataError: the file is missing, empty or malformed, or names an identity twice.
     """
     text = _read(file).strip().strip(",")
-    if not re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)*", text):
+    if not re.fullmatch(r"[0-9]{1,18}(\s*,\s*[0-9]{1,18})*", text):
         raise DataError(f"'{file}' must contain one line of comma-separated identities, got {text[:60]!r}")
     identities = [int(word) for word in text.split(",")]
     if len(set(identities)) < len(identities):
         twice = sorted({identity for identity in identities if identities.count(identity) > 1})
-        raise DataError(
-            f"'{file}' names identity {', '.join(map(str, twice))} more than once; each must stand in it once"
-        )
+        raise DataError(f"'{file}' names identity {', '.join(map(str, twice))} more than once; list each identity once")
     return identities
 
 
@@ -41,7 +39,7 @@ def read_labelled_paths(file: Path) -> list[tuple[str, int]]:
 
 
 def read_images(file: Path) -> list[tuple[str, int]]:
-    """Read lines `<path of an image> <label>` like `read_labelled_paths`; no image may stand in the list twice.
+    """Read lines `<path of an image> <label>` like `read_labelled_paths`; no image may be listed twice.
 
     Raises:
         DataError: see `read_labelled_paths`; or two lines name one image, or differ only in its suffix.
@@ -51,7 +49,7 @@ def read_images(file: Path) -> list[tuple[str, int]]:
     for number, path, _ in rows:
         first = first_line.setdefault(without_suffix(posixpath.normpath(path)), number)
         if first != number:
-            raise DataError(f"'{file}' line {number} repeats line {first}, '{path}'; an image must stand in it once")
+            raise DataError(f"'{file}' line {number} repeats line {first}, '{path}'; list each image once")
     return [(path, label) for _, path, label in rows]
 
 

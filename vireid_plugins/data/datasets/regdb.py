@@ -39,8 +39,9 @@ class RegDB(CrossModalityDataset):
     dataset_dir: ClassVar[str] = "RegDB"
     layout: ClassVar[tuple[str, ...]] = ("Visible", "Thermal", "idx")
     source: ClassVar[str] = (
-        "sign the agreement of Dongguk University, dm.dongguk.edu/link.html; the lists of the ten splits in idx/ come "
-        "with AGW's prepared copy of the set, see the repository mangye16/Cross-Modal-Re-ID-baseline (GitHub)"
+        "sign the agreement of Dongguk University, dm.dongguk.edu/link.html; idx/ holds the lists of the ten splits "
+        "that the field uses, which a copy of the set may lack: ask whoever publishes code for it, such as the author "
+        "of the repository mangye16/Cross-Modal-Re-ID-baseline (GitHub)"
     )
     layout_name: ClassVar[str] = "RegDB"
     splits: ClassVar[Sequence[int]] = range(1, 11)

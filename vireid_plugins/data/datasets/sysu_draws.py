@@ -8,13 +8,10 @@ import numpy as np
 from vireid_plugins.data.datasets.folders import exists
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.mat_file import parse_mat
-from vireid_plugins.io.regular import read_bytes
+from vireid_plugins.io.regular import read_bytes, wrong_download
 
 VARIABLE = "rand_perm_cam"
 _WHERE_FROM = "copy it from evaluation/data_split/ of the repository wuancong/SYSU-MM01"
-# What a file begins with that a browser or Git left in its place.
-_WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body", b"<script")
-_LFS_POINTER = b"version https://git-lfs"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -47,13 +44,8 @@ class OfficialDraws:
 
     def _permutations(self, content: bytes) -> Any:
         """Return the (6, 1) object array in the content of the file."""
-        start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-        if not content:
-            raise self._wrong("it is empty")
-        if start.startswith(_WEB_PAGES):
-            raise self._wrong("it is a web page, not the file; take the raw file")
-        if start.startswith(_LFS_POINTER):
-            raise self._wrong("it is a pointer of Git LFS, not the file; run git lfs pull")
+        if wrong := wrong_download(content[:4096]):
+            raise self._wrong(wrong)
         if _HDF5 in content[:1024]:
             raise self._wrong("it was saved as version 7.3; the official file has version 5")
         try:

@@ -164,7 +164,7 @@ class SYSUMM01(CrossModalityDataset):
         twice = sorted({first for first, second in itertools.pairwise(identities) if first == second})
         if twice:
             files = " and ".join(f"'{self._list(name)}'" for name in self.lists)
-            raise DataError(f"{files} both name identity {_listed(twice)}; each must stand in one of them")
+            raise DataError(f"{files} both name identity {_listed(twice)}; list it in one of them")
         return self._items(identities, CAMERAS)
 
     def _query_items(self) -> list[DatasetItem]:

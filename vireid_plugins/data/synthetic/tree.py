@@ -71,40 +71,27 @@ def write_tree(
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise DataError(f"'{folder}' is not empty and not a synthetic tree; choose another --root")
-    with write_folder(folder) as fresh:
-        _write_files(fresh, layout, size, seed, people, plan, finish, workers or os.cpu_count() or 1)
-
-
-def _write_files(
-    folder: Path,
-    layout: str,
-    size: Any,
-    seed: int,
-    people: int,
-    plan: Callable[[int, np.random.Generator], list[Shot]],
-    finish: Callable[[Path, dict[int, list[Shot]]], dict[str, Iterable[int]]],
-    workers: int,
-) -> None:
     shots: dict[int, list[Shot]] = {}
-    jobs = [(folder, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
-    written = in_processes(_write_person, jobs, workers, chunk=32)
-    for identity, person in enumerate(tqdm(written, total=people, unit="id", disable=None), start=1):
-        shots[identity] = person
-    rows = [
-        (name, MODALITIES[shot.modality], identity, shot.camera)
-        for name, identities in finish(folder, shots).items()
-        for identity in identities
-        for shot in shots[identity]
-    ]
-    manifest = {
-        "complete": True,
-        "layout": layout,
-        "seed": seed,
-        "size": asdict(size),
-        "images": sum(map(len, shots.values())),
-        "census": tally(rows),
-    }
-    write_json(folder / MANIFEST, manifest)
+    with write_folder(folder) as fresh:
+        jobs = [(fresh, plan, identity, seed, (size.height, size.width)) for identity in range(1, people + 1)]
+        written = in_processes(_write_person, jobs, workers or os.cpu_count() or 1, chunk=32)
+        for identity, person in enumerate(tqdm(written, total=people, unit="id", disable=None), start=1):
+            shots[identity] = person
+        rows = [
+            (name, MODALITIES[shot.modality], identity, shot.camera)
+            for name, identities in finish(fresh, shots).items()
+            for identity in identities
+            for shot in shots[identity]
+        ]
+        manifest = {
+            "complete": True,
+            "layout": layout,
+            "seed": seed,
+            "size": asdict(size),
+            "images": sum(map(len, shots.values())),
+            "census": tally(rows),
+        }
+        write_json(fresh / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

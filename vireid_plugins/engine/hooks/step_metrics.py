@@ -29,20 +29,23 @@ class StepMetrics(HookBase):
     Args:
         period: steps between two writes (`SOLVER.METRICS_PERIOD`).
         skips: number of steps with an infinite or NaN loss that may be skipped (`SOLVER.SKIP_NONFINITE`).
-        last_good: returns the path of the last checkpoint, for messages.
+        last_good: returns a clause that names the last checkpoint; see `VireidCheckpointer.last_good`.
     """
 
     trainer: Any
 
-    def __init__(self, period: int, skips: int = 0, last_good: Callable[[], str] = str) -> None:
+    def __init__(
+        self, period: int, skips: int = 0, last_good: Callable[[], str] = lambda: "there is no checkpoint yet"
+    ) -> None:
         self.period, self.skips, self.last_good = period, skips, last_good
         self.first = True
         self.skipped = 0
-        self.processes: list[dict[str, Any]] = []
         self._reset()
 
     def _reset(self) -> None:
         self.sums: Losses = {}
+        # The sums of every process as they were captured; none if a step was taken since.
+        self.processes: list[dict[str, Any]] = []
         self.steps = 0
         self.waited = 0.0
         # Iteration, losses on their device, and images of every step since the last write.
@@ -60,6 +63,7 @@ class StepMetrics(HookBase):
                 raise it.
         """
         self.recent.append((self.trainer.iter, step.losses, step.batch["img_paths"]))
+        self.processes = []
         if step.skipped:
             self._count_skipped()
             return
@@ -115,7 +119,7 @@ class StepMetrics(HookBase):
         found = next(filter(None, comm.all_gather(self._own_nonfinite_loss())), None)
         # Finite losses may have an infinite sum.
         found = found or f"iteration {self.trainer.iter}: the losses are too large to be summed"
-        return f"{found}. Lower SOLVER.BASE_LR or inspect the images; {self._last_good_text()}."
+        return f"{found}. Lower SOLVER.BASE_LR or inspect the images; {self.last_good()}."
 
     def _own_nonfinite_loss(self) -> str:
         for iteration, losses, paths in self.recent:
@@ -125,10 +129,6 @@ class StepMetrics(HookBase):
                 more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
                 return f"iteration {iteration}: {named}, on a batch of {images}{more}"
         return ""
-
-    def _last_good_text(self) -> str:
-        last = self.last_good()
-        return f"the last good checkpoint is '{last}'" if last else "there is no checkpoint yet"
 
     def after_epoch(self) -> None:
         """Write the means of the last steps of the epoch."""
@@ -151,9 +151,8 @@ class StepMetrics(HookBase):
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save in a checkpoint; it has sums if a run is stopped between two writes."""
         own = self._own()
-        # Between two writes every process has sums of its own; those of the main one are also where they always were.
-        processes = self.processes if self.processes and self.processes[0]["steps"] == self.steps else [own]
-        return {"first": self.first, "skipped": self.skipped, **own, "processes": processes}
+        # Those of the main process are also where earlier releases read them.
+        return {"first": self.first, "skipped": self.skipped, **own, "processes": self.processes or [own]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the sums of the resumed run; with another number of processes each goes on with their mean."""
