@@ -12,7 +12,7 @@ ALLOWED = {
     "deploy": {"checkpoints"},
     "visualize": {"collect_env", "search", *PEOPLE},
     "collect_env": {""},
-    "": {"data", "methods", "modeling"},
+    "": {"search", "engine", "data", "methods", "modeling"},
     "search": PEOPLE,
     "export": PEOPLE,
     "checkpoints": PEOPLE,

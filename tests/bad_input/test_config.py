@@ -60,7 +60,7 @@ CASES = {
     ),
     "half a pair": Case(
         TRAIN + "SOLVER.MAX_EPOCH",
-        "overrides come in pairs, KEY value; got 1 words: SOLVER.MAX_EPOCH",
+        "'SOLVER.MAX_EPOCH' has no value; overrides are KEY value or KEY=value",
     ),
     "unknown override": Case(
         TRAIN + "MODEL.HEAD.NAME x",

@@ -135,7 +135,7 @@ def test_merge_from_file_with_too_many_bases_is_refused(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["MODEL.DEVICE"], "in pairs"),
+        (["MODEL.DEVICE"], "has no value"),
         (["MODEL.DEVISE", "cpu"], "did you mean 'MODEL.DEVICE'"),
         (["SOLVER.MAX_EPOCH", "ten"], "SOLVER.MAX_EPOCH"),
         (["SEED", "9" * 5000], "SEED"),

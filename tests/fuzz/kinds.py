@@ -188,8 +188,8 @@ class Draws(Kind):
 
         permutations = loadmat(self.file)["rand_perm_cam"]
         people = permutations[camera, 0]
-        people[identity % len(people), 0] = np.asarray("none" if new is None else new)
-        with contextlib.suppress(Exception):  # what scipy cannot write is no example
+        with contextlib.suppress(Exception):  # what numpy and scipy cannot hold or write is no example
+            people[identity % len(people), 0] = np.asarray("none" if new is None else new)
             savemat(self.file, {"rand_perm_cam": permutations})
 
 

@@ -88,7 +88,7 @@ NO_PICTURES = {
     "four channels": (np.zeros((8, 8, 4), np.uint8), r"got \(8, 8, 4\) uint8$"),
     "empty": (np.zeros((0, 8, 3), np.uint8), r"got \(0, 8, 3\) uint8; it is empty"),
     "in a list": ([np.zeros((8, 8), np.uint8)], "repeat a single channel three times"),
-    "None": ([None], "a picture must be a file, a Pillow image or a uint8 array .*; got NoneType"),
+    "None": ([None], "a picture must be a file, a Pillow image, a uint8 array .*; got NoneType"),
     "a number": (3, "in a list; got int"),
     "bytes": (b"jpeg", "in a list; got bytes"),
 }

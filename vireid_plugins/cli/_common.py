@@ -86,16 +86,61 @@ def path_text(word: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def add_trained_config(parser: argparse.ArgumentParser) -> None:
+RUN = "a run's folder, FOLDER@best or a checkpoint"
+
+
+def add_trained(parser: argparse.ArgumentParser) -> None:
+    """Add RUN, `--config-file` and overrides to a verb that uses a trained model; `trained_config` reads them."""
+    parser.add_argument("run", nargs="?", type=path_text, default="", metavar="RUN", help=RUN)
+    add_config_of_run(parser)
+    add_overrides(parser)
+
+
+def add_config_of_run(parser: argparse.ArgumentParser) -> None:
     """Add `--config-file` to a verb that uses a trained model."""
-    parser.add_argument(
-        "--config-file", type=path_text, required=True, help="the configuration the model was trained with"
-    )
+    text = "the configuration it was trained with (default: what its checkpoint stores)"
+    parser.add_argument("--config-file", type=path_text, default="", metavar="FILE", help=text)
+
+
+def trained_config(args: argparse.Namespace, device: str = "") -> Any:
+    """Return the checked configuration of the trained model that the arguments of `add_trained` name.
+
+    Without a run, it is `--config-file` with `MODEL.WEIGHTS` or the last checkpoint of its output folder.
+    """
+    from vireid_plugins.config import load_config
+    from vireid_plugins.engine.runs import load_run
+
+    run, overrides = run_and_overrides(args)
+    if run:
+        return load_run(run, overrides, args.config_file, device)
+    return load_config(args.config_file, [*overrides, *on_device(device)])
+
+
+BASELINE = "a baseline, a run or its configuration file,"
+
+
+def baseline_config(word: str) -> Any:
+    """Return the checked configuration of a second model: a run, or a configuration file as `--config-file` takes."""
+    from vireid_plugins.config import load_config
+    from vireid_plugins.engine.runs import load_run
+
+    return load_config(word) if word.endswith((".yml", ".yaml")) else load_run(word)
+
+
+def run_and_overrides(args: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return RUN and the overrides in the arguments of `add_trained`."""
+    from vireid_plugins.errors import ConfigError
+
+    if args.config_file and not Path(args.run.partition("@")[0]).exists():
+        return "", [word for word in (args.run,) if word] + args.opts  # the first override
+    if not args.run and not args.config_file:
+        raise ConfigError(f"RUN: name {RUN}, or a configuration: --config-file FILE")
+    return args.run, args.opts
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Add `opts`, the configuration overrides after all other arguments."""
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="overrides, KEY value ...")
+    """Add `opts`, the configuration overrides."""
+    parser.add_argument("opts", nargs="*", metavar="KEY=value", help="overrides of the configuration; also KEY value")
 
 
 def on_device(device: str) -> list[str]:

@@ -1,28 +1,26 @@
-"""Export a trained method to ONNX, one file per modality: vireid export --config-file FILE --output FOLDER."""
+"""Export a trained method to ONNX, one file per modality: vireid export RUN --output FOLDER."""
 
 import argparse
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, on_device, path, say, say_table, write_json
+from vireid_plugins.cli._common import add_trained, path, say, say_table, trained_config, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    add_trained_config(parser)
+    add_trained(parser)
     parser.add_argument("--output", type=path, required=True, help="folder for visible.onnx and infrared.onnx")
     parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
     parser.add_argument(
         "--compare", action="store_true", help="also write float16 and int8 files; compare size, speed and scores"
     )
     parser.add_argument("--json", type=path, help="also write the comparison to this file")
-    add_overrides(parser)
 
 
 def main(args: argparse.Namespace) -> None:
     """Export, check and compare."""
     from vireid_plugins import engine, export
-    from vireid_plugins.config import load_config
 
-    cfg = load_config(args.config_file, [*args.opts, *on_device("cpu")])
+    cfg = trained_config(args, "cpu")
     model = engine.load_model(cfg).eval()
     written = export.export_onnx(model, cfg, args.output)
     if args.torch_export:

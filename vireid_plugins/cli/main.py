@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
 from vireid_plugins.cli import (
     convert,
+    evaluate,
     export,
     keys,
     plugins,
@@ -25,6 +27,7 @@ from vireid_plugins.io.output import tolerant_streams
 # In the order of --help.
 VERBS: dict[str, ModuleType] = {
     "train": train,
+    "evaluate": evaluate,
     "splits": splits,
     "score": score,
     "search": search,
@@ -75,6 +78,19 @@ def run_script(verb: str) -> NoReturn:
     _parse_and_run(script_parser(verb))
 
 
+def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed arguments, by default those of this process; overrides may be anywhere among them.
+
+    argparse takes the words of `opts` from one place only, and a value such as -1e-3 for a flag.
+    """
+    args, rest = parser.parse_known_args(words)
+    if rest and (not hasattr(args, "opts") or any(word.startswith("--") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.opts = [*args.opts, *rest]
+    return args
+
+
 def _description(verb: ModuleType) -> dict[str, Any]:
     return {"description": verb.__doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
 
@@ -86,7 +102,7 @@ def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
 
 def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
     tolerant_streams()
-    args = parser.parse_args()
+    args = parsed(parser)
     # The arguments are pickled for training processes, and a verb's function cannot be.
     main = vars(args).pop("main")
     run(lambda: main(args))

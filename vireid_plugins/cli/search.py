@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from vireid_plugins.cli._common import (
-    add_trained_config,
-    on_device,
+    RUN,
+    add_config_of_run,
     path,
     path_text,
     positive,
     say,
     say_table,
+    trained_config,
     write_json,
 )
 from vireid_plugins.escape import escaped
@@ -25,7 +26,9 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.search import index_images, not_read
 
-    extractor = Extractor.from_files(args.config_file, args.weights, [*on_device(args.device), *args.opts])
+    if args.weights:
+        args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
+    extractor = Extractor(trained_config(args, args.device))
     with tqdm(unit="image", disable=None) as bar:
 
         def report(done: int, total: int) -> None:
@@ -111,14 +114,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
             one.add_argument("--modality", default="auto", help=f"{ways}; default %(default)s")
         if command is index:
-            add_trained_config(one)
+            one.add_argument("--model", dest="run", type=path_text, default="", metavar="RUN", help=RUN)
+            add_config_of_run(one)
             one.add_argument(
                 "--weights", type=path_text, default="", help="its checkpoint (default: the last in its output folder)"
             )
             one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
-            one.add_argument(
-                "--opts", nargs="+", default=[], metavar="WORD", help="overrides of the configuration, KEY value ..."
-            )
+            text = "overrides of the configuration; also KEY value"
+            one.add_argument("--opts", nargs="+", default=[], metavar="KEY=value", help=text)
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
             one.add_argument("--json", type=path, help="also write the results to this file")

@@ -14,6 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
     parser.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
+    add_processes(parser)
+    add_overrides(parser)
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how many processes a run has."""
     parser.add_argument("--num-gpus", type=int, default=1, help="processes on this machine (default %(default)s)")
     parser.add_argument("--num-machines", type=int, default=1, help="number of machines (default %(default)s)")
     parser.add_argument("--machine-rank", type=int, default=0, help="rank of this machine (default %(default)s)")
@@ -22,15 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dist-url", default=f"tcp://127.0.0.1:{port}", help="address of machine 0 (default %(default)s)"
     )
-    add_overrides(parser)
 
 
 def main(args: argparse.Namespace) -> None:
     """Train, or only score."""
     from vireid_plugins import engine
-    from vireid_plugins.config import load_config
     from vireid_plugins.errors import ConfigError
 
     if not args.config_file:
         raise ConfigError("--config-file: name a configuration, such as SYSU/wrim.yml")
-    engine.launch(engine.main, engine.Run.from_arguments(args), load_config(args.config_file, args.opts))
+    run = engine.Run.from_arguments(args)
+    engine.launch(engine.main, run, run.load())

@@ -1,19 +1,26 @@
-"""Draw what a trained model does: vireid visualize rank --config-file FILE --output FILE."""
+"""Draw what a trained model does: vireid visualize rank RUN --output FILE."""
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, add_trained_config, path, path_text, positive, say
+from vireid_plugins.cli._common import (
+    BASELINE,
+    add_trained,
+    baseline_config,
+    path,
+    path_text,
+    positive,
+    say,
+    trained_config,
+)
 
 
 def rank(args: argparse.Namespace) -> Any:
     """Draw queries and their nearest gallery images."""
     from vireid_plugins import visualize
-    from vireid_plugins.config import load_config
 
-    lists = visualize.rank_lists_of(load_config(args.config_file, args.opts), args.number)
+    lists = visualize.rank_lists_of(trained_config(args), args.number)
     return visualize.rank_lists(
         lists
     ), "green: correct; red: wrong; blue: images from the query's own location, which the protocol excludes"
@@ -22,9 +29,8 @@ def rank(args: argparse.Namespace) -> Any:
 def tsne(args: argparse.Namespace) -> Any:
     """Draw t-SNE of test features, color = identity, marker = modality."""
     from vireid_plugins import visualize
-    from vireid_plugins.config import load_config
 
-    features = visualize.extract(load_config(args.config_file, args.opts))
+    features = visualize.extract(trained_config(args))
     points = visualize.embedding_map(features, args.number)
     return visualize.draw_embedding_map(points), "circles are visible images, triangles infrared ones"
 
@@ -32,32 +38,29 @@ def tsne(args: argparse.Namespace) -> Any:
 def cam(args: argparse.Namespace) -> Any:
     """Draw Grad-CAM of image pairs: the regions that contribute to their similarity."""
     from vireid_plugins import visualize
-    from vireid_plugins.config import load_config
 
     return visualize.draw_pairs(
-        visualize.pairs_of(load_config(args.config_file, args.opts), args.number)
+        visualize.pairs_of(trained_config(args), args.number)
     ), "red regions contribute most to the similarity"
 
 
 def distances(args: argparse.Namespace) -> Any:
     """Draw histograms of the distances within and between identities, optionally next to a baseline's."""
     from vireid_plugins import visualize
-    from vireid_plugins.config import load_config
+    from vireid_plugins.engine.runs import run_title
 
-    rows = []
-    for file, overrides in ((args.beside, []), (args.config_file, args.opts)):
-        if file:
-            cfg = load_config(file, overrides)
-            rows.append((Path(file).stem, visualize.separation(visualize.extract(cfg))))
+    runs = [baseline_config(args.beside)] if args.beside else []
+    runs.append(trained_config(args))
+    rows = [(run_title(cfg), visualize.separation(visualize.extract(cfg))) for cfg in runs]
     return visualize.draw_separation(rows), "the farther apart, the better"
 
 
 def training(args: argparse.Namespace) -> Any:
     """Draw the losses, learning rate and scores of a run."""
     from vireid_plugins import visualize
-    from vireid_plugins.config import load_config
+    from vireid_plugins.engine.runs import run_folder
 
-    folder = Path(load_config(args.config_file, args.opts).OUTPUT_DIR)
+    folder = run_folder(trained_config(args))
     return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
 
 
@@ -79,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (draw, things, number) in FIGURES.items():
         figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
         figure.set_defaults(draw=draw, vector=name in DRAWN)
-        add_trained_config(figure)
+        add_trained(figure)
         figure.add_argument(
             "--output",
             type=path,
@@ -91,8 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
             )
         if name == "distances":
-            figure.add_argument("--beside", type=path_text, help="configuration of a baseline to draw next to it")
-        add_overrides(figure)
+            figure.add_argument("--beside", type=path_text, help=f"{BASELINE} to draw next to it")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -22,12 +22,22 @@ def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode
     Raises:
         ConfigError: a key, value or name is wrong.
     """
+    cfg = merged_config(file, overrides)
+    choose_on_validation(cfg)
+    check_config(cfg)
+    return cfg
+
+
+def merged_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode:
+    """Return the configuration of `load_config` before it is checked as a whole.
+
+    Raises:
+        ConfigError: a key or the type of a value is wrong.
+    """
     if isinstance(overrides, str) or overrides is None:
         raise ConfigError(f"overrides: must be a list, KEY, value, KEY, value, ...; got {overrides!r}")
     cfg: CfgNode = get_cfg()
     if file:
         cfg.merge_from_file(resolve_config(str(file)))
     cfg.merge_from_list([str(word) for word in overrides])
-    choose_on_validation(cfg)
-    check_config(cfg)
     return cfg

@@ -1,7 +1,7 @@
-"""The words after the flags of a command line: KEY value, KEY value, ..."""
+"""The overrides of a command line: KEY value or KEY=value."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastreid.config import CfgNode
@@ -16,30 +16,43 @@ _FILES = (".yml", ".yaml", ".pth")
 
 
 def paired(words: Sequence[str]) -> dict[str, Any]:
-    """Return the values of `KEY value` pairs by key.
+    """Return the values of overrides, `KEY value` or `KEY=value`, by key.
 
     Raises:
-        ConfigError: the words are no pairs; the message says how to write the first that is wrong.
+        ConfigError: a word is no key, or a key has no value; the message says how to write the first that is wrong.
     """
-    for word in words:
-        if isinstance(word, str) and _FLAG.fullmatch(word):
-            raise ConfigError(
-                f"'{word}' is among the overrides; flags come before them: --config-file FILE {word} KEY value"
-            )
-    for number, word in enumerate(map(str, words[::2])):
+    values: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = str(rest.pop(0))
         key, equals, value = word.partition("=")
         if equals and _KEY.fullmatch(key):
-            raise ConfigError(f"'{word}': a key and its value are two words: {key} {value or 'VALUE'}")
+            if not value:
+                raise ConfigError(f"'{word}' has no value; an empty one is {key}=\"''\"")
+            values[key] = value
+            continue
         if not _KEY.fullmatch(word) or word.endswith(_FILES):
-            if number:
-                break  # a value is missing before it
-            raise ConfigError(
-                f"'{word}' is no key; overrides are KEY value. A configuration is given by --config-file FILE and "
-                "weights by MODEL.WEIGHTS FILE; --resume takes no file and continues the run in OUTPUT_DIR"
-            )
-    if len(words) % 2:
-        raise ConfigError(f"overrides come in pairs, KEY value; got {len(words)} words: {' '.join(map(str, words))}")
-    return dict(zip(words[::2], words[1::2], strict=True))
+            raise ConfigError(_no_key(word, values))
+        if not rest:
+            raise ConfigError(f"'{word}' has no value; overrides are KEY value or KEY=value")
+        values[word] = rest.pop(0)
+    return values
+
+
+def _no_key(word: str, before: Mapping[str, Any]) -> str:
+    """Return why a word is no key, given the pairs before it."""
+    if _FLAG.fullmatch(word):
+        return f"unknown flag '{word}'"
+    if before:
+        key, value = list(before.items())[-1]
+        return (
+            f"'{word}' is no key; overrides are KEY value or KEY=value, and the one before it is {key} {value}; put a "
+            "value with spaces in quotes"
+        )
+    return (
+        f"'{word}' is no key; overrides are KEY value or KEY=value. A configuration is given by --config-file FILE and "
+        "weights by MODEL.WEIGHTS FILE; --resume takes no file and continues the run in OUTPUT_DIR"
+    )
 
 
 def require_list(default: Any, value: Any, place: str) -> None:

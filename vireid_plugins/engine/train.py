@@ -1,9 +1,9 @@
 """Train, resume or score a configured run; the implementation of `vireid train`."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import network_facts, splits_of
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
+from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
@@ -26,13 +27,15 @@ from vireid_plugins.evaluation.expected_results import verify_results
 from vireid_plugins.io.files import make_folder, write_bytes
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Run:
     """The options of a run, as given on the command line.
 
     Attributes:
         config_file: see `load_config`.
         overrides: see `load_config`.
+        trained: the run to score, see `scored_config`; empty to use only the configuration.
+        on: see `scored_config`.
         resume: resume from the last checkpoint of the output folder, if there is one.
         eval_only: score without training.
         num_gpus: number of processes on this machine; `launch` reads this and the following options.
@@ -43,6 +46,8 @@ class Run:
 
     config_file: str
     overrides: Sequence[str] = ()
+    trained: str = ""
+    on: Sequence[str] = ()
     resume: bool = False
     eval_only: bool = False
     num_gpus: int = 1
@@ -52,9 +57,20 @@ class Run:
 
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> "Run":
-        """Return the options in arguments of fast-reid's `default_argument_parser`."""
-        names = ("resume", "eval_only", "num_gpus", "num_machines", "machine_rank", "dist_url")
-        return cls(args.config_file, tuple(args.opts), **{name: getattr(args, name) for name in names})
+        """Return the options in arguments of fast-reid's `default_argument_parser`, and others by their names here."""
+        names = {field.name for field in dataclasses.fields(cls)} & set(vars(args))
+        return cls(overrides=tuple(args.opts), **{name: getattr(args, name) for name in names})
+
+    def load(self) -> CfgNode:
+        """Return the checked configuration.
+
+        Raises:
+            ConfigError: a key, value or name is wrong, or there is no run to score.
+            DataError: the checkpoint of the run to score cannot be read.
+        """
+        if self.trained:
+            return scored_config(self.trained, self.overrides, self.config_file, self.on)
+        return load_config(self.config_file, self.overrides)
 
 
 def setup(run: Run) -> CfgNode:
@@ -66,7 +82,7 @@ def setup(run: Run) -> CfgNode:
     Raises:
         ConfigError: a key, value or name is wrong.
     """
-    cfg = seeded(load_config(run.config_file, run.overrides), run.resume)
+    cfg = seeded(run.load(), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = open_log(Path(cfg.OUTPUT_DIR))
     with quiet_console(log):

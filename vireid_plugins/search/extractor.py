@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
 from PIL import Image
+from torch import Tensor
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
@@ -20,16 +21,16 @@ from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
 from vireid_plugins.errors import ConfigError, DataError, FeatureError, require_name
 
-Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
+Picture = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 NAMES = {"visible": VISIBLE, "infrared": INFRARED}
 
 
 class Extractor:
     """A trained method as a function from images to L2-normalized features.
 
-        extractor = Extractor.from_files("configs/SYSU/wrim.yml", "logs/SYSU/wrim/model_final.pth")
-        features = extractor(["night/01.png", "night/02.png"], "infrared")        # (2, D) float32
-        similarity = features @ extractor(["day/01.jpg"], "visible").T
+        model = vireid_plugins.load("logs/SYSU/wrim")
+        features = model.embed(["night/01.png", "night/02.png"], modality="infrared")        # (2, D) float32
+        similarity = features @ model.embed("day/01.jpg", modality="visible").T
 
     Args:
         cfg: the configuration the model was trained with; `MODEL.WEIGHTS` names the checkpoint.
@@ -69,14 +70,15 @@ class Extractor:
         return cls(load_config(config_file, [*checkpoint, *overrides]), batch)
 
     @reporting()
-    def __call__(
+    def embed(
         self, pictures: Picture | Iterable[Picture], modality: str | int | Sequence[str | int]
     ) -> npt.NDArray[np.float32]:
         """Return features (n, D).
 
         Args:
-            pictures: files, Pillow images or uint8 arrays (H, W, 3) in RGB order (OpenCV reads BGR: reverse the last
-                axis), or a single one of them. The EXIF orientation of files and Pillow images is applied.
+            pictures: files, Pillow images, uint8 arrays (H, W, 3) in RGB order (OpenCV reads BGR: reverse the last
+                axis) or tensors (3, H, W), uint8 or from 0 to 1 as torchvision makes them; or a single one of them, or
+                an array or tensor of several. The EXIF orientation of files and Pillow images is applied.
             modality: `visible` or `infrared` (0 or 1) for all, or one of them per picture.
 
         Raises:
@@ -90,6 +92,8 @@ class Extractor:
         parts = [self.features([self.pixels(p) for p in batch], numbers) for batch, numbers in batches]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
+    __call__ = embed
+
     def pixels(self, picture: Picture) -> npt.NDArray[np.uint8]:
         """Return an image (H, W, 3) in RGB order, resized to the network's input size.
 
@@ -99,11 +103,14 @@ class Extractor:
         size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
         if isinstance(picture, str | Path):
             return read_image(str(picture), size, interpolation, self.stretch, SEARCH_FORMATS)
+        if isinstance(picture, Tensor):
+            picture = _array(picture)
         if isinstance(picture, np.ndarray):
             picture = Image.fromarray(_checked(picture))
         if not isinstance(picture, Image.Image):
             raise DataError(
-                f"a picture must be a file, a Pillow image or a uint8 array (H, W, 3); got {type(picture).__name__}"
+                "a picture must be a file, a Pillow image, a uint8 array (H, W, 3) or a tensor (3, H, W); got "
+                f"{type(picture).__name__}"
             )
         try:
             return resized(picture, size, interpolation, self.stretch)
@@ -141,14 +148,37 @@ class Extractor:
 
 def _pictures(pictures: Picture | Iterable[Picture]) -> list[Picture]:
     """Return the pictures as a list; a single one is a list of one."""
-    one_array = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    one_array = isinstance(pictures, np.ndarray | Tensor) and pictures.ndim < 4
     if one_array or isinstance(pictures, str | Path | Image.Image):
         return [pictures]  # type: ignore[list-item]
     if isinstance(pictures, bytes) or not isinstance(pictures, Iterable):
         raise DataError(
-            f"pictures must be files, Pillow images or uint8 arrays (H, W, 3), in a list; got {type(pictures).__name__}"
+            "pictures must be files, Pillow images, uint8 arrays (H, W, 3) or tensors (3, H, W), in a list; got "
+            f"{type(pictures).__name__}"
         )
     return list(pictures)
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.uint8]:
+    """Return a tensor (3, H, W) as an array (H, W, 3) uint8.
+
+    Raises:
+        DataError: its shape, type or range is wrong.
+    """
+    if tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.numel():
+        raise DataError(f"a tensor must be (3, H, W), or (B, 3, H, W) for several; got {tuple(tensor.shape)}")
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        if not bool(((tensor >= 0) & (tensor <= 1)).all()):
+            raise DataError(
+                f"a tensor of {tensor.dtype} must have values from 0 to 1, got {tensor.min():g} to {tensor.max():g}; "
+                "do not normalize it, and convert one from 0 to 255 to uint8"
+            )
+        tensor = (tensor * 255).round().to(torch.uint8)
+    if tensor.dtype != torch.uint8:
+        raise DataError(f"a tensor must be uint8, or floating-point from 0 to 1; got {tensor.dtype}")
+    array: npt.NDArray[np.uint8] = tensor.permute(1, 2, 0).contiguous().numpy()
+    return array
 
 
 def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

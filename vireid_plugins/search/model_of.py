@@ -1,21 +1,16 @@
 """The model that made a gallery: what the gallery stores of it, and how it is found and built again."""
 
-import logging
 from pathlib import Path
 
-from fastreid.config import CfgNode
-
-from vireid_plugins.config import get_cfg
 from vireid_plugins.config.check import require_device
 from vireid_plugins.config.node import ABSENT, changes
 from vireid_plugins.engine.bound_keys import gallery_keys
-from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.engine.runs import stored_config, usable, use_device
+from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery
 from vireid_plugins.search.moved import Moved
-
-logger = logging.getLogger("fastreid." + __name__)
 
 
 def made_by(extractor: Extractor) -> dict[str, str]:
@@ -60,13 +55,11 @@ def extractor_of(gallery: Gallery, device: str = "", weights: str = "") -> Extra
         ConfigError: there is no such device.
         DataError: the weights no longer exist or have changed.
     """
-    cfg = _cfg_of(_recorded(gallery, "config"))
+    cfg = stored_config(_recorded(gallery, "config"), "the gallery's configuration")
     if device:
         require_device("--device", device)
-    else:
-        device = _usable(cfg.MODEL.DEVICE)
-    file = weights_of(gallery, weights)
-    cfg.merge_from_list(["MODEL.WEIGHTS", str(file), "MODEL.DEVICE", device])
+    cfg.MODEL.WEIGHTS = str(weights_of(gallery, weights))
+    use_device(cfg, device or usable(cfg.MODEL.DEVICE, "the gallery was made"))
     return Extractor(cfg)
 
 
@@ -121,22 +114,3 @@ def _recorded(gallery: Gallery, key: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"the gallery does not say which model made it: it lacks '{key}'; index the images again")
     return value
-
-
-def _cfg_of(text: str) -> CfgNode:
-    cfg = get_cfg()
-    cfg.merge_from_text(text, "the gallery's configuration")
-    if "WEIGHTS_AVERAGED" not in text:
-        # Galleries of earlier commits were made with averaged weights only if the configuration averaged too.
-        cfg.MODEL.WEIGHTS_AVERAGED = cfg.SOLVER.EMA_DECAY > 0
-    return cfg
-
-
-def _usable(device: str) -> str:
-    """Return a recorded device if it can be used here, else the CPU."""
-    try:
-        require_device("MODEL.DEVICE", device)
-    except ConfigError:
-        logger.info("the gallery was made on %s, which is not available here; using the CPU", device)
-        return "cpu"
-    return device

@@ -1,0 +1,199 @@
+"""A trained run as an argument: find its checkpoint, and load the configuration that is stored in it."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.config import get_cfg
+from vireid_plugins.config.check import check_config, require_device
+from vireid_plugins.config.load import merged_config
+from vireid_plugins.config.model_selection import choose_on_validation
+from vireid_plugins.config.overrides import paired
+from vireid_plugins.config.path_keys import expanded
+from vireid_plugins.engine.checkpoint import last_checkpoint, load_checkpoint, modified
+from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.evaluation.protocols import PROTOCOLS
+
+logger = logging.getLogger("fastreid." + __name__)
+FINAL, BEST = "model_final", "model_best"
+# Folder below a run's that `scored_config` writes to, so that the results of the training stay.
+EVALUATED = "evaluated"
+
+
+def find_weights(run: str) -> Path:
+    """Return the checkpoint that an argument RUN stands for.
+
+    Args:
+        run: a checkpoint; or a run's folder, for its `model_final.pth` or else its newest checkpoint that can be
+            loaded; or `FOLDER@best` for `model_best.pth`, and `FOLDER@model_0011` for another by its name.
+
+    Raises:
+        ConfigError: there is no such file, or no checkpoint in the folder.
+        DataError: none of the folder's checkpoints can be loaded.
+    """
+    run = expanded(run, "RUN")
+    path = Path(run)
+    if path.is_dir():
+        return _newest(path)
+    if path.exists() or path.is_symlink():
+        return path
+    folder, at, name = run.rpartition("@")
+    if at and Path(folder).is_dir():
+        stem = (BEST if name == "best" else name).removesuffix(".pth")
+        file = Path(folder) / f"{stem}.pth"
+        if file.is_file():
+            return file
+        raise ConfigError(f"'{run}': '{folder}' has no {stem}.pth; available: {_available(Path(folder))}")
+    raise ConfigError(
+        f"'{run}' does not exist; a run is its folder (logs/SYSU/wrim), FOLDER@best, or one of its checkpoints"
+    )
+
+
+def load_run(run: str, overrides: Sequence[str] = (), config_file: str = "", device: str = "") -> CfgNode:
+    """Return the checked configuration of a trained run, with `MODEL.WEIGHTS` naming its checkpoint.
+
+    It is the configuration that the checkpoint stores, or `config_file`, then the overrides. Where the recorded device
+    is not available it is the CPU, without mixed precision, which is a matter of training.
+
+    Args:
+        run: see `find_weights`.
+        overrides: `KEY`, `value`, `KEY`, `value`, ... as on a command line.
+        config_file: see `load_config`; by default the configuration that the checkpoint stores.
+        device: device of the model.
+
+    Raises:
+        ConfigError: there is no such run, it stores no configuration, or a key or the device is wrong.
+        DataError: the checkpoint cannot be read.
+    """
+    file = find_weights(run)
+    cfg = merged_config(config_file) if config_file else _stored(file)
+    if device:
+        require_device("--device", device)
+    use_device(cfg, device or usable(cfg.MODEL.DEVICE, f"'{run}' was trained"))
+    cfg.merge_from_list(list(map(str, overrides)))
+    if file != Path(cfg.MODEL.WEIGHTS) and "MODEL.WEIGHTS" not in paired(overrides):
+        cfg.MODEL.WEIGHTS = str(file)
+    choose_on_validation(cfg)
+    check_config(cfg)
+    return cfg
+
+
+def scored_config(run: str, overrides: Sequence[str] = (), config_file: str = "", on: Sequence[str] = ()) -> CfgNode:
+    """Return the configuration that scores a run: `load_run`, other test sets, and a folder of its own for the results.
+
+    Args:
+        run: see `load_run`.
+        overrides: see `load_run`.
+        config_file: see `load_run`.
+        on: data sets to score on; by default those of the configuration. Of each set, the configuration's protocols
+            are scored, or all of the set's if the configuration names none of them.
+
+    Raises:
+        ConfigError: see `load_run`; or no protocol scores a data set.
+        DataError: see `load_run`.
+    """
+    given = paired(overrides)
+    cfg = load_run(run, overrides, config_file)
+    file = Path(cfg.MODEL.WEIGHTS)
+    if on:
+        cfg.DATASETS.TESTS = tuple(on)
+        if "TEST.PROTOCOLS" not in given:
+            cfg.TEST.PROTOCOLS = [name for dataset in on for name in _protocols(cfg, dataset)]
+        cfg.TEST.EXPECTED_RESULTS = []
+    if "OUTPUT_DIR" not in given:
+        cfg.OUTPUT_DIR = str(file.parent / EVALUATED / "-".join([file.stem, *on]))
+    check_config(cfg)
+    return cfg
+
+
+def run_title(cfg: CfgNode) -> str:
+    """Return the name of a run for figures and tables: its method and its folder, such as `DEEN (sysu_seed1)`."""
+    return f"{cfg.MODEL.META_ARCHITECTURE} ({run_folder(cfg).name})"
+
+
+def run_folder(cfg: CfgNode) -> Path:
+    """Return the folder of a run: that of `MODEL.WEIGHTS`, or the output folder."""
+    return (Path(cfg.MODEL.WEIGHTS).parent if cfg.MODEL.WEIGHTS else Path(cfg.OUTPUT_DIR)).absolute()
+
+
+def stored_config(text: str, where: str) -> CfgNode:
+    """Return the configuration that a checkpoint or a gallery stores.
+
+    Raises:
+        ConfigError: it cannot be parsed, or a key is unknown, as when a plug-in package is missing.
+    """
+    cfg = get_cfg()
+    cfg.merge_from_text(text, where)
+    if "WEIGHTS_AVERAGED" not in text:
+        # Earlier commits used averaged weights only if the configuration averaged too.
+        cfg.MODEL.WEIGHTS_AVERAGED = cfg.SOLVER.EMA_DECAY > 0
+    return cfg
+
+
+def usable(device: str, what: str) -> str:
+    """Return a recorded device if it can be used here, else the CPU.
+
+    Args:
+        device: the device.
+        what: what was done on it, for the log, such as "the gallery was made".
+    """
+    try:
+        require_device("MODEL.DEVICE", device)
+    except ConfigError:
+        logger.info("%s on %s, which is not available here; using the CPU", what, device)
+        return "cpu"
+    return device
+
+
+def use_device(cfg: CfgNode, device: str) -> None:
+    """Set the device of a trained model; on a CPU without mixed precision, which is a matter of training."""
+    cfg.MODEL.DEVICE = device
+    if device == "cpu":
+        cfg.SOLVER.AMP.ENABLED = False
+
+
+def _newest(folder: Path) -> Path:
+    final = folder / f"{FINAL}.pth"
+    if final.is_file():
+        return final
+    try:
+        last = last_checkpoint(folder)
+    except DataError as error:
+        logger.warning("%s; going by the dates of the checkpoints", error)
+        last = None
+    files = sorted(folder.glob("*.pth"), key=modified, reverse=True)
+    files.sort(key=lambda file: (file != last, file.stem == BEST))
+    broken: list[str] = []
+    for file in files:
+        try:
+            load_checkpoint(file)
+        except DataError as error:
+            broken.append(str(error))
+            logger.warning("%s; trying an earlier checkpoint", error)
+            continue
+        return file
+    if broken:
+        raise DataError(f"no checkpoint of the run '{folder}' can be loaded: {'; '.join(broken)}")
+    raise ConfigError(f"'{folder}' is not a run: it contains no checkpoint (*.pth)")
+
+
+def _available(folder: Path) -> str:
+    return ", ".join(sorted(f"{folder}@{file.stem}" for file in folder.glob("*.pth"))) or "none"
+
+
+def _stored(file: Path) -> CfgNode:
+    facts = load_checkpoint(file).get("vireid", {})
+    text = facts.get("config")
+    if not isinstance(text, str):
+        raise ConfigError(
+            f"checkpoint '{file}' stores no configuration; name the one that it was trained with: --config-file FILE"
+        )
+    return stored_config(text, f"the configuration stored in '{file}'")
+
+
+def _protocols(cfg: CfgNode, dataset: str) -> list[str]:
+    """Return the protocols of a data set that the configuration names, or all of the data set's."""
+    of_set = [protocol.name for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
+    return [name for name in cfg.TEST.PROTOCOLS if name in of_set] or of_set
