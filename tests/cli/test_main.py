@@ -24,6 +24,12 @@ def test_run_prints_errors_of_the_user_in_one_line(
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
+def test_run_names_what_must_not_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: raising(PermissionError(13, "Permission denied", "a/b\n.yml")))
+    assert ended.value.code == "error: 'a/b\\n.yml': Permission denied"
+
+
 @pytest.mark.parametrize("error", [ImportError("no name 'x'"), ModuleNotFoundError("No module named 'y'"), KeyError(1)])
 def test_run_leaves_defects_to_the_traceback(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:

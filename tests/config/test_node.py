@@ -168,6 +168,12 @@ def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: 
         ("TEST.ROC.ENABLED", "True", "no VI-ReID paper reports ROC curves"),
         ("TEST.METRIC", "manhattan", "available: cosine, euclidean, inner_product"),
         ("DATASETS.COMBINEALL", "True", "set it to False"),
+        ("SOLVER.STEPS", "['a', 10]", "must be a list of numbers of at least 0; got"),
+        ("SOLVER.STEPS", "[-3]", "at least 0"),
+        ("SOLVER.WARMUP_METHOD", "cosine", "constant, exp, linear"),
+        ("MODEL.PIXEL_MEAN", "['a', 'b', 'c']", "must be a list of 3 numbers; got"),
+        ("MODEL.PIXEL_STD", "[1, 0, 1]", "3 numbers above 0"),
+        ("MODEL.PIXEL_STD", "[1.0]", "3 numbers above 0"),
     ],
 )
 def test_check_config_of_an_unknown_name_or_number_lists_what_is_right(key: str, value: str, listed: str) -> None:

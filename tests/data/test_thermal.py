@@ -166,3 +166,17 @@ def test_stretch_of_wrong_keys_names_them(words: list[str], message: str) -> Non
 def test_stretch_of_the_defaults_is_the_default() -> None:
     cfg: Any = small_cfg("SYSU/agw.yml")
     assert stretch_of(cfg) == DEFAULT
+
+
+@pytest.mark.parametrize(("low", "high"), [(3100, 3400), (0, 65_535)])
+def test_read_image_of_a_narrow_range_in_color_channels_is_refused(tmp_path: Path, low: int, high: int) -> None:
+    gray = np.linspace(low, high, 64).reshape(8, 8, 1)
+    file = tmp_path / "x.pgm"
+    file.write_bytes(b"P6\n8 8\n65535\n" + np.repeat(gray, 3, axis=2).astype(">u2").tobytes())
+    if high == 65_535:
+        assert read_image(str(file), (8, 8), formats=SEARCH_FORMATS).max() == 255
+        return
+    with pytest.raises(
+        DataError, match=r"x\.pgm' cannot be read: its 16-bit channels are equal, .* uses 12 to 13; save"
+    ):
+        read_image(str(file), (8, 8), formats=SEARCH_FORMATS)

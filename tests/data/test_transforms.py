@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers import small_cfg
@@ -97,9 +99,15 @@ def test_build_view_takes_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"), [("Flap", "ChannelExchange"), ("Flip@2", "between 0 and 1"), ("Flip@x", "between 0 and 1")]
+    ("entry", "message"),
+    [
+        ("Flap", "ChannelExchange"),
+        ("Flip@2", "between 0 and 1"),
+        ("Flip@x", "between 0 and 1"),
+        (3, r"each view is a list of names, .*; got \[3\]"),
+    ],
 )
-def test_build_view_with_a_wrong_entry_is_one_error(entry: str, message: str) -> None:
+def test_build_view_with_a_wrong_entry_is_one_error(entry: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_view(small_cfg(), [entry])
 

@@ -236,6 +236,11 @@ def test_vireid_checkpointer_takes_averaged_weights_unless_others_are_asked_for(
     assert "given.pth: the weights of its last step, not their average (MODEL.WEIGHTS_AVERAGED False)" in warned
 
 
+def test_vireid_checkpointer_takes_an_average_that_is_none_for_no_average(tmp_path: Path) -> None:
+    model = network()
+    VireidCheckpointer(model).load(saved(tmp_path, {k: v + 1 for k, v in model.state_dict().items()}, average=None))
+
+
 # The right keys with other contents, and the message.
 CONTENTS: dict[str, tuple[dict[str, Any], str]] = {
     "an average of nothing": ({"average": {}}, "'average' has no number of steps"),

@@ -242,7 +242,11 @@ def test_resume_of_a_checkpoint_with_other_contents_names_it_and_uses_the_one_be
 
 def test_train_keeps_the_last_checkpoints(finished: Path) -> None:
     cfg = cfg_of(finished, "SOLVER.MAX_EPOCH", "5", "SOLVER.CHECKPOINT_KEEP", "2")
+    copy = finished / "model_0000_paper.pth"
+    shutil.copy(finished / "model_0000.pth", copy)
+    os.utime(copy, (0, 0))
     train(cfg, resume=True)
+    copy.unlink()  # somebody's own, which stays
     kept = {file.name for file in finished.glob("*.pth")}
     assert kept == {"model_best.pth", "model_final.pth", "model_0002.pth", "model_0003.pth"}
     assert (finished / "last_checkpoint").read_text() == "model_final.pth"
@@ -370,3 +374,14 @@ def test_train_with_weights_that_a_gradient_broke_keeps_the_last_good_checkpoint
         trainer.train()
     assert "model_0000.pth" in (tmp_path / "last_checkpoint").read_text()
     assert not (tmp_path / "model_final.pth").exists()
+
+
+def test_resume_with_another_score_starts_the_best_anew(finished: Path, log: pytest.LogCaptureFixture) -> None:
+    before = Trainer(cfg_of(finished, *LONGER))
+    before.resume_or_load()
+    assert before.checkpoints.best_metric >= 0
+    other = Trainer(cfg_of(finished, *LONGER, "TEST.METRIC", "euclidean"))
+    other.resume_or_load()
+    assert other.checkpoints.best_metric == -1
+    (warning,) = [text for text in log.messages if "cannot be compared" in text]
+    assert "TEST.METRIC: cosine -> euclidean; the next evaluation writes model_best.pth anew" in warning

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import evaluate_protocol
-from vireid_plugins.evaluation.lengths import exponent, normalized, shrunk
+from vireid_plugins.evaluation.feature_table import check_features
+from vireid_plugins.evaluation.lengths import exponents_of, normalized, shrunk
 
 FACTORS = {np.float16: (1e-3, 1e3), np.float32: (1e-30, 1e30), np.float64: (1e-150, 1e-30, 1e30, 1e150)}
 
@@ -31,10 +34,11 @@ def test_normalized_of_any_length_is_the_same_row(kind: type) -> None:
 
 def test_shrunk_leaves_usual_features_alone_and_keeps_every_ratio() -> None:
     matrix = rows(np.float32)
-    assert shrunk(matrix, exponent(matrix)) is matrix
+    assert shrunk(matrix, exponents_of(matrix)) is matrix
     for power in (-100, 100):
         scaled = np.ldexp(matrix, power)
-        assert np.array_equal(np.ldexp(shrunk(scaled, exponent(scaled)), exponent(matrix)), np.ldexp(matrix, 0))
+        highest = exponents_of(matrix)[1]
+        assert np.array_equal(np.ldexp(shrunk(scaled, exponents_of(scaled)), highest), matrix)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "inner_product"])
@@ -55,3 +59,29 @@ def test_evaluate_protocol_of_features_of_any_length_gives_the_same_scores(
     if kind is not np.float16:  # whose smallest numbers have fewer digits
         assert all(result == results[0] for result in results[1:])
     assert all(0 <= score <= 100 for result in results for score in result.values())
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product"])
+@pytest.mark.parametrize("factor", [1e25, 1e-25])
+def test_evaluate_protocol_with_one_odd_row_scores_the_others_as_without(
+    little_tree: Path, factor: float, metric: str
+) -> None:
+    folder = little_tree / "RegDB"
+    paths = sorted(str(file.relative_to(folder)) for file in folder.glob("*/*/*.bmp"))
+    matrix = np.random.default_rng(1).standard_normal((len(paths), 8)).astype(np.float32)
+    plain = evaluate_protocol(matrix, paths, "regdb/v2i", little_tree, 1, metric=metric)
+    # An image that is not tested.
+    odd = np.concatenate([matrix, np.full((1, 8), factor, np.float32)])
+    found = evaluate_protocol(odd, [*paths, "Visible/9999/x.bmp"], "regdb/v2i", little_tree, 1, metric=metric)
+    assert found.means == plain.means
+
+
+def test_check_features_of_tensors_without_plain_numbers_is_one_error() -> None:
+    for wrong, message in (
+        (torch.eye(2).to_sparse(), "must be a dense tensor"),
+        (torch.empty(2, 2, device="meta"), "got one without values"),
+        (np.ma.masked_equal([[1.0, 2.0], [3.0, 4.0]], 2), "must not be masked"),
+    ):
+        with pytest.raises(FeatureError, match=message):
+            check_features(wrong, ["a", "b"])
+    assert check_features(torch.eye(2).to(torch.float8_e5m2), ["a", "b"]).tolist() == [[1, 0], [0, 1]]

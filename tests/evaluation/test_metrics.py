@@ -280,3 +280,24 @@ def test_evaluate_ranking_of_a_single_camera_names_the_rule() -> None:
         evaluate_ranking([[1, 2]], [1], [1, 1], [1], [1, 1], "same_camera")
     with pytest.raises(FeatureError, match="share no identity"):
         evaluate_ranking([[1, 2]], [1], [2, 2], [1], [1, 1], "same_camera")
+
+
+def test_evaluate_ranking_tells_large_whole_numbers_apart() -> None:
+    most = 2**60
+    near = np.array([[1.0, 2.0], [1.0, 2.0]])
+    for names in (np.array([most, most + 1], np.uint64), np.array([most, most + 1])):
+        assert evaluate_ranking(near, np.array([most, most + 1]), names).mAP == 0.75
+    for distance in (
+        np.array([[most + 1, most]]),
+        np.array([[most + 1, most]], np.uint64),
+        torch.tensor([[most + 1, most]]),
+        np.array([[-most, -most - 1]]),
+    ):
+        assert evaluate_ranking(distance, [0], [0, 1]).mAP == 0.5
+
+
+def test_evaluate_ranking_takes_labels_of_half_precision_and_no_masked_ones() -> None:
+    near = np.array([[1.0, 2.0], [1.0, 2.0]])
+    assert evaluate_ranking(near, torch.tensor([1, 2], dtype=torch.bfloat16), [1, 2]).mAP == 0.75
+    with pytest.raises(FeatureError, match="query_ids: must not be masked"):
+        evaluate_ranking(near, np.ma.masked_equal([1, 2], 2), [1, 2])

@@ -169,9 +169,16 @@ def test_remove_stale_removes_what_the_killed_left_and_nothing_of_the_living(tmp
 def test_remove_stale_takes_names_of_earlier_releases_and_no_links(tmp_path: Path) -> None:
     (tmp_path / "model_final.pth.partial").write_bytes(b"torn")
     (tmp_path / "model_final.pth").write_bytes(b"whole")
-    (tmp_path / "link.partial").symlink_to("model_final.pth")
+    (tmp_path / "link.0123abcd.partial").symlink_to("model_final.pth")
+    # Downloads of other programs.
+    (tmp_path / "data.zip.partial").write_bytes(b"half")
+    (tmp_path / "movie.partial").mkdir()
     assert [path.name for path in remove_stale(tmp_path)] == ["model_final.pth.partial"]
-    assert {path.name for path in tmp_path.iterdir()} == {"model_final.pth", "link.partial"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("model_final.pth", "link.0123abcd.partial", "data.zip.partial", "movie.partial")
+    }
+    write_bytes(tmp_path / "data.zip", b"whole")
+    assert (tmp_path / "data.zip.partial").read_bytes() == b"half"
 
 
 def test_json_text_is_what_every_parser_reads(tmp_path: Path) -> None:

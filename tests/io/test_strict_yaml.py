@@ -29,8 +29,8 @@ def test_parse_yaml_keeps_keys_and_dates_as_text() -> None:
 
 
 def test_parse_yaml_tells_the_texts_of_plain_scalars() -> None:
-    found = parse_yaml("a: {b: 0123, c: '7', d: yes, e: word}\nf: 1e3\ng: [1]\n")
-    assert found.texts == {"a.b": "0123", "a.d": "yes"}
+    found = parse_yaml("a: {b: 0x1F, c: '7', d: yes, e: word}\nf: 1e3\ng: [1]\n")
+    assert found.texts == {"a.b": "0x1F", "a.d": "yes"}
 
 
 def test_parse_yaml_with_aliases_and_merged_keys_takes_them() -> None:
@@ -91,3 +91,8 @@ def test_parse_yaml_counts_an_alias_as_what_it_stands_for(form: str) -> None:
     assert 30 < found.nodes < 70
     with pytest.raises(StrictYamlError, match=r"line 3: more than .* values"):
         parse_yaml(text, budget=found.nodes - 3)
+
+
+@pytest.mark.parametrize("text", ["060", "1:30", "-1:00", "0_7", "1:30.5"])
+def test_parse_yaml_takes_no_number_that_looks_like_another(text: str) -> None:
+    assert parse_yaml(f"A: {text}\nB: [0, -0.5, 10, 1_000, 0x1F]").value == {"A": text, "B": [0, -0.5, 10, 1000, 31]}

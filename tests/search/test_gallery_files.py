@@ -204,11 +204,21 @@ def test_writing_without_a_gallery_leaves_no_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     # A writer that was killed before its first gallery was whole.
     (tmp_path / "index").mkdir()
+    (tmp_path / "index" / ".lock").touch()
     (tmp_path / "index" / "vectors.npy").touch()
     with pytest.raises(DataError, match="is not a gallery; create one"):
         Gallery.load(tmp_path / "index")
     marked(40).save(tmp_path / "index")
     require_whole(Gallery.load(tmp_path / "index"))
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "gallery.partial.zip"])
+def test_a_folder_with_a_file_of_somebody_else_is_refused_and_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_bytes(b"of somebody else")
+    with pytest.raises(DataError, match="exists and is not a gallery; refusing to overwrite it"):
+        marked(40).save(tmp_path / "mine")
+    assert [(file.name, file.read_bytes()) for file in (tmp_path / "mine").iterdir()] == [(name, b"of somebody else")]
 
 
 def test_load_of_what_is_no_regular_file_is_one_error(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def run(main: Callable[[], object]) -> NoReturn:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             name = f"'{escaped(error.filename)}'" if error.filename else "a file"
             sys.exit(f"error: {name} cannot be written: {error.strerror}")
+        if isinstance(error, PermissionError) and error.filename:
+            sys.exit(f"error: '{escaped(error.filename)}': {error.strerror}")
         raise
     if reason := failure():
         sys.exit(f"error: standard output cannot be written: {reason}")

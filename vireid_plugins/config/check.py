@@ -1,6 +1,6 @@
 """Check a configuration before anything is built, so that a typo costs seconds and not an epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -97,12 +97,27 @@ def _check_numbers(cfg: CfgNode) -> None:
                     raise ConfigError(f"{key}: must be {words} {bound}, got {values[key]}")
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
+    if cfg.SOLVER.SCHED == "CosineAnnealingLR" and not cfg.SOLVER.BASE_LR:
+        raise ConfigError("SOLVER.BASE_LR: must be above 0 with SOLVER.SCHED CosineAnnealingLR, got 0")
+    require_name("SOLVER.WARMUP_METHOD", cfg.SOLVER.WARMUP_METHOD, ("constant", "linear", "exp"))
+    _check_list("SOLVER.STEPS", values["SOLVER.STEPS"], "numbers of at least 0", lambda step: step >= 0)
+    _check_list("MODEL.PIXEL_MEAN", values["MODEL.PIXEL_MEAN"], "3 numbers", lambda _: True, 3)
+    _check_list("MODEL.PIXEL_STD", values["MODEL.PIXEL_STD"], "3 numbers above 0", lambda deviation: deviation > 0, 3)
     for name in ("SIZE_TRAIN", "SIZE_TEST"):
         size = cfg.INPUT[name]
         if not isinstance(size, Sequence) or len(size) != 2 or not all(type(n) is int and n > 0 for n in size):
             raise ConfigError(
                 f"INPUT.{name}: must be two whole numbers above 0, height and width, such as [288, 144]; got {size}"
             )
+
+
+def _check_list(
+    key: str, numbers: Sequence[Any], text: str, right: Callable[[float], bool], count: int | None = None
+) -> None:
+    """Raise a `ConfigError` unless a list holds numbers that are right, and `count` of them unless it is None."""
+    wrong = not all(type(one) in (int, float) and right(one) for one in numbers)
+    if wrong or (count is not None and len(numbers) != count):
+        raise ConfigError(f"{key}: must be a list of {text}; got {list(numbers)}")
 
 
 def _check_metric(cfg: CfgNode) -> None:

@@ -126,8 +126,31 @@ def resized(
         turn[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
         image = Image.fromarray(to_eight_bits(*_values(image), stretch, name))
         image.info["exif"] = turn.tobytes()
+    deep = _is_deep_color(image)
     image = ImageOps.exif_transpose(image)
+    if deep:
+        _require_scale(np.asarray(image.convert("RGB")))
     return np.asarray(image.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation]))
+
+
+def _is_deep_color(image: Image.Image) -> bool:
+    """Return whether an image that is not decoded yet holds several channels of 16 bits, which Pillow cuts to 8."""
+    for tile in getattr(image, "tile", []):
+        settings = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        maximum = settings[1] if image.format == "PPM" and len(settings) > 1 else 0
+        if image.mode not in ("I", "F") and (";16" in str(settings[0]) or (type(maximum) is int and maximum > 255)):
+            return True
+    return False
+
+
+def _require_scale(pixels: npt.NDArray[np.uint8]) -> None:
+    """Raise a `ValueError` for gray values in color channels of which 8 bits show too few, as of a 14-bit sensor."""
+    low, high = np.percentile(pixels, DEFAULT.percentiles)
+    if 4 * (high - low) < 255 and pixels.min() < pixels.max() and bool((pixels == pixels[..., :1]).all()):
+        raise ValueError(
+            f"its 16-bit channels are equal, and of their 256 shades it uses {int(low)} to {int(high)}; save one "
+            "channel of 16 bits, which is stretched"
+        )
 
 
 def _values(image: Image.Image) -> tuple[npt.NDArray[Any], int | None]:

@@ -35,6 +35,12 @@ RATES = (
     *("SOLVER.WARMUP_ITERS", "SOLVER.WARMUP_EPOCHS"),
 )
 
+# Keys that decide what the score is by which the best checkpoint is chosen.
+SCORE = (
+    *("DATASETS.TESTS", "TEST.PROTOCOLS", "TEST.METRIC", "TEST.RERANK.", "TEST.AQE.", "TEST.FLIP.", "TEST.FEATURE"),
+    *IMAGES,
+)
+
 
 class Bound(NamedTuple):
     """Keys of which a checkpoint holds something.

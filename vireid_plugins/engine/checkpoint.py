@@ -347,13 +347,15 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint that `last_checkpoint` in an output folder names, or None if there is no such file.
 
     Raises:
-        DataError: its content is not the name of a file in the folder.
+        DataError: it cannot be read, or its content is not the name of a file in the folder.
     """
     tag = folder / "last_checkpoint"
     if not tag.is_file():
         return None
     try:
         name = tag.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise DataError(f"'{tag}' cannot be read: {error.strerror}; set MODEL.WEIGHTS") from None
     except ValueError:
         name = ""
     if not name or len(name) > 255 or Path(name).name != name or not name.isprintable():

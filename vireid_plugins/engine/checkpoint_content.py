@@ -34,7 +34,9 @@ def checked(file: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
             f"checkpoint '{file}' has no entry 'model'; it was not written by this trainer or fast-reid"
         )
     given: dict[str, Any] = {"model": _weights(file, checkpoint["model"], "'model'")}
-    if checkpoint.get("average") is not None:
+    if checkpoint.get("average", ...) is None:
+        checkpoint = {key: value for key, value in checkpoint.items() if key != "average"}
+    if "average" in checkpoint:
         average = _mapping(file, checkpoint["average"], "average")
         _require(file, _is_count(average.get("steps")), "'average' has no number of steps")
         given["average"] = {**average, "model": _weights(file, average.get("model"), "'model' in 'average'")}

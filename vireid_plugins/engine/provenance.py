@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastreid.config import CfgNode
@@ -11,7 +11,7 @@ from vireid_plugins.config.model_selection import VALIDATION
 from vireid_plugins.config.node import ABSENT, changes
 from vireid_plugins.data.datasets import build_options
 from vireid_plugins.data.torch_datasets import TrainImages
-from vireid_plugins.engine.bound_keys import FREE, feature_keys, network_keys, refused_on_resume
+from vireid_plugins.engine.bound_keys import FREE, SCORE, feature_keys, network_keys, refused_on_resume
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 from vireid_plugins.modeling.fit import listed
@@ -123,12 +123,23 @@ def other_features(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -
     return _lines({key: changed[key] for key in feature_keys(changed)})
 
 
-def _changes(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def other_score(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return `KEY: before -> after` for the keys with which the score of the best checkpoint is another one.
+
+    The arguments and errors are those of `other_features`.
+    """
+    changed = _changes(file, then, now, free=())
+    return _lines({key: pair for key, pair in changed.items() if key.startswith(SCORE) and ABSENT not in pair})
+
+
+def _changes(
+    file: str, then: Mapping[str, Any], now: Mapping[str, Any], free: Sequence[str] = FREE
+) -> dict[str, tuple[Any, Any]]:
     """Return the keys that differ, with the max-pooling that `auto` stands for."""
     if "config" not in then or "config" not in now:
         return {}
     try:
-        changed = changes(then["config"], now["config"], FREE)
+        changed = changes(then["config"], now["config"], free)
     except (ValueError, RecursionError) as error:
         raise DataError(f"checkpoint '{file}': the configuration in its 'vireid' cannot be read: {error}") from None
     if "max_pool" in then and "max_pool" in now:

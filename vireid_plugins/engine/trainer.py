@@ -38,7 +38,7 @@ from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
-from vireid_plugins.engine.provenance import splits_of, training_facts
+from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
 from vireid_plugins.engine.requirements import plans_of, require_training
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
@@ -287,6 +287,16 @@ class Trainer(DefaultTrainer):
         if steps != self.iters_per_epoch:
             self._change_steps(steps)
         set_position(self.scheduler["lr_sched"], self.first_iter)
+        facts = self.checkpointer.facts
+        changed = other_score(str(self.checkpointer.resumed), checkpoint.get("vireid", {}), facts)
+        goes_on = self.start_epoch < self.max_epoch or self.unscored
+        if comm.is_main_process() and goes_on and changed and self.checkpoints.best_metric >= 0:
+            logger.warning(
+                "the best score so far, %.2f, cannot be compared with those of other keys: %s; the next evaluation "
+                "writes model_best.pth anew",
+                *(self.checkpoints.best_metric, ", ".join(changed)),
+            )
+            self.checkpoints.best_metric = -1
 
     def _change_steps(self, steps: int) -> None:
         """Move to the first iteration of the next epoch, of a run whose epochs had another number of steps.

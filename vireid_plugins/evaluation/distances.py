@@ -17,6 +17,9 @@ from vireid_plugins.errors import FeatureError, require_name
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.types import Floats
 
+# Largest whole number below which float64 holds all.
+EXACT = 2**53
+
 
 def require_metric(metric: str) -> None:
     """Raise a `ConfigError` that lists the metrics unless `metric` is one of them."""
@@ -59,8 +62,8 @@ def squared_distances(features: Floats) -> Floats:
 def rankable(distance: Any) -> Floats | Tensor:
     """Return distances (Q, G) of any real type as float32 or float64, in which excluded images can be marked by NaN.
 
-    Whole numbers and booleans become float64, half precision float32. A tensor stays on its device; anything else
-    becomes an array.
+    Whole numbers and booleans become float64, half precision float32; numbers that float64 would round become their
+    order. A tensor stays on its device; anything else becomes an array.
 
     Raises:
         FeatureError: they are no matrix of real numbers, or contain NaN.
@@ -78,8 +81,12 @@ def _of_tensor(distance: Tensor) -> Tensor:
     if distance.layout != torch.strided or distance.is_quantized or distance.is_complex():
         kind = distance.layout if distance.layout != torch.strided else distance.dtype
         raise FeatureError(f"the distances must be a dense tensor of real numbers; got {kind}")
+    if distance.is_meta:
+        raise FeatureError("the distances must be a dense tensor of real numbers; got one without values")
     distance = distance.detach()
     if not distance.is_floating_point():
+        if distance.dtype in (torch.int64, torch.uint64):
+            return torch.from_numpy(_of_array(distance.cpu().numpy())).to(distance.device)
         return distance.to(torch.float32 if distance.device.type == "mps" else torch.float64)
     return distance if distance.dtype in (torch.float32, torch.float64) else distance.float()
 
@@ -93,6 +100,9 @@ def _of_array(distance: Any) -> Floats:
         raise FeatureError(f"the distances must be a matrix of real numbers: {error}") from None
     if matrix.dtype.kind not in "fiub":
         raise FeatureError(f"the distances must be real numbers; got {matrix.dtype}")
+    long = matrix.dtype.kind == "f" and matrix.dtype.itemsize > 8 and not np.isnan(matrix).any()
+    if matrix.size and (long or (matrix.dtype.kind in "iu" and max(-int(matrix.min()), int(matrix.max())) > EXACT)):
+        matrix = np.unique(matrix, return_inverse=True)[1].reshape(matrix.shape)
     half = matrix.dtype.kind == "f" and matrix.dtype.itemsize <= 4
     # In native byte order and row by row, as the compiled loops read them.
     return np.ascontiguousarray(matrix, np.float32 if half else np.float64)

@@ -74,7 +74,7 @@ class FeatureTable:
     def __init__(self, images: ImagesByModality, features: Floats, paths: Sequence[str], where: str = "") -> None:
         self.images, self.where = images, where
         self._matrix = check_features(features, paths, where)
-        self._exponent = lengths.exponent(self._matrix)
+        self._exponents = lengths.exponents_of(self._matrix)
         keys = {
             modality: [image_key(images.dataset, path) for path in paths_of]
             for modality, paths_of in images.paths.items()
@@ -117,7 +117,7 @@ class FeatureTable:
         """
         rows = self._row[modality]
         features: Floats = self._matrix[rows] * (rows >= 0)[:, None]
-        return lengths.normalized(features) if normalize else lengths.shrunk(features, self._exponent)
+        return lengths.normalized(features) if normalize else lengths.shrunk(features, self._exponents)
 
 
 def image_key(dataset: CrossModalityDataset, path: str) -> str:
@@ -150,8 +150,14 @@ def check_features(features: Any, paths: Sequence[str], where: str = "") -> Floa
     """
     prefix = _prefix(where)
     if isinstance(features, Tensor):
+        if features.layout != torch.strided or features.is_quantized or features.is_meta:
+            form = "without values" if features.is_meta else f"{features.layout} of {features.dtype}"
+            raise FeatureError(f"{prefix}features must be a dense tensor of real numbers; got one {form}")
         features = features.detach().cpu()
-        features = features.float() if features.dtype == torch.bfloat16 else features
+        usual = features.dtype in (torch.float32, torch.float64) or not features.is_floating_point()
+        features = features if usual else features.float()
+    if np.ma.is_masked(features):
+        raise FeatureError(f"{prefix}features must not be masked; leave out the images without features")
     try:
         matrix: npt.NDArray[Any] = np.asarray(features)
     except ValueError as error:

@@ -45,7 +45,10 @@ def labels_of(
 def _row(values: Any, name: str) -> npt.NDArray[Any]:
     """Return labels as a row of numbers or text."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    if np.ma.is_masked(values):
+        raise FeatureError(f"{name}: must not be masked; every image needs a label")
     try:
         row: npt.NDArray[Any] = np.asarray(values)
     except ValueError as error:
@@ -68,7 +71,11 @@ def _coded(left: npt.NDArray[Any], right: npt.NDArray[Any], *names: str) -> list
         raise FeatureError(
             f"{names[0]} has {left.dtype} and {names[1]} {right.dtype}, so none of them can be equal; use one type"
         )
-    codes = np.unique(np.concatenate([left, right]), return_inverse=True)[1].reshape(-1)
+    both = [left, right]
+    if left.dtype.kind != right.dtype.kind and np.result_type(*both).kind == "f":
+        # Whole numbers that float64 does not tell apart.
+        both = [row.astype(object) for row in both]
+    codes = np.unique(np.concatenate(both), return_inverse=True)[1].reshape(-1)
     return [codes[: len(left)], codes[len(left) :]]
 
 
@@ -80,4 +87,4 @@ def _unread(cams: Any, images: int, name: str) -> npt.NDArray[np.int64]:
 
 
 def _whole(row: npt.NDArray[Any]) -> bool:
-    return row.dtype.kind == "f" and bool(np.isfinite(row).all()) and bool((row == np.floor(row)).all())
+    return row.dtype.kind == "f" and bool((np.abs(row) < 2**63).all()) and bool((row == np.floor(row)).all())

@@ -23,18 +23,28 @@ def normalized(features: Floats) -> Floats:
     return unit
 
 
-def shrunk(features: Floats, exponent: int) -> Floats:
-    """Return the features (n, D) divided by 2 ** exponent if their squares could overflow or underflow, else as is.
+def shrunk(features: Floats, exponents: tuple[int, int]) -> Floats:
+    """Return the features (n, D) as is, or if their squares could overflow or underflow, divided, in float64.
 
-    Dividing all features of a ranking by one number changes no order of squared distances or inner products.
+    Dividing all features of a ranking by one number changes no order of squared distances or inner products. In
+    float32, the squares of usual rows would vanish beside a huge one.
+
+    Args:
+        features: some of the rows that are ranked together.
+        exponents: those of all rows that are ranked together, see `exponents_of`.
     """
-    scaled: Floats = np.ldexp(features, -exponent) if abs(exponent) > _SAFE else features
+    lowest, highest = exponents
+    if -_SAFE <= lowest <= highest <= _SAFE:
+        return features
+    scaled: Floats = np.ldexp(features.astype(np.float64), -highest)
     return scaled
 
 
-def exponent(features: Floats) -> int:
-    """Return the power of two above the largest magnitude of the features (n, D)."""
-    return int(np.frexp(largest(features).max(initial=0))[1])
+def exponents_of(features: Floats) -> tuple[int, int]:
+    """Return the powers of two above the largest magnitudes of the smallest and the largest row of features (n, D)."""
+    magnitudes = largest(features)
+    powers = np.frexp(magnitudes[magnitudes > 0])[1]
+    return (int(powers.min()), int(powers.max())) if len(powers) else (0, 0)
 
 
 def largest(features: Floats) -> Floats:

@@ -86,13 +86,24 @@ def _results(file: Path) -> list[dict[str, Any]]:
     try:
         results: list[dict[str, Any]] = read_json(file)["results"]
         for result in results:
-            _ = result["protocol"] + result["refinement"], result["split"], sum(result["mean"].values())
+            _require_result(result)
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         results = []
     if not results:
         raise DataError(
             f"'{file}' contains no results; it must be written by vireid score --json or be an evaluation.json"
         )
     return results
+
+
+def _require_result(result: Any) -> None:
+    """Raise a `ValueError`, or what Python raises, unless a result is one that `ProtocolResult.as_json` wrote."""
+    names = (result["protocol"], result["refinement"], result.get("metric", "cosine"))
+    means, split = result["mean"], result["split"]
+    percentages = [type(value) in (int, float) and 0 <= value <= 100.001 for value in means.values()]
+    if not all(isinstance(name, str) for name in names) or not percentages or not all(percentages):
+        raise ValueError("not a result")
+    if isinstance(split, bool | float):
+        raise ValueError("not a split")

@@ -297,7 +297,9 @@ def remove_stale(folder: Path, name: str = "") -> list[Path]:
         name: of the file whose writers are meant; by default everybody's.
     """
     removed = []
-    pattern = rf"{re.escape(_stem(name))}(\.[0-9a-f]{{8}})?\.partial" if name else r".+\.partial"
+    # Eight digits tell our files from those of other programs; earlier releases wrote checkpoints without them.
+    ours = re.escape(_stem(name)) if name else ".+"
+    pattern = rf"{ours}\.[0-9a-f]{{8}}\.partial|model_(\d{{4,}}|best|final|stopped)\.pth\.partial"
     with suppress(OSError):
         for path in [Path(entry.path) for entry in os.scandir(folder) if re.fullmatch(pattern, entry.name)]:
             if _remove_unlocked(path):

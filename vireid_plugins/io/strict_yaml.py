@@ -4,6 +4,7 @@ PyYAML itself takes the last of two equal keys, builds dates, and needs exponent
 anchors. The limits are far above any configuration, whose full dump has about 700 nodes at a depth of 6.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import yaml
@@ -71,9 +72,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# Without dates: `2026-11-27` is a text, such as the name of a folder.
+# Without dates: `2026-11-27` is a text, such as the name of a folder. So is what only YAML 1.1 takes for a number in
+# base 8 or 60: `060` would be 48, and `1:30` 90.
+_OLD_NUMBER = r"(?![-+]?(?:0[0-9_]|[0-9_]+:[0-9:]))"
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, re.compile(_OLD_NUMBER + pattern.pattern, pattern.flags) if tag.endswith((":int", ":float")) else pattern)
+        for tag, pattern in resolvers
+        if tag != "tag:yaml.org,2002:timestamp"
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

@@ -32,7 +32,7 @@ PATIENCE = 60.0
 MAX_POINTER = 8 * 2**30
 # What a gallery's folder may contain, also after a writer was killed; the number of a version is a group.
 _FILES = re.compile(r"(?:vectors(?:\.(\d+))?\.npy|gallery(?:\.(\d+))?\.faiss|gallery\.json|\.lock)")
-_PARTIAL = re.compile(r"\.?(?:vectors|gallery)\..*partial.*")
+_PARTIAL = re.compile(r"\.?(?:vectors(?:\.\d+)?\.npy|gallery(?:\.\d+)?\.faiss|gallery\.json)\.(?:\w+\.)?partial\w*")
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -63,9 +63,7 @@ def require_room(folder: Path) -> None:
     if folder.is_symlink() and not folder.exists():
         raise DataError(f"'{folder}' is a link to a folder that does not exist; choose another folder")
     with for_writing(folder):
-        if folder.exists() and not (
-            folder.is_dir() and (is_gallery(folder) or all(_ours(file) for file in folder.iterdir()))
-        ):
+        if folder.exists() and not (folder.is_dir() and (is_gallery(folder) or _abandoned(folder))):
             raise DataError(f"'{folder}' exists and is not a gallery; refusing to overwrite it. Choose another folder")
     make_folder(folder.parent, "the gallery")
 
@@ -255,6 +253,12 @@ def _ours(file: Path) -> bool:
     return bool(_FILES.fullmatch(file.name) or _PARTIAL.fullmatch(file.name)) and not file.is_dir()
 
 
+def _abandoned(folder: Path) -> bool:
+    """Return whether a folder is empty or holds only what a writer left; its lock tells that from files of others."""
+    files = list(folder.iterdir())
+    return not files or (any(file.name == LOCK for file in files) and all(map(_ours, files)))
+
+
 def _remove_strays(folder: Path) -> None:
     """Remove what writers that were killed have left, and files of versions that the pointer does not name."""
     for place in (folder.with_name(folder.name + ".partial"), _former(folder)):
@@ -283,7 +287,7 @@ def _former(folder: Path) -> Path:
 def _present(folder: Path) -> Path:
     """Return the folder of a gallery, or the one in which a stopped save of an earlier commit left it."""
     former = _former(folder)
-    return former if not os.path.lexists(folder) and former.is_dir() else folder
+    return former if not os.path.lexists(folder) and os.path.isdir(former) else folder  # noqa: PTH112  as above
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:

@@ -117,6 +117,8 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
     """
     steps: list[tuple[Transform, float]] = []
     late = 0
+    if not isinstance(names, list | tuple) or not all(isinstance(entry, str) for entry in names):
+        raise ConfigError(f"INPUT.VIEWS: each view is a list of names, such as ['Flip', 'Erase@0.5']; got {names!r}")
     for entry in names:
         name, _, probability = entry.partition("@")
         require_name("INPUT.VIEWS", name, registered(TRANSFORM_REGISTRY))

@@ -1,5 +1,6 @@
 """Periodic checkpoints, the best one and the final one."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from fastreid.utils.events import get_event_storage
 
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
 from vireid_plugins.io.files import for_writing
+
+PERIODIC = re.compile(r"model_\d{4,}\.pth")
 
 
 class Checkpoints(PeriodicCheckpointer):
@@ -64,7 +67,8 @@ class Checkpoints(PeriodicCheckpointer):
 
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)
-        periodic = sorted(folder.glob("model_[0-9][0-9][0-9][0-9]*.pth"), key=modified)
+        # Not copies that somebody keeps, such as model_0009_paper.pth.
+        periodic = sorted((file for file in folder.glob("model_*.pth") if PERIODIC.fullmatch(file.name)), key=modified)
         for file in [folder / f"{STOPPED}.pth", *(periodic[: -self.keep] if self.keep else [])]:
             with for_writing(file):
                 file.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, Tensorb
 
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine.run_log import require_log
+from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import LineFile, cannot_write, json_text, naming, refusal, write_bytes
 from vireid_plugins.io.json_file import parse_json
 from vireid_plugins.io.regular import read_bytes
@@ -207,7 +208,10 @@ def drop_lines_from(file: Path, iteration: int) -> None:
     """Drop the lines of a `metrics.json` that are torn, or that are of this iteration or a later one."""
     if not file.is_file():
         return
-    lines = read_bytes(file).decode(errors="replace").splitlines()
+    try:
+        lines = read_bytes(file).decode(errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"'{file}' cannot be read: {error.strerror}; a resumed run goes on in it") from None
     kept = [line for line in lines if _iteration(line) < iteration]
     if len(kept) == len(lines):
         return
