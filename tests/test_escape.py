@@ -13,7 +13,7 @@ import pytest
 from helpers import ROOT
 
 from vireid_plugins.cli._common import Parser, run, say, say_table
-from vireid_plugins.errors import DataError, InstallError
+from vireid_plugins.errors import MAX_LINE, DataError, InstallError
 from vireid_plugins.escape import EscapeFilter, Lines, escape_logs, escaped, escaped_lines
 
 COLOR = "\x1b[31m"
@@ -119,3 +119,11 @@ def test_nothing_but_common_prints() -> None:
     prints = re.compile(r"\bprint\(|sys\.std(out|err)\.write")
     found = {file.name for file in (ROOT / "vireid_plugins").rglob("*.py") if prints.search(file.read_text())}
     assert found == {"_common.py", "collect_env.py"}
+
+
+def test_user_error_of_a_very_long_line_keeps_its_beginning_and_its_end() -> None:
+    said = str(DataError("'a.npz' cannot be read: " + "\0" * 10**5 + "; save paths as str", "second line"))
+    assert said.startswith("'a.npz' cannot be read: ")
+    assert said.endswith("; save paths as str\nsecond line")
+    assert len(said) < 1.1 * MAX_LINE
+    assert str(DataError("x" * MAX_LINE)) == "x" * MAX_LINE

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from vireid_plugins.escape import escaped
 
+# Longest line of a message, in characters.
+MAX_LINE = 3000
+
 
 class UserError(Exception):
     """A problem the user can fix; the message explains how.
@@ -26,7 +29,13 @@ class UserError(Exception):
         super().__init__(*lines)
 
     def __str__(self) -> str:
-        return "\n".join(map(escaped, self.args))
+        return "\n".join(_shortened(escaped(line)) for line in self.args)
+
+
+def _shortened(line: str) -> str:
+    """Return a line, without its middle if it is very long: a library may quote a whole damaged file."""
+    half = MAX_LINE // 2
+    return line if len(line) <= MAX_LINE else f"{line[:half]} [{len(line) - 2 * half} characters] {line[-half:]}"
 
 
 class InstallError(UserError, ImportError):

@@ -384,4 +384,4 @@ def test_resume_with_another_score_starts_the_best_anew(finished: Path, log: pyt
     other.resume_or_load()
     assert other.checkpoints.best_metric == -1
     (warning,) = [text for text in log.messages if "cannot be compared" in text]
-    assert "TEST.METRIC: cosine -> euclidean; the next evaluation writes model_best.pth anew" in warning
+    assert "TEST.METRIC: cosine -> euclidean; the next evaluation replaces model_best.pth" in warning

@@ -61,7 +61,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "complex": lambda array: np.ones(array.shape, complex),
     "double": lambda array: np.concatenate([np.atleast_1d(array)] * 2),
     "bool": lambda array: np.ones(array.shape, bool),
-    "repeat": lambda array: np.broadcast_to(np.atleast_1d(array)[0], array.shape),
+    "repeat": lambda array: np.broadcast_to(np.atleast_1d(array)[0], array.shape) if array.size else array,
 }
 
 

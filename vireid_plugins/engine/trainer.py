@@ -293,7 +293,7 @@ class Trainer(DefaultTrainer):
         if comm.is_main_process() and goes_on and changed and self.checkpoints.best_metric >= 0:
             logger.warning(
                 "the best score so far, %.2f, cannot be compared with those of other keys: %s; the next evaluation "
-                "writes model_best.pth anew",
+                "replaces model_best.pth",
                 *(self.checkpoints.best_metric, ", ".join(changed)),
             )
             self.checkpoints.best_metric = -1
