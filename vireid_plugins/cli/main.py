@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from vireid_plugins.cli import (
+    collect,
     convert,
     export,
     keys,
@@ -14,6 +15,7 @@ from vireid_plugins.cli import (
     score,
     search,
     splits,
+    sweep,
     synthesize,
     train,
     verify,
@@ -26,6 +28,8 @@ from vireid_plugins.io.output import tolerant_streams
 VERBS: dict[str, ModuleType] = {
     "train": train,
     "splits": splits,
+    "sweep": sweep,
+    "collect": collect,
     "score": score,
     "search": search,
     "visualize": visualize,
