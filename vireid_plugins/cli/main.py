@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from vireid_plugins.cli import (
     collect,
+    compare,
     convert,
     export,
     keys,
@@ -30,6 +31,7 @@ VERBS: dict[str, ModuleType] = {
     "splits": splits,
     "sweep": sweep,
     "collect": collect,
+    "compare": compare,
     "score": score,
     "search": search,
     "visualize": visualize,

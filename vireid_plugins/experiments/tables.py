@@ -13,6 +13,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip
+# Attributes of a row that count what its means are over; 0 is left empty.
+COUNTS = ("seeds", "splits")
 # Ranks of a score among the settings of a protocol.
 BEST, SECOND = 0, 1
 
@@ -20,11 +22,16 @@ BEST, SECOND = 0, 1
 def markdown(rows: Sequence[Row]) -> str:
     """Return a table in Markdown; one value has no deviation."""
     names = _names(rows)
+    columns = [name for name in COUNTS if any(getattr(row, name) for row in rows)]
     cells = [
-        [_cell(row.setting), _cell(row.protocol), *_counts(row), *(_shown(row.scores.get(name)) for name in names)]
+        [
+            *(_cell(row.setting), _cell(row.protocol)),
+            *(str(getattr(row, name) or "") for name in columns),
+            *(_shown(row.scores.get(name)) for name in names),
+        ]
         for row in rows
     ]
-    headers = ["setting", "protocol", "seeds", "splits", *names]
+    headers = ["setting", "protocol", *columns, *names]
     return tabulate(cells, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
@@ -34,7 +41,7 @@ def csv_table(rows: Sequence[Row]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     names = _names(rows)
     columns = [column for name in names for column in (name, f"{name} deviation")]
-    writer.writerow(["setting", "protocol", "seeds", "splits", *columns])
+    writer.writerow(["setting", "protocol", *COUNTS, *columns])
     for row in rows:
         numbers: list[object] = []
         for name in names:
@@ -100,7 +107,7 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 
 def _counts(row: Row) -> list[str]:
-    return [str(row.seeds), str(row.splits) if row.splits else ""]
+    return [str(getattr(row, name) or "") for name in COUNTS]
 
 
 def _shown(value: Value | None) -> str:
