@@ -58,8 +58,7 @@ def read_side(letter: str, words: Sequence[str]) -> Side:
             folders |= {place.resolve(): place for place in find_runs(folder)}
     runs = [read_run(folder) for folder in folders.values()]
     _require_repetitions(letter, runs)
-    folder = runs[0].folder
-    return Side(f"{letter}: {runs[0].method} ({folder.name or folder})", runs)
+    return Side(f"{letter}: {runs[0].method} ({Path(words[0]).name or words[0]})", runs)
 
 
 def _require_repetitions(letter: str, runs: Sequence[RunRead]) -> None:
@@ -186,7 +185,7 @@ def _sentence(compared: Compared) -> str:
     if isinstance(result, PairedTest):
         return (
             f"{of}: B's mAP is {_points(result.difference)}, its AP higher for {result.better} and lower for "
-            f"{result.worse} queries; paired permutation test over identities, p = {_shown(result.p)}."
+            f"{result.worse} queries; paired permutation test over identities, {_shown(result.p)}."
         )
     interval = f"95 % interval {result.low:+.2f} to {result.high:+.2f}"
     told = "more than seeds and queries explain" if result.differs else "no difference can be told"
@@ -198,4 +197,4 @@ def _points(difference: float) -> str:
 
 
 def _shown(p: float) -> str:
-    return f"{p:.4f}" if p >= 0.001 else "less than 0.001"
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"

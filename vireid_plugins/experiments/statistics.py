@@ -84,7 +84,7 @@ def bootstrap(a: Sequence[Floats], b: Sequence[Floats], ids: Ints, seed: int = 0
     generator = np.random.default_rng(seed)
     groups = int(identity.max()) + 1
     # Sums of AP by run and identity, and the number of queries of each identity.
-    sums = [np.stack([np.bincount(identity, run, groups) for run in side]) for side in sides]
+    sums = [np.stack([np.bincount(identity, run, groups) for run in side]).astype(np.float64) for side in sides]
     sizes = np.bincount(identity, minlength=groups)
     chunk = max(1, ELEMENTS // groups)
     drawn = []
