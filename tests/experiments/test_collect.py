@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from statistics import stdev
 
@@ -73,6 +74,18 @@ def test_collect_leaves_out_a_run_with_the_seed_of_another(tmp_path: Path) -> No
     found = collect(tmp_path)
     assert found.rows[0].scores["mAP"].mean == pytest.approx(20)
     assert found.remarks == [f"'{tmp_path / 'b'}' is left out: it has the setting and seed of '{tmp_path / 'a'}'"]
+
+
+def test_collect_leaves_out_scores_of_an_earlier_epoch(tmp_path: Path) -> None:
+    epochs = ["SOLVER.MAX_EPOCH", "60"]
+    for name, seed, epoch in [("a", 0, 60), ("b", 1, 20)]:
+        file = write_run(tmp_path / name, [0.2] * 2, *epochs, seed=seed) / "evaluation.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"provenance": {"epoch": epoch}}))
+    found = collect(tmp_path)
+    assert [row.seeds for row in found.rows] == [1]
+    assert found.remarks == [f"'{tmp_path / 'b'}' is left out: its scores are of 20 of 60 epochs"]
+    with pytest.raises(DataError, match=r"is finished: .*20 of 60 epochs"):
+        collect(tmp_path / "b")
 
 
 def test_collect_of_what_is_no_run_is_one_error(tmp_path: Path) -> None:

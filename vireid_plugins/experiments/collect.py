@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.experiments.plan import SEED, SPLIT
-from vireid_plugins.experiments.runs import METHOD, RunRead, find_runs, read_run
+from vireid_plugins.experiments.runs import EPOCHS, METHOD, RunRead, find_runs, read_run
 
 # Keys that two runs of one setting may differ in: seed, split, places, and what changes only the speed.
 FREE = (
@@ -62,14 +62,21 @@ def collect(folder: Path) -> Collected:
     Runs are of one setting if their configurations are equal but for seed, split, places and speed. RegDB is averaged
     as the field does: a seed counts as the mean over its splits.
 
+    Scores of weights that had not finished all epochs are left out.
+
     Raises:
-        DataError: there are no runs, or a file of one cannot be read.
+        DataError: there are no runs, none is finished, or a file of one cannot be read.
     """
     remarks: list[str] = []
     groups: dict[tuple[tuple[str, str], ...], list[RunRead]] = {}
     for place in find_runs(folder):
         run = read_run(place)
+        if early := _early(run):
+            remarks.append(early)
+            continue
         groups.setdefault(setting_of(run), []).append(run)
+    if not groups:
+        raise DataError(f"no run in '{folder}' is finished: {'; '.join(remarks)}")
     names = setting_names(list(groups))
     rows: list[Row] = []
     for setting, runs in groups.items():
@@ -79,6 +86,15 @@ def collect(folder: Path) -> Collected:
             remarks += [line for line in said if line not in remarks]
     order = list(dict.fromkeys(row.protocol for row in rows))
     return Collected(sorted(rows, key=lambda row: (order.index(row.protocol), row.setting)), remarks)
+
+
+def _early(run: RunRead) -> str:
+    """Return a remark on a run whose scores are not of its last epoch, or an empty string."""
+    for scores in run.scores.values():
+        epochs = run.config.get(EPOCHS, 0)
+        if scores.epoch is not None and scores.epoch < epochs:
+            return f"'{run.folder}' is left out: its scores are of {scores.epoch} of {epochs} epochs"
+    return ""
 
 
 def setting_of(run: RunRead) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from vireid_plugins.io.json_file import read_json
 from vireid_plugins.io.regular import read_text
 
 CONFIG, EVALUATION = "config.yaml", "evaluation*.json"
-METHOD = "MODEL.META_ARCHITECTURE"
+METHOD, EPOCHS = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH"
 
 
 class Scores(NamedTuple):
@@ -23,6 +23,7 @@ class Scores(NamedTuple):
         mean: scores in percent, means over trials.
         drawn: number of trials.
         file: the `evaluation.json`.
+        epoch: number of epochs that the scored weights had finished; None: the file does not say.
     """
 
     protocol: str
@@ -30,6 +31,7 @@ class Scores(NamedTuple):
     mean: Mapping[str, float]
     drawn: int
     file: Path
+    epoch: int | None = None
 
 
 class RunRead(NamedTuple):
@@ -94,7 +96,9 @@ def read_scores(file: Path) -> list[Scores]:
         DataError: it cannot be read, or holds no scores.
     """
     try:
-        found = [_scores(result, file) for result in read_json(file)["results"]]
+        report = read_json(file)
+        epoch = report.get("provenance", {}).get("epoch")
+        found = [_scores(result, file, epoch if isinstance(epoch, int) else None) for result in report["results"]]
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -104,7 +108,7 @@ def read_scores(file: Path) -> list[Scores]:
     return found
 
 
-def _scores(result: Mapping[str, Any], file: Path) -> Scores:
+def _scores(result: Mapping[str, Any], file: Path, epoch: int | None) -> Scores:
     metric = str(result.get("metric", "cosine"))
     name = " + ".join(filter(None, (str(result["protocol"]), str(result.get("refinement", "")))))
     mean = {str(key): float(value) for key, value in result["mean"].items()}
@@ -112,7 +116,7 @@ def _scores(result: Mapping[str, Any], file: Path) -> Scores:
     if not (split is None or isinstance(split, int)) or not mean:
         raise ValueError("no scores")
     label = name if metric == "cosine" else f"{name} by {metric}"
-    return Scores(label, split, mean, int(result.get("trials", 1)), file)
+    return Scores(label, split, mean, int(result.get("trials", 1)), file, epoch)
 
 
 def score_of(folder: Path, protocol: str, score: str) -> float:
