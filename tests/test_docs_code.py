@@ -28,6 +28,14 @@ distance = np.random.default_rng(0).random((4, 6))
 query_ids, gallery_ids = np.arange(4), np.arange(6) % 4
 query_cams, gallery_cams = np.full(4, 3), np.ones(6)
 """,
+    "experiments.md": """
+import numpy as np
+from pathlib import Path
+from vireid_plugins.evaluation.query_scores import QueryScores, write_query_scores
+
+scores = QueryScores(np.array(["a", "b"]), np.arange(2), np.full((1, 2), 0.5, np.float32))
+write_query_scores(Path("logs/agw_seed-0/evaluation_queries.npz"), {"sysu/official/all/1shot": scores})
+""",
 }
 
 

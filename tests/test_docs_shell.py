@@ -20,6 +20,7 @@ import pytest
 from helpers import CONFIGS, HANG, ROOT, SCRIPTS, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
+from written_runs import write_run
 
 import vireid_command
 from vireid_plugins.config import load_config
@@ -37,6 +38,7 @@ LEFT_OUT = {
     "bagtricks.yml": "fast-reid's own trainer at full size; tests/examples/test_market1501.py",
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
+    "vireid sweep": "several trainings; tests/experiments/test_sweep.py",
     "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "examples/plugin_package/configs": "needs the package installed; tests/examples/test_plugin_package.py",
@@ -156,6 +158,11 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     (tmp_path / "day").mkdir()
     for name in ("day/01.jpg", "day/02.jpg", "night/01.png"):
         Image.open(tmp_path / "night" / "0001.jpg").save(tmp_path / name)
+    for seed in range(2):
+        for name, rate in (("agw", "0.0002"), ("caj", "0.00035")):
+            for folder in (f"{name}_seed-{seed}", f"agw_rates/base_lr-{rate}_seed-{seed}"):
+                ap = np.random.default_rng(seed).random(8)
+                write_run(tmp_path / "logs" / folder, ap, "SOLVER.BASE_LR", rate, seed=seed)
     for name, dataset in (("F", SYSUMM01(str(tree))), ("F_llcm", LLCM(str(tree)))):
         paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
         np.savez(tmp_path / f"{name}.npz", features=np.random.default_rng(0).random((len(paths), 8)), paths=paths)

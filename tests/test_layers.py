@@ -8,8 +8,9 @@ from helpers import ROOT
 PEOPLE = {"engine", "methods", "modeling", "layers", "evaluation", "data"}
 ALLOWED = {
     "__main__": set(),
-    "cli": {"checkpoints", "visualize", "export", "search", *PEOPLE},
+    "cli": {"experiments", "checkpoints", "visualize", "export", "search", *PEOPLE},
     "deploy": {"checkpoints"},
+    "experiments": {"visualize", *PEOPLE},
     "visualize": {"collect_env", "search", *PEOPLE},
     "collect_env": {""},
     "": {"search", "engine", "data", "methods", "modeling"},

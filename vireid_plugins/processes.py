@@ -4,9 +4,10 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -146,6 +147,29 @@ def begin_own() -> None:
 def started_as_own() -> bool:
     """Return whether this process was started by another of this package, for a training of its own."""
     return _own
+
+
+def start_command(words: Sequence[str], output: int, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start `vireid WORDS` in a fresh interpreter that Linux ends with the thread that calls this.
+
+    It has a session of its own: a Ctrl-C at the terminal reaches this process alone, which has to pass it on.
+
+    Args:
+        words: verb and arguments.
+        output: descriptor that standard output and error go to.
+        env: the environment.
+    """
+    early = f"{_EARLY.format(parent=os.getpid())}; " if sys.platform == "linux" else ""
+    code = f"{early}import vireid_command; vireid_command.main()"
+    # Not `-m vireid_plugins`, whose import takes seconds before the first line that can be ours.
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=dict(env),
+        start_new_session=True,
+    )
 
 
 def loader_arguments(workers: int) -> dict[str, Any]:

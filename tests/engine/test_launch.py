@@ -29,6 +29,8 @@ Case = tuple[str, list[str]]
 GATHER = ["MODEL.LOSSES.GATHER", "True"]
 METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
 COMMAND = [str(ROOT / "tools" / "train_net.py"), "--config-file", str(ROOT / "configs" / "SYSU" / "wrim.yml")]
+# As torchrun starts it without a checkout.
+VERB = ["-m", "vireid_plugins", "train"]
 
 
 def case_of_other_losses() -> Case:
@@ -136,7 +138,7 @@ def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_
     """Two train and score; others score the same weights alike, the features in the same order."""
     overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
     done = python(
-        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *COMMAND, *overrides,
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *VERB, *COMMAND[1:], *overrides,
         "SEED", "-1", "OUTPUT_DIR", str(tmp_path / "2"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -203,6 +205,28 @@ def test_launch_ends_the_threads_that_talked_to_other_processes() -> None:
     if not [name for name in during if "gloo" in name]:
         pytest.skip(f"torch {torch.__version__} does not name its threads")
     assert not [name for name in threads() if "gloo" in name and name not in before]
+
+
+TORCHRUN = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "processes", "said"),
+    [
+        ({"LOCAL_RANK": ""}, 1, "LOCAL_RANK: must be set to a number, as torchrun does"),
+        ({"RANK": "1"}, 1, "RANK 1, WORLD_SIZE 1, .*: ranks must be below"),
+        ({"LOCAL_WORLD_SIZE": "0"}, 1, "ranks must be below"),
+        ({}, 2, r"--num-gpus 2 .*torchrun starts the processes \(1\); leave both out"),
+        ({"MASTER_ADDR": "", "MASTER_PORT": "x"}, 1, "MASTER_ADDR and MASTER_PORT: the processes cannot connect at :x"),
+    ],
+)
+def test_launch_under_a_torchrun_that_does_not_fit_is_one_error(
+    environment: dict[str, str], processes: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**TORCHRUN, **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=said):
+        launch(print, Namespace(num_gpus=processes, num_machines=1, machine_rank=0, dist_url=""), small_cfg())
 
 
 @pytest.mark.parametrize(("machine", "local", "rank"), [(0, 0, 0), (0, 1, 1), (2, 0, 4), (2, 1, 5)])

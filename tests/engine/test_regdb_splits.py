@@ -12,7 +12,7 @@ from helpers import SMALL
 from vireid_plugins.config import config_path
 from vireid_plugins.data.synthetic import RegdbSize, write_regdb
 from vireid_plugins.engine import train_splits
-from vireid_plugins.engine.regdb_splits import _finished
+from vireid_plugins.engine.finished_run import finished
 from vireid_plugins.errors import ConfigError, DataError
 
 
@@ -84,4 +84,4 @@ def test_finished_is_a_run_whose_last_evaluation_has_ended(tmp_path: Path) -> No
     (tmp_path / "evaluation.json").write_text("{}")
     for unscored in (False, True):
         torch.save({**checkpoint, "unscored": unscored}, tmp_path / "model_final.pth")
-        assert _finished(tmp_path, 1) is not unscored
+        assert finished(tmp_path, 1) is not unscored

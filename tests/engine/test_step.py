@@ -180,7 +180,10 @@ def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Pat
     assert torch.equal(last.state_dict()[key], saved["model"][key])
     trained = json.loads((tmp_path / "evaluation.json").read_text())
     Trainer.test(small_cfg("SYSU/one_stream.yml", *overrides), loaded)
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == trained
+    again = json.loads((tmp_path / "evaluation.json").read_text())
+    assert again["results"] == trained["results"]
+    # Whoever hands over a model alone has not said what file it is of.
+    assert again["provenance"]["file"] is None
     more = Trainer(small_cfg("SYSU/one_stream.yml", *overrides, "SOLVER.MAX_EPOCH", "2"))
     more.resume_or_load(resume=True)
     assert more.average is not None
@@ -191,7 +194,9 @@ def test_trainer_with_an_average_scores_saves_resumes_and_loads_it(tmp_path: Pat
     again = Trainer(small_cfg("SYSU/one_stream.yml", *overrides))
     again.resume_or_load(resume=True)
     again.train()
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == trained
+    repeated = json.loads((tmp_path / "evaluation.json").read_text())
+    assert repeated["provenance"].pop("date") >= trained["provenance"].pop("date")
+    assert repeated == trained
     # A new run from its weights starts from the average, with or without one of its own.
     keys = ["MODEL.WEIGHTS", str(tmp_path / "model_final.pth"), "OUTPUT_DIR", str(tmp_path / "new"), *none]
     new = Trainer(small_cfg("SYSU/one_stream.yml", *overrides, *keys))

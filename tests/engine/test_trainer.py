@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fastreid.evaluation import inference_on_dataset
@@ -19,6 +20,8 @@ from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.train import evaluate
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.evaluation.query_scores import read_query_scores
+from vireid_plugins.io.regular import sha256_of
 
 ONE_PROTOCOL = ["TEST.PROTOCOLS", "['sysu/agw/all/1shot']"]
 TWO_EPOCHS = ["SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]"]
@@ -73,6 +76,15 @@ def test_trainer_trains_scores_logs_and_saves(whole: Run) -> None:
     assert list(whole.out.glob("events.out.tfevents.*"))
     report = json.loads((whole.out / "evaluation.json").read_text())
     assert len(report["results"]) == 4
+    source = report["provenance"]
+    method = trainer.cfg.MODEL.META_ARCHITECTURE
+    assert (source["file"], source["epoch"], source["method"]) == ("model_final.pth", 2, method)
+    assert source["sha256"] == sha256_of(whole.out / "model_final.pth")
+    assert source["seed"] == trainer.cfg.SEED
+    queries = read_query_scores(whole.out / "evaluation_queries.npz")
+    for result in report["results"]:
+        ap = queries[result["protocol"]].ap
+        np.testing.assert_allclose(100 * np.nanmean(ap, axis=1), result["per_trial"]["mAP"], rtol=1e-5)
     facts = load_checkpoint(whole.out / "model_final.pth")["vireid"]
     assert (facts["datasets"], facts["num_classes"]) == (["SYSUMM01"], 5)
 
@@ -96,8 +108,12 @@ def assert_resumed_as_whole(whole: Trainer, cut: CfgNode) -> None:
     for (name, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     assert resumed.scores["metric"] == whole.scores["metric"]
+    written = ("evaluation.json", "evaluation_queries.npz")
+    files = {name: (Path(cut.OUTPUT_DIR) / name).read_bytes() for name in written}
     again = train(cut, resume=True)
     assert again.scores["Rank-1"] == whole.scores["Rank-1"]
+    # The evaluation of a finished run is the same, and so keeps its date.
+    assert files == {name: (Path(cut.OUTPUT_DIR) / name).read_bytes() for name in written}
 
 
 @pytest.mark.usefixtures("little_root")
@@ -315,6 +331,9 @@ def test_trainer_refuses_a_checkpoint_of_another_split(first_split: Path, tmp_pa
 def test_trainer_scores_a_checkpoint_of_the_same_split(first_split: Path, tmp_path: Path) -> None:
     weights = str(first_split / "model_final.pth")
     assert "Rank-1" in evaluate(cfg_of(tmp_path / "out", "MODEL.WEIGHTS", weights, config="RegDB/one_stream.yml"))
+    source = json.loads((tmp_path / "out" / "evaluation.json").read_text())["provenance"]
+    assert (source["file"], source["epoch"], source["split"]) == (weights, 1, 1)
+    assert source["sha256"] == sha256_of(weights)
 
 
 def assert_trained_and_scored(out: Path, config: str) -> None:

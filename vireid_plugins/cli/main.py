@@ -7,6 +7,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from vireid_plugins.cli import (
+    collect,
+    compare,
     convert,
     evaluate,
     export,
@@ -16,6 +18,7 @@ from vireid_plugins.cli import (
     score,
     search,
     splits,
+    sweep,
     synthesize,
     train,
     verify,
@@ -29,6 +32,9 @@ VERBS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "splits": splits,
+    "sweep": sweep,
+    "collect": collect,
+    "compare": compare,
     "score": score,
     "search": search,
     "visualize": visualize,

@@ -128,9 +128,18 @@ def changes(then: str, now: str, free: Sequence[str] = ()) -> dict[str, tuple[An
     Raises:
         ConfigError: one of them is not a dumped configuration.
     """
-    before, after = (renamed(_flat(_parsed(text, "a saved configuration").value)) for text in (then, now))
+    before, after = (flat_config(text, "a saved configuration") for text in (then, now))
     pairs = {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in sorted({**before, **after})}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not key.startswith(tuple(free))}
+
+
+def flat_config(text: str, where: str) -> dict[str, Any]:
+    """Return the values of a dumped configuration by dotted key, under current names.
+
+    Raises:
+        ConfigError: the text is malformed; the message calls it `where`.
+    """
+    return renamed(_flat(_parsed(text, where).value))
 
 
 def differences(then: str, now: str, free: Sequence[str] = ()) -> list[str]:

@@ -27,6 +27,8 @@ from vireid_plugins.processes import begin_own, ending_with_this
 TIMEOUT = timedelta(hours=2)
 # Seconds that the other processes have to end after one has died, before they are killed.
 GRACE = 10.0
+# Where processes that torchrun starts find the address at which they meet.
+ENVIRONMENT = "env://"
 
 
 class ProcessInfo(NamedTuple):
@@ -62,11 +64,8 @@ def launch(main: Callable[[Any], Any], args: Any, cfg: CfgNode) -> Any:
     """
     device = cfg.MODEL.DEVICE.split(":")[0]
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        if missing := [name for name in names if not os.environ.get(name, "").isdigit()]:
-            raise ConfigError(f"{', '.join(missing)}: must be set to a number, as torchrun does")
-        process = ProcessInfo(*(int(os.environ[name]) for name in names))
-        _require_devices(device, process.local_world)
+        process = _of_torchrun(args)
+        _require_devices(device, process.local_world, "--nproc-per-node")
         return _joined(main, args, process, device)
     if args.num_gpus < 1 or not 0 <= args.machine_rank < args.num_machines:
         raise ConfigError(
@@ -75,17 +74,40 @@ def launch(main: Callable[[Any], Any], args: Any, cfg: CfgNode) -> Any:
         )
     if args.num_gpus * args.num_machines == 1:
         return main(args)
-    _require_devices(device, args.num_gpus)
+    _require_devices(device, args.num_gpus, "--num-gpus")
     if args.num_machines > 1 and args.dist_url == default_argument_parser().get_default("dist_url"):
         raise ConfigError("--dist-url: several machines need the address of the first, such as tcp://10.0.0.1:29500")
     _start(main, args, device)
     return None
 
 
-def _require_devices(device: str, processes: int) -> None:
+def _of_torchrun(args: Any) -> ProcessInfo:
+    """Return the ranks that torchrun has put into the environment.
+
+    Raises:
+        ConfigError: one is missing, they do not fit together, or the command asks for processes of its own.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    if missing := [name for name in names if not os.environ.get(name, "").isdigit()]:
+        raise ConfigError(f"{', '.join(missing)}: must be set to a number, as torchrun does")
+    process = ProcessInfo(*(int(os.environ[name]) for name in names))
+    if not (process.rank < process.world and process.local_rank < process.local_world <= process.world):
+        said = ", ".join(f"{name} {number}" for name, number in zip(names, process, strict=True))
+        raise ConfigError(f"{said}: ranks must be below the numbers of processes, as torchrun sets them")
+    # Other callers' arguments need not have them.
+    here, machines = getattr(args, "num_gpus", 1), getattr(args, "num_machines", 1)
+    if here != 1 or machines != 1:
+        raise ConfigError(
+            f"--num-gpus {here} --num-machines {machines}: torchrun starts the processes "
+            f"({process.world}); leave both out, and give torchrun --nproc-per-node and --nnodes"
+        )
+    return process
+
+
+def _require_devices(device: str, processes: int, flag: str) -> None:
     if device == "cuda" and torch.cuda.device_count() < processes:
         raise ConfigError(
-            f"--num-gpus {processes}: this machine has {torch.cuda.device_count()} CUDA devices; use fewer, or set "
+            f"{flag} {processes}: this machine has {torch.cuda.device_count()} CUDA devices; use fewer, or set "
             "MODEL.DEVICE cpu"
         )
 
@@ -149,7 +171,7 @@ def _worker(local_rank: int, main: Callable[[Any], Any], args: Any, device: str,
 
 
 def _joined(
-    main: Callable[[Any], Any], args: Any, process: ProcessInfo, device: str, store: Any = None, url: str = "env://"
+    main: Callable[[Any], Any], args: Any, process: ProcessInfo, device: str, store: Any = None, url: str = ENVIRONMENT
 ) -> Any:
     """Join the process group, call `main(args)` and leave the group; return the result."""
     # torch warns about fast-reid's pickling, and about 1 x 1 convolutions whose gradient strides differ in form only.
@@ -173,6 +195,11 @@ def _joined(
         if store is not None:
             raise
         reason = str(error).splitlines()[0]
+        if url == ENVIRONMENT:
+            place = ":".join(os.environ.get(name, "not set") for name in ("MASTER_ADDR", "MASTER_PORT"))
+            raise ConfigError(
+                f"MASTER_ADDR and MASTER_PORT: the processes cannot connect at {place}: {reason}. torchrun sets both"
+            ) from None
         raise ConfigError(
             f"--dist-url: the processes cannot connect at '{url}': {reason}. It must be "
             "tcp://<first machine>:<free port>, the same for all"

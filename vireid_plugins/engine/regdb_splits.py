@@ -1,6 +1,5 @@
 """Train all ten RegDB splits and average their scores, as RegDB results are reported."""
 
-import logging
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.config import load_config
-from vireid_plugins.engine.checkpoint import load_checkpoint
-from vireid_plugins.engine.checkpoint_content import require_position
+from vireid_plugins.engine.finished_run import finished
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
 from vireid_plugins.engine.requirements import require_data
 from vireid_plugins.engine.train import Run, main
-from vireid_plugins.errors import ConfigError, DataError, LaunchError
+from vireid_plugins.errors import ConfigError, LaunchError
 from vireid_plugins.evaluation.regdb_average import merge_splits
 from vireid_plugins.io.files import write_json, write_or_keep
 from vireid_plugins.processes import begin_own, ending_with_this
-
-logger = logging.getLogger("fastreid." + __name__)
 
 
 def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[int]) -> dict[str, Any]:
@@ -48,7 +44,7 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
     if "DATASETS.REGDB.SPLIT" in overrides:
         raise ConfigError("DATASETS.REGDB.SPLIT: the splits are trained one after the other; choose some with --splits")
     folder = Path(cfg.OUTPUT_DIR)
-    left = [split for split in splits if not _finished(folder / f"split_{split}", cfg.SOLVER.MAX_EPOCH)]
+    left = [split for split in splits if not finished(folder / f"split_{split}", cfg.SOLVER.MAX_EPOCH)]
     own = {
         split: (*overrides, "DATASETS.REGDB.SPLIT", str(split), "OUTPUT_DIR", str(folder / f"split_{split}"))
         for split in left
@@ -74,20 +70,3 @@ def _in_own_process(function: Callable[[Any], object], argument: object, what: s
             future.result()
     except BrokenProcessPool:
         raise LaunchError(f"{what} was killed; the same command continues it") from None
-
-
-def _finished(folder: Path, epochs: int) -> bool:
-    """Return whether a training has completed all epochs; the final checkpoint is written again after the last scores.
-
-    A final checkpoint that cannot be read is no end: the training is resumed, from an earlier one if there is one.
-    """
-    final = folder / "model_final.pth"
-    if not final.is_file() or not (folder / "evaluation.json").is_file():
-        return False
-    try:
-        checkpoint = load_checkpoint(final)
-        require_position(final, checkpoint)
-    except DataError as error:
-        logger.warning("%s", error)
-        return False
-    return int(checkpoint["epoch"]) + 1 >= epochs and not checkpoint.get("unscored")

@@ -19,6 +19,7 @@ from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import network_facts, splits_of
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
 from vireid_plugins.engine.runs import scored_config
+from vireid_plugins.engine.scored_weights import weights_of
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
@@ -140,9 +141,10 @@ def train(cfg: CfgNode, resume: bool) -> Any:
 
 def evaluate(cfg: CfgNode) -> Any:
     """Score `MODEL.WEIGHTS`, or the last checkpoint of the output folder."""
+    file = checkpoint_of(cfg)
     model = load_model(cfg)
     begin_log()
-    return Trainer.test(cfg, model)
+    return Trainer.test(cfg, model, weights=weights_of(file, Path(cfg.OUTPUT_DIR)))
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:

@@ -40,12 +40,14 @@ from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState,
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
 from vireid_plugins.engine.requirements import plans_of, require_training
+from vireid_plugins.engine.scored_weights import weights_of
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.escape import escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
+from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights, name_weights
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
@@ -67,6 +69,7 @@ class Trainer(DefaultTrainer):
     """
 
     planned: ClassVar[Mapping[str, EvaluationPlan]] = {}
+    scored: ClassVar[ScoredWeights] = UNKNOWN
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
@@ -140,16 +143,24 @@ class Trainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
         """Build the loader and the evaluator of one of `DATASETS.TESTS`, with the plan passed to `test`, if any."""
         plan = cls.planned.get(dataset_name) or plan_test(cfg, dataset_name)
-        return loader_of_test_set(cfg, plan.dataset), CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR)
+        evaluator = CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR, cls.scored)
+        return loader_of_test_set(cfg, plan.dataset), evaluator
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module, plans: Mapping[str, EvaluationPlan] | None = None) -> Any:
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        plans: Mapping[str, EvaluationPlan] | None = None,
+        weights: ScoredWeights = UNKNOWN,
+    ) -> Any:
         """Score a model on every data set of `DATASETS.TESTS`.
 
         Args:
             cfg: the configuration.
             model: the model.
             plans: evaluation plans by data set, which a run makes only once; by default they are made here.
+            weights: what is scored, for `evaluation.json`.
 
         Raises:
             ConfigError: a plan has other protocols than `TEST.PROTOCOLS`.
@@ -160,7 +171,7 @@ class Trainer(DefaultTrainer):
                 names = [", ".join(one.name for one in protocols) for protocols in (wanted, planned)]
                 raise ConfigError(f"TEST.PROTOCOLS: asks for {names[0]}, but the plan of {name} has {names[1]}")
         # fast-reid's loop passes only names, and gets the evaluators from the class.
-        with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}})
+        with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}, "scored": weights})
         with explained(cfg, training=False):
             return super(Trainer, with_plans).test(cfg, model)
 
@@ -185,7 +196,7 @@ class Trainer(DefaultTrainer):
         self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         own = method_hooks(self.checkpointer.model, cfg)
-        self.evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, self._evaluate, self._save_unscored)
+        self.evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, self._evaluate_epoch, self._save_unscored)
         freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
         self.checkpointer: Any = self._build_checkpointer(own)
         ordered: list[HookBase | None] = [
@@ -251,10 +262,13 @@ class Trainer(DefaultTrainer):
         """
         if self.finished or (self.start_epoch >= self.max_epoch and not self.unscored):
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
-            results: OrderedDict[str, Any] = self._evaluate()
+            final = self.checkpointer.resumed or self._final
+            results: OrderedDict[str, Any] = self._evaluate(weights_of(final, Path(self.cfg.OUTPUT_DIR)))
             return results
         with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
             self._loop()
+            if comm.is_main_process():
+                self._name_final_weights()
         self.finished = True
         return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
 
@@ -401,7 +415,23 @@ class Trainer(DefaultTrainer):
         with explained(self.cfg, training=True, last_good=self.checkpointer.last_good):
             self.metrics.record(self.take_step(self._trainer._data_loader_iter))
 
-    def _evaluate(self) -> Any:
+    @property
+    def _final(self) -> Path:
+        return Path(self.cfg.OUTPUT_DIR) / "model_final.pth"
+
+    def _name_final_weights(self) -> None:
+        """Enter the final checkpoint in the evaluation of the last epoch, which was written before it."""
+        folder = Path(self.cfg.OUTPUT_DIR)
+        weights = weights_of(self._final, folder)
+        for file in sorted(folder.glob("evaluation*.json")):
+            name_weights(file, weights)
+
+    def _evaluate_epoch(self) -> Any:
+        """Score the weights after an epoch, before they are saved as its checkpoint."""
+        return self._evaluate(ScoredWeights(epoch=self.epoch + 1, seed=self.cfg.SEED))
+
+    def _evaluate(self, weights: ScoredWeights) -> Any:
         """Score the moving average of the weights if there is one, else the weights."""
-        self._last_eval_results = self.test(self.cfg, self.average.model if self.average else self.model, self.plans)
+        model = self.average.model if self.average else self.model
+        self._last_eval_results = self.test(self.cfg, model, self.plans, weights)
         return self._last_eval_results

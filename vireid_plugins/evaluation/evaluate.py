@@ -18,6 +18,7 @@ from vireid_plugins.evaluation.metrics import rank
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
+from vireid_plugins.evaluation.query_scores import TrialAp, query_scores
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.trials import sides
 from vireid_plugins.evaluation.types import Floats
@@ -106,8 +107,9 @@ def score(
     # One direction after the other, so that the matrix is transposed only once.
     for protocol in sorted(plan.protocols, key=lambda p: p.direction):
         query, gallery = sides(protocol)
-        rankings = []
+        rankings, per_query = [], []
         for rows, columns in plan.trials(protocol):
+            paths_of = [images.paths[query][row] for row in rows]
             labels = (images.labels_at(query, rows), images.labels_at(gallery, columns))
             if postprocessing:
                 distance: Floats | Tensor = postprocessing.distance(
@@ -117,7 +119,10 @@ def score(
             else:
                 distance = distances.of_queries(query)
             rankings.append(rank(distance, rows, columns, *labels, plan.rules[protocol.name], protocol.cmc))
-        results[protocol.name] = ProtocolResult(protocol, rankings, plan.dataset.split, str(postprocessing), metric)
+            per_query.append(TrialAp(paths_of, labels[0].ids, rankings[-1].ap))
+        results[protocol.name] = ProtocolResult(
+            protocol, rankings, plan.dataset.split, str(postprocessing), metric, query_scores(per_query)
+        )
     return [results[protocol.name] for protocol in plan.protocols]
 
 

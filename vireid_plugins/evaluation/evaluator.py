@@ -19,8 +19,10 @@ from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.features import save_features
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import PostProcessing
+from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights, provenance, write_evaluation
+from vireid_plugins.evaluation.query_scores import queries_file, write_query_scores
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
-from vireid_plugins.io.files import make_folder, write_json, write_or_keep
+from vireid_plugins.io.files import make_folder, write_or_keep
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -60,16 +62,20 @@ class CrossModalityEvaluator(FeatureCollector):
     """Collects features once and scores them under every protocol of a plan.
 
     `evaluate` logs a table, writes `evaluation.json` to the output folder (`evaluation_<data set>.json` if there are
-    several test sets), and returns the first protocol's scores with `metric`, the mean of rank-1 and mAP as in
-    fast-reid. With `TEST.COMPARE_RANDOM` the table also has the scores of random features.
+    several test sets) with the AP of every query in `evaluation_queries.npz`, and returns the first protocol's scores
+    with `metric`, the mean of rank-1 and mAP as in fast-reid. With `TEST.COMPARE_RANDOM` the table also has the scores
+    of random features.
 
     Args:
         cfg: the configuration.
         plan: the plan of the test set; see `plan_test`.
         output_dir: folder for `evaluation.json`; empty: do not write it.
+        weights: what is scored, for `evaluation.json`.
     """
 
-    def __init__(self, cfg: CfgNode, plan: EvaluationPlan, output_dir: str = "") -> None:
+    def __init__(
+        self, cfg: CfgNode, plan: EvaluationPlan, output_dir: str = "", weights: ScoredWeights = UNKNOWN
+    ) -> None:
         super().__init__(plan.dataset)
         self.plan = plan
         self.postprocessing = PostProcessing.from_config(cfg)
@@ -79,6 +85,7 @@ class CrossModalityEvaluator(FeatureCollector):
         self.compare_random = bool(cfg.TEST.COMPARE_RANDOM)
         self.save_features = bool(cfg.TEST.SAVE_FEATURES)
         self.output_dir = output_dir
+        self.weights, self.method = weights, cfg.MODEL.META_ARCHITECTURE
         # Results of several test sets must not overwrite each other.
         self.suffix = f"_{type(self.dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
 
@@ -116,8 +123,13 @@ class CrossModalityEvaluator(FeatureCollector):
 
     def _write(self, results: list[ProtocolResult], baseline: list[ProtocolResult]) -> None:
         settings = {"distance": self.metric, "refinement": str(self.postprocessing), "flip": self.flip}
-        report = {"settings": settings, "results": [result.as_json() for result in results]}
+        source = provenance(self.method, type(self.dataset).__name__, self.dataset.split, self.weights)
+        report = {"provenance": source, "settings": settings, "results": [result.as_json() for result in results]}
         if baseline:
             report["random_features"] = [result.as_json() for result in baseline]
         make_folder(Path(self.output_dir), "OUTPUT_DIR")
-        write_json(Path(self.output_dir) / f"evaluation{self.suffix}.json", report)
+        file = Path(self.output_dir) / f"evaluation{self.suffix}.json"
+        queries = {result.protocol.name: result.queries for result in results if result.queries is not None}
+        # First: whoever finds the scores finds these too.
+        write_query_scores(queries_file(file), queries)
+        write_evaluation(file, report)

@@ -3,7 +3,7 @@
 Shapes: `Q` queries, `G` gallery images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Ranking:
         mINP: mean over queries of the number of hits / rank of the last one.
         counted: number of queries with a match in the gallery; only these are scored.
         skipped: number of queries without one.
+        ap: (Q,) average precision of each query; NaN without a match.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -40,6 +41,7 @@ class Ranking:
     mINP: float  # noqa: N815
     counted: int
     skipped: int = 0
+    ap: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def evaluate_ranking(
@@ -107,4 +109,5 @@ def rank(
         mINP=float(positions.inverse.sum() / counted),
         counted=counted,
         skipped=len(rows) - counted,
+        ap=np.where(matched, positions.precision, np.nan),
     )

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from vireid_plugins.data.datasets.regdb import RegDB
 from vireid_plugins.errors import DataError
+from vireid_plugins.evaluation.results import mean_and_deviation
 from vireid_plugins.io.json_file import read_json
 
 
@@ -73,7 +74,10 @@ def merged_table(merged: dict[str, Any]) -> str:
     rows = [
         [
             " + ".join(filter(None, (_named(result["protocol"], result["metric"]), result["refinement"]))),
-            *(f"{result['mean'][name]:.2f} ± {result['std'][name]:.2f}" for name in result["mean"]),
+            *(
+                mean_and_deviation(mean, result["std"][name], len(result["splits"]))
+                for name, mean in result["mean"].items()
+            ),
             f"{len(result['splits'])} of {len(RegDB.splits)}",
         ]
         for result in results

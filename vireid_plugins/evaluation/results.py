@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from vireid_plugins.evaluation.metrics import Ranking
 from vireid_plugins.evaluation.protocols import Protocol
+from vireid_plugins.evaluation.query_scores import QueryScores
 
 RANKS = (1, 5, 10, 20)
 
@@ -23,6 +24,7 @@ class ProtocolResult:
         split: split of a data set with splits, else None.
         postprocessing: description of query expansion and re-ranking; empty: none.
         metric: a key of `METRICS`.
+        queries: average precision of every query; None: it was not kept.
     """
 
     protocol: Protocol
@@ -30,6 +32,7 @@ class ProtocolResult:
     split: int | None = None
     postprocessing: str = ""
     metric: str = "cosine"
+    queries: QueryScores | None = None
 
     @property
     def label(self) -> str:
@@ -78,6 +81,17 @@ class ProtocolResult:
         }
 
 
+def mean_and_deviation(mean: float, deviation: float, count: int) -> str:
+    """Return `84.07 ± 1.12`, or the mean alone where a single value has no deviation.
+
+    Args:
+        mean: in percent.
+        deviation: in percent.
+        count: number of values that it is of.
+    """
+    return f"{mean:.2f} ± {deviation:.2f}" if count > 1 else f"{mean:.2f}"
+
+
 def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of a table with the mean and standard deviation over trials, in percent.
 
@@ -88,7 +102,7 @@ def result_cells(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -
     rows = []
     for number, result in enumerate(results):
         scores = result.scores
-        cells = [f"{np.mean(values):.2f} ± {np.std(values):.2f}" for values in scores.values()]
+        cells = [mean_and_deviation(float(np.mean(v)), float(np.std(v)), len(v)) for v in scores.values()]
         label = [notes[number]] if notes else []
         counts = [str(len(result.rankings)), str(result.counted), result.protocol.cmc]
         rows.append([*label, result.label, *cells, *counts])

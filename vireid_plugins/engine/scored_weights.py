@@ -1,0 +1,37 @@
+"""What a checkpoint says of the weights that are scored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.errors import DataError
+from vireid_plugins.evaluation.provenance import ScoredWeights
+from vireid_plugins.io.regular import sha256_of
+from vireid_plugins.io.strict_yaml import StrictYamlError, parse_yaml
+
+
+def weights_of(file: Path, folder: Path) -> ScoredWeights:
+    """Return the weights of a checkpoint for an `evaluation.json`.
+
+    Args:
+        file: the checkpoint; one that is missing or cannot be read leaves everything but its name unknown.
+        folder: the output folder.
+    """
+    inside = file.parent.resolve() == folder.resolve()
+    name = file.name if inside else str(file)
+    try:
+        checkpoint, digest = load_checkpoint(file), sha256_of(file)
+    except (DataError, OSError):
+        return ScoredWeights(name)
+    epoch = checkpoint.get("epoch")
+    return ScoredWeights(name, digest, epoch + 1 if isinstance(epoch, int) else None, _seed(checkpoint))
+
+
+def _seed(checkpoint: Mapping[str, Any]) -> int | None:
+    """Return the seed of the training that wrote a checkpoint, if its configuration says so."""
+    try:
+        value = parse_yaml(checkpoint["vireid"]["config"]).value["SEED"]
+    except (KeyError, TypeError, StrictYamlError):
+        return None
+    return value if isinstance(value, int) and value >= 0 else None

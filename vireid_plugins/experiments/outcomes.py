@@ -1,0 +1,81 @@
+"""How the runs of a sweep ended, and what their consoles said last."""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vireid_plugins.engine.finished_run import finished
+from vireid_plugins.errors import StoppedError
+from vireid_plugins.experiments.plan import PlannedRun
+from vireid_plugins.io.regular import open_regular
+
+# Standard output and error of a run, in its folder.
+CONSOLE = "console.txt"
+FINISHED, FAILED, STOPPED, KEPT = "finished", "failed", "stopped", "finished before"
+# Bytes at the end of a console that are read.
+TAIL = 64 * 2**10
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        run: the run.
+        state: `finished`, `finished before`, `failed` or `stopped`.
+        reason: the last line of its error; empty if there was none.
+    """
+
+    run: PlannedRun
+    state: str
+    reason: str = ""
+
+
+# Called with every run that ends.
+Report = Callable[[Outcome], None]
+
+
+def words_of(run: PlannedRun, config: str) -> list[str]:
+    """Return the arguments of `vireid` that start a run, or continue it if it has saved anything."""
+    resume = ["--resume"] if any(run.folder.glob("*.pth")) else []
+    return ["train", "--config-file", config, *resume, *run.words]
+
+
+def outcome_of(run: PlannedRun, code: int) -> Outcome:
+    """Return how a run ended whose process ended with an exit code; -9 for SIGKILL, as in `subprocess`."""
+    if code == StoppedError.exit_code:
+        return Outcome(run, STOPPED)
+    if code == 0 and finished(run.folder, run.epochs):
+        return Outcome(run, FINISHED)
+    if code == 0:
+        return Outcome(run, FAILED, "it ended without a final checkpoint and scores")
+    if code < 0:
+        return Outcome(run, FAILED, f"it was killed by {signal.Signals(-code).name}")
+    return Outcome(run, FAILED, last_error(run.folder / CONSOLE) or f"exit code {code}")
+
+
+def last_error(console: Path) -> str:
+    """Return the last line of a console that begins with `error:`, else the last that is not empty."""
+    try:
+        with open_regular(console) as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in _COLOR.sub("", text).replace("\r", "\n").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or [""])[-1]
+
+
+def counts(outcomes: Iterable[Outcome]) -> str:
+    """Return a clause such as `5 finished, 1 failed`."""
+    states = [outcome.state for outcome in outcomes]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+
+def unfinished(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs that have not completed all epochs."""
+    return [run for run in runs if not finished(run.folder, run.epochs)]

@@ -1,0 +1,139 @@
+"""The runs of a sweep: their names, folders and overrides, checked before the first of them starts."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.config import load_config
+from vireid_plugins.config.node import changes
+from vireid_plugins.engine.bound_keys import FREE
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.experiments.sweep_file import MAX_RUNS, SweepFile, Values
+from vireid_plugins.io.regular import read_text
+
+SEED, SPLIT, OUTPUT = "SEED", "DATASETS.REGDB.SPLIT", "OUTPUT_DIR"
+# What a training fills in itself.
+FILLED = ("MODEL.HEADS.NUM_CLASSES",)
+# Characters of a folder's name; longer ones are cut and end in a digest.
+LONGEST = 120
+
+
+class PlannedRun(NamedTuple):
+    """A run of a sweep.
+
+    Attributes:
+        name: of its folder below `output`; never digits alone, which a configuration would read as a number.
+        folder: its `OUTPUT_DIR`.
+        values: the values that the sweep sets, by key, with seed and split.
+        words: the overrides, KEY, value, KEY, value, ...
+        epochs: `SOLVER.MAX_EPOCH`.
+    """
+
+    name: str
+    folder: Path
+    values: Values
+    words: list[str]
+    epochs: int
+
+
+def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[str] = ()) -> list[PlannedRun]:
+    """Return the run of every setting, seed and split, in this order.
+
+    Args:
+        sweep: the sweep.
+        settings: the values of each setting by key.
+        overrides: of all runs, KEY, value, ...
+
+    Raises:
+        ConfigError: a key or value is wrong, two runs are the same, or a folder holds a run of another configuration.
+    """
+    runs: dict[str, PlannedRun] = {}
+    seeds: list[dict[str, int]] = [{SEED: seed} for seed in sweep.seeds] or [{}]
+    splits: list[dict[str, int]] = [{SPLIT: split} for split in sweep.splits] or [{}]
+    if len(settings) * len(seeds) * len(splits) > MAX_RUNS:
+        raise ConfigError(f"sweep '{sweep.file}': more than {MAX_RUNS:,} runs")
+    for setting in settings:
+        _require_free(sweep, setting)
+        for seed in seeds:
+            for split in splits:
+                run = _planned(sweep, {**setting, **seed, **split}, overrides)
+                if run.name in runs:
+                    raise ConfigError(f"sweep '{sweep.file}': two runs are the same: {run.name}")
+                runs[run.name] = run
+    return list(runs.values())
+
+
+def _require_free(sweep: SweepFile, setting: Values) -> None:
+    """Refuse keys that the sweep itself sets."""
+    taken = {OUTPUT: "output"} | ({SEED: "seeds"} if sweep.seeds else {}) | ({SPLIT: "splits"} if sweep.splits else {})
+    for key in setting:
+        if key in taken:
+            raise ConfigError(
+                f"sweep '{sweep.file}': {key} is set by the entry '{taken[key]}'; remove it from the others"
+            )
+
+
+def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> PlannedRun:
+    name = run_name(values)
+    folder = sweep.output / name
+    varied = [word for key, value in values.items() for word in (key, str(value))]
+    words = [*overrides, *varied, OUTPUT, str(folder)]
+    try:
+        cfg = load_config(sweep.config, words)
+    except ConfigError as error:
+        raise ConfigError(f"sweep '{sweep.file}': run {name}: {error}") from None
+    if SPLIT in values and "RegDB" not in cfg.DATASETS.NAMES:
+        raise ConfigError(f"sweep '{sweep.file}': splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
+    _require_same(folder, cfg)
+    return PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH))
+
+
+def _require_same(folder: Path, cfg: CfgNode) -> None:
+    """Refuse a folder that holds a run of another configuration; its scores would be taken for this one's."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        return
+    free = (*FREE, *FILLED, *((SEED,) if cfg.SEED < 0 else ()))
+    try:
+        changed = changes(read_text(file), cfg.dump(), free)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"'{file}' cannot be read: {error}; remove the folder, or choose another output") from None
+    if changed:
+        lines = [f"{key}: {then} -> {now}" for key, (then, now) in changed.items()]
+        raise ConfigError(
+            f"'{folder}' holds a run of another configuration ({', '.join(lines[:5])}); choose another output, or "
+            "restore the keys"
+        )
+
+
+def run_name(values: Values) -> str:
+    """Return the name of a run: `base_lr-0.1_seed-2`; `run` if nothing varies."""
+    short = _short_names(values)
+    parts = [f"{short[key]}-{_plain(value)}" for key, value in values.items()]
+    name = "_".join(parts) or "run"
+    # Letters that were replaced, or the end that is cut, may be all that tells two runs apart.
+    exact = name == "_".join(f"{short[key]}-{value}" for key, value in values.items()) or not parts
+    if exact and len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(repr(sorted((key, str(value)) for key, value in values.items())).encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 9]}_{digest}"
+
+
+def _short_names(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the shortest ends of the keys that tell them apart, in lower case."""
+    names: dict[str, str] = {}
+    for key in values:
+        parts = key.split(".")
+        ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        alone = (end for end in ends if not any(other != key and f".{other}".endswith(f".{end}") for other in values))
+        names[key] = re.sub(r"[^a-z0-9.]+", "_", next(alone, key).lower())
+    return names
+
+
+def _plain(value: Any) -> str:
+    """Return a value as part of the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", str(value)).strip("_.") or "_"
