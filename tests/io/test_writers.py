@@ -36,7 +36,6 @@ ALLOWED = {
     "engine/hooks/checkpoints.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/checkpoints.py save_unscored": "the checkpointer's `save`",
     "engine/hooks/evaluations.py after_epoch": "the checkpointer's `save`",
-    "engine/dry_run.py draw_views": "to memory; `write_bytes` writes it",
     "engine/hooks/stop_on_signal.py _end_if_asked": "the checkpointer's `save`",
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",
     "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
