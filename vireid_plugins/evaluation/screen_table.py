@@ -7,9 +7,8 @@ from tabulate import tabulate
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells, result_table
 from vireid_plugins.io.output import terminal_width
 
-# What is left out of a table that is too wide, one after the other; between them the deviations.
-_LEAST = ("CMC", "trials", "Rank-20", "Rank-5", "queries", "Rank-10")
-_AFTER_DEVIATIONS = ("mINP", "features")
+# What is left out of a table that is too wide, one after the other; "±" are the deviations.
+_LEAST = ("CMC", "trials", "Rank-20", "Rank-5", "queries", "Rank-10", "mINP", "±", "features")
 
 
 def screen_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> str:
@@ -29,11 +28,10 @@ def fitted_table(results: Sequence[ProtocolResult], width: int, notes: Sequence[
     headers, rows = result_cells(results, notes)
     table = [headers, *rows]
     left_out = []
-    for name in (*_LEAST, "", *_AFTER_DEVIATIONS):
-        text = _laid_out(table)
-        if len(text.partition("\n")[0]) <= width:
+    for name in _LEAST:
+        if max(map(len, _laid_out(table).splitlines())) <= width:
             break
-        if not name:
+        if name == "±":
             table = [[cell.partition(" ± ")[0] for cell in row] for row in table]
             left_out.append("deviations")
         elif name in table[0]:
