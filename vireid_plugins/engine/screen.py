@@ -3,6 +3,8 @@
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastreid.utils import comm
@@ -82,6 +84,19 @@ def show_on_screen(quiet: bool | None = None) -> None:
     if screen is not None and quiet is not None:
         screen.quiet = quiet
     escape_logs()
+
+
+@contextmanager
+def quiet_screen() -> Iterator[None]:
+    """Show only warnings inside a `with` block."""
+    show_on_screen()
+    screen = screen_of_run()
+    before = screen.quiet if screen else False
+    show_on_screen(quiet=True)
+    try:
+        yield
+    finally:
+        show_on_screen(quiet=before)
 
 
 def screen_of_run() -> Screen | None:

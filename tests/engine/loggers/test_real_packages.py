@@ -15,6 +15,8 @@ from helpers import small_cfg
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
 
+pytest.importorskip("wandb", reason="needs the extras wandb and mlflow")
+pytest.importorskip("mlflow", reason="needs the extras wandb and mlflow")
 pytestmark = pytest.mark.slow
 KEYS = [
     "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25", "SOLVER.STEPS", "[1]",
