@@ -10,15 +10,15 @@ from PIL import Image
 
 from vireid_plugins.cli import train
 from vireid_plugins.config import load_config
+from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.engine.dry_run import dry_run
 
 ONE = ["--config-file", "SYSU/one_stream.yml"]
 TINY = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
 
 
-@pytest.mark.usefixtures("little_root")
 def test_dry_run_says_what_a_run_takes_draws_its_batch_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    little_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     temporary, here = tmp_path / "temporary", tmp_path / "here"
     for folder in (temporary, here):
@@ -29,7 +29,10 @@ def test_dry_run_says_what_a_run_takes_draws_its_batch_and_leaves_nothing(
     said = capsys.readouterr()
     assert said.err == ""
     assert "36 visible and 18 infrared images of 5 identities; 40 epochs of 5 steps of 16 images" in said.out
-    assert "test        SYSUMM01: 40 visible and 20 infrared images of 5 identities" in said.out
+    # SYSU-MM01's queries are infrared, its gallery visible.
+    test = SYSUMM01(root=str(little_root))
+    counts = f"{len(test.gallery)} visible and {len(test.query)} infrared images of 5 identities"
+    assert f"test        SYSUMM01: {counts}\n" in said.out
     assert re.search(r"a step +\d+\.\d+ s, .* images per second\n", said.out)
     assert re.search(r"memory +\d+\.\d\d GiB at most, of the process \(cpu\)\n", said.out)
     assert re.search(r"the run +about \d+\.\d (min|h): .* for 6 evaluations\n", said.out)
