@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from fastreid.config import CfgNode
 from fastreid.utils.registry import Registry
@@ -13,7 +14,8 @@ from vireid_plugins.config.keys import snake_case
 from vireid_plugins.errors import ConfigError, InstallError, require_name
 
 
-class RunOfLogger(NamedTuple):
+@dataclass(frozen=True)
+class RunOfLogger:
     """What a logger is told about a run.
 
     Attributes:
