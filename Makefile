@@ -31,7 +31,8 @@ test: install
 	$(BIN)/python -m pytest
 
 test-all: install
-	@echo "== the test suite with its slow tests: whole trajectories of released code, a few minutes more"
+	@echo "== the test suite with its slow tests: whole trajectories of released code, W&B and MLflow, a few minutes more"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[wandb,mlflow]"
 	$(BIN)/python -m pytest -m "not gpu"
 
 # Changed input of one kind, or of each in turn, for so many minutes: images, yaml, lists, mat, npz, checkpoints,

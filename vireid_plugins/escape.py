@@ -7,6 +7,7 @@ only the standard library, since errors use it.
 
 import logging
 import re
+from typing import Any
 
 # C0, DEL, C1, marks that change direction or are invisible, separators of lines, halves of surrogate pairs.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -38,6 +39,10 @@ class Lines(str):
 
     # A command line imports this module twice, once before the package; so the class itself tells nothing.
     several = True
+
+
+# `extra` of a log message that `log.txt` gets and the screen does not; a text there is shown instead of the message.
+FILE_ONLY: dict[str, Any] = {"on_screen": None}
 
 
 class EscapeFilter(logging.Filter):

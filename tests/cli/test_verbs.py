@@ -31,7 +31,7 @@ def test_train_trains_resumes_and_scores_what_synthesize_made(tmp_path: Path) ->
 
     more = vireid("train", *config, "--resume", *options, "SOLVER.MAX_EPOCH", "2", **env)
     assert more.returncode == 0, more.stderr
-    assert "Starting training from epoch 1" in more.stdout
+    assert "Starting training from epoch 2" in more.stdout
 
     weights = ["MODEL.WEIGHTS", str(out / "model_final.pth")]
     scored = vireid("train", *config, "--eval-only", *options, *weights, **env)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from vireid_plugins.config import get_cfg
@@ -23,8 +25,9 @@ from vireid_plugins.errors import ConfigError
             "'a.pth' is no key; .* the one before it is SEED MODEL.WEIGHTS",
         ),
         (["SEED"], "'SEED' has no value; overrides are KEY value or KEY=value"),
-        (["TEST.PROTOCOLS", "regdb/v2i"], r"'TEST.PROTOCOLS' is a list; a list of one value is \['regdb/v2i'\]"),
-        (["DATASETS.NAMES", "RegDB"], r"'DATASETS.NAMES' is a list; a list of one value is \['RegDB'\]"),
+        (["INPUT.VIEWS.VISIBLE", "Flip"], r"'INPUT.VIEWS.VISIBLE' is a list; a list of one value is \['Flip'\]"),
+        (["TEST.PROTOCOLS", "[regdb/v2i]"], r"is a list; a list of one value is \['regdb/v2i'\]"),
+        (["TEST.PROTOCOLS", "5"], r"'TEST.PROTOCOLS' is a list; a list of one value is \[5\]"),
         (["SOLVER.STEPS", "30"], r"'SOLVER.STEPS' is a list; a list of one value is \[30\]"),
     ],
 )
@@ -39,3 +42,15 @@ def test_paired_takes_values_that_look_like_flags_or_assignments() -> None:
     cfg = get_cfg()
     cfg.merge_from_list(["SOLVER.STEPS", "30,55", "TEST.PROTOCOLS", "['regdb/v2i']", "DATASETS.NAMES", "()"])
     assert (list(cfg.SOLVER.STEPS), list(cfg.TEST.PROTOCOLS), list(cfg.DATASETS.NAMES)) == ([30, 55], ["regdb/v2i"], [])
+
+
+@pytest.mark.parametrize("written", ["regdb/v2i", "'regdb/v2i'", "['regdb/v2i']", "sysu/*"])
+def test_plain_word_for_a_list_of_texts_is_a_list_of_that_word(written: str, tmp_path: Path) -> None:
+    """On a command line and in a file alike; a tuple stays a tuple."""
+    word = written.strip("[]'")
+    cfg = get_cfg()
+    cfg.merge_from_list(["TEST.PROTOCOLS", written, "DATASETS.NAMES", "RegDB", "MODEL.ICRE.STAGES", "stage2"])
+    assert ([word], ("RegDB",), ["stage2"]) == (cfg.TEST.PROTOCOLS, cfg.DATASETS.NAMES, cfg.MODEL.ICRE.STAGES)
+    (tmp_path / "c.yml").write_text(f"LOGGERS: wandb\nTEST: {{PROTOCOLS: {written.replace('[', '[ ')}}}\n")
+    cfg.merge_from_file(tmp_path / "c.yml")
+    assert ([word], ["wandb"]) == (cfg.TEST.PROTOCOLS, cfg.LOGGERS)

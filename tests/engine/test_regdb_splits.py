@@ -47,7 +47,7 @@ def test_train_splits_trains_once_resumes_and_averages(tmp_path: Path, monkeypat
     longer = arguments("OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_EPOCH", "2")
     train_splits(*longer, [5])
     assert torch.load(first[5], weights_only=True)["epoch"] == 1
-    assert "Starting training from epoch 1" in (tmp_path / "split_5" / "log.txt").read_text()
+    assert "Starting training from epoch 2" in (tmp_path / "split_5" / "log.txt").read_text()
 
 
 def test_train_splits_of_what_does_not_fit_is_one_error(data_root: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ ALLOWED = {
     "engine/hooks/stop_on_signal.py _end_if_asked": "the checkpointer's `save`",
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",
     "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
-    "engine/run_log.py open_log": "the screen alone",
+    "engine/trainer.py build_writers": "lines and events are appended; `Writers` translates their errors",
     "search/search.py index_images": "the gallery's `save`",
     "search/search.py remove_images": "the gallery's `save`",
     "search/gallery_files.py writing": "folders and the lock, inside `for_writing`",

@@ -129,11 +129,16 @@ def test_read_metrics_of_a_run_with_old_and_new_names_is_one_curve_per_loss(tmp_
 
 def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
     curves = visualize.read_run(trained)
-    assert {"total_loss", "lr", "loss_label_smooth_ce", "Rank-1", "mAP"} <= set(curves)
-    scores = json.loads((trained / "evaluation.json").read_text())["results"][0]["mean"]
-    assert curves["Rank-1"] == [(curves["Rank-1"][0][0], scores["Rank-1"])]
-    panels = [panel["name"] for panel in visualize.training_curves.panels(curves)]
-    assert panels[:2] == ["losses", "learning rate"]
+    results = json.loads((trained / "evaluation.json").read_text())["results"]
+    protocols = [one["protocol"] for one in results]
+    assert len(protocols) == 4
+    assert {"total_loss", "lr", "loss_label_smooth_ce", *(f"{name}/mAP" for name in protocols)} <= set(curves)
+    for one in results:
+        name = f"{one['protocol']}/Rank-1"
+        assert curves[name] == [(curves[name][0][0], pytest.approx(one["mean"]["Rank-1"]))]
+    panels = {panel["name"]: panel["curves"] for panel in visualize.training_curves.panels(curves)}
+    assert list(panels)[:2] == ["losses", "learning rate"]
+    assert [curve["name"] for curve in panels["mAP, percent"]] == protocols
     save(visualize.draw_training(curves, "run"), tmp_path / "deep" / "curves.png")
     assert Image.open(tmp_path / "deep" / "curves.png").width > 500
     torn = tmp_path / "metrics.json"
@@ -144,6 +149,20 @@ def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path:
     torn.write_text("")
     with pytest.raises(DataError, match="contains no metrics yet"):
         visualize.read_metrics(torn)
+
+
+def test_read_run_of_an_earlier_release_names_its_scores_by_the_first_protocol(tmp_path: Path) -> None:
+    rows = [{"iteration": 4, "mAP": 20.0, "metric": 19.0}, {"iteration": 9, "total_loss": 1.0}]
+    (tmp_path / "metrics.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    means = {"regdb/v2i": {"mAP": 30.0}, "regdb/i2v": {"mAP": 25.0}}
+    results = [{"protocol": name, "mean": mean} for name, mean in means.items()]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"results": results}))
+    assert visualize.read_run(tmp_path) == {
+        "total_loss": [(9, 1.0)],
+        "metric": [(4, 19.0)],
+        "regdb/v2i/mAP": [(4, 20.0), (9, 30.0)],
+        "regdb/i2v/mAP": [(9, 25.0)],
+    }
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "null", "true", '"text"', "[1]"])

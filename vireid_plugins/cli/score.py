@@ -15,7 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(error=parser.error)
     parser.add_argument("--features", type=path, help="the .npz file")
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--protocol", nargs="+", metavar="NAME", help=f"one or more of {', '.join(PROTOCOLS)}")
+    chosen.add_argument(
+        "--protocol",
+        nargs="+",
+        metavar="NAME",
+        help=f"one or more of {', '.join(PROTOCOLS)}; or patterns, such as 'sysu/*'",
+    )
     names = sorted({protocol.dataset for protocol in PROTOCOLS.values()})
     chosen.add_argument("--dataset", choices=names, help="use every protocol of this data set")
     parser.add_argument(
@@ -44,6 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.evaluation.evaluate import dataset_of, score
     from vireid_plugins.evaluation.features import require_split
     from vireid_plugins.evaluation.regdb_average import merge_splits, merged_table
+    from vireid_plugins.evaluation.screen_table import screen_table
 
     if args.merge:
         merged = merge_splits(args.merge)
@@ -62,6 +68,6 @@ def main(args: argparse.Namespace) -> None:
     plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, root, args.split), protocols)
     results = score(file.features, file.paths, plan, post, args.device, args.metric, f"'{args.features}'")
     say(f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
-    say_table(evaluation.result_table(results))
+    say_table(screen_table(results))
     if args.json:
         write_json(args.json, {"results": [result.as_json() for result in results]})

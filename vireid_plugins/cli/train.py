@@ -3,17 +3,24 @@
 import argparse
 import os
 import sys
+from typing import Any
 
-from vireid_plugins.cli._common import add_overrides, path_text
+from vireid_plugins.cli._common import add_overrides, path_text, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of fast-reid's `default_argument_parser`, whose import would load torch."""
+    """Add those of fast-reid's `default_argument_parser`, whose import would load torch, and some of our own."""
     parser.add_argument(
         "--config-file", type=path_text, default="", metavar="FILE", help="configuration file, or SYSU/wrim.yml"
     )
     parser.add_argument("--resume", action="store_true", help="continue from the output folder's last checkpoint")
-    parser.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="show only warnings and the final table")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--eval-only", action="store_true", help="only score MODEL.WEIGHTS or the last checkpoint")
+    instead.add_argument(
+        "--dry-run", action="store_true", help="take a few steps, say what the run would take, and leave nothing"
+    )
+    instead.add_argument("--print-config", action="store_true", help="only print the merged configuration as YAML")
     add_processes(parser)
     add_overrides(parser)
 
@@ -31,11 +38,59 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Train, or only score."""
+    """Train, only score, or show what would be trained."""
     from vireid_plugins import engine
     from vireid_plugins.errors import ConfigError
 
     if not args.config_file:
         raise ConfigError("--config-file: name a configuration, such as SYSU/wrim.yml")
     run = engine.Run.from_arguments(args)
-    engine.launch(engine.main, run, run.load())
+    cfg = run.load()
+    if args.print_config:
+        say_table(cfg.dump().rstrip())
+        return
+    if args.dry_run:
+        if args.num_gpus * args.num_machines > 1:
+            raise ConfigError("--dry-run: measures one process; leave out --num-gpus and --num-machines")
+        show_dry_run(cfg)
+        return
+    engine.launch(engine.main, run, cfg)
+
+
+def show_dry_run(cfg: Any) -> None:
+    """Print what a run would be, and draw its first batch."""
+    import tempfile
+    from pathlib import Path
+
+    from vireid_plugins.engine.dry_run import dry_run
+    from vireid_plugins.engine.screen import quiet_screen
+    from vireid_plugins.visualize._mpl import save
+    from vireid_plugins.visualize.contact_sheet import batch_sheets
+
+    with quiet_screen():
+        found = dry_run(cfg)
+    epochs, images = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.IMS_PER_BATCH
+    steps, scoring = found.seconds * found.steps * epochs, found.evaluation * found.evaluations
+    memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"
+    say(
+        f"training    {_counted(found.trained)}; {epochs} epochs of {found.steps} steps of {images} images",
+        *(f"test        {name}: {_counted(one)}" for name, one in found.tested.items()),
+        f"first step  loss {found.loss:.4g}",
+        f"a step      {found.seconds:.3f} s, {found.waited:.3f} s of it waiting for images; "
+        f"{images / found.seconds:.0f} images per second",
+        f"memory      {found.peak / 2**30:.2f} GiB at most, {memory} ({cfg.MODEL.DEVICE})",
+        f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps, {_hours(scoring)} to extract features "
+        f"for {found.evaluations} evaluations",
+    )
+    folder = Path(tempfile.mkdtemp(prefix="vireid_batch_"))
+    for name, sheet in batch_sheets(found.batch, cfg.DATALOADER.NUM_INSTANCE).items():
+        save(sheet, folder / f"{name}.png")
+        say(f"first batch {folder / f'{name}.png'}")
+
+
+def _counted(images: Any) -> str:
+    return f"{images.visible} visible and {images.infrared} infrared images of {images.identities} identities"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"

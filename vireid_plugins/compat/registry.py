@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vireid_plugins.errors import require_name
+from vireid_plugins.escape import FILE_ONLY
 
 logger = logging.getLogger("fastreid." + __name__)
 ABSENT = object()
@@ -69,7 +70,7 @@ class Patch:
         """Apply the patch unless it is already applied."""
         if not self.applied:
             self._originals = [replacement.swap() for replacement in self.replacements()]
-            logger.info("applied fast-reid patch %s: %s", self.name, self.repair)
+            logger.info("applied fast-reid patch %s: %s", self.name, self.repair, extra=FILE_ONLY)
 
     def revert(self) -> None:
         """Undo the patch if it is applied."""

@@ -9,7 +9,7 @@ import torch
 from fastreid.config import CfgNode as FastReidNode
 from fastreid.config import get_cfg as fastreid_get_cfg
 
-from vireid_plugins.config.overrides import paired, require_list
+from vireid_plugins.config.overrides import as_list, paired
 from vireid_plugins.config.path_keys import expand_paths, expanded
 from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
@@ -91,7 +91,7 @@ class CfgNode(FastReidNode):
             if isinstance(before, dict):
                 raise ConfigError(f"{where}: '{key}' holds keys and cannot be set to a value")
             place = f"{where}: '{key}'"
-            require_list(before, value, place)
+            value = as_list(before, value, place)
             if isinstance(before, str) and value is not None:
                 new = unquoted(value, place) if written is None else written.get(key, value)
             else:

@@ -55,16 +55,25 @@ def _no_key(word: str, before: Mapping[str, Any]) -> str:
     )
 
 
-def require_list(default: Any, value: Any, place: str) -> None:
-    """Raise a `ConfigError` if a key that holds a list gets a single value.
+def as_list(default: Any, value: Any, place: str) -> Any:
+    """Return what a key is set to; a plain word for a key that holds a list of texts as a list of that word.
 
     Args:
         default: what the key holds.
         value: what it is set to, which may be text that holds a list.
         place: name of the key in the message.
+
+    Raises:
+        ConfigError: a key that holds a list gets another single value.
     """
     if not isinstance(default, list | tuple):
-        return
+        return value
     given = CfgNode._decode_cfg_value(value)
+    # An empty list may hold anything, and what reads it checks that. Brackets are a list that was quoted wrongly.
+    if isinstance(given, str) and given.strip() and given[0] not in "[(" and all(isinstance(x, str) for x in default):
+        return [given]
     if isinstance(given, str | int | float):
+        if isinstance(given, str) and given[:1] in ("[", "("):
+            given = given.strip("[]() ").partition(",")[0]
         raise ConfigError(f'{place} is a list; a list of one value is [{given!r}], in a shell "[{given!r}]"')
+    return value

@@ -12,6 +12,9 @@ _STAGE = (
 declare_table(
     Key("SEED", 0, "Seed of every random generator; each process adds its rank. -1: draw a seed and log it."),
 
+    Key("LOGGERS", [],
+        "Services that a run also sends its losses and scores to, names in LOGGER_REGISTRY: wandb, mlflow."),
+
     Key("INPUT.VIEWS.VISIBLE", _VIEW,
         'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p. The '
         "names are in TRANSFORM_REGISTRY. Two visible views and one infrared view make a batch [V1, V2, I1]."),
@@ -108,8 +111,8 @@ declare_table(
         "Decay d of the moving average of the weights, which is then evaluated and saved with them; 0: no average."),
 
     Key("TEST.PROTOCOLS", [],
-        "Names in PROTOCOLS; features are extracted once for all of them, and the first one's metric picks "
-        "`model_best`."),
+        "Names in PROTOCOLS, or patterns such as sysu/*; features are extracted once for all of them, and the first "
+        "one's metric picks `model_best`."),
     Key("TEST.FEATURE.POOLED_WEIGHT", 0.0,
         "Weight of the cosine of pooled features in the similarity of two images; 0 compares BNNeck features alone. "
         "DEEN uses 0.1 and a BNNeck weight of 0.9, MSCMNet on LLCM 1 and 1."),

@@ -21,6 +21,7 @@ from torch import Tensor
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
 from vireid_plugins.engine.provenance import check_resumed, other_features, other_network
 from vireid_plugins.errors import ConfigError, DataError, LossError
+from vireid_plugins.escape import FILE_ONLY
 from vireid_plugins.io.files import refusal, write_atomic, write_bytes
 from vireid_plugins.io.weight_file import read_weight_file
 from vireid_plugins.modeling.fit import Fit, fit, listed
@@ -143,8 +144,15 @@ class VireidCheckpointer(Checkpointer):
                 self.tag_last_checkpoint(file.name)
         except ConfigError as error:
             raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {self.last_good()}") from None
-        chosen = self.facts.get("chosen_on", "the test set")
-        logger.info("Saved checkpoint %s%s", file, f" (chosen on {chosen})" if name == "model_best" else "")
+        # One that is saved before an evaluation is saved again after it.
+        extra = FILE_ONLY if kwargs.get("unscored") else None
+        of = f" (chosen on {self.chosen_on})" if name == "model_best" else ""
+        logger.info("Saved checkpoint %s%s", file, of, extra=extra)
+
+    @property
+    def chosen_on(self) -> str:
+        """The set on which `model_best` is chosen."""
+        return str(self.facts.get("chosen_on", "the test set"))
 
     def _require_finite(self, name: str) -> None:
         """Raise a `LossError` if a step with finite losses has made weights or statistics infinite or NaN."""

@@ -1,19 +1,14 @@
 """The log of a run: `log.txt` in its output folder, and the screen."""
 
 import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fastreid.utils import comm
-from fastreid.utils.logger import setup_logger
 
+from vireid_plugins.engine.screen import ROOT, show_on_screen
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.escape import escape_logs
 from vireid_plugins.io.files import LineFile
-
-ROOT = "fastreid"
 
 
 class LogFile(logging.Handler):
@@ -77,23 +72,21 @@ class LogFile(logging.Handler):
         super().close()
 
 
-def open_log(folder: Path) -> logging.Logger:
+def open_log(folder: Path, quiet: bool = False) -> logging.Logger:
     """Return fast-reid's logger, which writes to the screen and to `log.txt` in a folder, there only.
 
     fast-reid's own set-up keeps every file that it ever opened, and reports a full disk as a traceback a line.
+
+    Args:
+        folder: the folder.
+        quiet: show only warnings on the screen.
 
     Raises:
         ConfigError: the file cannot be opened.
     """
     log = logging.getLogger(ROOT)
     close_log()
-    consoles = [handler for handler in log.handlers if type(handler.formatter).__name__ == "_ColorfulFormatter"]
-    if not consoles:
-        setup_logger(distributed_rank=comm.get_rank())
-    for handler in consoles:
-        if isinstance(handler, logging.StreamHandler):
-            # Not `setStream`, which flushes the former stream: it may be closed.
-            handler.stream = sys.stdout
+    show_on_screen(quiet)
     log.addHandler(LogFile(folder / ("log.txt" if comm.is_main_process() else f"log.txt.rank{comm.get_rank()}")))
     escape_logs()
     return log
@@ -125,17 +118,3 @@ def close_log() -> None:
 
 def _open_files() -> list[LogFile]:
     return [handler for handler in logging.getLogger(ROOT).handlers if isinstance(handler, LogFile)]
-
-
-@contextmanager
-def quiet_console(log: logging.Logger) -> Iterator[None]:
-    """Show only warnings on the console inside a `with` block; log files still get everything."""
-    consoles = [handler for handler in log.handlers if getattr(handler, "stream", None) is sys.stdout]
-    levels = [handler.level for handler in consoles]
-    for handler in consoles:
-        handler.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for handler, level in zip(consoles, levels, strict=True):
-            handler.setLevel(level)

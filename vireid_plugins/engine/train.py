@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +16,23 @@ from fastreid.utils.collect_env import collect_env_info
 from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, last_checkpoint, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
+from vireid_plugins.engine.closing import closing
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import network_facts, splits_of
-from vireid_plugins.engine.run_log import begin_log, close_log, open_log, quiet_console, require_log
+from vireid_plugins.engine.run_log import begin_log, close_log, open_log, require_log
 from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.scored_weights import weights_of
+from vireid_plugins.engine.screen import ALWAYS
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.escape import Lines
+from vireid_plugins.escape import FILE_ONLY, Lines
 from vireid_plugins.evaluation.expected_results import verify_results
+from vireid_plugins.evaluation.scores import Scores
+from vireid_plugins.evaluation.screen_table import screen_table
 from vireid_plugins.io.files import make_folder, write_bytes
+
+logger = logging.getLogger("fastreid." + __name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Run:
         on: see `scored_config`.
         resume: resume from the last checkpoint of the output folder, if there is one.
         eval_only: score without training.
+        quiet: show only warnings and the final table on the screen.
         num_gpus: number of processes on this machine; `launch` reads this and the following options.
         num_machines: number of machines.
         machine_rank: number of this machine, from 0.
@@ -51,6 +59,7 @@ class Run:
     on: Sequence[str] = ()
     resume: bool = False
     eval_only: bool = False
+    quiet: bool = False
     num_gpus: int = 1
     num_machines: int = 1
     machine_rank: int = 0
@@ -85,11 +94,10 @@ def setup(run: Run) -> CfgNode:
     """
     cfg = seeded(run.load(), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
-    log = open_log(Path(cfg.OUTPUT_DIR))
-    with quiet_console(log):
-        log.info("Environment:\n%s", Lines(collect_env_info()))
-        log.info("Command line: %s", " ".join(sys.argv))
-        log.info("Full configuration:\n%s", Lines(cfg))
+    log = open_log(Path(cfg.OUTPUT_DIR), run.quiet)
+    log.info("Environment:\n%s", Lines(collect_env_info()), extra=FILE_ONLY)
+    log.info("Command line: %s", " ".join(sys.argv), extra=FILE_ONLY)
+    log.info("Full configuration:\n%s", Lines(cfg), extra=FILE_ONLY)
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
     log.info("Seed %d", cfg.SEED)
     # Again: what was logged may have drawn.
@@ -108,6 +116,8 @@ def main(run: Run) -> Any:
     try:
         cfg = setup(run)
         scores = evaluate(cfg) if run.eval_only else train(cfg, run.resume)
+        if run.quiet:
+            show_final(scores)
         verify_results(cfg, scores)
         require_log()
     finally:
@@ -136,7 +146,22 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         # A finished run is only scored: what it was trained with stays.
         if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
             write_bytes(config, trainer.cfg.dump().encode())
-        return trainer.train()
+        scores = trainer.train()
+        if comm.is_main_process():
+            logger.info("%s", Lines(closing(folder, trainer.checkpointer.chosen_on, trainer.best())))
+        return scores
+
+
+def show_final(scores: Any) -> None:
+    """Show the table of every test set on a quiet screen.
+
+    Args:
+        scores: of one test set, or by data set.
+    """
+    for one in [scores] if isinstance(scores, Scores) else (scores or {}).values():
+        if isinstance(one, Scores) and one:
+            table = screen_table(one.results)
+            logger.info("%s", Lines(table), extra={**ALWAYS, "on_screen": f"percent, over trials:\n{table}"})
 
 
 def evaluate(cfg: CfgNode) -> Any:

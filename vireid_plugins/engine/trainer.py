@@ -12,9 +12,10 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.engine.train_loop import HookBase
+from fastreid.evaluation import inference_on_dataset
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
-from fastreid.utils.events import EventStorage
+from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
 from vireid_plugins.compat.registry import patch
@@ -26,14 +27,16 @@ from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.evaluations import Evaluations
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
+from vireid_plugins.engine.hooks.logger_writer import writers_of_loggers
 from vireid_plugins.engine.hooks.lr_schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.engine.hooks.method_hooks import HookStates, method_hooks
-from vireid_plugins.engine.hooks.progress_bar import ProgressBar
+from vireid_plugins.engine.hooks.progress import Progress
 from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.launch import lost_another
+from vireid_plugins.engine.loggers import require_loggers
 from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
@@ -41,10 +44,11 @@ from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
 from vireid_plugins.engine.requirements import plans_of, require_training
 from vireid_plugins.engine.scored_weights import weights_of
+from vireid_plugins.engine.screen import show_on_screen
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError
-from vireid_plugins.escape import escape_logs
+from vireid_plugins.escape import FILE_ONLY, escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights, name_weights
@@ -73,6 +77,8 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
+        require_loggers(cfg.LOGGERS)
+        show_on_screen()
         cfg = seeded(cfg)
         self.plans = plans_of(cfg)
         patch(only=["ddp", "buffers", "margins"])
@@ -124,7 +130,7 @@ class Trainer(DefaultTrainer):
         scaled.defrost()
         if not scaled.MODEL.HEADS.NUM_CLASSES:
             scaled.MODEL.HEADS.NUM_CLASSES = num_classes
-            logger.info("%d training identities", num_classes)
+            logger.info("%d training identities", num_classes, extra=FILE_ONLY)
         if cfg.is_frozen():
             scaled.freeze()
         return scaled
@@ -170,10 +176,14 @@ class Trainer(DefaultTrainer):
             if planned != wanted:
                 names = [", ".join(one.name for one in protocols) for protocols in (wanted, planned)]
                 raise ConfigError(f"TEST.PROTOCOLS: asks for {names[0]}, but the plan of {name} has {names[1]}")
-        # fast-reid's loop passes only names, and gets the evaluators from the class.
+        # `build_evaluator` is given only a name, as in fast-reid.
         with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}, "scored": weights})
+        results: OrderedDict[str, Any] = OrderedDict()
         with explained(cfg, training=False):
-            return super(Trainer, with_plans).test(cfg, model)
+            for name in cfg.DATASETS.TESTS:
+                loader, evaluator = with_plans.build_evaluator(cfg, name)
+                results[name] = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
+        return results if len(results) > 1 else next(iter(results.values()))
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, None]:
@@ -207,6 +217,7 @@ class Trainer(DefaultTrainer):
             LearningRate(self.optimizer, self.scheduler["lr_sched"]),
             self._precise_bn(),
             LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS) if freezes else None,
+            Progress(solver.IMS_PER_BATCH) if comm.is_main_process() else None,
             self.evaluations,
             self.random_state,
         ]
@@ -215,7 +226,7 @@ class Trainer(DefaultTrainer):
             self.checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
             self.checkpointer.checkpointables |= {"checkpoints": self.checkpoints, "writers": self.writers}
             # Write before saving: a run that dies in between loses no line.
-            ordered += [self.writers, self.checkpoints, ProgressBar()]
+            ordered += [self.writers, self.checkpoints]
         ordered.append(StopOnSignal(solver.METRICS_PERIOD, self._save_stopped))
         return [hook for hook in ordered if hook is not None]
 
@@ -242,6 +253,13 @@ class Trainer(DefaultTrainer):
         if hook_states.hooks:
             checkpointer.checkpointables["hooks"] = hook_states
         return checkpointer
+
+    def build_writers(self) -> list[EventWriter]:
+        """Return what scalars are written to: `metrics.json`, TensorBoard and `LOGGERS`."""
+        folder = Path(self.cfg.OUTPUT_DIR)
+        # First what may refuse to start.
+        loggers = writers_of_loggers(self.cfg, resumed=self.checkpointer.resumed is not None)
+        return [JSONWriter(str(folder / "metrics.json")), TensorboardXWriter(str(folder)), *loggers]
 
     def _precise_bn(self) -> HookBase | None:
         """Return fast-reid's hook for exact batch statistics, with its own loader, if `TEST.PRECISE_BN` is enabled."""
@@ -329,10 +347,9 @@ class Trainer(DefaultTrainer):
     def _loop(self) -> None:
         """Run the remaining epochs; fast-reid's loop cannot start within an epoch, and scores even after an error."""
         first, steps = self.first_iter, self.iters_per_epoch
-        logger.info(SUMMARY)
-        logger.info(
-            "Starting training from epoch %d%s", first // steps, f", step {first % steps}" * bool(first % steps)
-        )
+        logger.info(SUMMARY, extra=FILE_ONLY)
+        where = f"epoch {first // steps + 1}" + (f", step {first % steps + 1}" if first % steps else "")
+        logger.info("Starting training from %s; %d epochs of %d steps", where, self.max_epoch, steps)
         self.iter = self.start_iter = first
         self._trainer._data_loader_iter = self.data_loader.starting_at(first)
         with EventStorage(first) as self.storage:
@@ -380,7 +397,7 @@ class Trainer(DefaultTrainer):
 
     def _finish_epoch(self, epoch: int) -> None:
         """Do what is left of an epoch that was saved before its evaluation."""
-        logger.info("Epoch %d was saved but not scored; scoring it", epoch)
+        logger.info("Epoch %d was saved but not scored; scoring it", epoch + 1)
         self.epoch = self.storage.epoch = epoch
         # As after the last step of the epoch, which is when the scores are recorded.
         self.storage.iter = self.iter - 1
@@ -410,6 +427,11 @@ class Trainer(DefaultTrainer):
         )
         return f"saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
 
+    def best(self) -> str:
+        """Return a sentence on the best evaluation, on the main process; empty if there was none since the resume."""
+        said: str = self.checkpoints.said
+        return f"Metric (mean of rank-1 and mAP) in percent: {said}." if said else ""
+
     def run_step(self) -> None:
         """Take one step and record its losses."""
         with explained(self.cfg, training=True, last_good=self.checkpointer.last_good):
@@ -432,6 +454,12 @@ class Trainer(DefaultTrainer):
 
     def _evaluate(self, weights: ScoredWeights) -> Any:
         """Score the moving average of the weights if there is one, else the weights."""
+        cfg = self.cfg
+        if cfg.TEST.COMPARE_RANDOM and 0 <= getattr(self, "epoch", -1) < self.max_epoch - 1:
+            # Random features score the same each time: once, with the last epoch.
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.TEST.COMPARE_RANDOM = False
         model = self.average.model if self.average else self.model
-        self._last_eval_results = self.test(self.cfg, model, self.plans, weights)
+        self._last_eval_results = self.test(cfg, model, self.plans, weights)
         return self._last_eval_results

@@ -1,7 +1,6 @@
 """fast-reid's evaluator interface for the protocols of this package."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights, provenance, write_evaluation
 from vireid_plugins.evaluation.query_scores import queries_file, write_query_scores
 from vireid_plugins.evaluation.results import ProtocolResult, result_table
+from vireid_plugins.evaluation.scores import Scores
+from vireid_plugins.evaluation.screen_table import screen_table
 from vireid_plugins.io.files import make_folder, write_or_keep
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -89,22 +90,24 @@ class CrossModalityEvaluator(FeatureCollector):
         # Results of several test sets must not overwrite each other.
         self.suffix = f"_{type(self.dataset).__name__}" if len(cfg.DATASETS.TESTS) > 1 else ""
 
-    def evaluate(self) -> "OrderedDict[str, float]":
-        """Score the features processed since `reset`; return an empty dict on processes other than the main one."""
+    def evaluate(self) -> Scores:
+        """Score the features processed since `reset`; return no scores on processes other than the main one."""
         gathered = self.gathered()
         if gathered is None:
-            return OrderedDict()
+            return Scores()
         features, paths = gathered
         results = score(features, paths, self.plan, self.postprocessing, self.device, self.metric)
         baseline = self._score_random(paths) if self.compare_random else []
         notes = ["model"] * len(results) + ["random"] * len(baseline) if baseline else []
+        how = self.postprocessing if self.postprocessing else "no re-ranking"
+        title = (
+            f"{self.dataset.title}, {METRICS[self.metric]}, {how}, flip {'on' if self.flip else 'off'}, "
+            "mean ± standard deviation over trials in percent:"
+        )
+        rows = [*results, *baseline]
         logger.info(
-            "%s, %s, %s, flip %s, mean ± standard deviation over trials in percent:\n%s",
-            self.dataset.title,
-            METRICS[self.metric],
-            self.postprocessing if self.postprocessing else "no re-ranking",
-            "on" if self.flip else "off",
-            Lines(result_table([*results, *baseline], notes)),
+            *("%s\n%s", title, Lines(result_table(rows, notes))),
+            extra={"on_screen": f"{title}\n{screen_table(rows, notes)}"},
         )
         if self.output_dir:
             self._write(results, baseline)
@@ -113,9 +116,7 @@ class CrossModalityEvaluator(FeatureCollector):
                 Path(self.output_dir) / f"features_{type(self.dataset).__name__}.npz",
                 lambda file: save_features(file, features, paths, self.dataset.split),
             )
-        first = OrderedDict(results[0].means)
-        first["metric"] = (first["Rank-1"] + first["mAP"]) / 2
-        return first
+        return Scores(results)
 
     def _score_random(self, paths: list[str]) -> list[ProtocolResult]:
         features = np.random.default_rng(0).standard_normal((len(paths), 64))

@@ -1,5 +1,7 @@
 """Protocols as data: query, gallery, excluded images, and how ranks are counted."""
 
+import fnmatch
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -134,28 +136,43 @@ _ALL = [
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
+# What makes a name a pattern of `fnmatch`.
+_WILD = re.compile(r"[*?\[]")
+
+
 def require_protocols(names: Iterable[str]) -> list[Protocol]:
-    """Return the protocols with these names.
+    """Return the protocols with these names, each once.
+
+    Args:
+        names: names and patterns of `fnmatch`, such as `sysu/*`; what a pattern matches comes in the order of
+            `PROTOCOLS`.
 
     Raises:
-        ConfigError: a name is unknown; the message lists the available ones.
+        ConfigError: a name is unknown, or a pattern matches none; the message lists the available ones.
     """
-    protocols = []
+    protocols: dict[str, Protocol] = {}
     for name in names:
-        require_name("TEST.PROTOCOLS", name, PROTOCOLS)
-        protocols.append(PROTOCOLS[name])
-    return protocols
+        matching = fnmatch.filter(PROTOCOLS, name) if _WILD.search(name) else [name]
+        for one in matching or [name]:
+            require_name("TEST.PROTOCOLS", one, PROTOCOLS)
+            protocols[one] = PROTOCOLS[one]
+    return list(protocols.values())
 
 
 def select_protocols(names: Iterable[str] | None, dataset: str | None) -> list[Protocol]:
     """Return the protocols with these names, all of one data set, or every protocol of `dataset` if there are no names.
 
+    A pattern does not stand for the protocol of validation identities if it also matches others.
+
     Raises:
         ConfigError: a name is unknown, or the protocols belong to several data sets.
     """
+    names = list(names or ())
     if not names:
         return protocols_of(dataset or "", [])
     protocols = require_protocols(names)
+    tested = [one for one in protocols if one.mode != "val" or one.name in names]
+    protocols = tested or protocols
     if len({protocol.dataset for protocol in protocols}) > 1:
         raise ConfigError(
             f"the protocols {', '.join(p.name for p in protocols)} belong to several data sets; score one at a time"

@@ -6,6 +6,7 @@ Only the standard library is imported, as command lines use it before anything e
 import codecs
 import io
 import os
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any
@@ -78,6 +79,13 @@ def _nowhere(number: int) -> Any:
         except OSError:
             os.dup2(handle, number)
     return os.fdopen(handle, "w", encoding="utf-8")
+
+
+def terminal_width() -> int | None:
+    """Return the characters per line of the terminal that standard output is, or None if it is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def failure() -> str:

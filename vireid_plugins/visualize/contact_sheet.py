@@ -1,8 +1,12 @@
-"""Contact sheet of a data set, one identity per row."""
+"""Contact sheets of a data set and of a training batch, one identity per row."""
 
+import numpy as np
+import torch
 from PIL import Image
 
+from vireid_plugins.data.batch import Batch
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.decode import read_image
 
 GAP = 3
@@ -35,3 +39,27 @@ def contact_sheet(
             picture = Image.fromarray(read_image(path, size))
             sheet.paste(picture, (column * (width + GAP), row * (height + GAP)))
     return sheet
+
+
+def batch_sheets(batch: Batch, instances: int, height: int = 128) -> dict[str, Image.Image]:
+    """Return a sheet for each view of a training batch by `MODALITY_VIEW`, such as `visible_0`.
+
+    Args:
+        batch: images (B, 3, H, W) on the 0..255 scale, RGB, in blocks of one view.
+        instances: images per identity and modality, which make a row.
+        height: height of an image on a sheet, in pixels; its width keeps the ratio.
+    """
+    # Erasing after normalization may leave the scale.
+    images = batch["images"].float().clamp(0, 255).byte().cpu().numpy().transpose(0, 2, 3, 1)
+    width = max(1, round(height * images.shape[2] / images.shape[1]))
+    keys = torch.stack([batch["modalities"], batch["views"]], 1)
+    sheets = {}
+    for modality, view in torch.unique(keys, dim=0).tolist():
+        rows = ((keys[:, 0] == modality) & (keys[:, 1] == view)).nonzero()[:, 0].tolist()
+        count = -(-len(rows) // instances)
+        sheet = Image.new("RGB", (instances * (width + GAP), count * (height + GAP)), "white")
+        for number, row in enumerate(rows):
+            picture = Image.fromarray(np.ascontiguousarray(images[row])).resize((width, height))
+            sheet.paste(picture, (number % instances * (width + GAP), number // instances * (height + GAP)))
+        sheets[f"{MODALITIES[modality]}_{view}"] = sheet
+    return sheets

@@ -18,6 +18,7 @@ from vireid_plugins.config.check import registered
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.data.transforms import TRANSFORM_REGISTRY
+from vireid_plugins.engine.loggers import LOGGER_REGISTRY
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.modeling.attention import ATTENTION_REGISTRY
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
@@ -32,6 +33,7 @@ REGISTRIES: list[tuple[str, str, Any]] = [
     ("heads", "MODEL.HEADS.NAME", REID_HEADS_REGISTRY),
     ("losses", "MODEL.LOSSES.NAME", LOSS_REGISTRY),
     ("meta-architectures", "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY),
+    ("loggers", "LOGGERS", LOGGER_REGISTRY),
 ]
 
 

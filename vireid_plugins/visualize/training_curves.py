@@ -53,6 +53,9 @@ def _is_number(value: object) -> TypeGuard[float]:
 def read_run(folder: Path) -> Curves:
     """Return the scalars of a run, including the scores of the last evaluation, which fast-reid does not write.
 
+    Scores are called `PROTOCOL/SCORE`. Runs of earlier releases have those of the first protocol alone, without its
+    name, which they get here.
+
     Args:
         folder: the output folder.
 
@@ -64,30 +67,50 @@ def read_run(folder: Path) -> Curves:
     if report.is_file():
         last = max(step for points in curves.values() for step, _ in points)
         try:
-            scores = dict(read_json(report)["results"][0]["mean"])
+            results = [(str(one["protocol"]), dict(one["mean"])) for one in read_json(report)["results"]]
+            first = results[0][0]
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             raise DataError(f"'{report}' has no scores; write it again: vireid train --eval-only") from None
-        for name, value in scores.items():
-            if not _is_number(value):
-                continue
-            if not curves.get(name) or abs(curves[name][-1][1] - value) > 1e-3:
-                curves.setdefault(name, []).append((last, value))
+        for name in [name for name in curves if re.fullmatch(SCORES, name)]:
+            curves.setdefault(f"{first}/{name}", [])[:0] = curves.pop(name)
+        for protocol, scores in results:
+            for score, value in scores.items():
+                name = f"{protocol}/{score}"
+                if not _is_number(value):
+                    continue
+                # In the order of the protocols, and not of the alphabet.
+                points = curves[name] = curves.pop(name, [])
+                if not points or abs(points[-1][1] - value) > 1e-3:
+                    points.append((last, value))
     return curves
 
 
+# Names of scores as earlier releases wrote them.
+SCORES = r"Rank-\d+|mAP|mINP"
 PANELS = {
     "losses": r".*loss.*",
     "learning rate": r"lr",
-    "scores, percent": r"Rank-1|mAP|mINP",
+    "rank-1, percent": r"(.+/)?Rank-1",
+    "mAP, percent": r"(.+/)?mAP",
+    "mINP, percent": r"(.+/)?mINP",
     "seconds per step": r"time|data_time",
 }
 
 
 def panels(curves: Curves) -> list[dict[str, Any]]:
-    """Group the curves into losses, learning rate, scores and seconds per step; returns JSON values."""
+    """Group the curves into losses, learning rate, scores and seconds per step; returns JSON values.
+
+    A panel of one score names its curves by their protocols.
+    """
     groups = []
     for title, names in PANELS.items():
-        members = [{"name": name, "points": points} for name, points in curves.items() if re.fullmatch(names, name)]
+        found = [(name, points) for name, points in curves.items() if re.fullmatch(names, name)]
+        members = [
+            {"name": name.rpartition("/")[0] or name, "points": points}
+            if "percent" in title
+            else {"name": name, "points": points}
+            for name, points in found
+        ]
         if members:
             groups.append({"name": title, "curves": members})
     return groups
@@ -96,8 +119,13 @@ def panels(curves: Curves) -> list[dict[str, Any]]:
 def draw_training(curves: Curves, title: str = "") -> Any:
     """Return a matplotlib figure of the curves, one panel per group of `panels`."""
     shown = panels(curves)
-    figure = new_figure(4.5 * len(shown), 3.8)
-    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = new_figure(4.5 * columns, 3.8 * rows)
+    axes_of = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in axes_of[len(shown) :]:
+        axes.remove()
+    for axes, panel in zip(axes_of, shown, strict=False):
         for member in panel["curves"]:
             steps, values = zip(*member["points"], strict=True)
             axes.plot(steps, values, label=member["name"], marker="." if len(steps) < 30 else None)

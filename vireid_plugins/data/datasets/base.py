@@ -20,7 +20,7 @@ from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.folders import exists, image_names
 from vireid_plugins.errors import ConfigError, DataError, require_name
-from vireid_plugins.escape import Lines
+from vireid_plugins.escape import FILE_ONLY, Lines
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -189,7 +189,11 @@ class CrossModalityDataset(ImageDataset):
             rows.append([subset, name, len({i[1] for i in images}), len(images), len({i[2] for i in images})])
         headers = ["subset", "modality", "# ids", "# images", "# cameras"]
         table = tabulate(rows, headers=headers, tablefmt="pipe", numalign="left")
-        logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, Lines(table))
+        counts = " and ".join(f"{row[3]} {row[1]}" for row in rows)
+        short = f"{self.title}: {counts} images to {subset} on, of {len({item[1] for item in items})} identities"
+        # A test set is loaded for every evaluation.
+        extra = {"on_screen": short} if subset == "train" else FILE_ONLY
+        logger.info("=> Loaded %s from %s:\n%s", self.title, self.folder, Lines(table), extra=extra)
 
     @property
     def title(self) -> str:

@@ -1,5 +1,6 @@
 """Periodic checkpoints, the best one and the final one."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from fastreid.utils.events import get_event_storage
 from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
 from vireid_plugins.io.files import for_writing
 
+logger = logging.getLogger("fastreid." + __name__)
 PERIODIC = re.compile(r"model_\d{4,}\.pth")
 
 
@@ -30,6 +32,8 @@ class Checkpoints(PeriodicCheckpointer):
     def __init__(self, checkpointer: VireidCheckpointer, period: int, keep: int = 0) -> None:
         super().__init__(checkpointer, period)
         self.keep = keep
+        # On the best score, after the last evaluation.
+        self.said = ""
 
     def after_epoch(self) -> None:
         """Save the checkpoints due after an epoch, and `model_best` if its evaluation is the best so far."""
@@ -37,6 +41,9 @@ class Checkpoints(PeriodicCheckpointer):
         if score is not None and score > self.best_metric:
             self.best_metric = score
             self.checkpointer.save("model_best", **self._position(), metric=score)
+        if score is not None:
+            self.said = self._best()
+            logger.info("Epoch %d: metric %.2f; %s", self.trainer.epoch + 1, score, self.said)
         if self.due():
             self.checkpointer.save(self.name(), **self._position(), **({} if score is None else {"metric": score}))
             self._delete_older()
@@ -64,6 +71,14 @@ class Checkpoints(PeriodicCheckpointer):
         storage = get_event_storage()
         score, at = storage.latest().get(self.metric_name, (None, -1))
         return float(score) if score is not None and at == storage.iter else None
+
+    def _best(self) -> str:
+        """Return a clause on the best score so far: its epoch, and the set on which it was chosen."""
+        history: Any = get_event_storage().histories().get(self.metric_name)
+        found = [at for value, at in history.values() if value == self.best_metric] if history else []
+        # A resumed run knows the last evaluations alone.
+        epoch = f" of epoch {found[0] // self.trainer.iters_per_epoch + 1}" if found else ""
+        return f"best so far {self.best_metric:.2f}{epoch}, chosen on {self.checkpointer.chosen_on}"
 
     def _delete_older(self) -> None:
         folder = Path(self.checkpointer.save_dir)

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from fastreid.engine.train_loop import HookBase
-from fastreid.evaluation.testing import flatten_results_dict
 from fastreid.utils import comm
 
 from vireid_plugins.engine.hooks.random_state import unchanged
+from vireid_plugins.evaluation.scores import scalars_of
 
 
 class Evaluations(HookBase):
@@ -47,7 +47,7 @@ class Evaluations(HookBase):
     def _score(self) -> None:
         scores = self.evaluate()
         if scores:
-            self.trainer.storage.put_scalars(**flatten_results_dict(scores), smoothing_hint=False)
+            self.trainer.storage.put_scalars(**scalars_of(scores), smoothing_hint=False)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         # The processes start the next epoch together.

@@ -1,4 +1,4 @@
-"""fast-reid's writers, continued without gaps or repeated lines after a resume."""
+"""fast-reid's writers and loggers, continued without gaps or repeated lines after a resume."""
 
 import importlib
 import json
@@ -13,6 +13,7 @@ from fastreid.engine.hooks import PeriodicWriter
 from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
 from vireid_plugins.config.renamed import LOGGED
+from vireid_plugins.engine.hooks.logger_writer import LoggerWriter
 from vireid_plugins.engine.run_log import require_log
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import LineFile, cannot_write, json_text, naming, refusal, write_bytes
@@ -29,7 +30,7 @@ CLOCK = ("time", "eta_seconds")
 
 
 class Writers(PeriodicWriter):
-    """Writes scalars to the log, `metrics.json` and TensorBoard, and saves their history for a resume.
+    """Writes scalars to `metrics.json`, TensorBoard and loggers, and saves their history for a resume.
 
     Args:
         build: creates the writers, which open their files, at the start of training.
@@ -91,6 +92,10 @@ class Writers(PeriodicWriter):
     def after_train(self) -> None:
         """Close the writers."""
         with self._ending():
+            for one in self._writers:
+                if isinstance(one, LoggerWriter):
+                    # The trainer's epoch is negative after a failure.
+                    one.end(completed=self.trainer.epoch >= 0)
             super().after_train()
 
     @contextmanager
@@ -105,6 +110,9 @@ class Writers(PeriodicWriter):
                 yield
                 require_log()
         except BaseException:
+            for one in self._writers:
+                if isinstance(one, LoggerWriter):
+                    one.end(completed=False)
             self._writers = []
             raise
 

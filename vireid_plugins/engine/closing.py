@@ -1,0 +1,36 @@
+"""What a run says at its end: how it went, what it has written, and which commands come next."""
+
+import shlex
+from pathlib import Path
+
+# What a run writes, in the order of the summary.
+FILES = {
+    "model_final.pth": "the last epoch",
+    "model_best.pth": "the best epoch, chosen on {chosen_on}",
+    "evaluation*.json": "every score of every trial",
+    "features_*.npz": "the features of the last evaluation",
+    "metrics.json": "losses, learning rates and scores by iteration, also for TensorBoard in events.out.tfevents...",
+    "config.yaml": "everything needed to repeat the run",
+    "log.txt": "what was said, and the environment",
+}
+NEXT = ("vireid evaluate {run}", "vireid visualize rank {run} --output rank.pdf", "vireid report {run}")
+
+
+def closing(folder: Path, chosen_on: str, best: str = "") -> str:
+    """Return the closing summary of a run as lines.
+
+    Args:
+        folder: the output folder; what it does not hold is not named.
+        chosen_on: the set on which `model_best` was chosen.
+        best: a sentence on the best epoch; empty: none.
+    """
+    rows = [
+        (file.name, about.format(chosen_on=chosen_on))
+        for name, about in FILES.items()
+        for file in sorted(folder.glob(name))
+    ]
+    wide = max((len(name) for name, _ in rows), default=0)
+    run = shlex.quote(str(folder))
+    lines = ["The run is complete.", *([best] if best else []), f"Written to {folder}:"]
+    lines += [f"  {name:{wide}}  {about}" for name, about in rows]
+    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}" for command in NEXT)])
