@@ -19,7 +19,7 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
-from vireid_plugins.engine.provenance import check_resumed, other_features, other_network
+from vireid_plugins.engine.provenance import check_resumed, other_division, other_features, other_network
 from vireid_plugins.errors import ConfigError, DataError, LossError
 from vireid_plugins.io.files import refusal, write_atomic, write_bytes
 from vireid_plugins.io.weight_file import read_weight_file
@@ -320,7 +320,13 @@ class VireidCheckpointer(Checkpointer):
         logger.warning("%s; what it does not fill keeps its initial weights: %s", text, listed(result.unfilled) or "-")
 
     def _check_splits(self, file: Path, checkpoint: dict[str, Any]) -> None:
-        trained = checkpoint.get("vireid", {}).get("splits", {})
+        facts = checkpoint.get("vireid", {})
+        if drawn := other_division(str(file), facts, self.facts):
+            raise DataError(
+                f"checkpoint '{file}' was trained on other identities of these images, then -> now: "
+                f"{', '.join(drawn)}. It would be tested on identities it was trained on; set the keys as they were"
+            )
+        trained = facts.get("splits", {})
         for name, split in self.splits.items():
             if trained.get(name, split) != split:
                 raise DataError(

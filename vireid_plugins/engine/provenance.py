@@ -9,9 +9,9 @@ from fastreid.config import CfgNode
 
 from vireid_plugins.config.model_selection import VALIDATION
 from vireid_plugins.config.node import ABSENT, changes
-from vireid_plugins.data.datasets import build_options
+from vireid_plugins.data.datasets import OwnFolder, build_options
 from vireid_plugins.data.torch_datasets import TrainImages
-from vireid_plugins.engine.bound_keys import FREE, feature_keys, network_keys, refused_on_resume
+from vireid_plugins.engine.bound_keys import DIVISION, FREE, feature_keys, network_keys, refused_on_resume
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 from vireid_plugins.modeling.fit import listed
@@ -121,6 +121,24 @@ def other_features(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -
     """
     changed = {key: pair for key, pair in _changes(file, then, now).items() if ABSENT not in pair}
     return _lines({key: changed[key] for key in feature_keys(changed)})
+
+
+def other_division(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return `KEY: before -> after` for the keys that draw other test identities from the images of a checkpoint.
+
+    Args:
+        file: the checkpoint.
+        then: its provenance; nothing is returned if it was not trained on images of one's own, or on other ones.
+        now: provenance of the network to fill; see `network_facts`.
+
+    Raises:
+        DataError: the provenance cannot be read.
+    """
+    if OwnFolder.__name__ not in then.get("datasets", ()):
+        return []
+    changed = {key: pair for key, pair in _changes(file, then, now).items() if ABSENT not in pair}
+    elsewhere = any(key in changed for key in ("DATASETS.OWN.ROOT", "DATASETS.OWN.CSV"))
+    return [] if elsewhere else _lines({key: changed[key] for key in DIVISION if key in changed})
 
 
 def _changes(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
