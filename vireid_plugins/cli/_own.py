@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+# Name of the data set in fast-reid's registry.
+OWN = "OwnFolder"
+
 
 def add_own_options(parser: argparse.ArgumentParser) -> None:
     """Add `--opts`."""

@@ -4,9 +4,7 @@ import argparse
 import sys
 
 from vireid_plugins.cli._common import path, say, say_table
-from vireid_plugins.cli._own import add_own_options, own_options
-
-OWN = "OwnFolder"
+from vireid_plugins.cli._own import OWN, add_own_options, own_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
