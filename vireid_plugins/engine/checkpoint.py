@@ -265,7 +265,6 @@ class VireidCheckpointer(Checkpointer):
 
     def _fill(self, file: Path, checkpoint: dict[str, Any], checkpointables: Iterable[str]) -> dict[str, Any]:
         """Fill the model and the named checkpointables from a checkpoint, and return its other entries."""
-        logger.info("Loading checkpoint %s", file)
         others = dict(checkpoint)
         if "average" in others and "average" in self.checkpointables:
             self._fit(file, others["average"]["model"])
@@ -294,10 +293,15 @@ class VireidCheckpointer(Checkpointer):
         others = [] if self.resumed else classifiers_of_others(result)
         if set(result.unfilled) - set(others) or result.unused:
             self._require_partial(file, result, facts)
-        elif others:
-            rows = [f"{name} has {result.shapes[name][0][0] if name in result.shapes else 'no'}" for name in others]
-            logger.info("Classifiers of other identities are not loaded from %s: %s", file, listed(rows))
         self.model.load_state_dict(result.fitting, strict=False)
+        new = [
+            f"{name} ({result.shapes[name][0][0] if name in result.shapes else 'no'} identities in the file)"
+            if name in others
+            else name
+            for name in result.unfilled
+        ]
+        total, rest = len(result.fitting) + len(new), f"; new: {listed(new)}" if new else ""
+        logger.info("%d of %d tensors loaded from %s%s", len(result.fitting), total, file, rest)
 
     def _fit(self, file: Path, given: Mapping[str, Tensor]) -> Fit:
         """Compare the weights of a checkpoint with the model's."""
