@@ -20,6 +20,7 @@ from vireid_plugins.cli import (
     visualize,
 )
 from vireid_plugins.cli._common import Parser, run
+from vireid_plugins.cli._plugin import add_plugin, use_plugins
 from vireid_plugins.io.output import tolerant_streams
 
 # In the order of --help.
@@ -80,6 +81,7 @@ def _description(verb: ModuleType) -> dict[str, Any]:
 
 
 def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
+    add_plugin(parser)
     verb.add_arguments(parser)
     parser.set_defaults(main=verb.main)
 
@@ -89,4 +91,9 @@ def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
     args = parser.parse_args()
     # The arguments are pickled for training processes, and a verb's function cannot be.
     main = vars(args).pop("main")
-    run(lambda: main(args))
+
+    def run_verb() -> None:
+        use_plugins(args)
+        main(args)
+
+    run(run_verb)

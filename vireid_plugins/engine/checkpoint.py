@@ -18,6 +18,7 @@ import torch
 from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
+from vireid_plugins.config.plugin_files import loaded_files
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
 from vireid_plugins.engine.provenance import check_resumed, other_division, other_features, other_network
 from vireid_plugins.errors import ConfigError, DataError, LossError
@@ -395,4 +396,11 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, torn or not a checkpoint.
     """
-    return checked(file, read_weight_file(file))
+    checkpoint = checked(file, read_weight_file(file))
+    named = [name for name in checkpoint.get("vireid", {}).get("plugins", ()) if name not in loaded_files()]
+    if named:
+        logger.warning(
+            "checkpoint '%s' was trained with --plugin %s, which is not loaded; its keys and parts may be missing",
+            *(file, " --plugin ".join(map(str, named))),
+        )
+    return checkpoint

@@ -9,6 +9,7 @@ from fastreid.config import CfgNode
 
 from vireid_plugins.config.model_selection import VALIDATION
 from vireid_plugins.config.node import ABSENT, changes
+from vireid_plugins.config.plugin_files import loaded_files
 from vireid_plugins.data.datasets import OwnFolder, build_options
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine.bound_keys import DIVISION, FREE, feature_keys, network_keys, refused_on_resume
@@ -52,7 +53,9 @@ def network_facts(cfg: CfgNode) -> dict[str, Any]:
     # The only backbone whose max-pooling has two forms.
     names = (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.STREAMS.BACKBONE)
     two_forms = names == ("build_multi_stream_backbone", "build_resnet_backbone")
-    facts = {"meta_architecture": cfg.MODEL.META_ARCHITECTURE, "config": cfg.dump()}
+    facts: dict[str, Any] = {"meta_architecture": cfg.MODEL.META_ARCHITECTURE, "config": cfg.dump()}
+    if files := loaded_files():
+        facts["plugins"] = files
     return facts | ({"max_pool": max_pool_of(cfg)} if two_forms else {})
 
 
