@@ -28,7 +28,15 @@ def write_trees(root: Path, sysu: SysuSize, regdb: RegdbSize, llcm: LlcmSize) ->
     write_sysu(root / "SYSU-MM01", sysu, seed=3, workers=1)
     write_regdb(root / "RegDB", regdb, seed=3, workers=1)
     write_llcm(root / "LLCM", llcm, seed=3, workers=1)
+    write_own(root / "own", root / "RegDB")
     return root
+
+
+def write_own(folder: Path, regdb: Path) -> None:
+    """Write images of one's own: the identities of a RegDB."""
+    folder.mkdir()
+    for name, source in (("visible", "Visible"), ("infrared", "Thermal")):
+        (folder / name).symlink_to(regdb / source)
 
 
 @pytest.fixture(scope="session")

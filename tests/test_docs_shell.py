@@ -167,7 +167,33 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     for name, dataset in (("F", SYSUMM01(str(tree))), ("F_llcm", LLCM(str(tree)))):
         paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
         np.savez(tmp_path / f"{name}.npz", features=np.random.default_rng(0).random((len(paths), 8)), paths=paths)
+    lay_own(tree, tmp_path)
     return tmp_path
+
+
+def lay_own(tree: Path, desk: Path) -> None:
+    """Lay images of the reader's own, a plug-in file, and features with labels."""
+    for name in ("mydata", "newdata"):
+        shutil.copytree(tree / "own", desk / name)
+    rows = [
+        f"{file.relative_to(desk / 'mydata')},{file.parent.name},{file.parent.parent.name}"
+        for file in sorted((desk / "mydata").glob("*/*/*.bmp"))
+    ]
+    (desk / "mydata" / "list.csv").write_text("\n".join(["path,identity,modality", *rows]))
+    loss = "from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet\n"
+    (desk / "my_parts.py").write_text(f"{loss}\n@LOSS_REGISTRY.register()\nclass MyLoss(HardTriplet):\n    pass\n")
+    dataset, rng = LLCM(str(tree)), np.random.default_rng(0)
+    paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
+    labels = [f"{item[1]}" for item in (*dataset.query, *dataset.gallery)]
+    modalities = [f"{dataset.modality(item)}" for item in (*dataset.query, *dataset.gallery)]
+    np.save(desk / "F.npy", rng.random((len(paths), 8)))
+    for name, lines in (("paths", paths), ("ids", labels), ("modalities", modalities)):
+        (desk / f"{name}.txt").write_text("\n".join(lines))
+    for name in ("Q", "G"):
+        np.save(desk / f"{name}.npy", rng.random((6, 8)))
+        (desk / f"{name.lower()}.txt").write_text("1\n2\n3\n1\n2\n3\n")
+        (desk / f"{name.lower()}c.txt").write_text("1\n1\n1\n2\n2\n2\n" if name == "Q" else "3\n" * 6)
+    np.save(desk / "D.npy", rng.random((6, 6)))
 
 
 def run(page: Path, steps: list[Step], desk: Path, trained: Path) -> None:

@@ -38,7 +38,7 @@ NARROWER = {
     "modeling/losses": ("modeling.losses", "modeling.loss_inputs", "layers", "config.check", "config.keys", "errors"),
     "evaluation/metrics.py": (
         *("evaluation.distances", "evaluation.drop_rules", "evaluation.labels", "evaluation.rank_positions"),
-        *("evaluation.types", "errors"),
+        *("evaluation.types", "evaluation.choices", "errors"),
         "data.datasets.sysu_mm01",
     ),
 }

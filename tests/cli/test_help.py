@@ -52,8 +52,8 @@ def test_help_of_vireid_lists_every_verb_in_one_line() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script_has_the_help_of_its_verb(script: str) -> None:
-    of_script = python(script, "--help", COLUMNS="500").stdout
-    of_verb = vireid(SCRIPTS[script], "--help", COLUMNS="500").stdout
+    of_script = python(script, "--help", COLUMNS="2000").stdout
+    of_verb = vireid(SCRIPTS[script], "--help", COLUMNS="2000").stdout
     assert of_script.replace(f"usage: {Path(script).name}", f"usage: vireid {SCRIPTS[script]}") == of_verb
 
 

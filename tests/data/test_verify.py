@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from vireid_plugins.data.datasets import LLCM
-from vireid_plugins.data.verify import LAYOUT_CHECKS, verify
+from vireid_plugins.data.verify import verify
 from vireid_plugins.data.verify.published import PUBLISHED
 from vireid_plugins.errors import DataError
 
@@ -27,7 +27,7 @@ def copy(little_tree: Path, tmp_path: Path) -> Callable[[str], Path]:
     return copied
 
 
-@pytest.mark.parametrize("name", LAYOUT_CHECKS)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_verify_of_a_whole_tree_has_no_findings(little_tree: Path, name: str) -> None:
     report = verify(name, little_tree, workers=1)
     assert report.findings == []
@@ -36,7 +36,7 @@ def test_verify_of_a_whole_tree_has_no_findings(little_tree: Path, name: str) ->
     assert report.images == manifest["images"]
 
 
-@pytest.mark.parametrize("name", LAYOUT_CHECKS)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_verify_without_a_manifest_expects_the_published_counts(copy: Callable[[str], Path], name: str) -> None:
     root = copy(name)
     (root / FOLDERS[name] / "synthetic.json").unlink()
@@ -208,7 +208,7 @@ def broken_everywhere(name: str, folder: Path) -> dict[str, str]:
     return said | {"train_nir.txt": "must have a name", "portrait.jpg": "must have a name"}
 
 
-@pytest.mark.parametrize("name", LAYOUT_CHECKS)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_verify_of_several_broken_files_finds_each_and_counts_the_rest(copy: Callable[[str], Path], name: str) -> None:
     root = copy(name)
     whole = verify(name, root, workers=1)

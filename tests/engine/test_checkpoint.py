@@ -159,8 +159,15 @@ def test_vireid_checkpointer_with_other_identities_starts_classifiers_anew(
     assert torch.equal(model.trunk[0].weight, given["trunk.0.weight"])
     del given["heads.global.weight"]
     VireidCheckpointer(model).load(saved(tmp_path, given))
-    said = [text for text in logged(logging.INFO) if text.startswith("Classifiers")]
-    assert [text.rpartition(": ")[2] for text in said] == ["heads.global.weight has 5", "heads.global.weight has no"]
+    said = [text for text in logged(logging.INFO) if "tensors loaded" in text]
+    total = len(model.state_dict())
+    assert [text.partition(" from ")[0] for text in said] == [f"{total - 1} of {total} tensors loaded"] * 2
+    assert [text.rpartition("; new: ")[2] for text in said] == [
+        "heads.global.weight (5 identities in the file)",
+        "heads.global.weight (no identities in the file)",
+    ]
+    VireidCheckpointer(model).load(saved(tmp_path, model.state_dict()))
+    assert logged(logging.INFO)[-1] == f"{total} of {total} tensors loaded from {tmp_path / 'given.pth'}"
     assert logged(logging.WARNING) == []
 
 

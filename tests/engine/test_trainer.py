@@ -27,7 +27,7 @@ ONE_PROTOCOL = ["TEST.PROTOCOLS", "['sysu/agw/all/1shot']"]
 TWO_EPOCHS = ["SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]"]
 OTHERS = [name for name in CONFIGS if not name.startswith(("demo", "SYSU"))]
 # Of the other data sets the methods whose networks differ there, and the smallest of the mixes.
-FAST = ["LLCM/wrim.yml", "RegDB/deen.yml", "RegDB/idkl.yml", "mix/mobilenet_arc_icg.yml"]
+FAST = ["LLCM/wrim.yml", "RegDB/deen.yml", "RegDB/idkl.yml", "own/agw.yml", "mix/mobilenet_arc_icg.yml"]
 
 
 def cfg_of(folder: Path, *overrides: str, config: str = "SYSU/wrim.yml") -> CfgNode:

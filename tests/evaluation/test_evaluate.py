@@ -37,6 +37,8 @@ def read(path: str) -> tuple[int, int]:
     parts = path.split("/")
     if parts[0] in ("Visible", "Thermal"):
         return int(parts[1]), 1 + (parts[0] == "Thermal")
+    if parts[0] in ("visible", "infrared"):
+        return int(parts[1]), 1 + (parts[0] == "infrared")
     if parts[0].startswith("test_"):
         return int(parts[2]), int(parts[1][3:])
     return int(parts[1]), int(parts[0][3:])

@@ -36,8 +36,14 @@ class Evil:
         (lambda f: np.save(f.open("wb"), np.zeros(3)), "is not a .npz file"),
         (lambda f: np.savez(f, feats=np.zeros((2, 2))), "^'.*' has no array features and no paths; it has feats. It"),
         (lambda f: np.savez(f), "it has nothing"),
-        (lambda f: np.save(f.open("wb"), np.zeros(3)), "a .npy file, which holds one array without paths: .*savez"),
-        (lambda f: savemat(f, {"features": np.zeros((2, 2))}, appendmat=False), "MATLAB or HDF5 .*scipy.io.loadmat"),
+        (
+            lambda f: np.save(f.open("wb"), np.zeros(3)),
+            "a .npy file, .* without paths: give the paths",
+        ),
+        (
+            lambda f: savemat(f, {"features": np.zeros((2, 2))}, appendmat=False),
+            "MATLAB or HDF5: up to MATLAB 7, give",
+        ),
         (lambda f: f.write_bytes(pickle.dumps({"features": 1})), "a pickled one"),
         (lambda f: f.mkdir(), "cannot be read: it is a folder"),
         (lambda f: os.mkfifo(f), "cannot be read: it is a pipe"),

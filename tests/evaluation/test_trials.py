@@ -12,7 +12,7 @@ from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.evaluation.evaluate import dataset_of
 from vireid_plugins.evaluation.trials import Trial, draw_trials
 
-INFRARED = ("cam3/", "cam6/", "Thermal/", "test_nir/")
+INFRARED = ("cam3/", "cam6/", "Thermal/", "test_nir/", "infrared/")
 
 
 def trials(tree: Path, name: str) -> list[Trial]:
@@ -50,7 +50,7 @@ def test_protocols_have_every_name_in_print() -> None:
     agw = {f"sysu/agw/{mode}/1shot" for mode in ("all", "indoor")}
     regdb = {f"regdb/{direction}{form}" for direction in ("v2i", "i2v") for form in ("", "/distinct_id")}
     llcm = {f"llcm/{name}" for name in ("v2i", "i2v", "v2i_transposed", "full/v2i", "full/i2v")}
-    assert official | agw | regdb | llcm | {"sysu/val/1shot"} == set(PROTOCOLS)
+    assert official | agw | regdb | llcm | {"sysu/val/1shot", "own/v2i", "own/i2v"} == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("llcm/i2v", "vis"), ("llcm/v2i", "nir"), ("llcm/v2i_transposed", "nir")])

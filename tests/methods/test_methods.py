@@ -19,6 +19,7 @@ class TestOneStream(MethodTester):
         "SYSU/one_stream.yml": Size(24_321_088, 6.08, 2048),
         "RegDB/one_stream.yml": Size(23_934_016, 4.05, 2048),
         "LLCM/one_stream.yml": Size(24_972_352, 6.08, 2048),
+        "own/one_stream.yml": Size(24_321_088, 6.08, 2048),
     }
     small: ClassVar = ("SYSU/one_stream.yml", "demo/one_stream.yml")
 
@@ -39,6 +40,7 @@ class TestAGW(MethodTester):
         "SYSU/agw.yml": Size(24_359_311, 5.13, 2048),
         "RegDB/agw.yml": Size(23_972_239, 5.13, 2048),
         "LLCM/agw.yml": Size(25_010_575, 5.13, 2048),
+        "own/agw.yml": Size(24_359_311, 5.13, 2048),
         "SYSU/caj.yml": Size(24_359_311, 5.13, 2048),
         "RegDB/caj.yml": Size(23_972_239, 5.13, 2048),
         "LLCM/caj.yml": Size(25_010_575, 5.13, 2048),
@@ -52,6 +54,7 @@ class TestDEEN(MethodTester):
         "SYSU/deen.yml": Size(42_037_792, 18.59, 12288),
         "RegDB/deen.yml": Size(13_094_176, 11.20, 6144),
         "LLCM/deen.yml": Size(42_689_056, 18.59, 12288),
+        "own/deen.yml": Size(42_037_792, 18.59, 12288),
     }
     small: ClassVar = ("SYSU/deen.yml", "RegDB/deen.yml")
 

@@ -25,6 +25,7 @@ from vireid_plugins.cli import (
     visualize,
 )
 from vireid_plugins.cli._common import Parser, run
+from vireid_plugins.cli._plugin import add_plugin, use_plugins
 from vireid_plugins.io.output import tolerant_streams
 
 # In the order of --help.
@@ -102,6 +103,7 @@ def _description(verb: ModuleType) -> dict[str, Any]:
 
 
 def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
+    add_plugin(parser)
     verb.add_arguments(parser)
     parser.set_defaults(main=verb.main)
 
@@ -111,4 +113,9 @@ def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
     args = parsed(parser)
     # The arguments are pickled for training processes, and a verb's function cannot be.
     main = vars(args).pop("main")
-    run(lambda: main(args))
+
+    def run_verb() -> None:
+        use_plugins(args)
+        main(args)
+
+    run(run_verb)

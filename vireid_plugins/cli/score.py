@@ -1,11 +1,16 @@
 """Score the features of any code base: vireid score --features F.npz --protocol NAME --data-root DIR.
 
 F.npz contains `features` (n, D) and `paths` (n,) relative to the data set's folder; for LLCM file names suffice.
+Without a protocol, labels are given: vireid score --features F.npy --ids ids.txt --modalities modalities.txt, or
+vireid score --distance D.npy --query-ids q.txt --gallery-ids g.txt.
 """
 
 import argparse
+from typing import Any
 
 from vireid_plugins.cli._common import path, say, say_table, write_json
+from vireid_plugins.cli._labels import add_labels, given, read_labelled
+from vireid_plugins.cli._own import OWN, add_own_options, own_options
 from vireid_plugins.evaluation.choices import METRICS, RERANK_FORMS
 from vireid_plugins.evaluation.protocols import PROTOCOLS
 
@@ -13,7 +18,8 @@ from vireid_plugins.evaluation.protocols import PROTOCOLS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.set_defaults(error=parser.error)
-    parser.add_argument("--features", type=path, help="the .npz file")
+    parser.add_argument("--features", type=path, metavar="FILE", help="the .npz file, or a .npy or .mat file")
+    parser.add_argument("--paths", type=path, metavar="FILE", help="paths of the rows, if --features has none")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--protocol",
@@ -39,15 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", nargs="+", type=path, metavar="FILE", help="average the --json files of RegDB's splits"
     )
+    add_labels(parser)
+    add_own_options(parser)
 
 
 def main(args: argparse.Namespace) -> None:
     """Score features, or average earlier scores, and print them."""
-    from vireid_plugins import evaluation
     from vireid_plugins.config.check import require_device
-    from vireid_plugins.data.datasets.base import data_root
-    from vireid_plugins.evaluation.evaluate import dataset_of, score
-    from vireid_plugins.evaluation.features import require_split
     from vireid_plugins.evaluation.regdb_average import merge_splits, merged_table
     from vireid_plugins.evaluation.screen_table import screen_table
 
@@ -57,17 +61,59 @@ def main(args: argparse.Namespace) -> None:
         if args.json:
             write_json(args.json, merged)
         return
-    if not (args.features and (args.protocol or args.dataset)):
+    labels, named = given(args), bool(args.protocol or args.dataset)
+    if named and labels:
+        args.error(f"{labels[0]} is for labels of your own; a protocol brings its labels along")
+    if named and not args.features:
         args.error("needs --features and --protocol or --dataset, or only --merge")
-    root = args.data_root or data_root()
+    if not (args.features or labels):
+        args.error("needs --features and --protocol, --dataset or labels; or --distance and labels; or only --merge")
     require_device("--device", args.device)
-    protocols = evaluation.select_protocols(args.protocol, args.dataset)
-    file = evaluation.load_features(args.features)
-    require_split(file, args.split, args.features)
-    post = evaluation.PostProcessing(rerank=args.rerank, expansions=args.expand)
-    plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, root, args.split), protocols)
-    results = score(file.features, file.paths, plan, post, args.device, args.metric, f"'{args.features}'")
-    say(f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}; in percent:")
+    title, results = _of_protocols(args) if named else _of_labels(args)
+    say(f"{title}; in percent:")
     say_table(screen_table(results))
     if args.json:
         write_json(args.json, {"results": [result.as_json() for result in results]})
+
+
+def _of_protocols(args: argparse.Namespace) -> tuple[str, list[Any]]:
+    """Return the title and the results of the protocols of a data set."""
+    from vireid_plugins import evaluation
+    from vireid_plugins.data.datasets.base import data_root
+    from vireid_plugins.evaluation.evaluate import dataset_of, score
+    from vireid_plugins.evaluation.features import require_split
+
+    root = args.data_root or data_root()
+    protocols = evaluation.select_protocols(args.protocol, args.dataset)
+    file = evaluation.load_features(args.features, args.paths)
+    require_split(file, args.split, args.features)
+    post = _postprocessing(args)
+    options = own_options(args.opts) if protocols[0].dataset == OWN else {}
+    plan = evaluation.EvaluationPlan(dataset_of(protocols[0].dataset, root, args.split, options), protocols)
+    results = score(file.features, file.paths, plan, post, args.device, args.metric, f"'{args.features}'")
+    return f"{plan.dataset.title}, {METRICS[args.metric]}, {post if post else 'no re-ranking'}", results
+
+
+def _of_labels(args: argparse.Namespace) -> tuple[str, list[Any]]:
+    """Return the title and the results of labels that are given."""
+    from vireid_plugins.errors import ConfigError, FeatureError
+    from vireid_plugins.evaluation.labelled import GIVEN, NOTE, Scoring, score_labelled
+
+    if args.paths or args.split is not None or args.data_root:
+        raise ConfigError("--paths, --split and --data-root belong to a --protocol or --dataset; name one")
+    arrays = read_labelled(args)
+    scoring = Scoring(args.drop or "none", args.cmc or "ordinary", args.metric, _postprocessing(args), args.device)
+    try:
+        results = score_labelled(arrays, scoring)
+    except FeatureError as error:
+        where = args.features or args.distance or args.query_features
+        raise FeatureError(f"'{where}': {error}") from None
+    metric = METRICS.get(results[0].metric, f"distances {GIVEN}")
+    drop = "no camera rule" if scoring.drop == "none" else f"camera rule {scoring.drop}"
+    return f"{NOTE}, {drop}, {metric}, {results[0].postprocessing or 'no re-ranking'}", results
+
+
+def _postprocessing(args: argparse.Namespace) -> Any:
+    from vireid_plugins.evaluation.postprocess import PostProcessing
+
+    return PostProcessing(rerank=args.rerank, expansions=args.expand)

@@ -4,13 +4,15 @@ import argparse
 import sys
 
 from vireid_plugins.cli._common import path, say, say_table
+from vireid_plugins.cli._own import OWN, add_own_options, own_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM"), help="the data set")
+    parser.add_argument("dataset", choices=("SYSUMM01", "RegDB", "LLCM", OWN), help="the data set")
     parser.add_argument("root", type=path, help="the data root, or the data set's folder itself")
     parser.add_argument("--workers", type=int, help="processes that decode images (default: one per processor)")
+    add_own_options(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -20,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.data.verify import verify
 
     say(f"reading the lists of {args.dataset} in {args.root}, then decoding every image", flush=True)
-    report = verify(args.dataset, args.root, args.workers)
+    report = verify(args.dataset, args.root, args.workers, own_options(args.opts) if args.dataset == OWN else {})
     fields = ("images", "identities", "cameras", "pairs")
     rows = [
         [key, *(_cell(counts.get(field), report.expected.get(key, {}).get(field)) for field in fields)]

@@ -1,7 +1,8 @@
-"""Load packages that extend this one, through the entry-point group `vireid_plugins.plugins`."""
+"""Load what extends this package: packages of the entry-point group `vireid_plugins.plugins`, and files."""
 
 import importlib.metadata
 
+from vireid_plugins.config.plugin_files import load_plugin_files
 from vireid_plugins.errors import InstallError
 
 GROUP = "vireid_plugins.plugins"
@@ -9,11 +10,12 @@ _loaded: set[str] = set()
 
 
 def load_plugins() -> None:
-    """Load every entry point of the group once.
+    """Load every entry point of the group once, and the files of `--plugin`.
 
     An entry point names a module, whose import registers its parts, or a function without arguments, which is called.
 
     Raises:
+        ConfigError: a file of `--plugin` cannot be loaded; the message names its line.
         InstallError: a plug-in package cannot be loaded; the message names it.
     """
     for entry in importlib.metadata.entry_points(group=GROUP):
@@ -30,3 +32,4 @@ def load_plugins() -> None:
                 f"{entry.dist.name if entry.dist else 'that provides it'}."
             ) from error
         _loaded.add(entry.value)
+    load_plugin_files()

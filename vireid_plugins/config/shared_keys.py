@@ -52,6 +52,20 @@ declare_table(
         "excludes the 99 validation identities, which then pick the best epoch (SYSUMM01Val)."),
     Key("DATASETS.REGDB.SPLIT", 1,
         "RegDB split to train and test on, 1 to 10; papers report the mean over all ten."),
+    Key("DATASETS.OWN.ROOT", "",
+        "OwnFolder: the folder of your own images, with visible/<identity>/* and infrared/<identity>/* unless a table "
+        "or a pattern says otherwise; empty: the folder `own` below the data root."),
+    Key("DATASETS.OWN.CSV", "",
+        "OwnFolder: a table of the images with the columns path (below the folder), identity, modality, and perhaps "
+        "camera and split (train, test)."),
+    Key("DATASETS.OWN.PATTERN", "",
+        "OwnFolder: a regular expression on the paths below the folder, with the groups identity and modality, and "
+        "perhaps camera and split, such as (?P<modality>rgb|ir)/(?P<identity>[0-9]+)_c(?P<camera>[0-9]+).*"),
+    Key("DATASETS.OWN.TEST_SHARE", 0.5,
+        "OwnFolder: share of the identities that are tested and not trained, above 0; 1 tests all. Not read where the "
+        "images have a split."),
+    Key("DATASETS.OWN.SEED", 0, "OwnFolder: seed that draws the test identities."),
+
     Key("DATALOADER.CACHE", "",
         "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes); "
         "empty: no cache. Outdated or truncated arrays are rebuilt; several runs may share the folder."),

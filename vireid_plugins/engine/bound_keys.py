@@ -28,6 +28,8 @@ OPTIMIZER = (
     *("SOLVER.OPT", "SOLVER.WEIGHT_DECAY", "SOLVER.WEIGHT_DECAY_NORM", "SOLVER.WEIGHT_DECAY_BIAS"),
     *("SOLVER.BIAS_LR_FACTOR", "SOLVER.HEADS_LR_FACTOR"),
 )
+# Keys that draw the test identities of images of one's own (`OwnFolder`).
+DIVISION = ("DATASETS.OWN.SEED", "DATASETS.OWN.TEST_SHARE")
 BATCHES = ("SEED", "SOLVER.IMS_PER_BATCH", "DATALOADER.NUM_INSTANCE", "DATALOADER.SAMPLER_TRAIN")
 AVERAGE = ("SOLVER.EMA_DECAY",)
 RATES = (
@@ -67,6 +69,7 @@ REFUSED = "refused"
 # The table of docs/resuming.md.
 BOUND = (
     Bound("`DATASETS.NAMES`, splits, the lists of images", "what was learned", REFUSED, "another split is refused"),
+    Bound(_named(DIVISION), "which identities were trained", REFUSED, "refused where these images are tested"),
     Bound(
         f"`MODEL.*` and `INPUT.SIZE_TRAIN`, except {_named(NOT_NETWORK)}",
         "weights of that network",
@@ -95,7 +98,8 @@ def network_keys(changes: Mapping[str, Any]) -> list[str]:
 
 def refused_on_resume(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys among `changes` that a resumed run must keep."""
-    return [*network_keys(changes), *(key for key in changes if key in (*OPTIMIZER, *BATCHES, *AVERAGE))]
+    bound = (*DIVISION, *OPTIMIZER, *BATCHES, *AVERAGE)
+    return [*network_keys(changes), *(key for key in changes if key in bound)]
 
 
 def feature_keys(changes: Mapping[str, Any]) -> list[str]:

@@ -18,8 +18,9 @@ import torch
 from fastreid.utils.checkpoint import Checkpointer
 from torch import Tensor
 
+from vireid_plugins.config.plugin_files import loaded_files
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
-from vireid_plugins.engine.provenance import check_resumed, other_features, other_network
+from vireid_plugins.engine.provenance import check_resumed, other_division, other_features, other_network
 from vireid_plugins.errors import ConfigError, DataError, LossError
 from vireid_plugins.escape import FILE_ONLY
 from vireid_plugins.io.files import refusal, write_atomic, write_bytes
@@ -273,7 +274,6 @@ class VireidCheckpointer(Checkpointer):
 
     def _fill(self, file: Path, checkpoint: dict[str, Any], checkpointables: Iterable[str]) -> dict[str, Any]:
         """Fill the model and the named checkpointables from a checkpoint, and return its other entries."""
-        logger.info("Loading checkpoint %s", file)
         others = dict(checkpoint)
         if "average" in others and "average" in self.checkpointables:
             self._fit(file, others["average"]["model"])
@@ -302,10 +302,15 @@ class VireidCheckpointer(Checkpointer):
         others = [] if self.resumed else classifiers_of_others(result)
         if set(result.unfilled) - set(others) or result.unused:
             self._require_partial(file, result, facts)
-        elif others:
-            rows = [f"{name} has {result.shapes[name][0][0] if name in result.shapes else 'no'}" for name in others]
-            logger.info("Classifiers of other identities are not loaded from %s: %s", file, listed(rows))
         self.model.load_state_dict(result.fitting, strict=False)
+        new = [
+            f"{name} ({result.shapes[name][0][0] if name in result.shapes else 'no'} identities in the file)"
+            if name in others
+            else name
+            for name in result.unfilled
+        ]
+        total, rest = len(result.fitting) + len(new), f"; new: {listed(new)}" if new else ""
+        logger.info("%d of %d tensors loaded from %s%s", len(result.fitting), total, file, rest)
 
     def _fit(self, file: Path, given: Mapping[str, Tensor]) -> Fit:
         """Compare the weights of a checkpoint with the model's."""
@@ -328,7 +333,13 @@ class VireidCheckpointer(Checkpointer):
         logger.warning("%s; what it does not fill keeps its initial weights: %s", text, listed(result.unfilled) or "-")
 
     def _check_splits(self, file: Path, checkpoint: dict[str, Any]) -> None:
-        trained = checkpoint.get("vireid", {}).get("splits", {})
+        facts = checkpoint.get("vireid", {})
+        if drawn := other_division(str(file), facts, self.facts):
+            raise DataError(
+                f"checkpoint '{file}' was trained on other identities of these images, then -> now: "
+                f"{', '.join(drawn)}. It would be tested on identities it was trained on; set the keys as they were"
+            )
+        trained = facts.get("splits", {})
         for name, split in self.splits.items():
             if trained.get(name, split) != split:
                 raise DataError(
@@ -395,4 +406,11 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, torn or not a checkpoint.
     """
-    return checked(file, read_weight_file(file))
+    checkpoint = checked(file, read_weight_file(file))
+    named = [name for name in checkpoint.get("vireid", {}).get("plugins", ()) if name not in loaded_files()]
+    if named:
+        logger.warning(
+            "checkpoint '%s' was trained with --plugin %s, which is not loaded; its keys and parts may be missing",
+            *(file, " --plugin ".join(map(str, named))),
+        )
+    return checkpoint

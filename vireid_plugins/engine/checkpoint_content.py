@@ -10,7 +10,7 @@ from vireid_plugins.errors import DataError
 from vireid_plugins.io.weight_file import state_dict_of
 
 # Types of the provenance that is read; the rest is only compared.
-FACTS: dict[str, type] = {"splits": Mapping, "config": str}
+FACTS: dict[str, type] = {"splits": Mapping, "config": str, "plugins": list}
 # More identities than any data set has.
 MANY = 10_000_000
 

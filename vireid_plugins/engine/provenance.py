@@ -9,9 +9,10 @@ from fastreid.config import CfgNode
 
 from vireid_plugins.config.model_selection import VALIDATION
 from vireid_plugins.config.node import ABSENT, changes
-from vireid_plugins.data.datasets import build_options
+from vireid_plugins.config.plugin_files import loaded_files
+from vireid_plugins.data.datasets import OwnFolder, build_options
 from vireid_plugins.data.torch_datasets import TrainImages
-from vireid_plugins.engine.bound_keys import FREE, SCORE, feature_keys, network_keys, refused_on_resume
+from vireid_plugins.engine.bound_keys import DIVISION, FREE, SCORE, feature_keys, network_keys, refused_on_resume
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
 from vireid_plugins.modeling.fit import listed
@@ -52,7 +53,9 @@ def network_facts(cfg: CfgNode) -> dict[str, Any]:
     # The only backbone whose max-pooling has two forms.
     names = (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.STREAMS.BACKBONE)
     two_forms = names == ("build_multi_stream_backbone", "build_resnet_backbone")
-    facts = {"meta_architecture": cfg.MODEL.META_ARCHITECTURE, "config": cfg.dump()}
+    facts: dict[str, Any] = {"meta_architecture": cfg.MODEL.META_ARCHITECTURE, "config": cfg.dump()}
+    if files := loaded_files():
+        facts["plugins"] = files
     return facts | ({"max_pool": max_pool_of(cfg)} if two_forms else {})
 
 
@@ -130,6 +133,24 @@ def other_score(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> l
     """
     changed = _changes(file, then, now, free=())
     return _lines({key: pair for key, pair in changed.items() if key.startswith(SCORE) and ABSENT not in pair})
+
+
+def other_division(file: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return `KEY: before -> after` for the keys that draw other test identities from the images of a checkpoint.
+
+    Args:
+        file: the checkpoint.
+        then: its provenance; nothing is returned if it was not trained on images of one's own, or on other ones.
+        now: provenance of the network to fill; see `network_facts`.
+
+    Raises:
+        DataError: the provenance cannot be read.
+    """
+    if OwnFolder.__name__ not in then.get("datasets", ()):
+        return []
+    changed = {key: pair for key, pair in _changes(file, then, now).items() if ABSENT not in pair}
+    elsewhere = any(key in changed for key in ("DATASETS.OWN.ROOT", "DATASETS.OWN.CSV"))
+    return [] if elsewhere else _lines({key: changed[key] for key in DIVISION if key in changed})
 
 
 def _changes(

@@ -1,6 +1,6 @@
 """Score features under protocols."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from vireid_plugins.evaluation.query_scores import TrialAp, query_scores
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.trials import sides
 from vireid_plugins.evaluation.types import Floats
+
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 def evaluate_protocol(
@@ -59,8 +61,10 @@ def evaluate_protocol(
     return score(features, paths, EvaluationPlan(dataset, [protocol]), postprocessing, device, metric)[0]
 
 
-def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> CrossModalityDataset:
-    """Return a data set for scoring; the arguments are those of `evaluate_protocol`.
+def dataset_of(
+    name: str, data_root: str | Path, split: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
+) -> CrossModalityDataset:
+    """Return a data set for scoring; the arguments are those of `evaluate_protocol` and further ones of the data set.
 
     Raises:
         ConfigError: the split is missing, or the data set has no such split.
@@ -75,8 +79,8 @@ def dataset_of(name: str, data_root: str | Path, split: int | None = None) -> Cr
             f"{name} has {len(splits)} splits; give the one that the model was trained on, {splits[0]} to {splits[-1]} "
             "(--split)"
         )
-    options: dict[str, Any] = {"split": split} if splits else {}
-    return factory(root=str(data_root), **options)
+    arguments: dict[str, Any] = {**({"split": split} if splits else {}), **options}
+    return factory(root=str(data_root), **arguments)
 
 
 def score(

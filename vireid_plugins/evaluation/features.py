@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.io.array_file import open_arrays
 from vireid_plugins.io.arrays import read_npz
 from vireid_plugins.io.files import write_atomic
 from vireid_plugins.io.regular import open_regular
 
+# Names of an array of features in files of several.
+FEATURES = ("features", "feature", "feats", "feat", "embeddings")
 _FORM = "a .npz with 'features' (n, D) and 'paths' (n,)"
 
 
@@ -55,13 +58,19 @@ def require_split(content: FeatureFile, split: int | None, file: Path) -> None:
         )
 
 
-def load_features(file: Path) -> FeatureFile:
+def load_features(file: Path, paths: Path | None = None) -> FeatureFile:
     """Read a feature file, without running code in it.
+
+    Args:
+        file: a `.npz` with everything, or features in any file of arrays.
+        paths: the paths of the rows, if the file does not have them: text with a path per line, or an array.
 
     Raises:
         FeatureError: the file is missing, unreadable, broken or of another format, or lacks an array; the message says
             what it has.
     """
+    if paths is not None:
+        return _with_paths(file, paths)
     try:
         with open_regular(file) as stream:
             start = stream.read(128)
@@ -86,6 +95,24 @@ def load_features(file: Path) -> FeatureFile:
             f"{_FORM}"
         )
     return FeatureFile(arrays["features"], _texts(arrays["paths"], file), _split(arrays.get("split"), file))
+
+
+def _with_paths(file: Path, paths: Path) -> FeatureFile:
+    """Return features and paths from two files of arrays."""
+    found = []
+    for source, names in ((file, FEATURES), (paths, ("paths",))):
+        arrays = open_arrays(source)
+        array = arrays.find(names)
+        if array is None:
+            raise FeatureError(f"'{source}' has no array {names[0]}; it has {', '.join(arrays.names) or 'nothing'}")
+        found.append(array)
+    features, rows = found
+    # Names of images may be numbers.
+    rows = rows.astype(str) if rows.dtype.kind in "iu" else rows
+    texts = _texts(rows, paths)
+    if features.ndim != 2 or len(features) != len(texts):
+        raise FeatureError(f"'{file}' has features {features.shape}, and '{paths}' {len(texts)} paths; one per row")
+    return FeatureFile(features, texts, None)
 
 
 def _texts(paths: npt.NDArray[Any], file: Path) -> list[str]:
@@ -114,10 +141,11 @@ def _split(split: Any, file: Path) -> int | None:
 def _other_format(file: Path, start: bytes) -> str:
     """Return what the file is instead, and how to convert it, if that is known."""
     convert = "load it there and write np.savez('F.npz', features=features, paths=paths)"
+    add = "give the paths of its rows (--paths), or their labels instead of a protocol (--ids, --modalities)"
     if start.startswith(b"\x93NUMPY"):
-        return f" but a .npy file, which holds one array without paths: {convert}"
+        return f" but a .npy file, which holds one array without paths: {add}"
     if start.startswith(b"MATLAB") or b"\x89HDF" in start or file.suffix == ".mat":
-        return f" but one of MATLAB or HDF5 (scipy.io.loadmat or h5py reads it): {convert}"
+        return f" but one of MATLAB or HDF5: up to MATLAB 7, {add}; else {convert}"
     if start.startswith(b"\x80"):
         return f" but a pickled one, which could run code: {convert}"
     return ""

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.choices import CMCS
 from vireid_plugins.evaluation.distances import rankable
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.labels import labels_of
 from vireid_plugins.evaluation.rank_positions import count_positions
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
-# Values of `evaluate_ranking`'s `drop` and `cmc`.
+# The rules of `evaluate_ranking`'s `drop`.
 DROPS = drop_rules(SYSUMM01.unseen)
-CMCS = ("ordinary", "distinct_id")
 
 
 @dataclass(frozen=True)

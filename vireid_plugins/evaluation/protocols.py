@@ -25,6 +25,7 @@ class Protocol:
         drawn: the side that is drawn, `gallery` or `query`; all images of the other side are used.
         shots: images drawn per identity and camera; 0: all of them.
         trials: number of trials over which scores are averaged.
+        note: what is printed beside its name; empty: nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Protocol:
     drawn: str = "gallery"
     shots: int = 0
     trials: int = 1
+    note: str = ""
 
 
 def _sysu(source: str, mode: str, shots: int, about: str) -> Protocol:
@@ -89,6 +91,10 @@ _DISTINCT = (
     "ordinary ones; rank-1 and mAP are the same. Mean over ten trainings, one per split."
 )
 _FULL = "The evaluation of IDKL's released code: all images are used, and no camera rule excludes any."
+_OWN = (
+    "Yours alone: the test identities of your own images, all of which are used, and no camera rule excludes any. "
+    "Comparable with no table in print."
+)
 
 _ALL = [
     *(_sysu("official", mode, shots, _OFFICIAL) for mode in ("all", "indoor") for shots in (1, 10)),
@@ -129,6 +135,10 @@ _ALL = [
     ),
     *(
         Protocol(f"llcm/full/{direction}", "LLCM", direction, "distinct_id", "none", _FULL)
+        for direction in ("v2i", "i2v")
+    ),
+    *(
+        Protocol(f"own/{direction}", "OwnFolder", direction, "ordinary", "none", _OWN, note="your own protocol")
         for direction in ("v2i", "i2v")
     ),
 ]

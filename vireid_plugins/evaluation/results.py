@@ -36,9 +36,10 @@ class ProtocolResult:
 
     @property
     def label(self) -> str:
-        """The protocol's name with split and post-processing."""
+        """The protocol's name with its note, split and post-processing."""
+        note = f" ({self.protocol.note})" if self.protocol.note else ""
         split = "" if self.split is None else f" split {self.split}"
-        return self.protocol.name + split + (f" + {self.postprocessing}" if self.postprocessing else "")
+        return self.protocol.name + note + split + (f" + {self.postprocessing}" if self.postprocessing else "")
 
     @property
     def scores(self) -> dict[str, list[float]]:
@@ -62,6 +63,7 @@ class ProtocolResult:
         return {
             "protocol": p.name,
             "dataset": p.dataset,
+            **({"note": p.note} if p.note else {}),
             "split": self.split,
             "direction": p.direction,
             "mode": p.mode,

@@ -1,4 +1,4 @@
-"""Read numpy's `.npz` files; the sizes that they claim are checked before memory is taken for them."""
+"""Read numpy's `.npz` and `.npy` files; the sizes that they claim are checked before memory is taken for them."""
 
 import math
 import zipfile
@@ -47,25 +47,41 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
     return Arrays(found, list(members))
 
 
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    if info.file_size > max(MAX_UNPACKED, MAX_RATIO * info.compress_size):
-        raise ValueError(f"{info.filename} takes {info.compress_size:,} bytes and would unpack to {info.file_size:,}")
-    with archive.open(info, mode="r") as stream:
-        _require_size(stream, info)
+def read_npy(file: Path) -> npt.NDArray[Any]:
+    """Return the array of a `.npy` file. No code in it is run.
+
+    Raises:
+        OSError: the file cannot be read, or is no regular file.
+        ValueError: it is no such file or is damaged, or the array holds objects.
+    """
+    with open_regular(file) as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        _require_size(stream, size, "it")
         stream.seek(0)
         array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array
 
 
-def _require_size(stream: IO[bytes], info: zipfile.ZipInfo) -> None:
-    """Raise a `ValueError` unless an array has the number of bytes that its header claims."""
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    if info.file_size > max(MAX_UNPACKED, MAX_RATIO * info.compress_size):
+        raise ValueError(f"{info.filename} takes {info.compress_size:,} bytes and would unpack to {info.file_size:,}")
+    with archive.open(info, mode="r") as stream:
+        _require_size(stream, info.file_size, info.filename)
+        stream.seek(0)
+        array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _require_size(stream: IO[bytes], size: int, name: str) -> None:
+    """Raise a `ValueError` unless an array, with its header of `size` bytes, has those that the header claims."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"{info.filename} is of version {version}, for arrays of records")
+        raise ValueError(f"{name} is of version {version}, for arrays of records")
     shape, _, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
-        raise ValueError(f"{info.filename} holds Python objects")
+        raise ValueError(f"{name} holds Python objects")
     # Texts of length 0 take no bytes.
-    claimed, there = math.prod(shape) * max(dtype.itemsize, 1), info.file_size - stream.tell()
+    claimed, there = math.prod(shape) * max(dtype.itemsize, 1), size - stream.tell()
     if claimed > there and not (dtype.itemsize == 0 and math.prod(shape) < MAX_UNPACKED):
-        raise ValueError(f"the header of {info.filename} claims {claimed:,} bytes where {there:,} are left")
+        raise ValueError(f"the header of {name} claims {claimed:,} bytes where {there:,} are left")

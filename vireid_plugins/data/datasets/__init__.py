@@ -2,7 +2,17 @@
 
 from vireid_plugins.data.datasets.base import CrossModalityDataset, build_dataset, build_options
 from vireid_plugins.data.datasets.llcm import LLCM
+from vireid_plugins.data.datasets.own_folder import OwnFolder
 from vireid_plugins.data.datasets.regdb import RegDB
 from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01, SYSUMM01Val
 
-__all__ = ["LLCM", "SYSUMM01", "CrossModalityDataset", "RegDB", "SYSUMM01Val", "build_dataset", "build_options"]
+__all__ = [
+    "LLCM",
+    "SYSUMM01",
+    "CrossModalityDataset",
+    "OwnFolder",
+    "RegDB",
+    "SYSUMM01Val",
+    "build_dataset",
+    "build_options",
+]

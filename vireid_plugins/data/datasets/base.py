@@ -80,7 +80,7 @@ class CrossModalityDataset(ImageDataset):
         gallery: Callable[[], list[DatasetItem]],
     ) -> None:
         # fast-reid's constructor would read the training list now; its properties call the functions on first access.
-        self.folder = Path(root) if exists(Path(root) / self.layout[0]) else Path(root) / self.dataset_dir
+        self.folder = self.located(Path(root))
         self._require_layout()
         self._train: Any = train
         self._query: Any = query
@@ -90,6 +90,10 @@ class CrossModalityDataset(ImageDataset):
     def options(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the constructor's keyword arguments, except `root`, that the configuration sets."""
         return {}
+
+    def located(self, root: Path) -> Path:
+        """Return the data set's folder, given the constructor's `root`."""
+        return root if exists(root / self.layout[0]) else root / self.dataset_dir
 
     def modality(self, item: DatasetItem) -> int:
         """Return 0 for a visible image, 1 for an infrared one."""

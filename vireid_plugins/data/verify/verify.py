@@ -13,7 +13,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES, Counts, CrossModalityDataset, DatasetItem
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.synthetic import read_manifest
-from vireid_plugins.data.verify import llcm, regdb, sysu
+from vireid_plugins.data.verify import llcm, own, regdb, sysu
 from vireid_plugins.data.verify.finding import Finding
 from vireid_plugins.data.verify.published import PUBLISHED
 from vireid_plugins.errors import DataError
@@ -24,12 +24,12 @@ class LayoutCheck(NamedTuple):
     """The layout-specific part of a check.
 
     Attributes:
-        readers: returns the data sets that read the tree, one per split.
+        readers: returns the data sets that read the tree, one per split; only images of one's own have options.
         checks: functions that return findings of the layout-specific checks.
         where: returns the file or folder that a census key refers to.
     """
 
-    readers: Callable[[Path], list[CrossModalityDataset]]
+    readers: Callable[..., list[CrossModalityDataset]]
     checks: Sequence[Callable[[Any], list[Finding]]]
     where: Callable[[Path, str], Path]
 
@@ -38,7 +38,11 @@ LAYOUT_CHECKS: dict[str, LayoutCheck] = {
     "SYSUMM01": LayoutCheck(sysu.readers, sysu.CHECKS, sysu.where),
     "RegDB": LayoutCheck(regdb.readers, regdb.CHECKS, regdb.where),
     "LLCM": LayoutCheck(llcm.readers, llcm.CHECKS, llcm.where),
+    "OwnFolder": LayoutCheck(own.readers, own.CHECKS, own.where),
 }
+
+
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,20 @@ class Report:
     images: int
 
 
-def verify(name: str, root: Path, workers: int | None = None) -> Report:
+def verify(name: str, root: Path, workers: int | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> Report:
     """Check a data set on disk; a finding in one file stops no other check.
 
     Args:
-        name: `SYSUMM01`, `RegDB` or `LLCM`.
+        name: a key of `LAYOUT_CHECKS`.
         root: the data root, or the set's folder itself.
         workers: processes that decode images; the number of processors by default.
+        options: of `OwnFolder`, its constructor's arguments.
 
     Raises:
         DataError: the data set does not exist.
     """
     layout = LAYOUT_CHECKS[name]
-    readers = layout.readers(root)
+    readers = layout.readers(root, **options)
     folder = readers[0].folder
     findings: list[Finding] = []
     census: dict[str, Counts] = {}
@@ -91,11 +96,13 @@ def verify(name: str, root: Path, workers: int | None = None) -> Report:
     # Several splits may meet the same file.
     findings = list(dict.fromkeys(findings))
     manifest = read_manifest(folder)
-    expected = PUBLISHED[name] if manifest is None else manifest["census"]
+    expected = PUBLISHED.get(name, {}) if manifest is None else manifest["census"]
     exact = manifest is not None
     findings += _differences(census, expected, exact, lambda key: layout.where(folder, key))
     findings += _broken(list(paths), workers)
-    source = "the published counts" if manifest is None else "the manifest of this synthetic tree"
+    source = "the manifest of this synthetic tree" if manifest is not None else "the published counts"
+    if manifest is None and name not in PUBLISHED:
+        source = "nothing, since these are images of your own"
     return Report(findings, census, expected, source, len(paths))
 
 

@@ -12,6 +12,7 @@ features, not normalized, summed over images and divided by the number of all 3B
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -81,6 +82,8 @@ class ExpansionInputs(LossInputs):
 
 class ExpansionLoss(Loss):
     """A loss on `ExpansionInputs`."""
+
+    needs: ClassVar[str] = "DEEN's expanded features (ExpansionInputs)"
 
     def applies(self, inputs: LossInputs) -> bool:
         """Return whether the method expands its embeddings."""

@@ -32,7 +32,7 @@ instead: row j of each modality has its true label if j is even, the other one i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -176,6 +176,8 @@ class AlignmentLoss(Loss):
     Raises:
         ConfigError: the direction or the reduction is unknown.
     """
+
+    needs: ClassVar[str] = "IDKL's shared and specific branches (IDKLInputs)"
 
     def __init__(
         self, instances: int = 0, *, kl: str = "printed", reduction: str = "batchmean", scale: float = 1.0
@@ -393,6 +395,8 @@ class Purification(Loss):
         ConfigError: the form is unknown.
     """
 
+    needs: ClassVar[str] = "what IDKL's purifier computes (IDKLInputs)"
+
     def __init__(self, *, form: str = "paper", scale: float = 0.1) -> None:
         super().__init__(scale=scale)
         require_name("MODEL.LOSSES.PURIFICATION.FORM", form, PURIFIER_FORMS)
@@ -427,6 +431,8 @@ class ModalityHeads(Loss):
     Raises:
         ConfigError: the labels or the reduction are unknown.
     """
+
+    needs: ClassVar[str] = "logits of IDKL's modality heads (IDKLInputs)"
 
     def __init__(self, *, confuser_labels: str = "true", reduction: str = "sum", scale: float = 1.0) -> None:
         super().__init__(scale=scale)

@@ -1,7 +1,8 @@
 """The registry of losses and their base classes: keys, names, float32 inside autocast, scale, mean over branches."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, overload
 
 import torch
 from fastreid.config import CfgNode
@@ -12,6 +13,7 @@ from vireid_plugins.config.keys import KeyedRegistry, arguments, snake_case
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.precision import without_autocast
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
+from vireid_plugins.modeling.losses.on_embeddings import MissingInputError, inputs_of
 
 LOSS_REGISTRY = KeyedRegistry("LOSS", "MODEL.LOSSES")
 LOSS_REGISTRY.__doc__ = """
@@ -25,9 +27,15 @@ same file.
 class Loss(nn.Module, ABC):
     """A term of the total loss.
 
+    In a training it is called with `LossInputs`. Outside of one, `loss(embeddings, labels, modalities)` is its value on
+    embeddings (B, D) in any order, for losses that look at nothing else.
+
     Args:
         scale: weight of the loss.
     """
+
+    # What it looks at that no embeddings have, for messages.
+    needs: ClassVar[str] = ""
 
     def __init__(self, *, scale: float = 1.0) -> None:
         super().__init__()
@@ -50,6 +58,47 @@ class Loss(nn.Module, ABC):
     def applies(self, inputs: LossInputs) -> bool:
         """Return whether the inputs have what the loss needs."""
         return True
+
+    @overload
+    def __call__(self, inputs: LossInputs) -> dict[str, Tensor]: ...
+
+    @overload
+    def __call__(
+        self, inputs: Tensor, labels: Tensor | Sequence[int], modalities: Tensor | Sequence[int]
+    ) -> Tensor: ...
+
+    def __call__(self, inputs: LossInputs | Tensor, *labels: Any, **named: Any) -> dict[str, Tensor] | Tensor:
+        """Call `forward` with `LossInputs`, and `on_embeddings` with embeddings."""
+        if isinstance(inputs, Tensor):
+            return self.on_embeddings(inputs, *labels, **named)
+        values: dict[str, Tensor] = super().__call__(inputs)
+        return values
+
+    def on_embeddings(
+        self, embeddings: Tensor, labels: Tensor | Sequence[int], modalities: Tensor | Sequence[int]
+    ) -> Tensor:
+        """Return the scaled value, with several terms their sum.
+
+        Args:
+            embeddings: (B, D).
+            labels: (B,) identities.
+            modalities: (B,) 0 visible, 1 infrared.
+
+        Raises:
+            ConfigError: shapes do not match, or the loss needs more than embeddings; the message says what.
+        """
+        inputs = inputs_of(embeddings, labels, modalities)
+        try:
+            if not self.applies(inputs):
+                raise MissingInputError(self.needs or "what its method computes")
+            values = self(inputs)
+        except MissingInputError as error:
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name} needs {error}, not embeddings alone; train with it (MODEL.LOSSES.NAME), or call "
+                f"{name}.compute with a LossInputs that has them"
+            ) from None
+        return torch.stack(list(values.values())).sum()
 
     def forward(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return the scaled values by the names they are logged with, without the prefix `loss_`."""

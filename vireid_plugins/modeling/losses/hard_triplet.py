@@ -1,6 +1,7 @@
 """Triplet loss with the hardest positive and negative of the batch (Hermans et al., arXiv 1703.07737, "batch hard")."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ class HardTriplet(BranchLoss):
         margin: margin of the hinge.
         on: names of the branches that the loss uses; empty is all.
     """
+
+    needs: ClassVar[str] = "the branches that `on` names"
 
     def __init__(self, *, margin: float = 0.3, on: Sequence[str] = (), scale: float = 1.0) -> None:
         super().__init__(scale=scale)
