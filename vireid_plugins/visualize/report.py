@@ -25,7 +25,8 @@ from vireid_plugins.io.files import json_text, write_bytes, write_or_keep
 from vireid_plugins.visualize.distances import Separation, separation
 from vireid_plugins.visualize.embedding_map import embedding_map
 from vireid_plugins.visualize.rank_lists import RankList
-from vireid_plugins.visualize.retrieve import Extraction, extract, nearest
+from vireid_plugins.visualize.ranking import nearest
+from vireid_plugins.visualize.retrieve import Extraction, extract
 from vireid_plugins.visualize.training_curves import panels, read_run
 
 TEMPLATE = Path(__file__).with_suffix(".html")
