@@ -81,6 +81,7 @@ setup(
             *DEPLOY,
             *DOCS,
             "selenium>=4.20",
+            "pypdf>=5",
             "nbclient>=0.10",
             "ipykernel>=6.29",
             "pytest>=8",

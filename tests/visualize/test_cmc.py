@@ -28,7 +28,8 @@ def test_cmc_curve_is_the_mean_of_the_trials(tree: Path) -> None:
     np.testing.assert_allclose(axes.lines[0].get_ydata(), curve.values)
     assert axes.lines[0].get_linestyle() != axes.lines[1].get_linestyle()
     low, high = axes.get_ylim()
-    assert low < curve.values.min() and high > 100
+    assert low < curve.values.min()
+    assert high > 100
 
 
 def test_draw_cmc_of_different_protocols_is_refused() -> None:

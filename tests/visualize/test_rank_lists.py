@@ -45,12 +45,12 @@ def ranked_of(tree: Path) -> RankList:
 def frames_of(figure: Any) -> list[tuple[str, str]]:
     """Color and kind of line of every frame, from left to right."""
     found = [one for one in figure.axes[0].patches if isinstance(one, Rectangle)]
-    return [(to_hex(one.get_edgecolor()), one.get_linestyle()) for one in found]
+    return [(to_hex(one.get_edgecolor()), "-" if one.get_linestyle() == "-" else "dashed") for one in found]
 
 
 def test_rank_lists_have_frames_that_say_right_wrong_and_hidden(tree: Path) -> None:
     figure = rank_lists([ranked_of(tree)])
-    ways = [(INK, "-"), (BLUE, "-"), (ORANGE, "-"), (BLUE, "-"), ("#ffffff", "-"), (GRAY, "--")]
+    ways = [(INK, "-"), (BLUE, "-"), (ORANGE, "-"), (BLUE, "-"), ("#ffffff", "-"), (GRAY, "dashed")]
     assert frames_of(figure) == [(color.lower(), line) for color, line in ways]
     # A tick is two lines, and so is a cross.
     badges = [one for one in figure.axes[0].patches if isinstance(one, Circle)]

@@ -21,7 +21,7 @@ from vireid_plugins.visualize.embedding_map import MapPoint
 from vireid_plugins.visualize.grad_cam import PairMaps
 from vireid_plugins.visualize.style import SERIES
 
-COLUMN = Style(width=8)
+COLUMN = Style(width=8, dpi=100)
 NAME = "WRIMNet (a_folder_with_a_rather_long_name_and_$a_seed$_12)"
 
 
@@ -89,7 +89,8 @@ def test_save_as_pdf_holds_photographs_without_loss(tree: Path, tmp_path: Path) 
     paths = [Path(path) for path, _, _ in SYSUMM01(root=str(tree)).gallery[:2]]
     save(visualize.rank_lists([RankList(paths[0], paths[1:], [True])], style=style), tmp_path / "a.pdf", style)
     pictures = pypdf.PdfReader(tmp_path / "a.pdf").pages[0].images
-    kept = [np.asarray(picture.image.convert("RGB")) for picture in pictures]
+    # The page turns them over.
+    kept = [np.asarray(picture.image.convert("RGB"))[::-1] for picture in pictures]
     expected = [read_image(str(path), (118, 59)) for path in paths]
     assert len(kept) == 2
     for image in expected:
@@ -107,7 +108,7 @@ def test_save_as_svg_writes_text_as_outlines_and_no_date(draw: Draw, tree: Path,
 def test_figures_in_a_column_have_whole_text_of_six_points_and_more(draw: Draw, tree: Path) -> None:
     figure = draw(tree, COLUMN)
     with COLUMN.applied():
-        figure.savefig(io.BytesIO(), format="pdf")
+        figure.savefig(io.BytesIO(), format="png")
     width, height = 72 * figure.get_size_inches()
     renderer = figure._get_renderer()
     scale = 72 / figure.dpi
@@ -135,8 +136,13 @@ def test_figures_in_another_font_and_size_use_them(draw: Draw, tree: Path, tmp_p
 
 
 def test_font_that_is_missing_names_those_there_are(tree: Path) -> None:
-    with pytest.raises(ConfigError, match="--font: 'Nosuch' is not installed; available: .*DejaVu Sans, "):
+    with pytest.raises(ConfigError, match=r"--font: 'Nosuch' is not installed; available: .*DejaVu Sans, "):
         cmc(tree, Style(font="Nosuch"))
+
+
+def test_figures_are_shown_by_notebooks(draw: Draw, tree: Path) -> None:
+    png = draw(tree, Style(dpi=40))._repr_png_()
+    assert png.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,7 @@ def test_style_with_a_number_out_of_range_names_it(option: dict[str, Any], messa
 def test_save_of_too_many_pixels_says_so_before_they_are_drawn(tmp_path: Path) -> None:
     with Style(dpi=2400).applied():
         figure = visualize.draw_training({"lr": [(1, 1)]}, style=Style(dpi=2400, width=100))
-    with pytest.raises(ConfigError, match="the picture would have .* pixels on a side"):
+    with pytest.raises(ConfigError, match=r"the picture would have .* pixels on a side"):
         save(figure, tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 

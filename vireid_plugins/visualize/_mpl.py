@@ -69,13 +69,14 @@ def save(figure: Any, file: Path, style: "Style | None" = None) -> str:
         ConfigError: the file cannot be written, and an existing one is unchanged; or it would have too many pixels.
     """
     name = file.suffix.lower().lstrip(".")
-    drawn = hasattr(figure, "savefig")
-    content = _drawn(figure, name, style) if drawn else _pixels(figure, name)
+    vector = hasattr(figure, "savefig")
+    content = drawn(figure, name, style) if vector else _pixels(figure, name)
     write_or_keep(file, lambda target: write_bytes(target, content))
-    return "" if drawn or name != "pdf" else "; the page is one JPEG picture, as it is made of photographs"
+    return "" if vector or name != "pdf" else "; the page is one JPEG picture, as it is made of photographs"
 
 
-def _drawn(figure: Any, name: str, style: "Style | None") -> bytes:
+def drawn(figure: Any, name: str, style: "Style | None") -> bytes:
+    """Return a matplotlib figure as a file of the format `name`, see `save`."""
     from vireid_plugins.visualize.style import DEFAULT
 
     side = max(figure.get_size_inches()) * figure.dpi

@@ -4,7 +4,7 @@ import textwrap
 from math import ceil
 from typing import Any
 
-from vireid_plugins.visualize._mpl import matplotlib
+from vireid_plugins.visualize._mpl import drawn, matplotlib
 from vireid_plugins.visualize.style import POINTS_PER_CM, Style
 
 # The least width of a panel unless the number of columns is given, in points.
@@ -23,7 +23,10 @@ def bare_figure(width: float, height: float, style: Style, **options: Any) -> An
     Raises:
         InstallError: matplotlib is missing.
     """
-    return matplotlib("figure").Figure(figsize=(width / 72, height / 72), dpi=style.dpi, **options)
+    figure = matplotlib("figure").Figure(figsize=(width / 72, height / 72), dpi=style.dpi, **options)
+    # Notebooks show it.
+    figure._repr_png_ = lambda: drawn(figure, "png", style)
+    return figure
 
 
 def columns_in(style: Style, count: int) -> int:

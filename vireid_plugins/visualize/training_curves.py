@@ -9,7 +9,7 @@ from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.json_file import parse_json, read_json
 from vireid_plugins.io.regular import read_bytes
-from vireid_plugins.visualize.panels import panels_in
+from vireid_plugins.visualize.panels import panels_in, wrapped
 from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -121,5 +121,5 @@ def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> An
             axes.margins(y=0.12)
             if len(panel["curves"]) > 1:
                 axes.legend()
-        figure.suptitle(title)
+        figure.suptitle(wrapped(title, 72 * figure.get_figwidth(), style))
     return figure

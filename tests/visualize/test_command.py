@@ -1,0 +1,72 @@
+"""`vireid visualize` as a user calls it, on two runs."""
+
+import shutil
+from pathlib import Path
+
+import pypdf
+import pytest
+from commands import Ran
+from helpers import commands
+
+from vireid_plugins.data.datasets import SYSUMM01
+
+
+@pytest.fixture(scope="module")
+def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same network as two runs, `ours` and `theirs`, and one that was trained on other data."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("ours", "theirs", "other"):
+        shutil.copytree(trained, folder / name)
+        config = folder / name / "config.yaml"
+        text = config.read_text().replace(str(trained), str(folder / name))
+        config.write_text(text.replace("SYSUMM01", "LLCM") if name == "other" else text)
+    return folder
+
+
+def draw(runs: Path, tree: Path, figure: str, *words: str, beside: str = "theirs") -> Ran:
+    config = ["--config-file", "ours/config.yaml", *(["--beside", f"{beside}/config.yaml"] if beside else [])]
+    return commands().run(["vireid", "visualize", figure, *config, *words], runs, {"FASTREID_DATASETS": str(tree)})
+
+
+def words_of(file: Path) -> str:
+    return "\n".join(page.extract_text() for page in pypdf.PdfReader(file).pages)
+
+
+@pytest.mark.parametrize(
+    ("figure", "options", "says"),
+    [
+        ("rank", ["--queries", "2", "--top-k", "3", "--seed", "1"], "blue with a tick: correct"),
+        ("cmc", ["--ranks", "5"], "mean of all trials, rank position (distinct identities)"),
+        ("cam", ["--identities", "1"], "yellow regions contribute most"),
+        ("distances", [], "overlap "),
+    ],
+)
+def test_visualize_of_two_runs_draws_both_with_their_names(
+    runs: Path, tree: Path, tmp_path: Path, figure: str, options: list[str], says: str
+) -> None:
+    file = tmp_path / "a.pdf"
+    drawn = draw(runs, tree, figure, *options, "--width", "8", "--output", str(file))
+    assert drawn.code == 0, drawn.err
+    assert says in drawn.out
+    text = words_of(file).replace("\n", " ")
+    assert text.index("WRIMNet (theirs)") < text.index("WRIMNet (ours)")
+
+
+def test_visualize_rank_draws_the_queries_that_are_named(runs: Path, tree: Path, tmp_path: Path) -> None:
+    path, identity, _ = SYSUMM01(root=str(tree)).query[-1]
+    drawn = [
+        draw(runs, tree, "rank", "--query", word, "--top-k", "2", "--output", str(tmp_path / f"{n}.svg"), beside="")
+        for n, word in enumerate((path, str(identity), "nobody"))
+    ]
+    assert [one.code for one in drawn] == [0, 0, 1]
+    assert "--query: 'nobody' is no query with a match" in drawn[2].err
+    assert "Traceback" not in drawn[2].err
+    assert (tmp_path / "0.svg").read_text().count("<image") == 3
+
+
+def test_visualize_of_runs_on_different_data_is_refused(runs: Path, tree: Path, tmp_path: Path) -> None:
+    drawn = draw(runs, tree, "rank", "--output", str(tmp_path / "a.pdf"), beside="other")
+    assert drawn.code == 1
+    assert "Traceback" not in drawn.err
+    assert "the runs have different protocols" in drawn.err
+    assert not (tmp_path / "a.pdf").exists()
