@@ -17,13 +17,11 @@ def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name in ("ours", "theirs"):
         shutil.copytree(trained, folder / name)
-        config = folder / name / "config.yaml"
-        config.write_text(config.read_text().replace(str(trained), str(folder / name)))
     return folder
 
 
 def draw(runs: Path, little_tree: Path, figure: str, *words: str, beside: str = "theirs") -> Ran:
-    config = ["--config-file", "ours/config.yaml", *(["--beside", f"{beside}/config.yaml"] if beside else [])]
+    config = ["ours", *(["--beside", beside] if beside else [])]
     return commands().run(
         ["vireid", "visualize", figure, *config, *words], runs, {"FASTREID_DATASETS": str(little_tree)}
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -234,14 +235,15 @@ def test_confusions_count_what_is_at_rank_one(trial: RankedTrial) -> None:
 def test_facts_name_the_commit_only_of_the_weights_that_are_shown(
     trial: RankedTrial, trained: Path, tmp_path: Path
 ) -> None:
-    weights = trained / "model_final.pth"
-    cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(tmp_path), "MODEL.WEIGHTS", str(weights))
+    weights = tmp_path / "model_final.pth"
+    shutil.copy(trained / weights.name, weights)
+    cfg = small_cfg("SYSU/wrim.yml", "MODEL.WEIGHTS", str(weights))
     for digest, commits in ((sha256_of(weights), ["abc1234"]), ("0" * 64, [])):
         source = {"sha256": digest, "commit": "abc1234"}
         (tmp_path / "evaluation.json").write_text(json.dumps({"provenance": source}))
-        rows = dict(facts(cfg, trial.found, "mine"))
+        rows = dict(facts(cfg, trial.found))
         assert [value for name, value in rows.items() if name.startswith("commit")] == commits
-        assert (rows["epoch"], rows["seed"], rows["run"]) == ("1", "0", "mine")
+        assert (rows["epoch"], rows["seed"], rows["run"]) == ("1", "0", f"WRIMNet ({tmp_path.name})")
     for content in ("[1]", '{"provenance": 3}', "{"):
         (tmp_path / "evaluation.json").write_text(content)
-        assert "commit of the scores" not in dict(facts(cfg, trial.found, "mine"))
+        assert "commit of the scores" not in dict(facts(cfg, trial.found))

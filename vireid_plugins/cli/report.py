@@ -32,5 +32,5 @@ def main(args: argparse.Namespace) -> None:
     if args.beside:
         baseline = baseline_config(args.beside)
         beside = (run_title(baseline), baseline)
-    write_report(build_report(cfg, beside, args.queries, name=run_title(cfg)), args.output)
+    write_report(build_report(cfg, beside, args.queries), args.output)
     say(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")

@@ -17,6 +17,7 @@ from PIL import Image
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.thermal import DEFAULT, Stretch, stretch_of
+from vireid_plugins.engine.runs import run_folder, run_title
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells
@@ -42,7 +43,7 @@ COUNTED = {
 
 
 def build_report(
-    cfg: CfgNode, beside: tuple[str, CfgNode] | None = None, queries: int = 60, top: int = 10, name: str = ""
+    cfg: CfgNode, beside: tuple[str, CfgNode] | None = None, queries: int = 60, top: int = 10
 ) -> dict[str, Any]:
     """Return the content of the page as JSON values.
 
@@ -51,14 +52,13 @@ def build_report(
         beside: name and configuration of a baseline whose distances are drawn next to the model's.
         queries: number of rank lists, spread evenly over the queries.
         top: length of a rank list.
-        name: of the run; by default the method's.
 
     Raises:
         ConfigError: there is no checkpoint.
         DataError: a checkpoint or the data set cannot be read.
     """
     test = extract(cfg)
-    name = name or cfg.MODEL.META_ARCHITECTURE
+    name = run_title(cfg)
     results = score(test.features, test.paths, test.plan, device=cfg.MODEL.DEVICE, metric=test.metric)
     trial = rank_trial(test, test.plan.protocols[0])
     lists = [trial.list_of(row, top) for row in choose(trial, queries)]
@@ -70,10 +70,10 @@ def build_report(
     shown = [path for one in lists for path in (one.query, *one.gallery)]
     shown += [test.dataset.folder / path for path in (*(point.path for point in points), *_images(hard))]
     shown += [test.dataset.folder / path for one in confused for path in _pair(trial, one)]
-    metrics = Path(cfg.OUTPUT_DIR) / "metrics.json"
+    metrics = run_folder(cfg) / "metrics.json"
     return {
         "title": f"{name} on {test.dataset.title}",
-        "facts": facts(cfg, test, name),
+        "facts": facts(cfg, test),
         "scores": _scores(results, test.metric, bool(cfg.TEST.FLIP.ENABLED)),
         "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
         "counted": {"first": COUNTED[trial.protocol.cmc], "distinct": trial.protocol.cmc == "distinct_id"},

@@ -8,6 +8,7 @@ import yaml
 from fastreid.config import CfgNode
 
 from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.runs import run_folder, run_title
 from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.io.regular import sha256_of
@@ -16,13 +17,12 @@ from vireid_plugins.visualize.retrieve import Extraction
 UNKNOWN = "unknown"
 
 
-def facts(cfg: CfgNode, test: Extraction, name: str) -> list[list[str]]:
+def facts(cfg: CfgNode, test: Extraction) -> list[list[str]]:
     """Return rows of a name and a value: run, weights, epoch, seed, data, date, and the commit where it is known.
 
     Args:
         cfg: configuration of the trained model.
         test: features of its test set.
-        name: of the run.
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -34,10 +34,10 @@ def facts(cfg: CfgNode, test: Extraction, name: str) -> list[list[str]]:
     source = checkpoint.get("vireid", {})
     epoch = checkpoint.get("epoch")
     images, width = test.features.shape
-    shown = Path(cfg.OUTPUT_DIR).name
+    folder = run_folder(cfg)
     rows = [
-        ["run", name],
-        ["weights", f"{shown}/{file.name}" if file.parent.name == shown else str(file)],
+        ["run", run_title(cfg)],
+        ["weights", f"{folder.name}/{file.name}"],
         ["SHA-256 of the weights", digest],
         ["epoch", str(epoch + 1) if isinstance(epoch, int) else UNKNOWN],
         ["seed", _seed(source)],
@@ -45,7 +45,7 @@ def facts(cfg: CfgNode, test: Extraction, name: str) -> list[list[str]]:
         ["data", f"{test.dataset.title}, {images:,} test images, {width:,}-dimensional features"],
         ["date of this page", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")],
     ]
-    commit = _scored(Path(cfg.OUTPUT_DIR), digest).get("commit")
+    commit = _scored(folder, digest).get("commit")
     return [*rows, ["commit of the scores", str(commit)]] if commit else rows
 
 
