@@ -92,6 +92,7 @@ setup(
             *SLURM,
             *TUNE,
             "selenium>=4.20",
+            "pypdf>=5",
             "nbclient>=0.10",
             "ipykernel>=6.29",
             "pytest>=8",

@@ -41,6 +41,14 @@ CASES = {
         "tools/visualize.py rank --config-file sysu.yml --output x.txt",
         "--output: 'x.txt'",
     ),
+    "figure as wide as a wall": Case(
+        "tools/visualize.py rank --config-file sysu.yml --output x.pdf --width 800",
+        "--width: must be from 2 to 120, got 800",
+    ),
+    "font that nobody has": Case(
+        "tools/visualize.py cmc --config-file sysu.yml --output x.pdf --font Nosuch",
+        "--font: 'Nosuch' is not installed; available: ",
+    ),
     "nobody in a tree": Case(
         "tools/make_synthetic.py RegDB --identities 0",
         "must be at least 1, got 0",

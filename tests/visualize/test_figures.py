@@ -15,10 +15,11 @@ from vireid_plugins import visualize
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import ConfigError, DataError, InstallError
 from vireid_plugins.evaluation import EvaluationPlan
-from vireid_plugins.visualize import Extraction
-from vireid_plugins.visualize._mpl import matplotlib, new_figure, require_format, save
-from vireid_plugins.visualize.embedding_map import project
-from vireid_plugins.visualize.grad_cam import overlay
+from vireid_plugins.visualize import Extraction, Separation, Style
+from vireid_plugins.visualize._mpl import matplotlib, require_format, save
+from vireid_plugins.visualize.embedding_map import MapPoint, project
+from vireid_plugins.visualize.grad_cam import choose_pairs
+from vireid_plugins.visualize.pair_sheet import overlay
 
 METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
 
@@ -46,8 +47,20 @@ def test_separation_counts_distances_pair_by_pair(found: Extraction) -> None:
     assert one.intra_mean < one.inter_mean
     for density, values in ((one.intra, apart[True]), (one.inter, apart[False])):
         np.testing.assert_allclose(density, np.histogram(values, one.edges, density=True)[0])
+    shares = [np.histogram(apart[same], one.edges)[0] / len(apart[same]) for same in (True, False)]
+    assert one.overlap == pytest.approx(sum(min(pair) for pair in zip(*shares, strict=True)))
+    assert 0 < one.overlap < 1
     figure = visualize.draw_separation([("baseline", one), ("method", one)])
-    assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["baseline", "method"]
+    assert [axes.get_title().split("\n")[0] for axes in figure.axes] == ["baseline", "method"]
+    assert all(f"overlap {one.overlap:.1%}" in axes.get_title() for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("intra", "inter", "overlap"), [([1, 0], [0, 1], 0), ([1, 0], [1, 0], 1), ([1, 0], [0.5, 0.5], 0.5)]
+)
+def test_separation_overlap_of_known_densities(intra: list[float], inter: list[float], overlap: float) -> None:
+    one = Separation(np.array([0.0, 1.0, 2.0]), np.array(intra, float), np.array(inter, float), 0, 1)
+    assert one.overlap == overlap
 
 
 def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) -> None:
@@ -62,9 +75,23 @@ def test_embedding_map_keeps_identities_together_and_repeats(found: Extraction) 
     distance = np.linalg.norm(places[:, None] - places, axis=-1) + 1e9 * np.eye(len(points))
     same = [points[n].identity == points[m].identity for n, m in enumerate(distance.argmin(1))]
     assert np.mean(same) > 0.9
-    axes = visualize.draw_embedding_map(points).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["visible", "infrared"]
-    assert len(axes.collections) == 8
+    figure = visualize.draw_embedding_map(points)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["visible", "infrared", *(str(one) for one in sorted({point.identity for point in points}))]
+    assert len(figure.axes[0].collections) == 8
+
+
+def test_draw_embedding_map_of_many_identities_gives_each_its_look_until_none_is_left() -> None:
+    points = [MapPoint(n, n, n, n % 2, "") for n in range(21)]
+    figure = visualize.draw_embedding_map(points)
+    looks = [tuple(map(tuple, (*one.get_edgecolors(), *one.get_facecolors()))) for one in figure.axes[0].collections]
+    assert len({look for look in looks if look}) == 21
+    assert len(figure.legends[0].get_texts()) == 2 + 21
+    more = visualize.draw_embedding_map([*points, MapPoint(0, 0, 21, 0, "")])
+    assert [text.get_text() for text in more.legends[0].get_texts()] == ["visible", "infrared"]
+
+
+def test_project_of_three_images_is_refused() -> None:
     with pytest.raises(DataError, match="at least four images"):
         project(np.eye(3))
 
@@ -115,7 +142,29 @@ def test_pair_maps_of_every_method_run_from_zero_to_one(config: str) -> None:
 def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> None:
     pairs = visualize.pairs_of(small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained)), 2)
     assert len(pairs) == 2
-    assert visualize.draw_pairs(pairs).width > 4 * 32
+    figure = visualize.draw_pairs(pairs)
+    assert len(figure.axes[0].images) == 2 * 4 + 1
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert {"least", "most", "visible", "infrared", f"cosine\n{pairs[0].cosine:.2f}"} <= set(words)
+    beside = visualize.draw_pairs([*pairs, *pairs], Style(width=8), ["a", "b"])
+    assert 7.8 < 2.54 * beside.get_figwidth() <= 8
+    assert [text.get_text() for text in beside.axes[0].texts].count("b") == 2
+    with pytest.raises(ConfigError, match=r"--width: in 3\.0 cm, images are at most \d\.\d mm wide"):
+        visualize.draw_pairs(pairs, Style(width=3))
+
+
+def test_choose_pairs_by_identity_path_and_seed(tree: Path) -> None:
+    dataset = SYSUMM01(root=str(tree))
+    path, identity, _ = dataset.query[3]
+    for word in (dataset.relative(dataset.query[3]), path):
+        visible, infrared = choose_pairs(dataset, 1, wanted=[word])[0]
+        assert infrared == path
+        assert Path(visible).parent.name == Path(path).parent.name
+    assert {Path(one).parent.name for one in choose_pairs(dataset, 1, wanted=[str(identity)])[0]} == {f"{identity:04d}"}
+    assert choose_pairs(dataset, 3, seed=1) == choose_pairs(dataset, 3, seed=1)
+    assert choose_pairs(dataset, 3, seed=1) != choose_pairs(dataset, 3, seed=2)
+    with pytest.raises(ConfigError, match="--query: 'nobody' is no test image of SYSUMM01"):
+        choose_pairs(dataset, 1, wanted=["nobody"])
 
 
 def test_read_metrics_of_a_run_with_old_and_new_names_is_one_curve_per_loss(tmp_path: Path) -> None:
@@ -182,16 +231,6 @@ def test_read_run_with_scores_that_are_torn_is_one_error(tmp_path: Path, content
         visualize.read_run(tmp_path)
 
 
-def test_save_embeds_fonts_that_publishers_accept(tmp_path: Path) -> None:
-    figure = visualize.draw_training({"total_loss": [(1, 2.0), (2, 1.0)]}, "run")
-    assert save(figure, tmp_path / "a.pdf") == ""
-    page = (tmp_path / "a.pdf").read_bytes()
-    assert b"/Type3" not in page
-    assert b"/FontFile2" in page
-    save(figure, tmp_path / "a.svg")
-    assert (tmp_path / "a.svg").read_text().rstrip().endswith("</svg>")
-
-
 def test_save_of_photographs_says_that_a_page_holds_pixels(tmp_path: Path) -> None:
     picture = Image.new("RGB", (20, 10))
     assert [save(picture, tmp_path / f"a.{name}") for name in ("png", "jpg", "JPEG")] == ["", "", ""]
@@ -209,7 +248,6 @@ def test_require_format_refuses_a_name_that_no_picture_can_have() -> None:
 
 
 def test_matplotlib_that_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert new_figure(1, 1).get_size_inches().tolist() == [1, 1]
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(InstallError, match="pip install matplotlib"):
         matplotlib("figure")

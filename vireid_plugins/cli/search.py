@@ -68,7 +68,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
-        require_format("--picture", args.picture, vector=False)
+        require_format("--picture", args.picture)
     gallery = Gallery.load(args.index)
     extractor = extractor_of(gallery, args.device, args.weights)
     results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from vireid_plugins.cli._common import (
     BASELINE,
@@ -15,93 +15,191 @@ from vireid_plugins.cli._common import (
     trained_config,
 )
 
+# Names and configurations of runs, the one in question last.
+Runs = list[tuple[str, Any]]
 
-def rank(args: argparse.Namespace) -> Any:
-    """Draw queries and their nearest gallery images."""
+
+def rank(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
+    """Draw queries and their nearest gallery images, of several runs above one another."""
+    from vireid_plugins import visualize
+    from vireid_plugins.data.thermal import stretch_of
+
+    found = [visualize.extract(cfg) for _, cfg in runs]
+    _require_same([one.plan.protocols[0].name for one in found], "protocols")
+    _require_same([str(one.dataset.folder) for one in found], "data sets")
+    trials = [visualize.rank_trial(one, one.plan.protocols[0]) for one in found]
+    rows = visualize.choose(trials[0], args.number, args.seed, args.query or ())
+    lists = [trial.list_of(row, args.top_k) for row in rows for trial in trials]
+    names = [name for name, _ in runs] if len(runs) > 1 else []
+    sheet = visualize.rank_lists(lists, stretch=stretch_of(runs[-1][1]), style=_style(args), names=names)
+    return sheet, (
+        "blue with a tick: correct; orange with a cross: wrong; dashed gray: from the query's own location, which the "
+        "protocol excludes"
+    )
+
+
+def cmc(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
+    """Draw the CMC curves of one run or several."""
     from vireid_plugins import visualize
 
-    lists = visualize.rank_lists_of(trained_config(args), args.number)
-    return visualize.rank_lists(
-        lists
-    ), "green: correct; red: wrong; blue: images from the query's own location, which the protocol excludes"
+    curves = [visualize.cmc_curve(name, visualize.extract(cfg), cfg.MODEL.DEVICE, args.number) for name, cfg in runs]
+    return visualize.draw_cmc(curves, _style(args)), f"{curves[0].protocol}, mean of all trials, {curves[0].counted}"
 
 
-def tsne(args: argparse.Namespace) -> Any:
+def tsne(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     """Draw t-SNE of test features, color = identity, marker = modality."""
     from vireid_plugins import visualize
 
-    features = visualize.extract(trained_config(args))
-    points = visualize.embedding_map(features, args.number)
-    return visualize.draw_embedding_map(points), "circles are visible images, triangles infrared ones"
+    ((name, cfg),) = runs
+    points = visualize.embedding_map(visualize.extract(cfg), args.number, seed=args.seed or 0)
+    figure = visualize.draw_embedding_map(points, f"t-SNE: {name}", _style(args))
+    return figure, "circles are visible images, triangles infrared ones"
 
 
-def cam(args: argparse.Namespace) -> Any:
+def cam(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     """Draw Grad-CAM of image pairs: the regions that contribute to their similarity."""
     from vireid_plugins import visualize
 
-    return visualize.draw_pairs(
-        visualize.pairs_of(trained_config(args), args.number)
-    ), "red regions contribute most to the similarity"
+    maps = [visualize.pairs_of(cfg, args.number, args.seed, args.query or ()) for _, cfg in runs]
+    names = [name for name, _ in runs] if len(runs) > 1 else []
+    pairs = [pair for group in zip(*maps, strict=True) for pair in group]
+    return visualize.draw_pairs(pairs, _style(args), names), "yellow regions contribute most to the similarity"
 
 
-def distances(args: argparse.Namespace) -> Any:
-    """Draw histograms of the distances within and between identities, optionally next to a baseline's."""
+def distances(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
+    """Draw histograms of the distances within and between identities, of several runs next to each other."""
     from vireid_plugins import visualize
-    from vireid_plugins.engine.runs import run_title
 
-    runs = [baseline_config(args.beside)] if args.beside else []
-    runs.append(trained_config(args))
-    rows = [(run_title(cfg), visualize.separation(visualize.extract(cfg))) for cfg in runs]
-    return visualize.draw_separation(rows), "the farther apart, the better"
+    rows = [(name, visualize.separation(visualize.extract(cfg))) for name, cfg in runs]
+    for name, one in rows:
+        say(
+            f"{name}: same identity {one.intra_mean:.3f}, different {one.inter_mean:.3f}, "
+            f"gap {one.inter_mean - one.intra_mean:.3f}, overlap {one.overlap:.1%}"
+        )
+    return visualize.draw_separation(rows, _style(args)), "the farther apart, the better"
 
 
-def training(args: argparse.Namespace) -> Any:
+def training(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     """Draw the losses, learning rate and scores of a run."""
     from vireid_plugins import visualize
     from vireid_plugins.engine.runs import run_folder
 
-    folder = run_folder(trained_config(args))
-    return visualize.draw_training(visualize.read_run(folder), str(folder)), "from metrics.json"
+    ((name, cfg),) = runs
+    return visualize.draw_training(visualize.read_run(run_folder(cfg)), name, _style(args)), "from metrics.json"
 
 
-# The function of each figure, and what --<things> counts with its default, if anything.
-FIGURES: dict[str, tuple[Callable[[argparse.Namespace], Any], str, int]] = {
-    "rank": (rank, "queries", 8),
-    "tsne": (tsne, "identities", 12),
-    "cam": (cam, "identities", 6),
-    "distances": (distances, "", 0),
-    "training": (training, "", 0),
+class Figure(NamedTuple):
+    """A figure: its function, what `--<things>` counts with its default, if anything, and which options it has."""
+
+    draw: Callable[[Runs, argparse.Namespace], tuple[Any, str]]
+    things: str = ""
+    number: int = 0
+    several: bool = False
+    photographs: bool = False
+    drawn: bool = False
+
+
+FIGURES = {
+    "rank": Figure(rank, "queries", 8, several=True, photographs=True, drawn=True),
+    "cmc": Figure(cmc, "ranks", 20, several=True),
+    "tsne": Figure(tsne, "identities", 12, drawn=True),
+    "cam": Figure(cam, "identities", 6, several=True, photographs=True, drawn=True),
+    "distances": Figure(distances, several=True),
+    "training": Figure(training),
 }
-# Those that are drawn with lines; the others are made of photographs.
-DRAWN = ("tsne", "distances", "training")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     figures = parser.add_subparsers(required=True, metavar="{" + ",".join(FIGURES) + "}")
-    for name, (draw, things, number) in FIGURES.items():
-        figure = figures.add_parser(name, help=f"{draw.__doc__}", description=draw.__doc__)
-        figure.set_defaults(draw=draw, vector=name in DRAWN)
+    for name, kind in FIGURES.items():
+        figure = figures.add_parser(name, help=f"{kind.draw.__doc__}", description=kind.draw.__doc__)
+        figure.set_defaults(draw=kind.draw, beside=None, size=None, query=None, seed=None)
         add_trained(figure)
-        figure.add_argument(
-            "--output",
-            type=path,
-            required=True,
-            help=f"the picture to write: .png, .jpg{', .svg' * (name in DRAWN)} or .pdf",
-        )
-        if things:
+        figure.add_argument("--output", type=path, required=True, help="the picture to write: .pdf, .svg, .png or .jpg")
+        if kind.several:
             figure.add_argument(
-                f"--{things}", dest="number", type=positive, default=number, help="number to draw (default %(default)s)"
+                "--beside",
+                type=path_text,
+                action="append",
+                metavar="RUN",
+                help=f"{BASELINE} to draw before it; several times for several",
             )
-        if name == "distances":
-            figure.add_argument("--beside", type=path_text, help=f"{BASELINE} to draw next to it")
+        _add_choice(figure, kind, name)
+        _add_style(figure, kind)
+
+
+def _add_choice(figure: argparse.ArgumentParser, kind: Figure, name: str) -> None:
+    """Add the options that choose what is drawn."""
+    if kind.things:
+        figure.add_argument(
+            f"--{kind.things}",
+            dest="number",
+            type=positive,
+            default=kind.number,
+            help="number to draw (default %(default)s)",
+        )
+    if kind.photographs:
+        figure.add_argument(
+            "--query",
+            action="append",
+            metavar="WORD",
+            help="draw this: number of an identity, or path in the data set's folder; several times for several",
+        )
+    if kind.drawn:
+        figure.add_argument(
+            "--seed", type=int, help="draw at random what is shown, the same for a seed (default: spread evenly)"
+        )
+    if name == "rank":
+        figure.add_argument("--top-k", type=positive, default=10, help="gallery images per query (default %(default)s)")
+
+
+def _add_style(figure: argparse.ArgumentParser, kind: Figure) -> None:
+    """Add the options of `Style`, which defines their defaults."""
+    figure.add_argument("--width", type=float, metavar="CM", help="width of the figure; a column has about 8 cm")
+    figure.add_argument("--font", help="a TrueType font that is installed")
+    figure.add_argument("--font-size", type=float, metavar="POINTS", help="size of text")
+    figure.add_argument("--dpi", type=int, help="resolution of photographs and of .png and .jpg")
+    figure.add_argument("--columns", type=positive, help="panels, pairs or rank lists next to each other")
+    if kind.photographs:
+        figure.add_argument(
+            "--size", type=float, nargs=2, metavar=("HEIGHT", "WIDTH"), help="size of a photograph in mm"
+        )
+
+
+def _style(args: argparse.Namespace) -> Any:
+    """Return the look that the options ask for."""
+    from vireid_plugins.visualize.style import Style
+
+    names = ("width", "font", "font_size", "dpi", "columns", "size")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return Style(**given | ({"size": tuple(args.size)} if args.size else {}))
+
+
+def _runs(args: argparse.Namespace) -> Runs:
+    """Return the runs to draw."""
+    from vireid_plugins.engine.runs import run_title
+
+    loaded = [*(baseline_config(word) for word in args.beside or ()), trained_config(args)]
+    return [(run_title(cfg), cfg) for cfg in loaded]
+
+
+def _require_same(names: list[str], what: str) -> None:
+    """Raise a `ConfigError` unless all runs have the same protocol or data set."""
+    from vireid_plugins.errors import ConfigError
+
+    if len(set(names)) > 1:
+        raise ConfigError(f"the runs have different {what}, so their queries cannot be compared: {', '.join(names)}")
 
 
 def main(args: argparse.Namespace) -> None:
     """Draw the figure and write it."""
     from vireid_plugins.visualize._mpl import require_format, save
+    from vireid_plugins.visualize.style import require_font
 
-    require_format("--output", args.output, args.vector)
-    picture, meaning = args.draw(args)
-    note = save(picture, args.output)
+    require_format("--output", args.output)
+    style = _style(args)
+    require_font(style.font)
+    picture, meaning = args.draw(_runs(args), args)
+    note = save(picture, args.output, style)
     say(f"wrote {args.output}: {meaning}{note}")

@@ -151,8 +151,8 @@ def _of_features(name: str, sides: Sequence[dict[str, Any]], scoring: Scoring) -
     if scoring.metric == "cosine":
         query, gallery = lengths.normalized(query), lengths.normalized(gallery)
     else:
-        exponent = max(lengths.exponent(query), lengths.exponent(gallery))
-        query, gallery = lengths.shrunk(query, exponent), lengths.shrunk(gallery, exponent)
+        exponents = lengths.exponents_of(np.concatenate([query, gallery]))
+        query, gallery = lengths.shrunk(query, exponents), lengths.shrunk(gallery, exponents)
     if scoring.postprocessing:
         distance: Any = scoring.postprocessing.distance(query, gallery, scoring.metric)
     else:

@@ -5,19 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import DataError
-from vireid_plugins.visualize._mpl import new_figure
+from vireid_plugins.visualize.panels import panels_in
+from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
 from vireid_plugins.visualize.training_curves import Curves, read_metrics
 
-# What is drawn, if a run has it. The colors can be told apart by everybody.
+# What is drawn, if a run has it.
 SHOWN = {"total_loss": "loss", "mAP": "mAP, percent", "Rank-1": "Rank-1, percent"}
-STYLES = (("#0072B2", "-"), ("#D55E00", "--"))
 
 
-def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]]) -> Any:
+def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFAULT) -> Any:
     """Return a matplotlib figure with the loss and the scores of every run, a color for each side.
 
     Args:
         sides: name and folders of the runs of each side.
+        style: the look.
 
     Raises:
         DataError: a run has no metrics, or none has anything to draw.
@@ -27,22 +28,22 @@ def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]]) -> Any:
     shown = [key for key in SHOWN if any(key in run for _, runs in curves for run in runs)]
     if not shown:
         raise DataError(f"the runs' metrics.json have none of {', '.join(SHOWN)}; nothing can be drawn")
-    figure = new_figure(4.2 * len(shown), 3.6)
-    for axes, key in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        for (name, runs), style in zip(curves, STYLES, strict=True):
-            _draw(axes, key, name, runs, style)
-        axes.set_title(SHOWN[key])
-        axes.set_xlabel("iteration")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    with style.applied():
+        figure, grid = panels_in(style, len(shown), 0.8)
+        for axes, key in zip(grid, shown, strict=True):
+            for (name, runs), color, line in zip(curves, SERIES, LINES, strict=False):
+                _draw(axes, key, name, runs, color, line)
+            axes.set_title(SHOWN[key])
+            axes.set_xlabel("iteration")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", frameon=False)
     return figure
 
 
-def _draw(axes: Any, key: str, name: str, runs: Sequence[Curves], style: tuple[str, str]) -> None:
+def _draw(axes: Any, key: str, name: str, runs: Sequence[Curves], color: str, line: str) -> None:
     """Draw one scalar of all runs of a side; the legend names the side once."""
     for number, run in enumerate(runs):
         points = run.get(key, [])
-        color, line = style
         axes.plot(
             [step for step, _ in points],
             [value for _, value in points],

@@ -11,8 +11,10 @@ import numpy as np
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.evaluation.types import Floats
-from vireid_plugins.visualize._mpl import new_figure
+from vireid_plugins.visualize._mpl import matplotlib
+from vireid_plugins.visualize.panels import columns_in, panels_in, wrapped
 from vireid_plugins.visualize.retrieve import Extraction
+from vireid_plugins.visualize.style import BLUE, DEFAULT, ORANGE, Style
 
 BINS = 60
 # Rows of the distance matrix per step: 512 x 6,775 float32 take 14 MB.
@@ -37,6 +39,11 @@ class Separation:
     intra_mean: float
     inter_mean: float
 
+    @property
+    def overlap(self) -> float:
+        """The area that both densities cover, 0..1: 0 if a threshold separates all pairs, 1 if none tells anything."""
+        return float((np.minimum(self.intra, self.inter) * np.diff(self.edges)).sum())
+
 
 def separation(found: Extraction) -> Separation:
     """Return the histograms over all pairs of a visible and an infrared test image."""
@@ -58,23 +65,47 @@ def separation(found: Extraction) -> Separation:
     return Separation(edges, density[0], density[1], float(means[0]), float(means[1]))
 
 
-def draw_separation(rows: Sequence[tuple[str, Separation]]) -> Any:
+def draw_separation(rows: Sequence[tuple[str, Separation]], style: Style = DEFAULT) -> Any:
     """Return a matplotlib figure with one panel per model and shared axes.
 
     Args:
         rows: names and histograms, for example of a baseline and a method.
+        style: the look.
     """
-    figure = new_figure(5.5 * len(rows), 4)
-    panels = figure.subplots(1, len(rows), squeeze=False, sharex=True, sharey=True)[0]
-    for axes, (name, one) in zip(panels, rows, strict=True):
-        for density, label, color, mean in (
-            (one.intra, "same identity", "tab:green", one.intra_mean),
-            (one.inter, "different identities", "tab:red", one.inter_mean),
-        ):
-            axes.stairs(density, one.edges, fill=True, alpha=0.45, color=color, label=f"{label}, mean {mean:.2f}")
-            axes.axvline(mean, color=color, linestyle="--", linewidth=1)
-        axes.set_title(f"{name}: gap {one.inter_mean - one.intra_mean:.2f}")
-        axes.set_xlabel("cosine distance between a visible and an infrared image")
-        axes.legend(fontsize="small")
-    panels[0].set_ylabel("density")
+    with style.applied():
+        figure, panels = panels_in(style, len(rows), 0.82, shared=True)
+        columns = columns_in(style, len(rows))
+        for axes, (name, one) in zip(panels, rows, strict=True):
+            for density, label, color, hatch, mean in (
+                (one.intra, "same identity", BLUE, "", one.intra_mean),
+                (one.inter, "different identities", ORANGE, "/////", one.inter_mean),
+            ):
+                face = (*matplotlib("colors").to_rgb(color), 0.3)
+                axes.stairs(
+                    density,
+                    one.edges,
+                    fill=True,
+                    facecolor=face,
+                    edgecolor=color,
+                    linewidth=0.6,
+                    hatch=hatch,
+                    label=f"{label}, mean {mean:.2f}",
+                )
+                axes.axvline(mean, color=color, linestyle="--", linewidth=0.9)
+            title = wrapped(name, 72 * figure.get_figwidth() / columns - 3 * style.font_size, style)
+            axes.set_title(f"{title}\ngap {one.inter_mean - one.intra_mean:.2f}, overlap {one.overlap:.1%}")
+            axes.label_outer()
+            axes.margins(y=0.3)
+            axes.set_xlim(*_support(rows))
+            axes.legend(loc="upper right")
+        figure.supxlabel("cosine distance, visible to infrared", fontsize=style.font_size)
+        figure.supylabel("density", fontsize=style.font_size)
     return figure
+
+
+def _support(rows: Sequence[tuple[str, Separation]]) -> tuple[float, float]:
+    """Return the range of distances that any of the histograms covers, and a bin more."""
+    used = [one.edges[:-1][(one.intra > 0) | (one.inter > 0)] for _, one in rows]
+    found = np.concatenate(used)
+    step = 2 / BINS
+    return max(0.0, float(found.min()) - step), min(2.0, float(found.max()) + 2 * step)

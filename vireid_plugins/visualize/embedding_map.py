@@ -11,10 +11,14 @@ from sklearn.manifold import TSNE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation.types import Floats
-from vireid_plugins.visualize._mpl import matplotlib, new_figure
+from vireid_plugins.visualize._mpl import matplotlib
+from vireid_plugins.visualize.panels import panels_in, wrapped
 from vireid_plugins.visualize.retrieve import Extraction
+from vireid_plugins.visualize.style import DEFAULT, INK, SERIES, Style
 
 MARKERS = {0: "o", 1: "^"}
+# Opacity of a marker's inside.
+FILLS = (1.0, 0.0, 0.35)
 
 
 class MapPoint(NamedTuple):
@@ -72,27 +76,50 @@ def embedding_map(found: Extraction, identities: int = 12, images: int = 8, seed
     ]
 
 
-def draw_embedding_map(points: list[MapPoint], title: str = "") -> Any:
-    """Return a matplotlib figure of the points."""
-    figure = new_figure(7, 6)
-    axes = figure.add_subplot()
-    identities = sorted({point.identity for point in points})
-    colors = matplotlib("cm").ScalarMappable(cmap="nipy_spectral")
-    colors.set_clim(-0.5, len(identities) + 0.5)
-    for number, identity in enumerate(identities):
-        for modality, name in MODALITIES.items():
-            group = [point for point in points if (point.identity, point.modality) == (identity, modality)]
-            axes.scatter(
-                [point.x for point in group],
-                [point.y for point in group],
-                color=colors.to_rgba(number),
-                marker=MARKERS[modality],
-                edgecolors="black",
-                linewidths=0.4,
-                label=name if number == 0 else None,
-            )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(title or f"t-SNE: {len(identities)} identities, one color each")
-    axes.legend(loc="best")
+def draw_embedding_map(points: list[MapPoint], title: str = "", style: Style = DEFAULT) -> Any:
+    """Return a matplotlib figure of the points, with a legend of modalities and identities.
+
+    Seven colors that color-blind readers tell apart, each filled, pale and empty, are 21 identities; then they repeat.
+
+    Args:
+        points: the points.
+        title: above the figure.
+        style: the look.
+    """
+    identities = list(dict.fromkeys(point.identity for point in points))
+    with style.applied():
+        figure, (axes,) = panels_in(style, 1, 1.05)
+        for number, identity in enumerate(identities):
+            for modality in MODALITIES:
+                group = [point for point in points if (point.identity, point.modality) == (identity, modality)]
+                where = [point.x for point in group], [point.y for point in group]
+                axes.scatter(*where, marker=MARKERS[modality], s=14, linewidths=0.8, **_look(number))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(wrapped(title or f"t-SNE: {len(identities)} identities", 72 * figure.get_figwidth(), style))
+        columns = max(2, min(8, int(style.points // (4.8 * style.font_size))))
+        legend = {**_legend(identities), "ncols": columns, "handletextpad": 0.2, "columnspacing": 0.9}
+        figure.legend(**legend, loc="outside lower center")
     return figure
+
+
+def _look(number: int) -> dict[str, Any]:
+    """Return the colors of the identity with this number."""
+    color, fill = SERIES[number % len(SERIES)], number // len(SERIES) % len(FILLS)
+    return {"edgecolors": color, "facecolors": (*matplotlib("colors").to_rgb(color), FILLS[fill])}
+
+
+def _legend(identities: list[int]) -> dict[str, Any]:
+    """Return the markers of both modalities, and of identities unless there are more than looks, with their names."""
+
+    def handle(marker: str, edgecolors: Any, facecolors: Any) -> Any:
+        line = matplotlib("lines").Line2D([], [], marker=marker, linestyle="", markersize=4)
+        line.set(markeredgecolor=edgecolors, markerfacecolor=facecolors)
+        return line
+
+    handles = [handle(MARKERS[modality], INK, "none") for modality in MODALITIES]
+    names = list(MODALITIES.values())
+    if len(identities) <= len(SERIES) * len(FILLS):
+        handles += [handle("s", **_look(number)) for number in range(len(identities))]
+        names += [str(identity) for identity in identities]
+    return {"handles": handles, "labels": names, "frameon": False}

@@ -15,19 +15,16 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets import build_dataset
+from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.engine.train import load_model
-from vireid_plugins.errors import DataError
-from vireid_plugins.visualize._mpl import matplotlib
+from vireid_plugins.errors import ConfigError, DataError
 
 Pixels = npt.NDArray[np.uint8]
-GAP = 4
 
 
 class PairMaps(NamedTuple):
@@ -68,63 +65,61 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
     return PairMaps(visible, infrared, first, second, cosine.item())
 
 
-def pairs_of(cfg: CfgNode, count: int) -> list[PairMaps]:
+def pairs_of(cfg: CfgNode, count: int, seed: int | None = None, wanted: Sequence[str] = ()) -> list[PairMaps]:
     """Compute Grad-CAM for pairs from the first test set of a configuration, one per identity, with its trained model.
 
     Args:
         cfg: the configuration.
-        count: number of identities, spread evenly over those with both modalities.
+        count: number of identities, spread evenly over those with both modalities, if none are named.
+        seed: draws them at random instead.
+        wanted: names the pairs: numbers of identities, or paths of an image, which is paired with the first image of
+            the other modality.
 
     Raises:
-        ConfigError: there is no checkpoint.
+        ConfigError: there is no checkpoint, or nothing has a name of `wanted`.
         DataError: the checkpoint or the data set cannot be read.
     """
     model = load_model(cfg).eval()
     dataset: Any = build_dataset(cfg, cfg.DATASETS.TESTS[0])
+    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
+    pairs = choose_pairs(dataset, count, seed, wanted)
+    return [pair_maps(model, *(read_image(path, *how) for path in pair)) for pair in pairs]
+
+
+def choose_pairs(
+    dataset: CrossModalityDataset, count: int, seed: int | None = None, wanted: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Return pairs of a visible and an infrared test image of one identity, see `pairs_of`.
+
+    Raises:
+        ConfigError: nothing has a name of `wanted`.
+        DataError: no identity has both modalities.
+    """
     images: dict[int, dict[int, str]] = {}
-    for item in (*dataset.query, *dataset.gallery):
+    items = (*dataset.query, *dataset.gallery)
+    for item in items:
         images.setdefault(item[1], {}).setdefault(dataset.modality(item), item[0])
     both = [identity for identity in sorted(images) if len(images[identity]) == 2]
     if not both:
         raise DataError(f"no test identity of {dataset.title} has images of both modalities")
-    selected = [both[n] for n in np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)]
-    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
-    return [
-        pair_maps(model, *(read_image(images[identity][m], *how) for m in (VISIBLE, INFRARED))) for identity in selected
-    ]
-
-
-def overlay(image: Pixels, heat: npt.NDArray[np.float32], share: float = 0.45) -> Image.Image:
-    """Return an image overlaid with its heat map.
-
-    Args:
-        image: (H, W, 3) uint8.
-        heat: (H, W) in 0..1.
-        share: opacity of the heat map, 0..1.
-    """
-    colors = matplotlib("cm").ScalarMappable(cmap="jet")
-    colors.set_clim(0, 1)
-    painted = colors.to_rgba(heat)[..., :3] * 255
-    return Image.fromarray(np.uint8(np.rint((1 - share) * image + share * painted)))
-
-
-def draw_pairs(pairs: Sequence[PairMaps]) -> Image.Image:
-    """Return a sheet with one pair per row: visible image and heat map, infrared image and heat map, cosine."""
-    height, width = pairs[0].visible.shape[:2]
-    header, note = 16, 76
-    sheet = Image.new("RGB", (4 * (width + GAP) + note, header + len(pairs) * (height + GAP)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(("visible", "", "infrared", "")):
-        draw.text((column * (width + GAP), 2), title, fill="black")
-    for row, pair in enumerate(pairs):
-        top = header + row * (height + GAP)
-        pictures = [
-            Image.fromarray(pair.visible),
-            overlay(pair.visible, pair.visible_map),
-            Image.fromarray(pair.infrared),
-            overlay(pair.infrared, pair.infrared_map),
-        ]
-        for column, picture in enumerate(pictures):
-            sheet.paste(picture, (column * (width + GAP), top))
-        draw.text((4 * (width + GAP), top + height // 2), f"cosine {pair.cosine:.2f}", fill="black")
-    return sheet
+    if not wanted:
+        if seed is None:
+            numbers = np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)
+        else:
+            numbers = np.sort(np.random.default_rng(seed).permutation(len(both))[:count])
+        return [(images[both[n]][VISIBLE], images[both[n]][INFRARED]) for n in numbers]
+    named: dict[str, dict[int, str]] = {str(identity): images[identity] for identity in both}
+    for item in items:
+        if item[1] in both:
+            named[dataset.relative(item)] = images[item[1]] | {dataset.modality(item): item[0]}
+    pairs = []
+    for word in wanted:
+        pair = named.get(word) or next((pair for name, pair in named.items() if word.endswith(f"/{name}")), None)
+        if pair is None:
+            some = ", ".join(map(str, both[:8])) + (", ..." if len(both) > 8 else "")
+            raise ConfigError(
+                f"--query: '{word}' is no test image of {dataset.title} whose identity has both modalities; "
+                f"identities: {some}; a path is like {dataset.relative(items[0])}"
+            )
+        pairs.append((pair[VISIBLE], pair[INFRARED]))
+    return pairs

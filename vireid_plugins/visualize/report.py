@@ -17,20 +17,29 @@ from PIL import Image
 from vireid_plugins.collect_env import described
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.thermal import DEFAULT, Stretch, stretch_of
-from vireid_plugins.engine.train import checkpoint_of
+from vireid_plugins.engine.runs import run_folder, run_title
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.results import ProtocolResult, result_cells
 from vireid_plugins.io.files import json_text, write_bytes, write_or_keep
+from vireid_plugins.visualize.confusions import Confusion, HardQuery, confusions, hardest
 from vireid_plugins.visualize.distances import Separation, separation
 from vireid_plugins.visualize.embedding_map import embedding_map
 from vireid_plugins.visualize.rank_lists import RankList
-from vireid_plugins.visualize.retrieve import Extraction, extract, nearest
+from vireid_plugins.visualize.ranking import RankedTrial, choose, rank_trial
+from vireid_plugins.visualize.report_facts import facts
+from vireid_plugins.visualize.retrieve import Extraction, extract
 from vireid_plugins.visualize.training_curves import panels, read_run
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 THUMBNAIL = (128, 64)
 RANKS = 20
+HARDEST = 12
+# What the first match is counted in, by a protocol's `cmc`.
+COUNTED = {
+    "distinct_id": "distinct identities: several images of one wrong person ahead of the first match count once",
+    "ordinary": "images: every wrong image ahead of the first match counts",
+}
 
 
 def build_report(
@@ -49,25 +58,29 @@ def build_report(
         DataError: a checkpoint or the data set cannot be read.
     """
     test = extract(cfg)
+    name = run_title(cfg)
     results = score(test.features, test.paths, test.plan, device=cfg.MODEL.DEVICE, metric=test.metric)
-    protocol = test.plan.protocols[0]
-    lists = nearest(test, protocol, queries, top)
+    trial = rank_trial(test, test.plan.protocols[0])
+    lists = [trial.list_of(row, top) for row in choose(trial, queries)]
+    hard, confused = [_hard(trial, one) for one in hardest(trial, HARDEST)], confusions(trial)
     points = embedding_map(test)
-    method = cfg.MODEL.META_ARCHITECTURE
-    rows = [(method, separation(test))]
+    rows = [(name, separation(test))]
     if beside is not None:
         rows.insert(0, (beside[0], separation(extract(beside[1]))))
     shown = [path for one in lists for path in (one.query, *one.gallery)]
-    shown += [test.dataset.folder / point.path for point in points]
-    metrics = Path(cfg.OUTPUT_DIR) / "metrics.json"
-    images, width = test.features.shape
+    shown += [test.dataset.folder / path for path in (*(point.path for point in points), *_images(hard))]
+    shown += [test.dataset.folder / path for one in confused for path in _pair(trial, one)]
+    metrics = run_folder(cfg) / "metrics.json"
     return {
-        "title": f"{method} on {test.dataset.title}",
-        "subtitle": f"{checkpoint_of(cfg)}, {images} test images, {width}-dimensional features",
+        "title": f"{name} on {test.dataset.title}",
+        "facts": facts(cfg, test),
         "scores": _scores(results, test.metric, bool(cfg.TEST.FLIP.ENABLED)),
         "cmc": [{"name": r.label, "values": _curve(r)} for r in results],
-        "lists": {"protocol": protocol.name, "queries": [_list(test, one) for one in lists]},
-        "distances": [_distances(name, one) for name, one in rows],
+        "counted": {"first": COUNTED[trial.protocol.cmc], "distinct": trial.protocol.cmc == "distinct_id"},
+        "lists": {"protocol": trial.protocol.name, "queries": [_list(test, one) for one in lists]},
+        "hardest": hard,
+        "confusions": [{**one._asdict(), "images": _pair(trial, one)} for one in confused],
+        "distances": [_distances(label, one) for label, one in rows],
         "tsne": [point._asdict() for point in points],
         "training": panels(read_run(metrics.parent)) if metrics.is_file() else [],
         "images": {_key(test, path): thumbnail(path, stretch=stretch_of(cfg)) for path in dict.fromkeys(shown)},
@@ -119,6 +132,26 @@ def _list(test: Extraction, one: RankList) -> dict[str, Any]:
     }
 
 
+def _hard(trial: RankedTrial, one: HardQuery) -> dict[str, Any]:
+    wrong = [{"image": trial.gallery_paths[n], "identity": int(trial.gallery.ids[n])} for n in one.wrong]
+    return {
+        "query": trial.query_paths[one.row],
+        "identity": int(trial.query.ids[one.row]),
+        "precision": round(float(trial.precision[one.row]), 4),
+        "wrong": wrong,
+        "match": trial.gallery_paths[one.match],
+        "position": one.position,
+    }
+
+
+def _images(hard: Sequence[dict[str, Any]]) -> list[str]:
+    return [path for one in hard for path in (one["query"], one["match"], *(w["image"] for w in one["wrong"]))]
+
+
+def _pair(trial: RankedTrial, one: Confusion) -> list[str]:
+    return [trial.query_paths[one.row], trial.gallery_paths[one.column]]
+
+
 def _distances(name: str, one: Separation) -> dict[str, Any]:
     columns = {key: [round(float(v), 4) for v in getattr(one, key)] for key in ("edges", "intra", "inter")}
-    return {"name": name, **columns, "intra_mean": one.intra_mean, "inter_mean": one.inter_mean}
+    return {"name": name, **columns, "intra_mean": one.intra_mean, "inter_mean": one.inter_mean, "overlap": one.overlap}

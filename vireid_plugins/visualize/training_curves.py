@@ -9,7 +9,8 @@ from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.json_file import parse_json, read_json
 from vireid_plugins.io.regular import read_bytes
-from vireid_plugins.visualize._mpl import new_figure
+from vireid_plugins.visualize.panels import panels_in, wrapped
+from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
 
 Curves = dict[str, list[tuple[float, float]]]
 
@@ -116,21 +117,32 @@ def panels(curves: Curves) -> list[dict[str, Any]]:
     return groups
 
 
-def draw_training(curves: Curves, title: str = "") -> Any:
-    """Return a matplotlib figure of the curves, one panel per group of `panels`."""
+def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> Any:
+    """Return a matplotlib figure of the curves, one panel per group of `panels`.
+
+    Args:
+        curves: the curves.
+        title: above all panels.
+        style: the look.
+    """
     shown = panels(curves)
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = new_figure(4.5 * columns, 3.8 * rows)
-    axes_of = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes in axes_of[len(shown) :]:
-        axes.remove()
-    for axes, panel in zip(axes_of, shown, strict=False):
-        for member in panel["curves"]:
-            steps, values = zip(*member["points"], strict=True)
-            axes.plot(steps, values, label=member["name"], marker="." if len(steps) < 30 else None)
-        axes.set_title(panel["name"])
-        axes.set_xlabel("iteration")
-        axes.legend(fontsize="small")
-    figure.suptitle(title)
+    with style.applied():
+        figure, grid = panels_in(style, len(shown), 0.68)
+        for axes, panel in zip(grid, shown, strict=True):
+            for number, member in enumerate(panel["curves"]):
+                steps, values = zip(*member["points"], strict=True)
+                axes.plot(
+                    steps,
+                    values,
+                    label=member["name"].removeprefix("loss_"),
+                    marker="." if len(steps) < 30 else None,
+                    color=SERIES[number % len(SERIES)],
+                    linestyle=LINES[number // len(SERIES) % len(LINES)],
+                )
+            axes.set_title(panel["name"])
+            axes.set_xlabel("iteration")
+            axes.margins(y=0.12)
+            if len(panel["curves"]) > 1:
+                axes.legend()
+        figure.suptitle(wrapped(title, 72 * figure.get_figwidth(), style))
     return figure

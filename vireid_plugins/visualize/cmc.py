@@ -1,0 +1,90 @@
+"""CMC curves of several runs: in which share of the queries the first correct match is at a rank position or before."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.evaluation.evaluate import score
+from vireid_plugins.evaluation.results import ProtocolResult
+from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.visualize.panels import panels_in, wrapped
+from vireid_plugins.visualize.retrieve import Extraction
+from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
+
+LENGTH = 20
+# What a rank position counts, by a protocol's `cmc`.
+COUNTED = {
+    "distinct_id": "rank position (distinct identities)",
+    "ordinary": "rank position (images)",
+}
+
+
+class Cmc(NamedTuple):
+    """The CMC curve of a run: its name, values (r,) in percent with entry r - 1 for rank r, and what they are of."""
+
+    name: str
+    values: Floats
+    mAP: float  # noqa: N815  the field's word
+    protocol: str
+    counted: str
+
+
+def cmc_of(name: str, result: ProtocolResult, length: int = LENGTH) -> Cmc:
+    """Return the mean curve over the trials of a protocol.
+
+    Args:
+        name: of the run.
+        result: its result.
+        length: number of rank positions; fewer if the gallery is smaller.
+    """
+    length = min(length, min(len(ranking.cmc) for ranking in result.rankings))
+    mean = 100 * np.mean([ranking.cmc[:length] for ranking in result.rankings], axis=0)
+    return Cmc(name, mean, result.means["mAP"], result.label, COUNTED[result.protocol.cmc])
+
+
+def cmc_curve(name: str, found: Extraction, device: str = "cpu", length: int = LENGTH) -> Cmc:
+    """Return the curve of features under their first protocol; the arguments are those of `cmc_of` and `score`."""
+    results = score(found.features, found.paths, found.plan, device=device, metric=found.metric)
+    return cmc_of(name, results[0], length)
+
+
+def draw_cmc(curves: Sequence[Cmc], style: Style = DEFAULT) -> Any:
+    """Return a matplotlib figure of curves.
+
+    Args:
+        curves: the curves.
+        style: the look.
+
+    Raises:
+        ConfigError: they are of different protocols.
+    """
+    protocols = {curve.protocol: curve.name for curve in curves}
+    if len(protocols) > 1:
+        ways = ", ".join(f"{protocol} ({name})" for protocol, name in protocols.items())
+        raise ConfigError(f"curves of different protocols cannot be compared: {ways}")
+    with style.applied():
+        figure, (axes,) = panels_in(style, 1, 0.8 + 0.08 * len(curves))
+        width = 72 * figure.get_figwidth() - 4 * style.font_size
+        for number, curve in enumerate(curves):
+            axes.plot(
+                np.arange(1, len(curve.values) + 1),
+                curve.values,
+                color=SERIES[number % len(SERIES)],
+                linestyle=LINES[number % len(LINES)],
+                marker="os^Dv"[number % 5],
+                markersize=2.5,
+                label=wrapped(f"{curve.name}: rank-1 {curve.values[0]:.1f}, mAP {curve.mAP:.1f}", width, style),
+            )
+        longest = max(len(curve.values) for curve in curves)
+        axes.set_xticks([r for r in (1, 5, 10, 15, 20, 30, 40, 50) if r <= longest])
+        low = min(float(curve.values[0]) for curve in curves)
+        # From a multiple of ten below the lowest value; markers at the edge are whole.
+        axes.set_ylim(10 * max(0, np.floor(low / 10 - 0.2)), 101.5)
+        axes.grid(color="#dddddd", linewidth=0.5)
+        axes.set_xlabel(curves[0].counted)
+        axes.set_ylabel("queries, percent")
+        axes.set_title(curves[0].protocol)
+        figure.legend(loc="outside lower center", frameon=False)
+    return figure

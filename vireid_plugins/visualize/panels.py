@@ -1,0 +1,70 @@
+"""Figures of one panel or several."""
+
+import textwrap
+from math import ceil
+from typing import Any
+
+from vireid_plugins.visualize._mpl import drawn, matplotlib
+from vireid_plugins.visualize.style import POINTS_PER_CM, Style
+
+# The least width of a panel unless the number of columns is given, in points.
+PANEL = 6.5 * POINTS_PER_CM
+
+
+def bare_figure(width: float, height: float, style: Style, **options: Any) -> Any:
+    """Return an empty `matplotlib.figure.Figure`.
+
+    Args:
+        width: in points.
+        height: in points.
+        style: the look.
+        options: of matplotlib's figure.
+
+    Raises:
+        InstallError: matplotlib is missing.
+    """
+    figure = matplotlib("figure").Figure(figsize=(width / 72, height / 72), dpi=style.dpi, **options)
+    # Notebooks show it.
+    figure._repr_png_ = lambda: drawn(figure, "png", style)
+    return figure
+
+
+def columns_in(style: Style, count: int) -> int:
+    """Return how many of so many panels are next to each other."""
+    return min(count, style.columns or max(1, int(style.points // PANEL)))
+
+
+def panels_in(style: Style, count: int, ratio: float, shared: bool = False) -> tuple[Any, list[Any]]:
+    """Return a figure and its panels, row by row.
+
+    Args:
+        style: the look.
+        count: number of panels.
+        ratio: height of a panel divided by its width.
+        shared: whether the panels have the same axes.
+    """
+    columns = columns_in(style, count)
+    rows = ceil(count / columns)
+    # One panel alone on a wide page would be a poster.
+    width = style.points if columns > 1 or style.width is not None else min(style.points, 1.7 * PANEL)
+    figure = bare_figure(width, rows * ratio * width / columns, style, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel()
+    for unused in grid[count:]:
+        unused.remove()
+    return figure, list(grid[:count])
+
+
+def wrapped(words: str, points: float, style: Style) -> str:
+    """Return a text in lines that are at most so wide."""
+    return textwrap.fill(words, _letters(points, style), break_on_hyphens=False)
+
+
+def shortened(words: str, points: float, style: Style) -> str:
+    """Return a text that is at most so wide, without its end where it is too long."""
+    most = _letters(points, style)
+    return words if len(words) <= most else words[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _letters(points: float, style: Style) -> int:
+    # A letter of a wide font takes six tenths of the font size.
+    return max(8, int(points / (0.6 * style.font_size)))
