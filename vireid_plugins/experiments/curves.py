@@ -9,8 +9,9 @@ from vireid_plugins.visualize.panels import panels_in
 from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
 from vireid_plugins.visualize.training_curves import Curves, read_metrics
 
-# What is drawn, if a run has it.
-SHOWN = {"total_loss": "loss", "mAP": "mAP, percent", "Rank-1": "Rank-1, percent"}
+LOSS = "total_loss"
+# Of every protocol.
+SCORES = ("Rank-1", "mAP")
 
 
 def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFAULT) -> Any:
@@ -25,19 +26,24 @@ def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFA
         InstallError: matplotlib is missing.
     """
     curves = [(name, [read_metrics(folder / "metrics.json") for folder in folders]) for name, folders in sides]
-    shown = [key for key in SHOWN if any(key in run for _, runs in curves for run in runs)]
+    recorded = {key for _, runs in curves for run in runs for key in run}
+    shown = [key for key in sorted(recorded, key=lambda key: (key != LOSS, key)) if _is_shown(key)]
     if not shown:
-        raise DataError(f"the runs' metrics.json have none of {', '.join(SHOWN)}; nothing can be drawn")
+        raise DataError(f"the runs' metrics.json have none of {', '.join((LOSS, *SCORES))}; nothing can be drawn")
     with style.applied():
         figure, grid = panels_in(style, len(shown), 0.8)
         for axes, key in zip(grid, shown, strict=True):
             for (name, runs), color, line in zip(curves, SERIES, LINES, strict=False):
                 _draw(axes, key, name, runs, color, line)
-            axes.set_title(SHOWN[key])
+            axes.set_title("loss" if key == LOSS else f"{key}, percent")
             axes.set_xlabel("iteration")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", frameon=False)
     return figure
+
+
+def _is_shown(key: str) -> bool:
+    return key == LOSS or key.rpartition("/")[2] in SCORES
 
 
 def _draw(axes: Any, key: str, name: str, runs: Sequence[Curves], color: str, line: str) -> None:
