@@ -163,7 +163,7 @@ def test_sweep_trains_collects_and_lists(little_tree: Path, tmp_path: Path) -> N
         f"config: SYSU/one_stream.yml\noutput: {tmp_path / 'out'}\nruns:\n"
         "  - {SEED: 0}\n  - {SEED: 1, MODEL.WEIGHTS: /nowhere.pth}\njobs: 2\n"
     )
-    listed = vireid("sweep", "--dry-run", str(tmp_path / "s.yml"), *SMALL)
+    listed = vireid("sweep", str(tmp_path / "s.yml"), "--dry-run", *SMALL)
     assert listed.returncode == 0, listed.stderr
     assert f"{tmp_path / 'out' / 'seed-0'}  SEED=0" in listed.stdout
     assert listed.stdout.endswith("2 runs\n")
