@@ -65,6 +65,8 @@ def test_convert_says_what_it_kept_and_how_large_it_is(trained: Path, tmp_path: 
     assert ran.returncode == 0, ran.stderr
     assert f"weights of {trained / 'model_final.pth'}, with its configuration" in ran.stdout
     size = (tmp_path / "small.pth").stat().st_size / 1e6
+    again = vireid("convert", f"{trained}@best", "--weights-only", "--output", "best.pth", cwd=tmp_path)
+    assert f"weights of {trained / 'model_best.pth'}" in again.stdout, again.stderr
     assert f"wrote small.pth: {size:.1f} MB, where the checkpoint has" in ran.stdout
 
 

@@ -38,7 +38,7 @@ def test_score_of_labels_prints_both_directions_and_says_whose_they_are(files: P
         ("v2i", "your own labels"),
     ]
     for result in results:
-        assert f"| {result['protocol']} (your own labels) | {result['mean']['Rank-1']:.2f} ±" in ran.stdout
+        assert f"| {result['protocol']} (your own labels) | {result['mean']['Rank-1']:.2f} " in ran.stdout
     # A file with both sides, under the names that another program gave them, is the same.
     one = vireid("score", "--features", "result.mat", "--json", "mat.json", cwd=files)
     assert one.returncode == 0, one.stderr
@@ -67,7 +67,7 @@ def test_score_under_a_protocol_takes_paths_from_a_file_of_their_own(little_tree
     ran = vireid("score", *words, cwd=tmp_path, FASTREID_DATASETS=str(little_tree))
     assert ran.returncode == 0, ran.stderr
     expected = evaluate_protocol(features, paths, "regdb/v2i", little_tree, 2)
-    assert f"{expected.means['mAP']:.2f} ±" in ran.stdout
+    assert f"{expected.means['mAP']:.2f} |" in ran.stdout
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,19 @@ def test_score_labelled_equals_the_loop_over_queries(drop: str, cmc: str) -> Non
     assert (distance.metric, distance.as_json()["note"]) == ("given", "your own labels")
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product"])
+@pytest.mark.parametrize("factor", [1.0, 1e-30, 1e30])
+def test_score_labelled_by_other_metrics_is_that_of_their_distances(metric: str, factor: float) -> None:
+    visible, infrared = np.flatnonzero(MODALITIES == 0), np.flatnonzero(MODALITIES == 1)
+    (i2v, _) = score_labelled({**BOTH, "features": factor * FEATURES}, Scoring(metric=metric))
+    products = FEATURES[infrared] @ FEATURES[visible].T
+    squares = np.square(FEATURES[infrared][:, None] - FEATURES[visible]).sum(2)
+    arrays = {"distance": squares if metric == "euclidean" else -products}
+    (given,) = score_labelled({**arrays, **of(infrared, "query"), **of(visible, "gallery")}, Scoring())
+    assert scores(i2v) == pytest.approx(scores(given))
+    assert i2v.metric == metric
+
+
 def test_score_labelled_takes_the_matrices_and_words_of_other_programs() -> None:
     words = np.where(MODALITIES == 1, "Thermal", "RGB")
     matlab = {"features": FEATURES.astype(np.float32), "ids": IDS[None], "modalities": MODALITIES[:, None] * 1.0}

@@ -45,23 +45,12 @@ def main(args: argparse.Namespace) -> None:
 def _keep_weights(run: str, target: Path) -> None:
     """Write the weights of a run."""
     from vireid_plugins.checkpoints.weights_only import write_weights
+    from vireid_plugins.engine.runs import find_weights
 
-    source = _checkpoint_of(run)
+    source = find_weights(run)
     found = write_weights(source, target)
     say(f"{'averaged weights' if found.averaged else 'weights'} of {source}, with its configuration")
     say(f"wrote {target}: {_megabytes(found.after)}, where the checkpoint has {_megabytes(found.before)}")
-
-
-def _checkpoint_of(run: str) -> Path:
-    """Return the checkpoint that RUN stands for."""
-    from vireid_plugins.engine.checkpoint import last_checkpoint
-    from vireid_plugins.errors import ConfigError
-
-    file = Path(run)
-    found = last_checkpoint(file) if file.is_dir() else file
-    if found is None or not found.exists():
-        raise ConfigError(f"'{run}' does not exist or holds no checkpoint; a run is its folder or a checkpoint")
-    return found
 
 
 def _megabytes(size: int) -> str:
