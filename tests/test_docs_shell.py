@@ -12,6 +12,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from test_docs_code import BLOCKS, READERS_OWN
 from written_runs import write_run
 
 import vireid_command
+from vireid_plugins.cli import main
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
 
@@ -242,12 +244,15 @@ class Parsed(BaseException):
 @pytest.mark.parametrize("page", named([page for page in PAGES if lines_of(page)]))
 def test_page_has_arguments_that_its_commands_take(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every line, also those that are not run: its own parser takes it, and its configuration passes the checks."""
-    parse = argparse.ArgumentParser.parse_args
 
-    def parsed(self: argparse.ArgumentParser, *given: Any, **more: Any) -> None:
-        raise Parsed(parse(self, *given, **more))
+    def told_by(parse: Callable[..., Any]) -> Callable[..., None]:
+        def parsed(*given: Any, **more: Any) -> None:
+            raise Parsed(parse(*given, **more))
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+        return parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", told_by(argparse.ArgumentParser.parse_args))
+    monkeypatch.setattr(main, "parsed", told_by(main.parsed))
     monkeypatch.chdir(ROOT)
     # A shell would put it in; the parser takes it too.
     monkeypatch.setenv("FASTREID_DATASETS", "datasets")

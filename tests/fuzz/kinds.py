@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from vireid_plugins.checkpoints import convert
-from vireid_plugins.cli.main import command_parser
+from vireid_plugins.cli.main import command_parser, parsed
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.decode import read_image
@@ -361,7 +361,7 @@ class Commands(Kind):
                 words[at - 1 : at + 1] = words[at - 1 : at + 1][::-1]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
-                args = command_parser().parse_args(words)
+                args = parsed(command_parser(), words)
                 vars(args).pop("main")(args)
             except SystemExit as end:
                 if end.code not in (0, 2) and not isinstance(end.code, str):
