@@ -45,7 +45,14 @@ def cmc_of(name: str, result: ProtocolResult, length: int = LENGTH) -> Cmc:
 
 
 def cmc_curve(name: str, found: Extraction, device: str = "cpu", length: int = LENGTH) -> Cmc:
-    """Return the curve of features under their first protocol; the arguments are those of `cmc_of` and `score`."""
+    """Return the curve of features under the first protocol of their plan.
+
+    Args:
+        name: of the run.
+        found: features of a test set.
+        device: device for distances and rank positions.
+        length: number of rank positions; fewer if the gallery is smaller.
+    """
     results = score(found.features, found.paths, found.plan, device=device, metric=found.metric)
     return cmc_of(name, results[0], length)
 
