@@ -25,6 +25,7 @@ from written_runs import write_run
 
 import vireid_command
 from vireid_plugins.cli import main
+from vireid_plugins.cli._common import run_and_overrides
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import LLCM, SYSUMM01
 
@@ -107,6 +108,11 @@ def lines_of(page: Path) -> list[str]:
     return re.findall(r"^ {4}((?:export|python|torchrun|vireid) .*)$", text, re.MULTILINE)
 
 
+def before_pipe(words: list[str]) -> list[str]:
+    """Return a command without what a shell does with its output."""
+    return words[: next((n for n, word in enumerate(words) if word in ("|", ">")), len(words))]
+
+
 def steps_of(page: Path, tree: Path) -> list[Step]:
     """Return the commands of a page that can be run, in its order."""
     environment = {"FASTREID_DATASETS": str(tree), "OMP_NUM_THREADS": "1"}
@@ -117,8 +123,7 @@ def steps_of(page: Path, tree: Path) -> list[Step]:
             given = dict(word.split("=") for word in words[1:])
             environment |= {key: str(tree) if value.startswith("/path/to") else value for key, value in given.items()}
         elif not any(left in as_verbs(line) for left in LEFT_OUT):
-            piped = words.index("|") if "|" in words else len(words)
-            steps.append(Step(dict(environment), words[words[0] != "vireid" : piped]))
+            steps.append(Step(dict(environment), before_pipe(words)[words[0] != "vireid" :]))
     return steps
 
 
@@ -206,6 +211,8 @@ def run(page: Path, steps: list[Step], desk: Path, trained: Path) -> None:
     """Run the commands, and the code of a page that needs what they leave."""
     if not any(step.kind == ("vireid train", "", "wrim") and len(step.flags) == 1 for step in steps):
         shutil.copytree(trained, desk / "logs" / "SYSU" / "wrim")
+    if not any(step.kind == ("vireid train", "", "one_stream") for step in steps):
+        shutil.copytree(trained, desk / "logs" / "demo" / "one_stream")
     if page.name in READERS_OWN:
         (desk / "page.py").write_text("\n".join(BLOCKS[page]))
         steps = [*steps, Step(steps[-1].environment, ["page.py"])]
@@ -261,15 +268,14 @@ def test_page_has_arguments_that_its_commands_take(page: Path, monkeypatch: pyte
         scripts = [n for n, word in enumerate(words) if re.fullmatch(r"(tools|examples)/[\w/]+\.py|vireid", word)]
         if not scripts or "onnx_search" in line:
             continue
-        words = words[scripts[0] : words.index("|") if "|" in words else len(words)]
+        words = before_pipe(words)[scripts[0] :]
         monkeypatch.setattr(sys, "argv", words)
         monkeypatch.syspath_prepend(str(Path(words[0]).resolve().parent))
         with pytest.raises(Parsed) as told:
             runpy.run_path(vireid_command.__file__ if words[0] == "vireid" else words[0], run_name="__main__")
         (args,) = told.value.args
         if (ROOT / "configs" / as_verbs(f" {getattr(args, 'config_file', '')}").strip()).is_file():
-            args.opts = getattr(args, "opts", [])
-            load_config(args.config_file, args.opts)
+            load_config(args.config_file, run_and_overrides(args)[1] if "run" in args else getattr(args, "opts", []))
 
 
 def test_left_out_lines_are_on_a_page() -> None:
