@@ -17,3 +17,8 @@ def test_expand_replaces_home_and_variables_as_a_shell_does(monkeypatch: pytest.
             expand(path)
     with pytest.raises(ValueError, match="no home folder ~nobody_of_this_name"):
         expand("~nobody_of_this_name/x")
+
+
+def test_expand_of_a_path_with_nul_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"a path cannot hold the character NUL"):
+        expand("a\0b")
