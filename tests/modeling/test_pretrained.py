@@ -310,7 +310,7 @@ def test_pretrained_torchvision_weights_come_from_torchvisions_address_and_are_k
         torch.save(weights, file)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", served)
-    monkeypatch.setattr(weight_file, "_sha256", lambda file: asked.append((file.name, "")) or digest)
+    monkeypatch.setattr(weight_file, "sha256_of", lambda file: asked.append((file.name, "")) or digest)
     for _ in range(2):
         built = build_backbone(cfg_of("MODEL.BACKBONE.PRETRAIN", "True"))
         torch.testing.assert_close(built.stem.copies[0].blocks[0].weight, weights["conv1.weight"])

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from vireid_plugins.cli._common import path_text
 from vireid_plugins.evaluation.choices import CMCS, DROP_NAMES
 
 # What takes a FILE or FILE:NAME, in the order of --help.
@@ -29,7 +30,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         "usual name need no argument.",
     )
     for name, about in ARRAYS.items():
-        group.add_argument(f"--{name}", metavar="FILE", help=about)
+        group.add_argument(f"--{name}", type=path_text, metavar="FILE", help=about)
     group.add_argument("--drop", choices=DROP_NAMES, help="gallery images that are excluded (default none)")
     group.add_argument("--cmc", choices=CMCS, help="what the CMC ranks: images or identities (default ordinary)")
 
@@ -49,16 +50,12 @@ def read_labelled(args: argparse.Namespace) -> dict[str, Any]:
     from vireid_plugins.errors import FeatureError
     from vireid_plugins.evaluation.labelled import NAMES
     from vireid_plugins.io.array_file import open_arrays, split_name
-    from vireid_plugins.io.expand import expand
 
     specs: dict[str, str] = {} if args.features is None else {"features": str(args.features)}
     specs |= {name.replace("-", "_"): word for name in ARRAYS if (word := getattr(args, name.replace("-", "_")))}
     opened = {}
     for name, word in specs.items():
-        try:
-            file, inner = split_name(expand(word))
-        except ValueError as error:
-            raise FeatureError(f"--{name.replace('_', '-')}: {error}") from None
+        file, inner = split_name(word)
         opened[name] = (open_arrays(file), inner)
     found: dict[str, Any] = {}
     for name, (arrays, inner) in opened.items():

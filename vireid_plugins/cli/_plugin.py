@@ -2,12 +2,15 @@
 
 import argparse
 
+from vireid_plugins.cli._common import path_text
+
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
     """Add the argument."""
     parser.add_argument(
         "--plugin",
         action="append",
+        type=path_text,
         default=[],
         metavar="FILE.py",
         help="Python file that registers losses, attention modules, hooks, ...; may be given several times",
