@@ -24,7 +24,7 @@ demo: install
 	@echo "== WRIM-Net learns to match them (a few minutes)"
 	$(BIN)/python tools/train_net.py --config-file configs/demo/wrim.yml --resume OUTPUT_DIR $(DEMO)/wrim
 	@echo "== rank lists"
-	$(BIN)/python tools/visualize.py rank --config-file configs/demo/wrim.yml --output $(DEMO)/rank_lists.png OUTPUT_DIR $(DEMO)/wrim
+	$(BIN)/python tools/visualize.py rank $(DEMO)/wrim --output $(DEMO)/rank_lists.png
 
 test: install
 	@echo "== the test suite"

@@ -70,7 +70,4 @@ def _convert(args: argparse.Namespace) -> None:
         for key in conversion.unused:
             say(f"unused copy  {key}")
     say(f"{len(conversion.used)} keys used, {len(conversion.unused)} unused copies, {len(conversion.missing)} missing")
-    say(
-        f"wrote {args.target}; score it: vireid train --eval-only --config-file {LAYOUTS[args.layout].config} "
-        f"MODEL.WEIGHTS {args.target}"
-    )
+    say(f"wrote {args.target}; score it: vireid evaluate {args.target} --config-file {LAYOUTS[args.layout].config}")
