@@ -111,7 +111,7 @@ def test_quiet_training_shows_the_final_table_and_the_usual_one_what_to_do_next(
     for name in ("model_final.pth", "model_best.pth", "evaluation.json", "metrics.json", "config.yaml", "log.txt"):
         assert f"  {name} " in end
         assert (tmp_path / "a run" / name).is_file()
-    assert "  vireid visualize rank 'a run' --output rank.pdf\n" in end
+    assert "  vireid visualize rank 'a run'\n" in end
     log = (tmp_path / "a run" / "log.txt").read_text()
     assert "Full configuration" in log
     assert "Full configuration:" not in usual.stdout

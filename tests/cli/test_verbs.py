@@ -1,14 +1,18 @@
 """Verbs one after the other, as a user calls them; what they say to mistakes is in tests/bad_input."""
 
+import argparse
 import json
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
-from helpers import SMALL, vireid
+import pytest
+from helpers import SMALL, small_cfg, vireid
 from PIL import Image
 
+from vireid_plugins.cli._common import output_of
+from vireid_plugins.cli.main import command_parser, parsed
 from vireid_plugins.data.datasets import RegDB
 from vireid_plugins.evaluation import evaluate_protocol
 
@@ -38,6 +42,12 @@ def test_train_trains_resumes_and_scores_what_synthesize_made(tmp_path: Path) ->
     assert scored.returncode == 0, scored.stderr
     assert "Skip loading" not in scored.stdout
     assert json.loads((out / "evaluation.json").read_text())["results"] != first["results"]
+
+    again = vireid("evaluate", str(out), "--on", "SYSUMM01", "TEST.PROTOCOLS=sysu/official/all/1shot", **env)
+    assert again.returncode == 0, again.stderr
+    on = json.loads((out / "evaluated" / "model_final-SYSUMM01" / "evaluation.json").read_text())
+    of_run = {one["protocol"]: one for one in json.loads((out / "evaluation.json").read_text())["results"]}
+    assert on["results"] == [of_run["sysu/official/all/1shot"]]
 
     drawn = vireid(
         "visualize", "rank", *config, "--output", str(tmp_path / "rank.png"), "--queries", "3", *options, **env
@@ -80,3 +90,25 @@ def test_verify_says_with_its_exit_code_whether_a_tree_is_whole(little_tree: Pat
     none = vireid("verify", "RegDB", str(tmp_path))
     assert none.returncode == 1
     assert "error: RegDB is incomplete" in none.stderr
+
+
+def test_output_of_a_run_is_by_default_in_its_folder(tmp_path: Path) -> None:
+    cfg = small_cfg("SYSU/wrim.yml", "MODEL.WEIGHTS", str(tmp_path / "run" / "model_final.pth"))
+    assert output_of(argparse.Namespace(output=None), cfg, "rank.pdf") == tmp_path / "run" / "rank.pdf"
+    assert output_of(argparse.Namespace(output=Path("a.png")), cfg, "rank.pdf") == Path("a.png")
+
+
+def test_parsed_takes_flags_and_overrides_in_any_order() -> None:
+    words = ["train", "SEED=3", "--resume", "SOLVER.BASE_LR", "-1e-3", "--config-file", "a.yml", "OUTPUT_DIR", "x"]
+    args = parsed(command_parser(), words)
+    assert (args.resume, args.config_file) == (True, "a.yml")
+    assert args.opts == ["SEED=3", "SOLVER.BASE_LR", "-1e-3", "OUTPUT_DIR", "x"]
+    args = parsed(command_parser(), ["visualize", "rank", "logs/a", "--output", "a.png", "SEED=3", "--queries", "2"])
+    assert (args.run, args.number, args.opts) == ("logs/a", 2, ["SEED=3"])
+
+
+@pytest.mark.parametrize("words", [["train", "--resum", "x", "--typo"], ["keys", "SEED", "x"]])
+def test_parsed_of_what_no_argument_takes_is_an_error(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed(command_parser(), words)
+    assert ended.value.code == 2

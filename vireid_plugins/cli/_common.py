@@ -118,6 +118,13 @@ def trained_config(args: argparse.Namespace, device: str = "") -> Any:
     return load_config(args.config_file, [*overrides, *on_device(device)])
 
 
+def output_of(args: argparse.Namespace, cfg: Any, name: str) -> Path:
+    """Return `--output`, by default a name in the run's folder."""
+    from vireid_plugins.engine.runs import run_folder
+
+    return args.output or run_folder(cfg) / name
+
+
 BASELINE = "a baseline, a run or its configuration file,"
 
 

@@ -1,14 +1,17 @@
-"""Export a trained method to ONNX, one file per modality: vireid export RUN --output FOLDER."""
+"""Export a trained method to ONNX, one file per modality: vireid export RUN."""
 
 import argparse
 
-from vireid_plugins.cli._common import add_trained, path, say, say_table, trained_config, write_json
+from vireid_plugins.cli._common import add_trained, output_of, path, say, say_table, trained_config, write_json
+
+FOLDER = "exported"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained(parser)
-    parser.add_argument("--output", type=path, required=True, help="folder for visible.onnx and infrared.onnx")
+    text = f"folder for visible.onnx and infrared.onnx (default: {FOLDER} in the run's folder)"
+    parser.add_argument("--output", type=path, help=text)
     parser.add_argument("--torch-export", action="store_true", help="also write visible.pt2 and infrared.pt2")
     parser.add_argument(
         "--compare", action="store_true", help="also write float16 and int8 files; compare size, speed and scores"
@@ -21,15 +24,16 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins import engine, export
 
     cfg = trained_config(args, "cpu")
+    folder = output_of(args, cfg, FOLDER)
     model = engine.load_model(cfg).eval()
-    written = export.export_onnx(model, cfg, args.output)
+    written = export.export_onnx(model, cfg, folder)
     if args.torch_export:
-        written += export.export_program(model, cfg, args.output)
+        written += export.export_program(model, cfg, folder)
     for one in written:
         size = one.bytes / 2**20
         say(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if args.compare:
-        rows = export.compare(export.forms(model, cfg, args.output), cfg)
+        rows = export.compare(export.forms(model, cfg, folder), cfg)
         say_table(export.comparison_table(rows))
         if args.json:
             write_json(args.json, {"rows": rows})

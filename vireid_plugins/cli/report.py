@@ -1,4 +1,4 @@
-"""Write a self-contained HTML report of an experiment: vireid report RUN --output REPORT.html."""
+"""Write a self-contained HTML report of an experiment: vireid report RUN."""
 
 import argparse
 
@@ -6,6 +6,7 @@ from vireid_plugins.cli._common import (
     BASELINE,
     add_trained,
     baseline_config,
+    output_of,
     path,
     path_text,
     positive,
@@ -13,11 +14,13 @@ from vireid_plugins.cli._common import (
     trained_config,
 )
 
+PAGE = "report.html"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_trained(parser)
-    parser.add_argument("--output", type=path, required=True, help="the .html file to write")
+    parser.add_argument("--output", type=path, help=f"the .html file to write (default: {PAGE} in the run's folder)")
     parser.add_argument("--beside", type=path_text, help=f"{BASELINE} whose distances are drawn next to the model's")
     parser.add_argument("--queries", type=positive, default=60, help="number of rank lists (default %(default)s)")
 
@@ -32,5 +35,6 @@ def main(args: argparse.Namespace) -> None:
     if args.beside:
         baseline = baseline_config(args.beside)
         beside = (run_title(baseline), baseline)
-    write_report(build_report(cfg, beside, args.queries), args.output)
-    say(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB); open it in a browser")
+    output = output_of(args, cfg, PAGE)
+    write_report(build_report(cfg, beside, args.queries), output)
+    say(f"wrote {output} ({output.stat().st_size / 2**20:.1f} MiB); open it in a browser")

@@ -1,13 +1,15 @@
-"""Draw what a trained model does: vireid visualize rank RUN --output FILE."""
+"""Draw what a trained model does: vireid visualize rank RUN."""
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vireid_plugins.cli._common import (
     BASELINE,
     add_trained,
     baseline_config,
+    output_of,
     path,
     path_text,
     positive,
@@ -114,9 +116,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     figures = parser.add_subparsers(required=True, metavar="{" + ",".join(FIGURES) + "}")
     for name, kind in FIGURES.items():
         figure = figures.add_parser(name, help=f"{kind.draw.__doc__}", description=kind.draw.__doc__)
-        figure.set_defaults(draw=kind.draw, beside=None, size=None, query=None, seed=None)
+        figure.set_defaults(draw=kind.draw, page=f"{name}.pdf", beside=None, size=None, query=None, seed=None)
         add_trained(figure)
-        figure.add_argument("--output", type=path, required=True, help="the picture to write: .pdf, .svg, .png or .jpg")
+        text = f"the .pdf, .svg, .png or .jpg to write (default: {name}.pdf in the run's folder)"
+        figure.add_argument("--output", type=path, help=text)
         if kind.several:
             figure.add_argument(
                 "--beside",
@@ -197,9 +200,11 @@ def main(args: argparse.Namespace) -> None:
     from vireid_plugins.visualize._mpl import require_format, save
     from vireid_plugins.visualize.style import require_font
 
-    require_format("--output", args.output)
+    require_format("--output", args.output or Path(args.page))
     style = _style(args)
     require_font(style.font)
-    picture, meaning = args.draw(_runs(args), args)
-    note = save(picture, args.output, style)
-    say(f"wrote {args.output}: {meaning}{note}")
+    runs = _runs(args)
+    output = output_of(args, runs[-1][1], args.page)
+    picture, meaning = args.draw(runs, args)
+    note = save(picture, output, style)
+    say(f"wrote {output}: {meaning}{note}")

@@ -30,6 +30,8 @@ from vireid_plugins.modeling.fit import Fit, fit, listed
 logger = logging.getLogger("fastreid." + __name__)
 # Written between two epochs' checkpoints: when a signal ends a run, and before an evaluation.
 STOPPED = "model_stopped"
+# Names of the last checkpoint of a finished run and of the one with the best score.
+FINAL, BEST = "model_final", "model_best"
 # Ends of the names of what batch norms gather.
 STATISTICS = ("running_mean", "running_var")
 # Weights with one row per identity; fast-reid's own meta-architectures have a single head without a name.
@@ -141,13 +143,13 @@ class VireidCheckpointer(Checkpointer):
         try:
             with write_atomic(file) as stream:
                 torch.save(data, stream)
-            if name != "model_best" or not (file.parent / "last_checkpoint").is_file():
+            if name != BEST or not (file.parent / "last_checkpoint").is_file():
                 self.tag_last_checkpoint(file.name)
         except ConfigError as error:
             raise DataError(f"checkpoint '{file}' cannot be written: {refusal(error)}; {self.last_good()}") from None
         # One that is saved before an evaluation is saved again after it.
         extra = FILE_ONLY if kwargs.get("unscored") else None
-        of = f" (chosen on {self.chosen_on})" if name == "model_best" else ""
+        of = f" (chosen on {self.chosen_on})" if name == BEST else ""
         logger.info("Saved checkpoint %s%s", file, of, extra=extra)
 
     @property

@@ -3,17 +3,19 @@
 import shlex
 from pathlib import Path
 
+from vireid_plugins.engine.checkpoint import BEST, FINAL
+
 # What a run writes, in the order of the summary.
 FILES = {
-    "model_final.pth": "the last epoch",
-    "model_best.pth": "the best epoch, chosen on {chosen_on}",
+    f"{FINAL}.pth": "the last epoch",
+    f"{BEST}.pth": "the best epoch, chosen on {chosen_on}",
     "evaluation*.json": "every score of every trial",
     "features_*.npz": "the features of the last evaluation",
     "metrics.json": "losses, learning rates and scores by iteration, also for TensorBoard in events.out.tfevents...",
     "config.yaml": "everything needed to repeat the run",
     "log.txt": "what was said, and the environment",
 }
-NEXT = ("vireid evaluate {run}", "vireid visualize rank {run} --output rank.pdf", "vireid report {run}")
+NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")
 
 
 def closing(folder: Path, chosen_on: str, best: str = "") -> str:

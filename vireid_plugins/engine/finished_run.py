@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint import FINAL, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import require_position
 from vireid_plugins.errors import DataError
 
@@ -19,7 +19,7 @@ def finished(folder: Path, epochs: int) -> bool:
         folder: its output folder.
         epochs: `SOLVER.MAX_EPOCH`.
     """
-    final = folder / "model_final.pth"
+    final = folder / f"{FINAL}.pth"
     if not final.is_file() or not any(folder.glob("evaluation*.json")):
         return False
     try:

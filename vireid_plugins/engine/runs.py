@@ -12,12 +12,11 @@ from vireid_plugins.config.load import merged_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
-from vireid_plugins.engine.checkpoint import last_checkpoint, load_checkpoint, modified
+from vireid_plugins.engine.checkpoint import BEST, FINAL, last_checkpoint, load_checkpoint, modified
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.evaluation.protocols import PROTOCOLS
 
 logger = logging.getLogger("fastreid." + __name__)
-FINAL, BEST = "model_final", "model_best"
 # Folder below a run's that `scored_config` writes to, so that the results of the training stay.
 EVALUATED = "evaluated"
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint import FINAL, load_checkpoint
 from vireid_plugins.errors import DataError
-from vireid_plugins.evaluation.provenance import ScoredWeights
+from vireid_plugins.evaluation.provenance import ScoredWeights, name_weights
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.io.strict_yaml import StrictYamlError, parse_yaml
 
@@ -26,6 +26,13 @@ def weights_of(file: Path, folder: Path) -> ScoredWeights:
         return ScoredWeights(name)
     epoch = checkpoint.get("epoch")
     return ScoredWeights(name, digest, epoch + 1 if isinstance(epoch, int) else None, _seed(checkpoint))
+
+
+def name_final_weights(folder: Path) -> None:
+    """Enter the final checkpoint of a run in the evaluation of its last epoch, which was written before it."""
+    weights = weights_of(folder / f"{FINAL}.pth", folder)
+    for file in sorted(folder.glob("evaluation*.json")):
+        name_weights(file, weights)
 
 
 def _seed(checkpoint: Mapping[str, Any]) -> int | None:

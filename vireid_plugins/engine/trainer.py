@@ -22,7 +22,7 @@ from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.engine.bound_keys import SUMMARY
-from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import FINAL, STOPPED, VireidCheckpointer
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.evaluations import Evaluations
@@ -43,7 +43,7 @@ from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState,
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
 from vireid_plugins.engine.requirements import plans_of, require_training
-from vireid_plugins.engine.scored_weights import weights_of
+from vireid_plugins.engine.scored_weights import name_final_weights, weights_of
 from vireid_plugins.engine.screen import show_on_screen
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
@@ -51,7 +51,7 @@ from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.escape import FILE_ONLY, escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights, name_weights
+from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
@@ -278,15 +278,16 @@ class Trainer(DefaultTrainer):
             ConfigError: the output folder cannot be written to, is in use, or contains a run that is not resumed.
             StoppedError: a signal stopped the run; it is saved.
         """
+        folder = Path(self.cfg.OUTPUT_DIR)
         if self.finished or (self.start_epoch >= self.max_epoch and not self.unscored):
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
-            final = self.checkpointer.resumed or self._final
-            results: OrderedDict[str, Any] = self._evaluate(weights_of(final, Path(self.cfg.OUTPUT_DIR)))
+            final = self.checkpointer.resumed or folder / f"{FINAL}.pth"
+            results: OrderedDict[str, Any] = self._evaluate(weights_of(final, folder))
             return results
-        with claim(Path(self.cfg.OUTPUT_DIR), resume=self.checkpointer.resumed is not None):
+        with claim(folder, resume=self.checkpointer.resumed is not None):
             self._loop()
             if comm.is_main_process():
-                self._name_final_weights()
+                name_final_weights(folder)
         self.finished = True
         return getattr(self, "_last_eval_results", None) if comm.is_main_process() else None
 
@@ -436,17 +437,6 @@ class Trainer(DefaultTrainer):
         """Take one step and record its losses."""
         with explained(self.cfg, training=True, last_good=self.checkpointer.last_good):
             self.metrics.record(self.take_step(self._trainer._data_loader_iter))
-
-    @property
-    def _final(self) -> Path:
-        return Path(self.cfg.OUTPUT_DIR) / "model_final.pth"
-
-    def _name_final_weights(self) -> None:
-        """Enter the final checkpoint in the evaluation of the last epoch, which was written before it."""
-        folder = Path(self.cfg.OUTPUT_DIR)
-        weights = weights_of(self._final, folder)
-        for file in sorted(folder.glob("evaluation*.json")):
-            name_weights(file, weights)
 
     def _evaluate_epoch(self) -> Any:
         """Score the weights after an epoch, before they are saved as its checkpoint."""

@@ -8,7 +8,7 @@ from typing import Any
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.events import get_event_storage
 
-from vireid_plugins.engine.checkpoint import STOPPED, VireidCheckpointer, modified
+from vireid_plugins.engine.checkpoint import BEST, FINAL, STOPPED, VireidCheckpointer, modified
 from vireid_plugins.io.files import for_writing
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -40,7 +40,7 @@ class Checkpoints(PeriodicCheckpointer):
         score = self._score()
         if score is not None and score > self.best_metric:
             self.best_metric = score
-            self.checkpointer.save("model_best", **self._position(), metric=score)
+            self.checkpointer.save(BEST, **self._position(), metric=score)
         if score is not None:
             self.said = self._best()
             logger.info("Epoch %d: metric %.2f; %s", self.trainer.epoch + 1, score, self.said)
@@ -60,7 +60,7 @@ class Checkpoints(PeriodicCheckpointer):
     def name(self) -> str:
         """Return the name of the checkpoint of the epoch that has ended."""
         epoch = self.trainer.epoch
-        return "model_final" if epoch >= self.max_epoch - 1 else f"model_{epoch:04d}"
+        return FINAL if epoch >= self.max_epoch - 1 else f"model_{epoch:04d}"
 
     def _position(self) -> dict[str, int]:
         epoch, steps = self.trainer.epoch, self.trainer.iters_per_epoch
