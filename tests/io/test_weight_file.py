@@ -145,3 +145,16 @@ def test_state_dict_of_arrays_has_tensors_whatever_their_byte_order_and_strides(
     assert {name: value.tolist() for name, value in found.items()} == {
         "a": values.tolist(), "b": values[::-1].tolist(), "c": 5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "module.module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_tensors_of_a_wrapped_model_have_its_own_names(wrapper: str) -> None:
+    tensors = {"stem.weight": WEIGHT, "module_list.0.bias": WEIGHT}
+    wrapped = {wrapper + name: value for name, value in tensors.items()}
+    assert set(state_dict_of(wrapped, "'model'")) == set(named_tensors({"model": wrapped})) == set(tensors)
+    stage = {"backbone._orig_mod.weight": WEIGHT, "heads.weight": WEIGHT}
+    assert set(state_dict_of(stage, "'model'")) == {"backbone.weight", "heads.weight"}
+    mixed = {"module.a": WEIGHT, "b": WEIGHT}
+    assert set(state_dict_of(mixed, "'model'")) == {"module.a", "b"}

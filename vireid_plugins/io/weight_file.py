@@ -17,6 +17,8 @@ from torch import Tensor
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import open_regular, sha256_of, wrong_download
 
+# What wrappers put into the names of a model's tensors.
+PARALLEL, COMPILED = "module.", re.compile(r"(?<![^.])_orig_mod\.")
 # Where fast-reid, torch's examples and AGW's code put the state dict.
 CONTAINERS = ("model", "state_dict", "model_state", "net")
 # The first digits of a file's SHA-256 in its name, as torch hub checks them.
@@ -68,7 +70,7 @@ def named_tensors(content: Mapping[str, object]) -> dict[str, Tensor]:
     for key in CONTAINERS:
         inner = content.get(key)
         content = inner if isinstance(inner, Mapping) else content
-    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    return _unwrapped({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
 
 
 def state_dict_of(weights: object, what: str) -> dict[str, Tensor]:
@@ -93,9 +95,17 @@ def state_dict_of(weights: object, what: str) -> dict[str, Tensor]:
             tensors[name] = value if isinstance(value, Tensor) else _from_numpy(value)
         except (TypeError, ValueError):  # arrays of text or objects
             raise DataError(f"{what}: '{name}' is an array of {value.dtype}, not a tensor; {RESAVE}") from None
-    # A model saved inside its wrapper for several devices.
-    wrapped = all(name.startswith("module.") for name in tensors)
-    return {name.removeprefix("module.") if wrapped else name: value for name, value in tensors.items()}
+    return _unwrapped(tensors)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors without what `torch.compile` and, once or twice, `DataParallel` and its kin put into all names."""
+    names = {name: COMPILED.sub("", name) for name in tensors}
+    while names and all(name.startswith(PARALLEL) for name in names.values()):
+        names = {key: name.removeprefix(PARALLEL) for key, name in names.items()}
+    # Names that become one stay apart.
+    unique = len(set(names.values())) == len(names)
+    return {names[key]: value for key, value in tensors.items()} if unique else tensors
 
 
 class _RefusedError(Exception):

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -50,7 +49,7 @@ class DamageError(Exception):
 
 def is_gallery(folder: Path) -> bool:
     """Return whether a folder contains a gallery."""
-    return os.path.isfile(_present(folder) / POINTER)  # noqa: PTH113  Path.is_file raises what cannot be read
+    return os.path.isfile(folder / POINTER)  # noqa: PTH113  Path.is_file raises what cannot be read
 
 
 def require_room(folder: Path) -> None:
@@ -84,11 +83,6 @@ def writing(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
     """
     require_room(folder)
     with for_writing(folder / LOCK):
-        former = _former(folder)
-        if not folder.exists() and former.is_dir():
-            # Earlier commits replaced a gallery by two renames, and could be stopped between them.
-            with suppress(OSError):
-                former.rename(folder)
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
         try:
@@ -153,7 +147,6 @@ def read(folder: Path, check: Callable[[Stored, bytes], Any]) -> Any:
     Raises:
         DataError: the gallery does not exist, cannot be read, or is damaged.
     """
-    folder = _present(folder)
     pointer = pointer_of(folder)
     while True:
         if pointer is None:
@@ -261,10 +254,6 @@ def _abandoned(folder: Path) -> bool:
 
 def _remove_strays(folder: Path) -> None:
     """Remove what writers that were killed have left, and files of versions that the pointer does not name."""
-    for place in (folder.with_name(folder.name + ".partial"), _former(folder)):
-        # Folders that earlier commits wrote.
-        if place.is_dir() and not place.is_symlink() and all(map(_ours, place.iterdir())):
-            shutil.rmtree(place, ignore_errors=True)
     pointer = pointer_of(folder)
     kept: tuple[str, ...] = ()
     if pointer is not None:
@@ -277,17 +266,6 @@ def _remove_strays(folder: Path) -> None:
         if _ours(file) and file.name not in (POINTER, LOCK, *kept):
             with suppress(OSError):
                 file.unlink()
-
-
-def _former(folder: Path) -> Path:
-    """Return the path to which earlier commits moved the old gallery while a new one replaced it."""
-    return folder.with_name(folder.name + ".former")
-
-
-def _present(folder: Path) -> Path:
-    """Return the folder of a gallery, or the one in which a stopped save of an earlier commit left it."""
-    former = _former(folder)
-    return former if not os.path.lexists(folder) and os.path.isdir(former) else folder  # noqa: PTH112  as above
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:
