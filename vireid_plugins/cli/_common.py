@@ -36,6 +36,11 @@ def say(*lines: str, flush: bool = False) -> None:
     print("\n".join(map(escaped, lines)), flush=flush)
 
 
+def note(line: str) -> None:
+    """Print a remark on standard error, since standard output may be a table for another program."""
+    print(f"note: {escaped(line)}", file=sys.stderr)
+
+
 def say_table(table: str) -> None:
     """Print a table; a cell with a name has to be escaped before the table is laid out, since it may hold newlines."""
     print(escaped_lines(table))

@@ -4,9 +4,8 @@ Runs are of one setting if their configurations differ only in seed, split, plac
 """
 
 import argparse
-import sys
 
-from vireid_plugins.cli._common import path, say, say_table
+from vireid_plugins.cli._common import note, path, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print or write the table."""
-    from vireid_plugins.escape import escaped
     from vireid_plugins.experiments.collect import collect
     from vireid_plugins.experiments.tables import FORMATS
     from vireid_plugins.io.files import write_bytes
@@ -35,5 +33,4 @@ def main(args: argparse.Namespace) -> None:
             say("mean ± sample deviation in percent, over seeds, or over splits where there is one seed:")
         say_table(table.rstrip())
     for remark in found.remarks:
-        # Not on standard output, which may be a table for another program.
-        sys.stderr.write(f"note: {escaped(remark)}\n")
+        note(remark)
