@@ -97,6 +97,7 @@ def test_quiet_training_shows_the_final_table_and_the_usual_one_what_to_do_next(
     table = [line.split("|")[1].strip() for line in quiet.stdout.splitlines() if line.startswith("|")]
     assert table == ["protocol", table[1], "sysu/agw/all/1shot", "sysu/agw/indoor/1shot"]
     assert len(quiet.stdout.splitlines()) == 5
+    assert quiet.stdout.splitlines()[0].endswith(" mean ± standard deviation over trials in percent:")
 
     usual = vireid("train", "--resume", *ONE, *keys, "SOLVER.MAX_EPOCH", "3", cwd=tmp_path, **env)
     assert usual.returncode == 0, usual.stderr

@@ -209,3 +209,14 @@ def test_check_config_takes_every_shipped_config(name: str) -> None:
 def test_config_path_of_a_missing_config_lists_the_shipped_ones() -> None:
     with pytest.raises(ConfigError, match=r"SYSU/wrim\.yml"):
         config_path("SYSU/rwim.yml")
+
+
+def test_base_may_be_a_shipped_file_with_or_without_its_folder(tmp_path: Path) -> None:
+    found = []
+    for name in ("demo/one_stream.yml", "configs/demo/one_stream.yml"):
+        (tmp_path / "a.yml").write_text(f"_BASE_: {name}")
+        cfg = get_cfg()
+        cfg.merge_from_file(tmp_path / "a.yml")
+        found.append(cfg)
+    assert found[0] == found[1]
+    assert found[0].OUTPUT_DIR == "logs/demo/one_stream"

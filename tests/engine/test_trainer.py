@@ -336,6 +336,24 @@ def test_trainer_scores_a_checkpoint_of_the_same_split(first_split: Path, tmp_pa
     assert source["sha256"] == sha256_of(weights)
 
 
+@pytest.mark.usefixtures("little_root")
+def test_trainer_warns_of_an_unknown_split_unless_other_data_sets_were_trained_on(
+    first_split: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    said = "has no record of a split of RegDB"
+    for datasets, warned in ((["RegDB"], True), (["SYSUMM01"], False), (None, True)):
+        checkpoint = torch.load(first_split / "model_final.pth", weights_only=True)
+        facts = checkpoint["vireid"]
+        facts |= {"splits": {}, "datasets": datasets}
+        if datasets is None:
+            del facts["datasets"]
+        torch.save(checkpoint, tmp_path / "model.pth")
+        log.clear()
+        cfg = cfg_of(tmp_path / "out", "MODEL.WEIGHTS", str(tmp_path / "model.pth"), config="RegDB/one_stream.yml")
+        evaluate(cfg)
+        assert (said in log.text) == warned
+
+
 def assert_trained_and_scored(out: Path, config: str) -> None:
     cfg = cfg_of(out, config=config)
     trainer = train(cfg)

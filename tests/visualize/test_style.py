@@ -1,6 +1,7 @@
 """What is in the files of figures: fonts, photographs, sizes, and text that is whole and large enough."""
 
 import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,12 @@ def test_series_differ_in_lightness_or_hue_without_red_green_vision() -> None:
     seen = linear @ np.array([[0.293, 0.707, 0.0], [0.293, 0.707, 0.0], [-0.022, 0.022, 1.0]]).T
     apart = np.linalg.norm(seen[:, None] - seen, axis=-1) + np.eye(len(SERIES))
     assert apart.min() > 0.03
+
+
+def test_curves_of_a_panel_differ_in_line_style_too_and_iterations_are_whole() -> None:
+    names = ["total_loss", *(f"loss_{n}" for n in range(len(SERIES)))]
+    axes = visualize.draw_training({name: [(17, 2.0), (35, 1.0)] for name in names}).axes[0]
+    looks = [(line.get_color(), line.get_linestyle()) for line in axes.lines]
+    assert len(set(looks)) == len(names)
+    assert all(one[1] != other[1] for one, other in itertools.pairwise(looks))
+    assert all(tick == int(tick) for tick in axes.get_xticks())

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,10 +205,13 @@ def _resolved(file: Path) -> Path:
 
 
 def _base_file(file: Path, base: str) -> Path:
-    """Return the path of a base: relative to the file that names it, or `configs/...` for a shipped file."""
+    """Return the path of a base: relative to the file that names it, or a shipped file, also without `configs/`."""
     relative = file.parent / expanded(base, f"config file '{file}': {BASE}")
     if not relative.is_file() and base.startswith("configs/"):
         return config_path(base.removeprefix("configs/"))
+    if not relative.is_file():
+        with suppress(ConfigError):
+            return config_path(base)
     return relative
 
 

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from vireid_plugins.config.plugin_files import named_files
 from vireid_plugins.engine.checkpoint import BEST, FINAL
 
 # What a run writes, in the order of the summary.
@@ -10,6 +11,7 @@ FILES = {
     f"{FINAL}.pth": "the last epoch",
     f"{BEST}.pth": "the best epoch, chosen on {chosen_on}",
     "evaluation*.json": "every score of every trial",
+    "evaluation*_queries.npz": "the AP of every query, which vireid compare reads",
     "features_*.npz": "the features of the last evaluation",
     "metrics.json": "losses, learning rates and scores by iteration, also for TensorBoard in events.out.tfevents...",
     "config.yaml": "everything needed to repeat the run",
@@ -33,6 +35,13 @@ def closing(folder: Path, chosen_on: str, best: str = "") -> str:
     ]
     wide = max((len(name) for name, _ in rows), default=0)
     run = shlex.quote(str(folder))
+    plugins = "".join(f" --plugin {shlex.quote(_from_here(file))}" for file in named_files())
     lines = ["The run is complete.", *([best] if best else []), f"Written to {folder}:"]
     lines += [f"  {name:{wide}}  {about}" for name, about in rows]
-    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}" for command in NEXT)])
+    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}{plugins}" for command in NEXT)])
+
+
+def _from_here(file: Path) -> str:
+    """Return a path as short as a command that is typed here may have it."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)

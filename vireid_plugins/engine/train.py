@@ -161,7 +161,11 @@ def show_final(scores: Any) -> None:
     for one in [scores] if isinstance(scores, Scores) else (scores or {}).values():
         if isinstance(one, Scores) and one:
             table = screen_table(one.results)
-            logger.info("%s", Lines(table), extra={**ALWAYS, "on_screen": f"percent, over trials:\n{table}"})
+            logger.info(
+                "%s",
+                Lines(table),
+                extra={**ALWAYS, "on_screen": f"mean ± standard deviation over trials in percent:\n{table}"},
+            )
 
 
 def evaluate(cfg: CfgNode) -> Any:

@@ -37,6 +37,7 @@ def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFA
                 _draw(axes, key, name, runs, color, line)
             axes.set_title("loss" if key == LOSS else f"{key}, percent")
             axes.set_xlabel("iteration")
+            axes.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", frameon=False)
     return figure

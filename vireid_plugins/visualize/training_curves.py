@@ -137,10 +137,11 @@ def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> An
                     label=member["name"].removeprefix("loss_"),
                     marker="." if len(steps) < 30 else None,
                     color=SERIES[number % len(SERIES)],
-                    linestyle=LINES[number // len(SERIES) % len(LINES)],
+                    linestyle=LINES[number % len(LINES)],
                 )
             axes.set_title(panel["name"])
             axes.set_xlabel("iteration")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.margins(y=0.12)
             if len(panel["curves"]) > 1:
                 axes.legend()
