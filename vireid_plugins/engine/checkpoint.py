@@ -349,7 +349,7 @@ class VireidCheckpointer(Checkpointer):
                     "configured. The splits share identities, so it would be tested on identities it was trained on. "
                     f"Set DATASETS.REGDB.SPLIT to {trained[name]}, or use a checkpoint of split {split}"
                 )
-            # Where other data sets alone were trained on, no split of this one can overlap.
+            # A run on other data sets has no split of this one. What it was started from is not looked at.
             elsewhere = isinstance(datasets := facts.get("datasets"), list) and name not in datasets
             if name not in trained and not elsewhere:
                 logger.warning("%s has no record of a split of %s that it was trained on", file, name)
