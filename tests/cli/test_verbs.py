@@ -11,9 +11,10 @@ import pytest
 from helpers import SMALL, small_cfg, vireid
 from PIL import Image
 
-from vireid_plugins.cli._common import output_of
+from vireid_plugins.cli._common import output_of, run_and_overrides
 from vireid_plugins.cli.main import command_parser, parsed
 from vireid_plugins.data.datasets import RegDB
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation import evaluate_protocol
 
 
@@ -112,3 +113,18 @@ def test_parsed_of_what_no_argument_takes_is_an_error(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parsed(command_parser(), words)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [("agw.pth", "RUN: 'agw.pth' does not exist"), ("logs/a", "RUN: 'logs/a' does not exist"), ("", "RUN: name a run")],
+)
+def test_run_and_overrides_of_what_is_no_run_says_so(run: str, said: str) -> None:
+    args = argparse.Namespace(run=run, config_file="a.yml" if run else "", opts=["SEED=3"])
+    with pytest.raises(ConfigError, match=said):
+        run_and_overrides(args)
+
+
+def test_run_and_overrides_with_a_configuration_takes_a_key_for_an_override() -> None:
+    args = argparse.Namespace(run="OUTPUT_DIR=a/b", config_file="a.yml", opts=["SEED", "3"])
+    assert run_and_overrides(args) == ("", ["OUTPUT_DIR=a/b", "SEED", "3"])

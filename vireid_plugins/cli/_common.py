@@ -146,6 +146,8 @@ def run_and_overrides(args: argparse.Namespace) -> tuple[str, list[str]]:
     from vireid_plugins.errors import ConfigError
 
     if args.config_file and not Path(args.run.partition("@")[0]).exists():
+        if "/" in args.run.partition("=")[0] or args.run.endswith((".pth", ".pt", ".t")):
+            raise ConfigError(f"RUN: '{args.run}' does not exist; name {RUN}")
         return "", [word for word in (args.run,) if word] + args.opts  # the first override
     if not args.run and not args.config_file:
         raise ConfigError(f"RUN: name {RUN}, or a configuration: --config-file FILE")
