@@ -20,7 +20,8 @@ from vireid_plugins.visualize._mpl import save
 from vireid_plugins.visualize.cmc import Cmc
 from vireid_plugins.visualize.embedding_map import MapPoint
 from vireid_plugins.visualize.grad_cam import PairMaps
-from vireid_plugins.visualize.style import SERIES
+from vireid_plugins.visualize.panels import panels_in
+from vireid_plugins.visualize.style import DEFAULT, SERIES
 
 COLUMN = Style(width=8, dpi=100)
 NAME = "WRIMNet (a_folder_with_a_rather_long_name_and_$a_seed$_12)"
@@ -184,3 +185,10 @@ def test_curves_of_a_panel_differ_in_line_style_too_and_iterations_are_whole() -
     assert len(set(looks)) == len(names)
     assert all(one[1] != other[1] for one, other in itertools.pairwise(looks))
     assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize("name", ["png", "jpg", "jpeg", "pdf", "svg"])
+def test_save_of_a_drawn_figure_writes_every_format(tmp_path: Path, name: str) -> None:
+    figure, _ = panels_in(DEFAULT, 1, 0.5)
+    assert save(figure, tmp_path / f"a.{name}", DEFAULT) == ""
+    assert (tmp_path / f"a.{name}").read_bytes()[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"%PDF", b"<?xm")

@@ -85,7 +85,8 @@ def drawn(figure: Any, name: str, style: "Style | None") -> bytes:
             f"the picture would have {side:,.0f} pixels on a side, and at most {MAX_SIDE:,} can be drawn; write .pdf, "
             "or fewer rows, or a smaller dpi"
         )
-    dates: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name, {})
+    # For a JPEG file matplotlib takes no metadata, not even none of it.
+    dates: dict[str, Any] | None = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)
     stream = io.BytesIO()
     with (style or DEFAULT).applied():
         figure.savefig(stream, format=name, metadata=dates)
