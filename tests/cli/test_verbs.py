@@ -11,7 +11,7 @@ import pytest
 from helpers import SMALL, small_cfg, vireid
 from PIL import Image
 
-from vireid_plugins.cli._common import output_of
+from vireid_plugins.cli._common import output_of, run_and_overrides
 from vireid_plugins.cli.main import command_parser, parsed
 from vireid_plugins.data.datasets import RegDB
 from vireid_plugins.evaluation import evaluate_protocol
@@ -96,6 +96,15 @@ def test_output_of_a_run_is_by_default_in_its_folder(tmp_path: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "MODEL.WEIGHTS", str(tmp_path / "run" / "model_final.pth"))
     assert output_of(argparse.Namespace(output=None), cfg, "rank.pdf") == tmp_path / "run" / "rank.pdf"
     assert output_of(argparse.Namespace(output=Path("a.png")), cfg, "rank.pdf") == Path("a.png")
+
+
+@pytest.mark.parametrize(
+    ("word", "is_run"), [("logs/none", True), ("none.pth", True), ("a@b", True), ("SEED=3", False)]
+)
+def test_run_and_overrides_beside_a_configuration_tell_a_run_from_a_key(word: str, is_run: bool) -> None:
+    args = argparse.Namespace(run=word, config_file="a.yml", opts=["MODEL.DEVICE=cpu"])
+    expected = (word, args.opts) if is_run else ("", [word, *args.opts])
+    assert run_and_overrides(args) == expected
 
 
 def test_parsed_takes_flags_and_overrides_in_any_order() -> None:
