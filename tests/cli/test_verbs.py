@@ -99,6 +99,15 @@ def test_output_of_a_run_is_by_default_in_its_folder(tmp_path: Path) -> None:
     assert output_of(argparse.Namespace(output=Path("a.png")), cfg, "rank.pdf") == Path("a.png")
 
 
+@pytest.mark.parametrize(
+    ("word", "is_run"), [("logs/none", True), ("none.pth", True), ("a@b", True), ("SEED=3", False)]
+)
+def test_run_and_overrides_beside_a_configuration_tell_a_run_from_a_key(word: str, is_run: bool) -> None:
+    args = argparse.Namespace(run=word, config_file="a.yml", opts=["MODEL.DEVICE=cpu"])
+    expected = (word, args.opts) if is_run else ("", [word, *args.opts])
+    assert run_and_overrides(args) == expected
+
+
 def test_parsed_takes_flags_and_overrides_in_any_order() -> None:
     words = ["train", "SEED=3", "--resume", "SOLVER.BASE_LR", "-1e-3", "--config-file", "a.yml", "OUTPUT_DIR", "x"]
     args = parsed(command_parser(), words)
@@ -115,14 +124,11 @@ def test_parsed_of_what_no_argument_takes_is_an_error(words: list[str]) -> None:
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize(
-    ("run", "said"),
-    [("agw.pth", "RUN: 'agw.pth' does not exist"), ("logs/a", "RUN: 'logs/a' does not exist"), ("", "RUN: name a run")],
-)
-def test_run_and_overrides_of_what_is_no_run_says_so(run: str, said: str) -> None:
-    args = argparse.Namespace(run=run, config_file="a.yml" if run else "", opts=["SEED=3"])
-    with pytest.raises(ConfigError, match=said):
-        run_and_overrides(args)
+def test_run_and_overrides_takes_what_is_no_key_for_a_run() -> None:
+    for run in ("agw.pth", "logs/a"):
+        assert run_and_overrides(argparse.Namespace(run=run, config_file="a.yml", opts=["SEED=3"])) == (run, ["SEED=3"])
+    with pytest.raises(ConfigError, match="RUN: name a run"):
+        run_and_overrides(argparse.Namespace(run="", config_file="", opts=[]))
 
 
 def test_run_and_overrides_with_a_configuration_takes_a_key_for_an_override() -> None:

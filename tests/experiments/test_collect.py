@@ -14,7 +14,7 @@ from written_runs import SYSU, write_run
 from vireid_plugins.config import load_config
 from vireid_plugins.errors import DataError
 from vireid_plugins.experiments.collect import Row, Value, collect
-from vireid_plugins.experiments.runs import score_of
+from vireid_plugins.experiments.runs import find_runs, score_of
 from vireid_plugins.experiments.tables import csv_table, latex, latex_text, markdown
 
 
@@ -86,6 +86,18 @@ def test_collect_leaves_out_scores_of_an_earlier_epoch(tmp_path: Path) -> None:
     assert found.remarks == [f"'{tmp_path / 'b'}' is left out: its scores are of 20 of 60 epochs"]
     with pytest.raises(DataError, match=r"is finished: .*20 of 60 epochs"):
         collect(tmp_path / "b")
+
+
+def test_collect_follows_links_and_counts_a_run_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "elsewhere" / "b", [0.4] * 2, seed=1)
+    write_run(tmp_path / "logs" / "z", [0.2] * 2)
+    (tmp_path / "logs" / "a_link").symlink_to(tmp_path / "elsewhere" / "b", target_is_directory=True)
+    (tmp_path / "logs" / "again").symlink_to(tmp_path / "logs" / "z", target_is_directory=True)
+    (tmp_path / "logs" / "z" / "loop").symlink_to(tmp_path / "logs", target_is_directory=True)
+    assert find_runs(tmp_path / "logs") == [tmp_path / "logs" / "a_link", tmp_path / "logs" / "z"]
+    found = collect(tmp_path / "logs")
+    assert (found.rows[0].seeds, found.remarks) == (2, [])
+    assert found.rows[0].scores["mAP"].mean == pytest.approx(30)
 
 
 def test_collect_of_what_is_no_run_is_one_error(tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_compare_leaves_out_queries_without_a_match(tmp_path: Path) -> None:
     assert found.compared[0].queries == 39
 
 
+def test_compare_where_trials_draw_their_queries_says_the_difference_of_map(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(5).random((4, 40)) < np.linspace(0.2, 0.9, 40)
+    drawn[0] = True
+    runs, maps = [], []
+    for seed in range(4):
+        table = np.where(drawn, np.random.default_rng(seed).random((4, 40)), np.nan)
+        maps.append(100 * float(np.mean([np.nanmean(trial) for trial in table])))
+        runs.append(str(write_run(tmp_path / f"{seed}", table, seed=seed, mean={"mAP": maps[-1]})))
+    single = compare(read_side("A", runs[:1]), read_side("B", runs[1:2]))
+    several = compare(read_side("A", runs[:2]), read_side("B", runs[2:]))
+    assert single.compared[0].result.difference == pytest.approx(maps[1] - maps[0], abs=1e-4)
+    assert several.compared[0].result.difference == pytest.approx((sum(maps[2:]) - sum(maps[:2])) / 2, abs=1e-4)
+    assert single.rows[2].scores["mAP"].mean == pytest.approx(maps[1] - maps[0])
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [

@@ -59,6 +59,7 @@ def test_plan_runs_gives_every_setting_each_seed_and_split(tmp_path: Path) -> No
         ([{"OUTPUT_DIR": "x"}], {}, "OUTPUT_DIR is set by the entry 'output'"),
         ([{"SEED": 1}, {"SEED": 1}], {}, "two runs are the same: seed-1"),
         ([{"SOLVER.MAX_EPOCH": -1}], {}, "SOLVER.MAX_EPOCH"),
+        ([{"SOLVER.BASE_LR": 1}, {"SOLVER.BASE_LR": 1.0}], {}, "two runs are the same: base_lr-1 and base_lr-1.0"),
     ],
 )
 def test_plan_runs_of_what_cannot_run_is_one_error(
@@ -66,6 +67,12 @@ def test_plan_runs_of_what_cannot_run_is_one_error(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         plan_runs(sweep_of(tmp_path, **more), settings)
+
+
+@pytest.mark.parametrize("override", ["SOLVER.BASE_LR=0.3", "OUTPUT_DIR=x", "SEED=1"])
+def test_plan_runs_with_an_override_of_what_the_sweep_sets_is_one_error(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{override.partition('=')[0]} on the command line would have no effect"):
+        plan_runs(sweep_of(tmp_path, seeds=[0]), [{"SOLVER.BASE_LR": 0.1}], [override])
 
 
 def test_plan_runs_of_splits_without_regdb_is_one_error(tmp_path: Path) -> None:

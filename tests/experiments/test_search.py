@@ -1,6 +1,7 @@
 """A search with the real optuna and trainings that cost nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ PAIRS = {"SOLVER.BASE_LR": [0.1, 0.2], "SOLVER.MAX_EPOCH": [1, 2, 3]}
 
 
 def sweep_of(folder: Path, trials: int, space: Any = PAIRS, **more: Any) -> SweepFile:
-    search = Search(trials, space, "p", **{key: more.pop(key) for key in ("sampler",) if key in more})
+    search = Search(
+        trials, space, "sysu/official/all/1shot", **{key: more.pop(key) for key in ("sampler",) if key in more}
+    )
     return SweepFile(folder / "s.yml", "SYSU/one_stream.yml", folder / "out", search=search, **more)
 
 
@@ -96,7 +99,7 @@ def test_search_with_a_run_that_fails_goes_on_and_says_so(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("scored")
 def test_search_draws_numbers_between_bounds(tmp_path: Path) -> None:
     space = {"SOLVER.BASE_LR": {"low": 0.001, "high": 0.1, "log": True}, "SOLVER.MAX_EPOCH": {"low": 1, "high": 3}}
-    outcomes = run_sweep(sweep_of(tmp_path, 3, space, seeds=[0]), ["SEED", "3"], lambda _: None)
+    outcomes = run_sweep(sweep_of(tmp_path, 3, space, seeds=[0]), ["SOLVER.MOMENTUM", "0.8"], lambda _: None)
     for outcome in outcomes:
         assert 0.001 <= outcome.run.values["SOLVER.BASE_LR"] <= 0.1
         assert outcome.run.values["SOLVER.MAX_EPOCH"] in (1, 2, 3)
@@ -112,3 +115,22 @@ def test_search_of_another_space_in_its_output_is_one_error(tmp_path: Path) -> N
         run_sweep(sweep_of(tmp_path, 3, {"SOLVER.BASELR": [1]}), [], lambda _: None)
     lines = (tmp_path / "out" / "search.journal").read_text().splitlines()
     assert all(json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"protocol": "sysu/official/all/1shots"}, "search: protocol: unknown value 'sysu/official/all/1shots'"),
+        ({"score": "map"}, "search: score: unknown value 'map'"),
+        ({"space": {"SOLVER.MAX_EPOCH": [1, "many"]}}, "run max_epoch-many: "),
+        ({"space": {"SOLVER.NOPE": {"low": 0.1, "high": 1}}}, "unknown key 'SOLVER.NOPE'"),
+    ],
+)
+def test_search_that_could_not_be_scored_is_one_error_before_it_trains(
+    tmp_path: Path, wrong: dict[str, Any], said: str
+) -> None:
+    sweep = sweep_of(tmp_path, 2)
+    assert sweep.search is not None
+    with pytest.raises(ConfigError, match=said):
+        run_sweep(replace(sweep, search=replace(sweep.search, **wrong)), [], lambda _: None)
+    assert not (tmp_path / "out").exists()

@@ -94,3 +94,14 @@ def test_paired_test_of_equal_runs_is_equal_and_not_a_number_nowhere() -> None:
     run = np.linspace(0, 1, 5)
     found = paired_test(run, run.copy(), np.arange(5))
     assert (found.difference, found.p, found.equal) == (0.0, 1.0, True)
+
+
+def test_weights_count_a_query_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(2)
+    a, b, ids, times = rng.random((2, 9)), rng.random((2, 9)) + 0.1, np.arange(9) // 3, np.arange(1, 10)
+    often = [np.repeat(side, times, axis=1) for side in (a, b)]
+    there = bootstrap(list(a), list(b), ids, draws=500, weights=times * 0.3)
+    assert there == pytest.approx(bootstrap(*map(list, often), np.repeat(ids, times), draws=500))
+    weighted = paired_test(a[0], b[0], ids, draws=500, weights=times * 0.3)
+    repeated = paired_test(often[0][0], often[1][0], np.repeat(ids, times), draws=500)
+    assert (weighted.difference, weighted.p) == pytest.approx((repeated.difference, repeated.p))

@@ -58,6 +58,20 @@ def test_read_sweep_of_a_search_has_its_space(tmp_path: Path) -> None:
             HEAD + "search: {trials: 1, protocol: p, space: {A: {low: 2, high: 1}}}",
             "search: A must be a list of choices",
         ),
+        *(
+            (
+                HEAD + f"search: {{trials: 1, protocol: p, space: {{A: {bounds}}}}}",
+                "search: A must be a list of choices",
+            )
+            for bounds in (
+                "{low: 0, high: 1, log: true}",
+                "{low: 1, high: 2, log: 'no'}",
+                "{low: 1, high: 2, step: -1}",
+                "{low: 1, high: .inf}",
+            )
+        ),
+        (HEAD + "search: {trials: 1, protocol: p, seed: x, space: {A: [1]}}", "search: seed must be a whole number"),
+        (HEAD + "search: {trials: 1, protocol: [p], space: {A: [1]}}", "search: protocol must be a name"),
         (HEAD + "search: {trials: 1, protocol: p, space: {A: []}}", "search: A must be a list of choices"),
         (HEAD + "search: {trials: 1, protocol: p, sampler: grid, space: {A: [1]}}", "unknown value 'grid'"),
         (HEAD + "grid:\n" + "".join(f"  K{n}: [1, 2]\n" for n in range(14)), "more than 10,000 settings"),

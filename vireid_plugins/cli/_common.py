@@ -143,12 +143,13 @@ def baseline_config(word: str) -> Any:
 
 def run_and_overrides(args: argparse.Namespace) -> tuple[str, list[str]]:
     """Return RUN and the overrides in the arguments of `add_trained`."""
+    from vireid_plugins.config.overrides import is_override
     from vireid_plugins.errors import ConfigError
 
-    if args.config_file and not Path(args.run.partition("@")[0]).exists():
-        if "/" in args.run.partition("=")[0] or args.run.endswith((".pth", ".pt", ".t")):
-            raise ConfigError(f"RUN: '{args.run}' does not exist; name {RUN}")
-        return "", [word for word in (args.run,) if word] + args.opts  # the first override
+    if args.config_file and not args.run:
+        return "", args.opts
+    if args.config_file and is_override(args.run) and not Path(args.run).exists():
+        return "", [args.run, *args.opts]
     if not args.run and not args.config_file:
         raise ConfigError(f"RUN: name {RUN}, or a configuration: --config-file FILE")
     return args.run, args.opts

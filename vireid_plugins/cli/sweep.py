@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """List or run the sweep."""
     from vireid_plugins.experiments.plan import plan_runs
+    from vireid_plugins.experiments.search import check_search
     from vireid_plugins.experiments.sweep import run_sweep
     from vireid_plugins.experiments.sweep_file import read_sweep
 
@@ -26,6 +27,7 @@ def main(args: argparse.Namespace) -> None:
         run_sweep(sweep, args.opts, lambda line: say(line, flush=True))
         return
     if sweep.search is not None:
+        check_search(sweep, args.opts)
         say(f"a search of {sweep.search.trials} trials; their values are drawn when they start")
         return
     runs = plan_runs(sweep, sweep.settings, args.opts)

@@ -31,12 +31,18 @@ def paired(words: Sequence[str]) -> dict[str, Any]:
                 raise ConfigError(f"'{word}' has no value; an empty one is {key}=\"''\"")
             values[key] = value
             continue
-        if not _KEY.fullmatch(word) or word.endswith(_FILES):
+        if not is_override(word):
             raise ConfigError(_no_key(word, values))
         if not rest:
             raise ConfigError(f"'{word}' has no value; overrides are KEY value or KEY=value")
         values[word] = rest.pop(0)
     return values
+
+
+def is_override(word: str) -> bool:
+    """Return whether a word may begin an override: it is a key, or KEY=value."""
+    key, equals, _ = word.partition("=")
+    return bool(_KEY.fullmatch(key)) and (bool(equals) or not word.endswith(_FILES))
 
 
 def _no_key(word: str, before: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from vireid_plugins.evaluation.query_scores import QueryScores, queries_file, re
 from vireid_plugins.experiments.collect import Row, Value, setting_of
 from vireid_plugins.experiments.plan import SEED
 from vireid_plugins.experiments.runs import RunRead, find_runs, read_run
-from vireid_plugins.experiments.statistics import Interval, PairedTest, bootstrap, paired_test
+from vireid_plugins.experiments.statistics import Floats, Interval, PairedTest, bootstrap, paired_test
 
 
 class Side(NamedTuple):
@@ -113,11 +113,31 @@ def _compared(protocol: str, a: Side, b: Side) -> Compared:
     # A query that no gallery has a match for is in no score.
     kept = ~np.isnan(first[1].ap).all(0)
     ids = first[1].ids[kept]
-    left, right = (
-        [np.nanmean(table.ap[:, kept].astype(np.float64), axis=0) for table in side_tables] for side_tables in tables
-    )
-    result = paired_test(left[0], right[0], ids) if len(left) == 1 else bootstrap(left, right, ids)
-    return Compared(protocol, int(kept.sum()), result)
+    left, right = ([_ap(table)[kept] for table in side_tables] for side_tables in tables)
+    weights = _weights(first[1])[kept]
+    if len(left) == 1:
+        return Compared(protocol, int(kept.sum()), paired_test(left[0], right[0], ids, weights=weights))
+    return Compared(protocol, int(kept.sum()), bootstrap(left, right, ids, weights=weights))
+
+
+def _shares(table: QueryScores) -> Floats:
+    """Return what part of mAP, a mean over trials, the AP of each query in each trial (T, Q) is."""
+    found = ~np.isnan(table.ap)
+    shares: Floats = found / np.maximum(found.sum(1, keepdims=True), 1)
+    return shares
+
+
+def _weights(table: QueryScores) -> Floats:
+    """Return what part of mAP each query (Q,) is; they differ where trials draw their queries."""
+    weights: Floats = _shares(table).sum(0)
+    return weights
+
+
+def _ap(table: QueryScores) -> Floats:
+    """Return the AP of each query (Q,), whose mean by the weights is mAP; NaN without a match in any trial."""
+    with np.errstate(invalid="ignore"):
+        ap: Floats = (np.nan_to_num(table.ap.astype(np.float64)) * _shares(table)).sum(0) / _weights(table)
+    return ap
 
 
 def _queries(run: RunRead, protocol: str) -> QueryScores:

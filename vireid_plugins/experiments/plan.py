@@ -1,5 +1,6 @@
 """The runs of a sweep: their names, folders and overrides, checked before the first of them starts."""
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from fastreid.config import CfgNode
 
 from vireid_plugins.config import load_config
 from vireid_plugins.config.node import changes
+from vireid_plugins.config.overrides import paired
 from vireid_plugins.engine.bound_keys import FREE
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.experiments.sweep_file import MAX_RUNS, SweepFile, Values
@@ -52,32 +54,52 @@ def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[
         ConfigError: a key or value is wrong, two runs are the same, or a folder holds a run of another configuration.
     """
     runs: dict[str, PlannedRun] = {}
+    varied = [*dict.fromkeys(key for setting in settings for key in setting), SEED, SPLIT]
+    name_of: dict[tuple[str, ...], str] = {}
     seeds: list[dict[str, int]] = [{SEED: seed} for seed in sweep.seeds] or [{}]
     splits: list[dict[str, int]] = [{SPLIT: split} for split in sweep.splits] or [{}]
     if len(settings) * len(seeds) * len(splits) > MAX_RUNS:
         raise ConfigError(f"sweep '{sweep.file}': more than {MAX_RUNS:,} runs")
     for setting in settings:
-        _require_free(sweep, setting)
+        _require_free(sweep, setting, overrides)
         for seed in seeds:
             for split in splits:
-                run = _planned(sweep, {**setting, **seed, **split}, overrides)
-                if run.name in runs:
-                    raise ConfigError(f"sweep '{sweep.file}': two runs are the same: {run.name}")
+                run, cfg = _planned(sweep, {**setting, **seed, **split}, overrides)
+                # 1 and 1.0 are the same value of a key, and have names of their own.
+                other = name_of.setdefault(tuple(_value(cfg, run.values, key) for key in varied), run.name)
+                if run.name in runs or other != run.name:
+                    names = " and ".join(dict.fromkeys((other, run.name)))
+                    raise ConfigError(f"sweep '{sweep.file}': two runs are the same: {names}")
                 runs[run.name] = run
     return list(runs.values())
 
 
-def _require_free(sweep: SweepFile, setting: Values) -> None:
-    """Refuse keys that the sweep itself sets."""
+def _value(cfg: CfgNode, values: Values, key: str) -> str:
+    """Return the value of a key, numbers alike if they are equal; that of the sweep if the key has another name now."""
+    try:
+        value = functools.reduce(getattr, key.split("."), cfg)
+    except AttributeError:
+        value = values.get(key)
+    return repr(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def _require_free(sweep: SweepFile, setting: Values, overrides: Sequence[str]) -> None:
+    """Refuse keys that the sweep itself sets, and overrides of what it varies."""
     taken = {OUTPUT: "output"} | ({SEED: "seeds"} if sweep.seeds else {}) | ({SPLIT: "splits"} if sweep.splits else {})
     for key in setting:
         if key in taken:
             raise ConfigError(
                 f"sweep '{sweep.file}': {key} is set by the entry '{taken[key]}'; remove it from the others"
             )
+    for key in paired(overrides):
+        if key in taken or key in setting:
+            raise ConfigError(
+                f"sweep '{sweep.file}': {key} on the command line would have no effect, since the sweep sets it "
+                f"({taken.get(key, 'it varies')}); change it there"
+            )
 
 
-def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> PlannedRun:
+def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> tuple[PlannedRun, CfgNode]:
     name = run_name(values)
     folder = sweep.output / name
     varied = [word for key, value in values.items() for word in (key, str(value))]
@@ -89,7 +111,7 @@ def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> Plan
     if SPLIT in values and "RegDB" not in cfg.DATASETS.NAMES:
         raise ConfigError(f"sweep '{sweep.file}': splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
     _require_same(folder, cfg)
-    return PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH))
+    return PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH)), cfg
 
 
 def _require_same(folder: Path, cfg: CfgNode) -> None:

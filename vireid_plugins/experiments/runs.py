@@ -1,7 +1,7 @@
 """Find runs in a folder, and read their configurations and scores."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,19 +48,35 @@ class RunRead(NamedTuple):
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the folders at and below a folder that hold the configuration and scores of a run, sorted.
+    """Return the folders at and below a folder, also linked ones, that hold configuration and scores of a run, sorted.
 
     Raises:
         DataError: there are none.
     """
     if not folder.is_dir():
         raise DataError(f"'{folder}' is no folder")
-    found = [Path(place) for place, _, names in os.walk(folder) if CONFIG in names and _has_scores(names)]
+    found = list(_below(folder, set()))
     if not found:
         raise DataError(
             f"'{folder}' holds no run with scores: a training writes {CONFIG} and evaluation.json to its OUTPUT_DIR"
         )
     return sorted(found)
+
+
+def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Yield the runs at and below a folder; linked folders are followed, and each folder is looked at once."""
+    # Links come last, so that a run is called what it is called without them.
+    links: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        if CONFIG in names and _has_scores(names):
+            yield Path(place)
+        links += [link for name in folders if (link := Path(place, name)).is_symlink()]
+    for link in links:
+        yield from _below(link, seen)
 
 
 def _has_scores(names: list[str]) -> bool:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.errors import ConfigError, InstallError
+from vireid_plugins.config import load_config
+from vireid_plugins.errors import ConfigError, InstallError, require_name
+from vireid_plugins.evaluation.results import RANKS
 from vireid_plugins.experiments.outcomes import FAILED, FINISHED, KEPT, STOPPED, Outcome
 from vireid_plugins.experiments.plan import PlannedRun, plan_runs
 from vireid_plugins.experiments.runs import score_of
-from vireid_plugins.experiments.sweep_file import SweepFile, Values
+from vireid_plugins.experiments.sweep_file import Search, SweepFile, Values
 
 JOURNAL = "search.journal"
 # Draws of values that were tried before: so many by the sampler, then as many at random, then the search ends.
@@ -33,6 +35,25 @@ def optuna() -> Any:
     return module
 
 
+def check_search(sweep: SweepFile, overrides: Sequence[str]) -> Search:
+    """Return the search of a sweep whose keys, choices, protocol and score are right.
+
+    Raises:
+        ConfigError: one of them is wrong; the first trial would tell that only after its training.
+    """
+    search = sweep.search
+    assert search is not None
+    where = f"sweep '{sweep.file}': search"
+    require_name(f"{where}: score", search.score, ("mAP", "mINP", *(f"Rank-{rank}" for rank in RANKS)))
+    # Tables name post-processing too, the configuration the protocol alone.
+    protocols = load_config(sweep.config, list(overrides)).TEST.PROTOCOLS
+    require_name(f"{where}: protocol", search.protocol.partition(" ")[0], list(protocols))
+    choices = {key: space if isinstance(space, list) else [space["low"]] for key, space in search.space.items()}
+    for number in range(max(map(len, choices.values()))):
+        plan_runs(sweep, [{key: str(some[number % len(some)]) for key, some in choices.items()}], overrides)
+    return search
+
+
 class Searcher:
     """Draws settings, trains each with every seed and split, and keeps the journal of a search in `output`.
 
@@ -44,12 +65,12 @@ class Searcher:
         overrides: of all runs, KEY, value, ...
 
     Raises:
+        ConfigError: a key or value is wrong, or no run would be scored under the protocol.
         InstallError: optuna is missing.
     """
 
     def __init__(self, sweep: SweepFile, overrides: Sequence[str]) -> None:
-        assert sweep.search is not None
-        self.sweep, self.search, self.overrides = sweep, sweep.search, overrides
+        self.sweep, self.search, self.overrides = sweep, check_search(sweep, overrides), overrides
         self.optuna = optuna()
         self.states = self.optuna.trial.TrialState
         slots = sweep.jobs * max(1, len(sweep.devices))

@@ -1,6 +1,7 @@
 """Whether two sides differ in mAP: a bootstrap over runs and queries, and a paired test over queries.
 
-Shapes: `R` runs of a side, `Q` queries. AP is a mean over trials, 0..1.
+Shapes: `R` runs of a side, `Q` queries. AP is a mean over trials, 0..1; mAP is its mean by the weights of the queries,
+which differ where trials draw their queries.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,14 @@ class PairedTest(NamedTuple):
     equal: bool
 
 
-def bootstrap(a: Sequence[Floats], b: Sequence[Floats], ids: Ints, seed: int = 0, draws: int = DRAWS) -> Interval:
+def bootstrap(
+    a: Sequence[Floats],
+    b: Sequence[Floats],
+    ids: Ints,
+    seed: int = 0,
+    draws: int = DRAWS,
+    weights: Floats | None = None,
+) -> Interval:
     """Return the difference of two sides of several runs with its confidence interval of 95 %.
 
     A draw takes as many runs of each side and as many identities as there are, with replacement. The same identities
@@ -74,32 +82,35 @@ def bootstrap(a: Sequence[Floats], b: Sequence[Floats], ids: Ints, seed: int = 0
         ids: (Q,) identities of the queries.
         seed: of the draws.
         draws: number of draws.
+        weights: (Q,) weights of the queries, of any sum; by default all alike.
     """
     sides = [np.stack(side) for side in (a, b)]
-    means = [float(side.mean()) for side in sides]
+    weights = _of_sum_1(weights, len(ids))
+    means = [float((side @ weights).mean()) for side in sides]
     difference = 100 * (means[1] - means[0])
     if _equal(sides):
         return Interval(0.0, 0.0, 0.0, equal=True)
     _, identity = np.unique(ids, return_inverse=True)
     generator = np.random.default_rng(seed)
     groups = int(identity.max()) + 1
-    # Sums of AP by run and identity, and the number of queries of each identity.
-    sums = [np.stack([np.bincount(identity, run, groups) for run in side]).astype(np.float64) for side in sides]
-    sizes = np.bincount(identity, minlength=groups)
+    # Sums of AP by run and identity, and the weight of each identity.
+    sums = [
+        np.stack([np.bincount(identity, weights * run, groups) for run in side]).astype(np.float64) for side in sides
+    ]
+    sizes = np.bincount(identity, weights, groups)
     chunk = max(1, ELEMENTS // groups)
     drawn = []
     for start in range(0, draws, chunk):
         count = min(chunk, draws - start)
         picks = generator.integers(groups, size=(count, groups))
-        weights = sizes[picks].sum(1)
-        drawn.append([_draw(table, picks, weights, generator) for table in sums])
+        drawn.append([_draw(table, picks, sizes[picks].sum(1), generator) for table in sums])
     values = 100 * np.concatenate([right - left for left, right in drawn])
-    widen = _widening(sides, float(values.var()))
+    widen = _widening([side @ weights for side in sides], float(values.var()))
     low, high = np.quantile(values, [LEVEL / 2, 1 - LEVEL / 2])
     return Interval(difference, difference - widen * (difference - low), difference + widen * (high - difference))
 
 
-def _draw(sums: Floats, picks: Ints, weights: Ints, generator: np.random.Generator) -> Floats:
+def _draw(sums: Floats, picks: Ints, weights: Floats, generator: np.random.Generator) -> Floats:
     """Return the mAP of a side in every draw (draws,)."""
     runs, count = len(sums), len(picks)
     # (draws, R): how often each run is drawn; then deviations from the mean over runs are scaled up.
@@ -111,13 +122,13 @@ def _draw(sums: Floats, picks: Ints, weights: Ints, generator: np.random.Generat
 
 
 def _widening(sides: Sequence[Floats], variance: float) -> float:
-    """Return Student's quantile over the normal one.
+    """Return Student's quantile over the normal one, from the mAP of the runs of both sides.
 
     The variance over queries is known well, that over runs by R - 1 degrees of freedom a side.
     """
     from scipy.stats import norm, t
 
-    of_runs = [1e4 * float(side.mean(1).var(ddof=1)) / len(side) for side in sides]
+    of_runs = [1e4 * float(side.var(ddof=1)) / len(side) for side in sides]
     squares = sum(part**2 / (len(side) - 1) for part, side in zip(of_runs, sides, strict=True))
     if squares == 0 or variance == 0:
         return 1.0
@@ -126,7 +137,9 @@ def _widening(sides: Sequence[Floats], variance: float) -> float:
     return float(t.ppf(1 - LEVEL / 2, freedom) / norm.ppf(1 - LEVEL / 2))
 
 
-def paired_test(a: Floats, b: Floats, ids: Ints, seed: int = 0, draws: int = DRAWS) -> PairedTest:
+def paired_test(
+    a: Floats, b: Floats, ids: Ints, seed: int = 0, draws: int = DRAWS, weights: Floats | None = None
+) -> PairedTest:
     """Return a paired test of two runs: the signs of the differences of identities are flipped at random.
 
     It speaks of these two files of weights: how much another seed would change is not in them.
@@ -137,13 +150,15 @@ def paired_test(a: Floats, b: Floats, ids: Ints, seed: int = 0, draws: int = DRA
         ids: (Q,) identities of the queries.
         seed: of the draws.
         draws: number of draws.
+        weights: (Q,) weights of the queries, of any sum; by default all alike.
     """
     gap = b - a
     better, worse = int((gap > 0).sum()), int((gap < 0).sum())
     if not better and not worse:
         return PairedTest(0.0, 1.0, 0, 0, equal=True)
     _, identity = np.unique(ids, return_inverse=True)
-    sums = np.bincount(identity, gap)
+    weighted = gap * _of_sum_1(weights, len(ids))
+    sums = np.bincount(identity, weighted)
     generator = np.random.default_rng(seed)
     found, beyond = abs(float(sums.sum())), 0
     chunk = max(1, ELEMENTS // len(sums))
@@ -151,7 +166,11 @@ def paired_test(a: Floats, b: Floats, ids: Ints, seed: int = 0, draws: int = DRA
         signs = generator.integers(0, 2, size=(min(chunk, draws - start), len(sums))) * 2 - 1
         # Equal but for rounding counts as beyond: a p-value must not be too small.
         beyond += int((np.abs(signs @ sums) >= found * (1 - 1e-12)).sum())
-    return PairedTest(100 * float(gap.mean()), (beyond + 1) / (draws + 1), better, worse, equal=False)
+    return PairedTest(100 * float(weighted.sum()), (beyond + 1) / (draws + 1), better, worse, equal=False)
+
+
+def _of_sum_1(weights: Floats | None, count: int) -> Floats:
+    return np.full(count, 1 / count) if weights is None else weights / weights.sum()
 
 
 def _equal(sides: Sequence[Floats]) -> bool:

@@ -1,5 +1,6 @@
 """The YAML of a sweep: which configuration, what varies, where the runs go, and how many run at a time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class _Reader:
@@ -189,6 +190,10 @@ class _Reader:
         for key, values in space.items():
             self._require_values(key, values)
         search = Search(**{**found, "trials": self._count("search: trials", found["trials"])})
+        for key, text in (("protocol", search.protocol), ("score", search.score)):
+            self._require(isinstance(text, str), f"search: {key} must be a name; got {_shown(text)}")
+        right = isinstance(search.seed, int) and not isinstance(search.seed, bool) and 0 <= search.seed < 2**32
+        self._require(right, f"search: seed must be a whole number of at least 0; got {_shown(search.seed)}")
         require_name(f"sweep '{self.file}': search: sampler", search.sampler, ("tpe", "random"))
         return search
 
@@ -199,8 +204,10 @@ class _Reader:
         bounds = values if isinstance(values, dict) else {}
         numbers = [bounds[name] for name in ("low", "high") if _is_number(bounds.get(name))]
         known = set(bounds) <= {"low", "high", "log", "step"} and not {"log", "step"} <= set(bounds)
+        log, step = bounds.get("log", False), bounds.get("step", 1)
+        right = len(numbers) == 2 and numbers[0] < numbers[1] and _is_number(step) and step > 0
         self._require(
-            known and len(numbers) == 2 and numbers[0] < numbers[1],
-            f"search: {key} must be a list of choices or {{low: 0.01, high: 1.0}}, with log: true or step: 0.1; "
-            f"got {_shown(values)}",
+            known and right and isinstance(log, bool) and (not log or numbers[0] > 0),
+            f"search: {key} must be a list of choices or {{low: 0.01, high: 1.0}}, with log: true, where low is above "
+            f"0, or step: 0.1; got {_shown(values)}",
         )
