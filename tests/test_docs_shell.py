@@ -41,7 +41,7 @@ LEFT_OUT = {
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
     "vireid sweep": "several trainings; tests/experiments/test_sweep.py",
-    "MODEL.WEIGHTS agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
+    " agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "LOGGERS": "the extras wandb and mlflow; tests/engine/loggers/test_real_packages.py",
     "examples/plugin_package/configs": "needs the package installed; tests/examples/test_plugin_package.py",

@@ -42,7 +42,6 @@ ALLOWED = {
     "engine/trainer.py build_writers": "lines and events are appended; `Writers` translates their errors",
     "search/search.py index_images": "the gallery's `save`",
     "search/search.py remove_images": "the gallery's `save`",
-    "search/gallery_files.py writing": "folders and the lock, inside `for_writing`",
     "visualize/_mpl.py drawn": "to memory; `write_bytes` writes it",
     "visualize/_mpl.py _pixels": "to memory; `write_bytes` writes it",
     "visualize/report.py thumbnail": "to memory",

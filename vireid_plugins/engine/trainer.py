@@ -18,6 +18,7 @@ from fastreid.utils import comm
 from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
+from vireid_plugins.compat.patches import broadcast_buffers
 from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
@@ -180,6 +181,8 @@ class Trainer(DefaultTrainer):
         with_plans: Any = type(cls.__name__, (cls,), {"planned": plans or {}, "scored": weights})
         results: OrderedDict[str, Any] = OrderedDict()
         with explained(cfg, training=False):
+            # Each process has gathered batch-norm statistics of its own.
+            broadcast_buffers(model)
             for name in cfg.DATASETS.TESTS:
                 loader, evaluator = with_plans.build_evaluator(cfg, name)
                 results[name] = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
