@@ -46,6 +46,13 @@ def test_dry_run_says_what_a_run_takes_draws_its_batch_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("little_root")
+def test_dry_run_fills_no_cache_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.show_dry_run(load_config(ONE[1], [*TINY, "DATALOADER.CACHE", str(tmp_path / "cache")]))
+    assert "images per second (without DATALOADER.CACHE)\n" in capsys.readouterr().out
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.usefixtures("little_root")
 def test_dry_run_takes_the_first_steps_of_the_training(tmp_path: Path) -> None:
     """A step of four views of two modalities, whatever `OUTPUT_DIR` holds."""
     cfg = small_cfg("SYSU/caj.yml", "OUTPUT_DIR", str(tmp_path))

@@ -245,6 +245,8 @@ def test_build_dataset_of_fast_reids_own_says_where_it_is_looked_for(
     assert "Market1501" in DATASET_REGISTRY._obj_map
     with pytest.raises(DataError, match=f"Market1501: .* is not found; set FASTREID_DATASETS .* now '{tmp_path}'"):
         build_dataset(small_cfg(), "Market1501")
+    with pytest.raises(DataError, match=f"MSMT17: .* not found; set FASTREID_DATASETS .* now '{tmp_path}'"):
+        build_dataset(small_cfg(), "MSMT17")
 
 
 def test_every_protocol_of_a_complete_tree_is_planned(little_tree: Path) -> None:

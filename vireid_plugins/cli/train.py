@@ -72,12 +72,13 @@ def show_dry_run(cfg: Any) -> None:
     epochs, images = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.IMS_PER_BATCH
     steps, scoring = found.seconds * found.steps * epochs, found.evaluation * found.evaluations
     memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"
+    uncached = " (without DATALOADER.CACHE)" if cfg.DATALOADER.CACHE else ""
     say(
         f"training    {_counted(found.trained)}; {epochs} epochs of {found.steps} steps of {images} images",
         *(f"test        {name}: {_counted(one)}" for name, one in found.tested.items()),
         f"first step  loss {found.loss:.4g}",
         f"a step      {found.seconds:.3f} s, {found.waited:.3f} s of it waiting for images; "
-        f"{images / found.seconds:.0f} images per second",
+        f"{images / found.seconds:.0f} images per second{uncached}",
         f"memory      {found.peak / 2**30:.2f} GiB at most, {memory} ({cfg.MODEL.DEVICE})",
         f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps, {_hours(scoring)} to extract features "
         f"for {found.evaluations} evaluations",

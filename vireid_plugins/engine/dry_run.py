@@ -79,7 +79,8 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
     with tempfile.TemporaryDirectory(prefix="vireid_dry_run_") as folder:
         cfg = cfg.clone()
         cfg.defrost()
-        cfg.OUTPUT_DIR, cfg.LOGGERS = folder, []
+        # A cache would stay, and to fill one takes longer than everything else.
+        cfg.OUTPUT_DIR, cfg.LOGGERS, cfg.DATALOADER.CACHE = folder, [], ""
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=False)
         first, taken = _steps(trainer, steps + 1)

@@ -255,9 +255,9 @@ def build_dataset(cfg: CfgNode, name: str) -> ImageDataset:
     root = data_root()
     try:
         dataset: ImageDataset = DATASET_REGISTRY.get(name)(root=str(root), **options)
-    except RuntimeError as error:
-        # What fast-reid's own sets raise, which do not say where to put them.
-        if isinstance(error, DataError) or not str(error).endswith("is not found"):
+    except (RuntimeError, AssertionError) as error:
+        # What fast-reid's own sets raise, MSMT17 an assertion, which do not say where to put them.
+        if isinstance(error, DataError) or not str(error).endswith("not found"):
             raise
         raise DataError(
             f"{name}: {error}; set FASTREID_DATASETS to the folder that contains it, now '{root.absolute()}'"
