@@ -87,6 +87,11 @@ class ExportError(UserError, RuntimeError):
     """A method cannot be exported, or the exported file does not reproduce its features."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another package's error, or the name of its kind if it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def require_name(key: str, name: str, known: Iterable[str]) -> None:
     """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
     names = list(known)

@@ -7,7 +7,7 @@ from helpers import small_cfg
 from PIL import Image
 
 import vireid_plugins
-from vireid_plugins.engine.runs import find_weights, load_run, run_title, scored_config, stored_config
+from vireid_plugins.engine.runs import find_weights, load_run, run_of, run_title, scored_config, stored_config
 from vireid_plugins.errors import ConfigError, DataError
 
 
@@ -133,3 +133,12 @@ def test_embed_of_a_tensor_that_is_no_picture_says_what_is_wrong(folder: Path, t
     model = vireid_plugins.load(str(folder))
     with pytest.raises(DataError, match=said):
         model.embed(tensor, modality="visible")
+
+
+def test_run_of_a_configuration_is_its_weights_or_its_output_folder(trained: Path) -> None:
+    config = str(trained / "config.yaml")
+    assert run_of(config, ["OUTPUT_DIR", "logs/a", "SEED=3"]) == ("logs/a", ["SEED", "3"])
+    assert run_of(config, ["OUTPUT_DIR=out", "MODEL.WEIGHTS=a.pth"])[0] == "a.pth"
+    assert str(trained / "evaluated" / "model_final") == scored_config(*run_of(config, []), config).OUTPUT_DIR
+    assert scored_config(*run_of(config, ["MODEL.WEIGHTS", str(trained / "model_final.pth"), "OUTPUT_DIR", "out"]),
+                         config).OUTPUT_DIR == "out"  # fmt: skip

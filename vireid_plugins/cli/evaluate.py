@@ -2,7 +2,7 @@
 
 import argparse
 
-from vireid_plugins.cli._common import RUN, add_trained, run_and_overrides
+from vireid_plugins.cli._common import add_trained, run_and_overrides
 from vireid_plugins.cli.train import add_processes
 
 
@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Score and write the results."""
     from vireid_plugins import engine
-    from vireid_plugins.errors import ConfigError
+    from vireid_plugins.engine.runs import run_of
 
     args.trained, args.opts = run_and_overrides(args)
     args.eval_only = True
-    if args.on and not args.trained:
-        raise ConfigError(f"--on: name {RUN}; a configuration alone scores its own DATASETS.TESTS")
+    if not args.trained:
+        args.trained, args.opts = run_of(args.config_file, args.opts)
     run = engine.Run.from_arguments(args)
     engine.launch(engine.main, run, run.load())
 

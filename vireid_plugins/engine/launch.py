@@ -20,7 +20,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from vireid_plugins.engine.hooks.stop_on_signal import forwarded_signals
-from vireid_plugins.errors import ConfigError, LaunchError, UserError
+from vireid_plugins.errors import ConfigError, LaunchError, UserError, first_line
 from vireid_plugins.processes import begin_own, ending_with_this
 
 # The main process scores alone, which takes longer than NCCL's default of ten minutes on the largest galleries.
@@ -194,7 +194,7 @@ def _joined(
     except (RuntimeError, ValueError) as error:
         if store is not None:
             raise
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if url == ENVIRONMENT:
             place = ":".join(os.environ.get(name, "not set") for name in ("MASTER_ADDR", "MASTER_PORT"))
             raise ConfigError(

@@ -71,9 +71,8 @@ def load_run(run: str, overrides: Sequence[str] = (), config_file: str = "", dev
     if device:
         require_device("--device", device)
     use_device(cfg, device or usable(cfg.MODEL.DEVICE, f"'{run}' was trained"))
+    cfg.MODEL.WEIGHTS = str(file)
     cfg.merge_from_list(list(map(str, overrides)))
-    if file != Path(cfg.MODEL.WEIGHTS) and "MODEL.WEIGHTS" not in paired(overrides):
-        cfg.MODEL.WEIGHTS = str(file)
     choose_on_validation(cfg)
     check_config(cfg)
     return cfg
@@ -105,6 +104,19 @@ def scored_config(run: str, overrides: Sequence[str] = (), config_file: str = ""
         cfg.OUTPUT_DIR = str(file.parent / EVALUATED / "-".join([file.stem, *on]))
     check_config(cfg)
     return cfg
+
+
+def run_of(config_file: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the run that a configuration names: `MODEL.WEIGHTS`, or its output folder; and the other overrides.
+
+    `OUTPUT_DIR` is then where the run is, and not where its scores go.
+
+    Raises:
+        ConfigError: a key or the type of a value is wrong.
+    """
+    cfg = merged_config(config_file, overrides)
+    others = {key: value for key, value in paired(overrides).items() if cfg.MODEL.WEIGHTS or key != "OUTPUT_DIR"}
+    return cfg.MODEL.WEIGHTS or cfg.OUTPUT_DIR, [word for pair in others.items() for word in pair]
 
 
 def run_title(cfg: CfgNode) -> str:

@@ -18,14 +18,26 @@ def weights_of(file: Path, folder: Path) -> ScoredWeights:
         file: the checkpoint; one that is missing or cannot be read leaves everything but its name unknown.
         folder: the output folder.
     """
-    inside = file.parent.resolve() == folder.resolve()
-    name = file.name if inside else str(file)
     try:
-        checkpoint, digest = load_checkpoint(file), sha256_of(file)
+        return described(load_checkpoint(file), file, folder)
     except (DataError, OSError):
-        return ScoredWeights(name)
+        return ScoredWeights(_name(file, folder))
+
+
+def described(checkpoint: Mapping[str, Any], file: Path, folder: Path) -> ScoredWeights:
+    """Return what `weights_of` does, from the content of the checkpoint.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     epoch = checkpoint.get("epoch")
-    return ScoredWeights(name, digest, epoch + 1 if isinstance(epoch, int) else None, _seed(checkpoint))
+    finished = epoch + 1 if isinstance(epoch, int) else None
+    return ScoredWeights(_name(file, folder), sha256_of(file), finished, _seed(checkpoint))
+
+
+def _name(file: Path, folder: Path) -> str:
+    inside = file.parent.resolve() == folder.resolve()
+    return file.name if inside else str(file)
 
 
 def name_final_weights(folder: Path) -> None:

@@ -48,7 +48,7 @@ from vireid_plugins.engine.scored_weights import name_final_weights, weights_of
 from vireid_plugins.engine.screen import show_on_screen
 from vireid_plugins.engine.seed import seeded
 from vireid_plugins.engine.step import TrainingStep
-from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.errors import ConfigError, DataError, UserError, first_line
 from vireid_plugins.escape import FILE_ONLY, escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -378,7 +378,7 @@ class Trainer(DefaultTrainer):
                     self.after_epoch()
             except BaseException as error:
                 if lost_another(error):
-                    logger.error("Another process of the run has ended: %s", str(error).splitlines()[0])
+                    logger.error("Another process of the run has ended: %s", first_line(error))
                 elif not isinstance(error, UserError | KeyboardInterrupt):
                     logger.exception("Exception during training:")
                 # fast-reid's hooks would treat a failed last epoch as completed.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, known_words, modality_of
+from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, modality_of
 from vireid_plugins.errors import ConfigError, FeatureError
 from vireid_plugins.evaluation import lengths
 from vireid_plugins.evaluation.distances import cross_distances, rankable, require_metric
@@ -124,7 +124,7 @@ def modalities_of(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     table = {word: modality_of(word) for word in set(words)}
     unknown = sorted(word for word, modality in table.items() if modality is None)
     if unknown:
-        raise FeatureError(f"modalities: unknown value '{unknown[0]}'; known are {known_words(MODALITY_WORDS)}")
+        raise FeatureError(f"modalities: unknown value '{unknown[0]}'; known are {', '.join(MODALITY_WORDS)}")
     return np.array([table[word] for word in words], np.int64)
 
 

@@ -1,7 +1,6 @@
 """Find runs in a folder, and read their configurations and scores."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from vireid_plugins.config.node import flat_config
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.io.regular import read_text
+from vireid_plugins.io.walk import folders_below
 
 CONFIG, EVALUATION = "config.yaml", "evaluation*.json"
 METHOD, EPOCHS = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH"
@@ -55,7 +55,10 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"'{folder}' is no folder")
-    found = list(_below(folder, set()))
+    try:
+        found = [place for place in folders_below(folder) if _is_run(place)]
+    except OSError as error:
+        raise DataError(f"'{error.filename}' cannot be read: {error.strerror}") from None
     if not found:
         raise DataError(
             f"'{folder}' holds no run with scores: a training writes {CONFIG} and evaluation.json to its OUTPUT_DIR"
@@ -63,24 +66,8 @@ def find_runs(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Yield the runs at and below a folder; linked folders are followed, and each folder is looked at once."""
-    # Links come last, so that a run is called what it is called without them.
-    links: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        if (real := os.path.realpath(place)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        if CONFIG in names and _has_scores(names):
-            yield Path(place)
-        links += [link for name in folders if (link := Path(place, name)).is_symlink()]
-    for link in links:
-        yield from _below(link, seen)
-
-
-def _has_scores(names: list[str]) -> bool:
-    return any(name.startswith("evaluation") and name.endswith(".json") for name in names)
+def _is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and any(folder.glob(EVALUATION))
 
 
 def read_run(folder: Path) -> RunRead:

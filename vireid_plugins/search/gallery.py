@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import DataError, first_line
 from vireid_plugins.search import gallery_files
 from vireid_plugins.search.gallery_files import DamageError, Stored, is_gallery, writing
 from vireid_plugins.search.index import (
@@ -341,7 +341,7 @@ def _index_of(stored: Stored, numbers: Numbers) -> Any:
     try:
         index = faiss.deserialize_index(np.asarray(stored.content))
     except RuntimeError as error:
-        raise DamageError(f"the faiss index cannot be read: {str(error).splitlines()[0]}") from None
+        raise DamageError(f"the faiss index cannot be read: {first_line(error)}") from None
     if not isinstance(index, faiss.IndexIVFPQ) or index.d != stored.note["width"]:
         raise DamageError("the faiss index is not an IVF-PQ index over these vectors")
     if not np.array_equal(np.sort(numbers_in(index)), numbers):

@@ -9,6 +9,7 @@ from fastreid.engine import DefaultTrainer, hooks, train_loop
 from fastreid.solver import build as solver
 
 from vireid_plugins.compat.registry import Replacement, register_patch
+from vireid_plugins.engine.checkpoint import BEST
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
 from vireid_plugins.engine.optimizer import merged_groups
 from vireid_plugins.engine.step import TrainingStep
@@ -117,7 +118,7 @@ def _resumed(resume_or_load: Callable[..., None]) -> Callable[..., None]:
         if scaler is not None:
             self.checkpointer.checkpointables.setdefault("grad_scaler", scaler)
         resume_or_load(self, resume)
-        best = Path(self.cfg.OUTPUT_DIR) / "model_best.pth"
+        best = Path(self.cfg.OUTPUT_DIR) / f"{BEST}.pth"
         if self.start_epoch > 0 and best.is_file():
             for hook in self._hooks:
                 if isinstance(hook, hooks.PeriodicCheckpointer):

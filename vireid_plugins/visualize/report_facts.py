@@ -4,14 +4,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fastreid.config import CfgNode
 
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.runs import run_folder, run_title
+from vireid_plugins.engine.scored_weights import described
 from vireid_plugins.engine.train import checkpoint_of
 from vireid_plugins.io.json_file import read_json
-from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.visualize.retrieve import Extraction
 
 UNKNOWN = "unknown"
@@ -28,37 +27,29 @@ def facts(cfg: CfgNode, test: Extraction) -> list[list[str]]:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint cannot be read.
     """
-    file = checkpoint_of(cfg)
+    file, folder = checkpoint_of(cfg), run_folder(cfg)
     checkpoint = load_checkpoint(file)
-    digest = sha256_of(file)
-    source = checkpoint.get("vireid", {})
-    epoch = checkpoint.get("epoch")
+    weights = described(checkpoint, file, folder)
     images, width = test.features.shape
-    folder = run_folder(cfg)
     rows = [
         ["run", run_title(cfg)],
         ["weights", f"{folder.name}/{file.name}"],
-        ["SHA-256 of the weights", digest],
-        ["epoch", str(epoch + 1) if isinstance(epoch, int) else UNKNOWN],
-        ["seed", _seed(source)],
-        ["best chosen on", str(source.get("chosen_on", UNKNOWN))],
+        ["SHA-256 of the weights", str(weights.sha256)],
+        ["epoch", _known(weights.epoch)],
+        ["seed", _known(weights.seed)],
+        ["best chosen on", _known(checkpoint.get("vireid", {}).get("chosen_on"))],
         ["data", f"{test.dataset.title}, {images:,} test images, {width:,}-dimensional features"],
         ["date of this page", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")],
     ]
-    commit = _scored(folder, digest).get("commit")
+    commit = _scored(folder, weights.sha256).get("commit")
     return [*rows, ["commit of the scores", str(commit)]] if commit else rows
 
 
-def _seed(source: dict[str, Any]) -> str:
-    """Return the seed in the configuration that a checkpoint holds."""
-    try:
-        kept = yaml.safe_load(source["config"])
-        return str(int(kept["SEED"]))
-    except (KeyError, TypeError, ValueError, yaml.YAMLError):
-        return UNKNOWN
+def _known(value: object) -> str:
+    return UNKNOWN if value is None else str(value)
 
 
-def _scored(folder: Path, digest: str) -> dict[str, Any]:
+def _scored(folder: Path, digest: str | None) -> dict[str, Any]:
     """Return what `evaluation.json` says about its scores, if they are of the weights with this digest."""
     try:
         report = read_json(folder / "evaluation.json")

@@ -114,20 +114,8 @@ DEFAULT = Style()
 
 # Fonts of formulas and the like, which have few letters.
 FORMULAS = (
-    *(
-        "cmex",
-        "cmsy",
-        "cmmi",
-        "cmb",
-        "cmr",
-        "cmss",
-        "cmti",
-        "cmtt",
-        "STIXSize",
-        "STIXNonUnicode",
-        "DejaVu Sans Display",
-    ),
-    *("DejaVu Serif Display", "DejaVu Math", "Last Resort"),
+    *("cmex", "cmsy", "cmmi", "cmb", "cmr", "cmss", "cmti", "cmtt", "STIXSize", "STIXNonUnicode"),
+    *("DejaVu Sans Display", "DejaVu Serif Display", "DejaVu Math", "Last Resort"),
 )
 
 

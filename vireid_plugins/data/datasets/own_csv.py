@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vireid_plugins.data.datasets.folders import without_suffix
-from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, SPLIT_WORDS, OwnImage, known_words, modality_of
+from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, SPLIT_WORDS, OwnImage, modality_of
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import read_text
 
@@ -23,7 +23,7 @@ def read_own_csv(file: Path) -> list[OwnImage]:
 
     Raises:
         DataError: the file is missing, empty or malformed, a line lacks something, leads out of the folder or repeats
-            an image, or only some lines have a split; the message names file and line.
+            an image; the message names file and line.
     """
     rows = _rows(file)
     number, names = next(rows, (0, []))
@@ -45,7 +45,6 @@ def read_own_csv(file: Path) -> list[OwnImage]:
         images.append(image)
     if not images:
         raise DataError(f"'{file}' lists no image; after the header, each line must be one")
-    _require_splits(images)
     return images
 
 
@@ -62,19 +61,12 @@ def _image(where: str, columns: list[str], cells: list[str]) -> OwnImage:
         raise DataError(f"{where} leads out of the folder of the images: '{row['path']}'; write paths relative to it")
     modality = modality_of(row["modality"])
     if modality is None:
-        raise DataError(f"{where}: unknown modality '{row['modality']}'; known are {known_words(MODALITY_WORDS)}")
+        raise DataError(f"{where}: unknown modality '{row['modality']}'; known are {', '.join(MODALITY_WORDS)}")
     split = row.get("split", "").lower()
     if split and split not in SPLIT_WORDS:
-        raise DataError(f"{where}: unknown split '{row['split']}'; known are {known_words(SPLIT_WORDS)}")
+        raise DataError(f"{where}: unknown split '{row['split']}'; known are {', '.join(SPLIT_WORDS)}")
     camera, known_split = row.get("camera", ""), SPLIT_WORDS.get(split, "")
     return OwnImage(posixpath.normpath(path), row["identity"], camera, modality, known_split, where)
-
-
-def _require_splits(images: list[OwnImage]) -> None:
-    """Raise unless every line has a split or none has."""
-    without = next((image for image in images if not image.split), None)
-    if without and any(image.split for image in images):
-        raise DataError(f"{without.where} has no split, and others have; give every image one, or none")
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:

@@ -188,8 +188,8 @@ class OwnFolder(CrossModalityDataset):
     @cached_property
     def _tested(self) -> set[str]:
         """The test identities."""
-        if any(image.split for image in self._usable):
-            return _of_splits(self._usable)
+        if any(image.split for image in self._images):
+            return _of_splits(self._images)
         names = sorted({image.identity for image in self._usable})
         # By a digest each, so that few identities change sides when others are added.
         names.sort(key=lambda name: hashlib.sha256(f"{self.seed} {name}".encode()).digest())

@@ -11,6 +11,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.datasets.folders import image_names
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.io.system_files import passed_over
+from vireid_plugins.io.walk import folders_below
 
 PATTERN = "DATASETS.OWN.PATTERN"
 GROUPS, OPTIONAL_GROUPS = ("identity", "modality"), ("camera", "split")
@@ -54,11 +55,6 @@ def modality_of(word: str) -> int | None:
     return MODALITY_WORDS.get(word.strip().lower())
 
 
-def known_words(words: dict[str, int] | dict[str, str]) -> str:
-    """Return the words of a table, for messages."""
-    return ", ".join(words)
-
-
 def in_subfolders(folder: Path) -> list[OwnImage]:
     """Return the images of `visible/<identity>/*` and `infrared/<identity>/*`, sorted.
 
@@ -87,7 +83,7 @@ def by_pattern(folder: Path, pattern: str) -> tuple[list[OwnImage], list[Unmatch
     regex = compiled(pattern)
     images: list[OwnImage] = []
     others: list[Unmatched] = []
-    for path in _below(folder, "", set()):
+    for path in _below(folder):
         match = regex.fullmatch(path)
         groups = {name: text or "" for name, text in match.groupdict().items()} if match else {}
         modality, split = modality_of(groups.get("modality", "")), groups.get("split", "").lower()
@@ -96,10 +92,10 @@ def by_pattern(folder: Path, pattern: str) -> tuple[list[OwnImage], list[Unmatch
         elif not groups["identity"]:
             others.append(Unmatched(path, f"matches {PATTERN} with an empty identity"))
         elif modality is None:
-            known = known_words(MODALITY_WORDS)
+            known = ", ".join(MODALITY_WORDS)
             others.append(Unmatched(path, f"has the modality '{groups['modality']}'; known are {known}"))
         elif split and split not in SPLIT_WORDS:
-            others.append(Unmatched(path, f"has the split '{split}'; known are {known_words(SPLIT_WORDS)}"))
+            others.append(Unmatched(path, f"has the split '{split}'; known are {', '.join(SPLIT_WORDS)}"))
         else:
             where = str(folder / path)
             known_split = SPLIT_WORDS.get(split, "")
@@ -137,13 +133,10 @@ def _folders(folder: Path) -> list[str]:
         raise DataError(f"folder '{folder}' cannot be read: {error.strerror}") from None
 
 
-def _below(folder: Path, inside: str, seen: set[str]) -> Iterator[str]:
-    """Yield the paths of all images below a folder, sorted; linked folders are followed, each folder once."""
-    place = folder / inside
-    if (real := os.path.realpath(place)) in seen:
-        return
-    seen.add(real)
-    prefix = f"{inside}/" if inside else ""
-    yield from (f"{prefix}{name}" for name in image_names(place))
-    for name in _folders(place):
-        yield from _below(folder, f"{prefix}{name}", seen)
+def _below(folder: Path) -> Iterator[str]:
+    """Yield the paths of all images below a folder."""
+    try:
+        for place in folders_below(folder, passed_over):
+            yield from ((place / name).relative_to(folder).as_posix() for name in image_names(place))
+    except OSError as error:
+        raise DataError(f"folder '{error.filename}' cannot be read: {error.strerror}") from None

@@ -11,7 +11,7 @@ from fastreid.utils.registry import Registry
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.config.keys import snake_case
-from vireid_plugins.errors import ConfigError, InstallError, require_name
+from vireid_plugins.errors import ConfigError, InstallError, first_line, require_name
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ class Logger:
         try:
             return importlib.import_module(cls.package)
         except Exception as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InstallError(
-                f"LOGGERS: {cls.package} needs a package that cannot be imported ({said}):",
+                f"LOGGERS: {cls.package} needs a package that cannot be imported ({first_line(error)}):",
                 f"    pip install 'vireid_plugins[{cls.package}]'",
             ) from None
 

@@ -11,6 +11,7 @@ from fastreid.config import CfgNode
 from vireid_plugins.config import get_cfg
 from vireid_plugins.config.keys import flat
 from vireid_plugins.engine.loggers.base import LOGGER_REGISTRY, Logger, RunOfLogger
+from vireid_plugins.errors import first_line
 
 logger = logging.getLogger("fastreid." + __name__)
 EXPERIMENT = "vireid"
@@ -47,7 +48,7 @@ class Mlflow(Logger):
         try:
             self.client.update_run(former, status="RUNNING")
         except mlflow.exceptions.MlflowException as error:
-            logger.warning("mlflow: run %s cannot be continued (%s); beginning another", former, _first_line(error))
+            logger.warning("mlflow: run %s cannot be continued (%s); beginning another", former, first_line(error))
             return ""
         return former
 
@@ -82,7 +83,3 @@ def changed(cfg: CfgNode) -> dict[str, str]:
 def _is_local(uri: str) -> bool:
     """Return whether a store is a file or a folder; an address of a server may hold a password."""
     return uri.startswith(("sqlite:", "file:", "/", ".")) or "://" not in uri
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

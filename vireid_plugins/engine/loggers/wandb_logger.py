@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import yaml
 
 from vireid_plugins.engine.loggers.base import LOGGER_REGISTRY, Logger, RunOfLogger
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, first_line
 
 logger = logging.getLogger("fastreid." + __name__)
 PROJECT = "vireid"
@@ -44,7 +44,7 @@ class Wandb(Logger):
             )
         except wandb.errors.UsageError as error:
             raise ConfigError(
-                f"LOGGERS: wandb: {str(error).splitlines()[0]}. Run `wandb login`, or set WANDB_MODE=offline"
+                f"LOGGERS: wandb: {first_line(error).rstrip('.')}. Run `wandb login`, or set WANDB_MODE=offline"
             ) from None
         self.run.define_metric("*", step_metric=STEP)
         # The last value of all others.
