@@ -94,6 +94,13 @@ def test_load_run_of_another_device_falls_back_to_the_cpu_without_mixed_precisio
         load_run(str(tmp_path / "gpu.pth"), device="cuda")
 
 
+def write_patterns(folder: Path) -> str:
+    """A configuration of the run that names its protocols by a pattern."""
+    cfg = load_run(str(folder), ["TEST.PROTOCOLS", "sysu/agw/*"])
+    (folder / "patterns.yml").write_text(cfg.dump())
+    return str(folder / "patterns.yml")
+
+
 def test_scored_config_on_other_sets_takes_their_protocols_and_a_folder_of_its_own(folder: Path) -> None:
     cfg = scored_config(str(folder), on=["RegDB", "LLCM"])
     assert list(cfg.DATASETS.TESTS) == ["RegDB", "LLCM"]
@@ -101,6 +108,8 @@ def test_scored_config_on_other_sets_takes_their_protocols_and_a_folder_of_its_o
     assert str(folder / "evaluated" / "model_final-RegDB-LLCM") == cfg.OUTPUT_DIR
     own = scored_config(f"{folder}@best", ["OUTPUT_DIR", "mine"])
     assert (own.OUTPUT_DIR, own.TEST.PROTOCOLS) == ("mine", load_run(str(folder)).TEST.PROTOCOLS)
+    agw = scored_config(str(folder), ["SOLVER.MAX_EPOCH=1"], write_patterns(folder), on=["SYSUMM01"])
+    assert agw.TEST.PROTOCOLS == ["sysu/agw/all/1shot", "sysu/agw/indoor/1shot"]
     with pytest.raises(ConfigError, match="Nowhere"):
         scored_config(str(folder), on=["Nowhere"])
 

@@ -10,7 +10,7 @@ import pytest
 
 from vireid_plugins.errors import ConfigError, LaunchError
 from vireid_plugins.experiments import search as module
-from vireid_plugins.experiments.search import Searcher
+from vireid_plugins.experiments.search import Searcher, check_search
 from vireid_plugins.experiments.sweep import run_sweep
 from vireid_plugins.experiments.sweep_file import Search, SweepFile
 
@@ -134,3 +134,12 @@ def test_search_that_could_not_be_scored_is_one_error_before_it_trains(
     with pytest.raises(ConfigError, match=said):
         run_sweep(replace(sweep, search=replace(sweep.search, **wrong)), [], lambda _: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_check_search_takes_a_protocol_that_the_configuration_names_by_a_pattern(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, 1)
+    assert sweep.search is not None
+    search = replace(sweep.search, protocol="sysu/agw/all/1shot")
+    with pytest.raises(ConfigError, match="protocol: unknown value"):
+        check_search(replace(sweep, search=search), ["TEST.PROTOCOLS", "sysu/official/*"])
+    assert check_search(replace(sweep, search=search), ["TEST.PROTOCOLS", "sysu/agw/*"]) == search

@@ -14,7 +14,7 @@ from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.engine.checkpoint import BEST, FINAL, last_checkpoint, load_checkpoint, modified
 from vireid_plugins.errors import ConfigError, DataError
-from vireid_plugins.evaluation.protocols import PROTOCOLS
+from vireid_plugins.evaluation.protocols import PROTOCOLS, require_protocols
 
 logger = logging.getLogger("fastreid." + __name__)
 # Folder below a run's that `scored_config` writes to, so that the results of the training stay.
@@ -206,5 +206,5 @@ def _stored(file: Path) -> CfgNode:
 
 def _protocols(cfg: CfgNode, dataset: str) -> list[str]:
     """Return the protocols of a data set that the configuration names, or all of the data set's."""
-    of_set = [protocol.name for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
-    return [name for name in cfg.TEST.PROTOCOLS if name in of_set] or of_set
+    named = [protocol.name for protocol in require_protocols(cfg.TEST.PROTOCOLS) if protocol.dataset == dataset]
+    return named or [protocol.name for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
