@@ -19,7 +19,6 @@ from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import network_facts, splits_of
-from vireid_plugins.engine.requirements import plans_of
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, require_log
 from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.scored_weights import weights_of
@@ -172,11 +171,9 @@ def show_final(scores: Any) -> None:
 def evaluate(cfg: CfgNode) -> Any:
     """Score `MODEL.WEIGHTS`, or the last checkpoint of the output folder."""
     file = checkpoint_of(cfg)
-    # Before the model is built: a misspelt protocol or a missing image takes seconds.
-    plans = plans_of(cfg)
     model = load_model(cfg)
     begin_log()
-    return Trainer.test(cfg, model, plans, weights=weights_of(file, Path(cfg.OUTPUT_DIR)))
+    return Trainer.test(cfg, model, weights=weights_of(file, Path(cfg.OUTPUT_DIR)))
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:
