@@ -4,6 +4,7 @@ Each names the file, key or value that is wrong and what would be right. The com
 traceback; any other exception is a bug in this package.
 """
 
+import difflib
 from collections.abc import Iterable
 
 from vireid_plugins.escape import escaped
@@ -44,6 +45,10 @@ class InstallError(UserError, ImportError):
 
 class ConfigError(UserError, ValueError):
     """A key or value of the configuration is wrong; the message lists what is available."""
+
+
+class UnknownKeyError(ConfigError):
+    """A key does not exist."""
 
 
 class DataError(UserError, RuntimeError):
@@ -96,4 +101,18 @@ def require_name(key: str, name: str, known: Iterable[str]) -> None:
     """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
     names = list(known)
     if name not in names:
-        raise ConfigError(f"{key}: unknown value '{name}'; available: {', '.join(sorted(names)) or 'none'}")
+        listed = ", ".join(sorted(names)) or "none"
+        raise ConfigError(f"{key}: unknown value '{name}'; available: {listed}{meant(name, names)}")
+
+
+def meant(name: str, known: Iterable[str], before: str = "") -> str:
+    """Return a guess at the name that was meant, in parentheses, or an empty text.
+
+    Args:
+        name: what was given.
+        known: the names that there are.
+        before: what a name begins with in the guess.
+    """
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    return f" (did you mean '{before}{by_lower[close[0]]}'?)" if close else ""

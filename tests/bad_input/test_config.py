@@ -55,7 +55,7 @@ CASES = {
     ),
     "wrong type": Case(
         "tools/train_net.py --config-file c.yml",
-        "config file 'c.yml': Type mismatch",
+        "config file 'c.yml': 'SOLVER.MAX_EPOCH' must be a whole number like 120; got 'many'",
         write("c.yml", "SOLVER: {MAX_EPOCH: many}"),
     ),
     "half a pair": Case(

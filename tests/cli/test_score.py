@@ -46,6 +46,21 @@ def test_score_of_labels_prints_both_directions_and_says_whose_they_are(files: P
     assert found["mean"] == pytest.approx(results[0]["mean"])
 
 
+def test_score_of_identities_with_zeros_in_front_keeps_them_apart(files: Path) -> None:
+    np.save(files / "small.npy", np.array([[0.1, 0.2, 0.3], [0.2, 0.3, 0.1]]))
+    (files / "q.txt").write_text("007\n12\n")
+    (files / "g.txt").write_text("7\n007\n12\n")
+    (files / "numbers.txt").write_text("7\n12\n12\n")
+    words = ["--distance", "small.npy", "--query-ids", "q.txt", "--json", "o.json"]
+    assert vireid("score", *words, "--gallery-ids", "g.txt", cwd=files).returncode == 0
+    mean = json.loads((files / "o.json").read_text())["results"][0]["mean"]
+    assert (mean["Rank-1"], mean["mAP"]) == (50.0, 75.0)
+    # A file of whole numbers alone is of names, too, if the other one is.
+    assert vireid("score", *words, "--gallery-ids", "numbers.txt", cwd=files).returncode == 0
+    mean = json.loads((files / "o.json").read_text())["results"][0]["mean"]
+    assert (mean["Rank-1"], mean["mAP"]) == (100.0, pytest.approx(100 * (1 + 2 / 3) / 2))
+
+
 def test_score_of_distances_is_evaluate_ranking(files: Path) -> None:
     labels = ["--query-ids", "one_side.txt", "--gallery-ids", "one_side.txt", "--cmc", "distinct_id"]
     ran = vireid("score", "--distance", "D.npy", *labels, "--json", "o.json", cwd=files)

@@ -81,7 +81,9 @@ def test_print_config_prints_yaml_that_loads_back_and_nothing_else(tmp_path: Pat
     [
         (["--dry-run", "--eval-only"], "argument --eval-only: not allowed with argument --dry-run"),
         (["--dry-run", "--num-gpus", "2", *ONE], "error: --dry-run: measures one process"),
-        (["--print-config", *ONE, "SEED", "x"], "SEED"),
+        (["--dry-run", "--resume", *ONE], "error: --dry-run: shows a run from its start"),
+        (["--dry-run", *ONE, "OUTPUT_DIR", "/dev/null/x"], "error: OUTPUT_DIR: '/dev/null/x' cannot be written"),
+        (["--print-config", *ONE, "SEED", "x"], "'SEED' must be a whole number like 0; got 'x'"),
         (["--print-config"], "error: --config-file: name a configuration"),
     ],
 )

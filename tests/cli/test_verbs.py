@@ -13,6 +13,7 @@ from PIL import Image
 
 from vireid_plugins.cli._common import output_of, run_and_overrides
 from vireid_plugins.cli.main import command_parser, parsed
+from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import RegDB
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation import evaluate_protocol
@@ -46,7 +47,9 @@ def test_train_trains_resumes_and_scores_what_synthesize_made(tmp_path: Path) ->
 
     again = vireid("evaluate", str(out), "--on", "SYSUMM01", "TEST.PROTOCOLS=sysu/official/all/1shot", **env)
     assert again.returncode == 0, again.stderr
-    on = json.loads((out / "evaluated" / "model_final-SYSUMM01" / "evaluation.json").read_text())
+    place = out / "evaluated" / "model_final-SYSUMM01-TEST.PROTOCOLS=sysu_official_all_1shot"
+    on = json.loads((place / "evaluation.json").read_text())
+    assert load_config(place / "config.yaml").TEST.PROTOCOLS == ["sysu/official/all/1shot"]
     of_run = {one["protocol"]: one for one in json.loads((out / "evaluation.json").read_text())["results"]}
     assert on["results"] == [of_run["sysu/official/all/1shot"]]
 
@@ -118,10 +121,18 @@ def test_parsed_takes_flags_and_overrides_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("words", [["train", "--resum", "x", "--typo"], ["keys", "SEED", "x"]])
-def test_parsed_of_what_no_argument_takes_is_an_error(words: list[str]) -> None:
+def test_parsed_of_what_no_argument_takes_is_an_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parsed(command_parser(), words)
     assert ended.value.code == 2
+    assert f"usage: vireid {words[0]} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["collect", ""], ["compare", "", "logs/a"], ["verify", "LLCM", " "]])
+def test_parsed_of_an_empty_path_is_an_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(command_parser(), words)
+    assert "an empty path; the current folder is ." in capsys.readouterr().err
 
 
 def test_run_and_overrides_takes_what_is_no_key_for_a_run() -> None:

@@ -11,6 +11,7 @@ from helpers import small_cfg, vireid
 from PIL import Image
 
 from vireid_plugins.data.datasets import OwnFolder, build_dataset
+from vireid_plugins.data.datasets.own_csv import read_own_csv
 from vireid_plugins.data.datasets.own_folder import logger, numbered
 from vireid_plugins.data.verify import verify
 from vireid_plugins.engine import Trainer
@@ -164,6 +165,13 @@ def test_table_with_splits_divides_as_it_says(own: Path, separator: str, mark: s
         assert drawn(dataset) == set(PEOPLE[3:])
         assert len(dataset.train) == 12
         assert {camera for _, _, camera in dataset.query} == {camera for _, _, camera in dataset.gallery} == {0}
+
+
+def test_table_with_empty_columns_of_a_spreadsheet_is_read(own: Path) -> None:
+    (own / "plain.csv").write_text(lines(own, lambda identity: ""))
+    (own / "wide.csv").write_text("".join(f"{line},,\n" for line in lines(own, lambda identity: "").splitlines()))
+    plain, wide = (read_own_csv(own / name) for name in ("plain.csv", "wide.csv"))
+    assert [image._replace(where="") for image in wide] == [image._replace(where="") for image in plain]
 
 
 def test_table_finds_images_whose_suffix_has_changed(own: Path) -> None:

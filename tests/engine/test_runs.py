@@ -112,6 +112,31 @@ def test_scored_config_on_other_sets_takes_their_protocols_and_a_folder_of_its_o
     assert agw.TEST.PROTOCOLS == ["sysu/agw/all/1shot", "sysu/agw/indoor/1shot"]
     with pytest.raises(ConfigError, match="Nowhere"):
         scored_config(str(folder), on=["Nowhere"])
+    with pytest.raises(ConfigError, match=r"unknown value 'REGDB'; .*\(did you mean 'RegDB'\?\)"):
+        scored_config(str(folder), on=["REGDB"])
+    with pytest.raises(ConfigError, match=r"TEST\.PROTOCOLS: unknown value 'typo/"):
+        scored_config(str(folder), ["TEST.PROTOCOLS", "typo/*"])
+
+
+def test_scored_config_with_overrides_replaces_no_earlier_results(folder: Path) -> None:
+    def place(*words: str) -> str:
+        return Path(scored_config(str(folder), words).OUTPUT_DIR).name
+
+    assert place("MODEL.DEVICE=cpu", "DATALOADER.NUM_WORKERS=1") == "model_final"
+    assert place("TEST.METRIC=cosine") == "model_final-TEST.METRIC=cosine"
+    assert place("TEST.PROTOCOLS", "sysu/agw/*") == "model_final-TEST.PROTOCOLS=sysu_agw__"
+    many = ("TEST.PROTOCOLS=['sysu/agw/all/1shot']", "TEST.FLIP.ENABLED=True")
+    names = [place(*many, f"SOLVER.STEPS=[10000,20000,30000,40000,50000,{last}]") for last in (60000, 70000)]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) < 130
+
+
+def test_load_run_of_a_missing_plug_in_says_how_to_name_it(folder: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(folder / "model_final.pth", weights_only=True)
+    checkpoint["vireid"]["config"] += "\nMINE:\n  WEIGHT: 1.0\n"
+    torch.save(checkpoint, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match=r"unknown key 'MINE'.*--plugin FILE\.py"):
+        load_run(str(tmp_path / "other.pth"))
 
 
 def test_load_embeds_files_images_arrays_and_tensors_alike(folder: Path, tree: Path) -> None:

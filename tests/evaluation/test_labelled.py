@@ -119,6 +119,7 @@ def test_score_labelled_of_what_does_not_fit_is_one_error(change: dict[str, Any]
 def test_modalities_of_knows_numbers_and_words() -> None:
     assert modalities_of(np.array(["rgb", "IR", "night", "1"])).tolist() == [0, 1, 1, 1]
     assert modalities_of(np.array([0.0, 1.0])).tolist() == [0, 1]
+    assert modalities_of(np.array([False, True])).tolist() == [0, 1]
 
 
 def test_names_of_rules_are_those_that_exist() -> None:

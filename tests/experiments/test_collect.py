@@ -36,6 +36,18 @@ def test_collect_averages_seeds_of_equal_settings(tmp_path: Path) -> None:
     assert found.rows[1].scores["mAP"] == pytest.approx((60, stdev([50, 70])))
 
 
+def test_collect_takes_results_on_other_sets_with_their_run(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [0.25] * 4)
+    for name, level in [("model_final-LLCM", 0.5), ("model_final", 0.9), ("model_best-LLCM", 0.9),
+                        ("model_final-LLCM-TEST.FLIP.ENABLED=True", 0.9)]:  # fmt: skip
+        write_run(run / "evaluated" / name, [level] * 4, protocol=SYSU if name == "model_final" else "llcm/v2i")
+    rows = {row.protocol: row for row in collect(tmp_path).rows}
+    assert {name: row.scores["mAP"].mean for name, row in rows.items()} == {SYSU: 25.0, "llcm/v2i": 50.0}
+    assert {row.setting for row in rows.values()} == {rows[SYSU].setting}
+    # Named, each folder of results is a run.
+    assert collect(run / "evaluated" / "model_best-LLCM").rows[0].scores["mAP"].mean == pytest.approx(90)
+
+
 def test_collect_of_one_run_has_no_deviation(tmp_path: Path) -> None:
     write_run(tmp_path / "run", [0.25] * 4)
     (row,) = collect(tmp_path / "run").rows

@@ -13,7 +13,7 @@ from helpers import HANG, ROOT, SMALL, python, vireid
 
 from vireid_plugins.errors import ConfigError, LaunchError, StoppedError
 from vireid_plugins.experiments.local import LocalExecutor
-from vireid_plugins.experiments.outcomes import last_error
+from vireid_plugins.experiments.outcomes import last_error, open_console
 from vireid_plugins.experiments.plan import plan_runs
 from vireid_plugins.experiments.sweep import run_sweep
 from vireid_plugins.experiments.sweep_file import SweepFile
@@ -155,6 +155,15 @@ def test_last_error_is_the_line_to_show(tmp_path: Path, text: str, last: str) ->
     (tmp_path / "console.txt").write_text(text)
     assert last_error(tmp_path / "console.txt") == last
     assert last_error(tmp_path / "none") == ""
+
+
+def test_open_console_keeps_those_of_earlier_attempts(tmp_path: Path) -> None:
+    for attempt in ("first", "second", "third"):
+        console = open_console(tmp_path / "run")
+        console.write(attempt)
+        console.close()
+    said = {file.name: file.read_text() for file in (tmp_path / "run").iterdir()}
+    assert said == {"console.1.txt": "first", "console.2.txt": "second", "console.txt": "third"}
 
 
 def test_sweep_trains_collects_and_lists(little_tree: Path, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_open_arrays_reads_what_the_content_is_whatever_its_name(
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        ("1\n-2\n03\n", [1, -2, 3]),
+        ("1\n-2\n0\n", [1, -2, 0]),
+        ("1\n-2\n03\n", ["1", "-2", "03"]),
         ("anna\r\nbert\r\n\r\n", ["anna", "bert"]),
         ("\ufeff1\n2x", ["1", "2x"]),
         ("1.5\n", ["1.5"]),

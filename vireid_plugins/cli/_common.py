@@ -82,6 +82,8 @@ def run(main: Callable[[], object]) -> NoReturn:
 
 def path(word: str) -> Path:
     """Parse a path; `~` and variables in it expand, as those of a shell that did not see them."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("an empty path; the current folder is .")
     return Path(path_text(word))
 
 

@@ -65,7 +65,21 @@ def read_labelled(args: argparse.Namespace) -> dict[str, Any]:
             raise FeatureError(f"{flag}: '{arrays.file}' has no array {inner or name}; it has {names}")
         found |= {} if array is None else {name: array}
     first = next((opened[name][0] for name in ("features", "distance", "query_features") if name in opened), None)
-    return _completed(found, first, NAMES)
+    return _alike(_completed(found, first, NAMES))
+
+
+def _alike(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return the arrays with the identities of both sides as names, where a text file holds such for one side.
+
+    A file of 0001 and 1234 is of names, and one of 1234 alone of numbers. Cameras in such a file are numbers.
+    """
+    sides = [arrays[name] for name in ("query_ids", "gallery_ids") if name in arrays]
+    if sorted(side.dtype.kind for side in sides) == ["U", "i"]:
+        arrays |= {name: arrays[name].astype(str) for name in ("query_ids", "gallery_ids")}
+    for name in ("cams", "query_cams", "gallery_cams"):
+        if name in arrays and arrays[name].dtype.kind == "U" and all(map(str.isdecimal, arrays[name].ravel().tolist())):
+            arrays[name] = arrays[name].astype("int64")
+    return arrays
 
 
 def _completed(found: dict[str, Any], first: Any, names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

@@ -5,16 +5,15 @@ A and B are folders of runs, folders that hold several runs of one setting, or p
 
 import argparse
 
-from vireid_plugins.cli._common import path, path_text, say, say_table
+from vireid_plugins.cli._common import path, say, say_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("sides", nargs="*", type=path_text, metavar="A B", help="one folder or pattern a side")
-    parser.add_argument("--a", nargs="+", type=path_text, metavar="RUN", help="the runs of side A, one by one")
-    parser.add_argument("--b", nargs="+", type=path_text, metavar="RUN", help="the runs of side B, one by one")
+    parser.add_argument("sides", nargs="*", type=path, metavar="A B", help="one folder or pattern a side")
+    parser.add_argument("--a", nargs="+", type=path, metavar="RUN", help="the runs of side A, one by one")
+    parser.add_argument("--b", nargs="+", type=path, metavar="RUN", help="the runs of side B, one by one")
     parser.add_argument("--output", type=path, metavar="FILE", help="also draw the curves of all runs to this picture")
-    parser.set_defaults(error=parser.error)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -29,14 +28,13 @@ def main(args: argparse.Namespace) -> None:
     if args.output:
         require_format("--output", args.output)
     words = ([args.sides[0]], [args.sides[1]]) if plain else (args.a, args.b)
-    a, b = (read_side(letter, each) for letter, each in zip("AB", words, strict=True))
+    a, b = (read_side(letter, list(map(str, each))) for letter, each in zip("AB", words, strict=True))
     found = compare(a, b)
-    if args.output:
-        from vireid_plugins.experiments.curves import draw_curves
-
-        figure = draw_curves([(side.name, [run.folder for run in side.runs]) for side in (a, b)])
-        note = save(figure, args.output)
     say_table(markdown(found.rows))
     say(*sentences(found))
     if args.output:
-        say(f"wrote {args.output}{note}")
+        from vireid_plugins.experiments.curves import draw_curves
+
+        sides = [(side.name, [run.folder for run in side.runs]) for side in (a, b)]
+        figure = draw_curves(sides, [one.protocol for one in found.compared])
+        say(f"wrote {args.output}{save(figure, args.output)}")

@@ -92,7 +92,7 @@ def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) 
     """
     args, rest = parser.parse_known_args(words)
     if rest and (not hasattr(args, "opts") or any(word.startswith("--") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        args.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.opts = [*args.opts, *rest]
     return args
@@ -103,6 +103,8 @@ def _description(verb: ModuleType) -> dict[str, Any]:
 
 
 def _fill(parser: argparse.ArgumentParser, verb: ModuleType) -> None:
+    # Before those of the verb, which may have one of its own.
+    parser.set_defaults(error=parser.error)
     add_plugin(parser)
     verb.add_arguments(parser)
     parser.set_defaults(main=verb.main)

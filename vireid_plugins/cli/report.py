@@ -28,8 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Score the model, draw the figures and write the page."""
     from vireid_plugins.engine.runs import run_title
+    from vireid_plugins.errors import ConfigError
     from vireid_plugins.visualize.report import build_report, write_report
 
+    if args.output and args.output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output: '{args.output}' must end in .html")
     cfg = trained_config(args)
     beside = None
     if args.beside:

@@ -17,7 +17,6 @@ from vireid_plugins.evaluation.protocols import PROTOCOLS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.set_defaults(error=parser.error)
     parser.add_argument("--features", type=path, metavar="FILE", help="the .npz file, or a .npy or .mat file")
     parser.add_argument("--paths", type=path, metavar="FILE", help="paths of the rows, if --features has none")
     chosen = parser.add_mutually_exclusive_group()

@@ -73,7 +73,8 @@ def query(args: argparse.Namespace) -> None:
     extractor = extractor_of(gallery, args.device, args.weights)
     results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)
     for one in results:
-        say("", f"{one.query} ({MODALITIES[one.modality]}, {one.probability:.0%} sure)")
+        guessed = f", {one.probability:.0%} sure" if args.modality == "auto" else ""
+        say("", f"{one.query} ({MODALITIES[one.modality]}{guessed})")
         rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
         headers = ["rank", "cosine", "modality", "image"]
         say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))

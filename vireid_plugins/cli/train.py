@@ -39,8 +39,11 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Train, only score, or show what would be trained."""
+    from pathlib import Path
+
     from vireid_plugins import engine
     from vireid_plugins.errors import ConfigError
+    from vireid_plugins.io.files import require_writable
 
     if not args.config_file:
         raise ConfigError("--config-file: name a configuration, such as SYSU/wrim.yml")
@@ -52,6 +55,9 @@ def main(args: argparse.Namespace) -> None:
     if args.dry_run:
         if args.num_gpus * args.num_machines > 1:
             raise ConfigError("--dry-run: measures one process; leave out --num-gpus and --num-machines")
+        if args.resume:
+            raise ConfigError("--dry-run: shows a run from its start; leave out --resume")
+        require_writable(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
         show_dry_run(cfg)
         return
     engine.launch(engine.main, run, cfg)
@@ -74,14 +80,15 @@ def show_dry_run(cfg: Any) -> None:
     memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"
     uncached = " (without DATALOADER.CACHE)" if cfg.DATALOADER.CACHE else ""
     say(
-        f"training    {_counted(found.trained)}; {epochs} epochs of {found.steps} steps of {images} images",
+        f"training    {_counted(found.trained)}; {_many(epochs, 'epoch')} of {_many(found.steps, 'step')} of {images} "
+        "images",
         *(f"test        {name}: {_counted(one)}" for name, one in found.tested.items()),
         f"first step  loss {found.loss:.4g}",
         f"a step      {found.seconds:.3f} s, {found.waited:.3f} s of it waiting for images; "
         f"{images / found.seconds:.0f} images per second{uncached}",
         f"memory      {found.peak / 2**30:.2f} GiB at most, {memory} ({cfg.MODEL.DEVICE})",
         f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps, {_hours(scoring)} to extract features "
-        f"for {found.evaluations} evaluations",
+        f"for {_many(found.evaluations, 'evaluation')}",
     )
     folder = Path(tempfile.mkdtemp(prefix="vireid_batch_"))
     for name, sheet in batch_sheets(found.batch, cfg.DATALOADER.NUM_INSTANCE).items():
@@ -91,6 +98,10 @@ def show_dry_run(cfg: Any) -> None:
 
 def _counted(images: Any) -> str:
     return f"{images.visible} visible and {images.infrared} infrared images of {images.identities} identities"
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _hours(seconds: float) -> str:

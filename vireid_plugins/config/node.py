@@ -1,6 +1,5 @@
 """A fast-reid `CfgNode` whose errors name the file and the keys that exist, and whose `_BASE_` may be a list."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,15 +15,16 @@ from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.config.renamed import renamed, renamed_for_merge
 from vireid_plugins.config.values import literal, require_sane, unquoted
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, UnknownKeyError, meant
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.io.strict_yaml import MAX_BYTES, MAX_NODES, Parsed, StrictYamlError, parse_yaml
 
 BASE = "_BASE_"
 # Files that a configuration may have as bases, bases of bases and so on, and how deep.
 MAX_FILES, MAX_BASES_DEPTH = 100, 20
-# Longest message of yacs that is shown, in characters; it quotes values.
-MESSAGE = 600
+# Longest value that a message shows, in characters.
+MESSAGE = 300
+_KINDS = {int: "a whole number", float: "a number", bool: "True or False", list: "a list", tuple: "a list"}
 
 
 class CfgNode(FastReidNode):
@@ -106,10 +106,10 @@ class CfgNode(FastReidNode):
             try:
                 # yacs parses a text once more.
                 super().merge_from_list([key, repr(new) if isinstance(new, str) else new])
-            except ValueError as error:
-                # It ends with the key, and quotes the value before.
-                said = str(error) if len(str(error)) <= MESSAGE else f"'{key}': {str(error)[:MESSAGE]} ..."
-                raise ConfigError(f"{where}: {said}") from None
+            except ValueError:
+                given, like = (str(shown)[:MESSAGE] for shown in (f"{new!r}", f"{before!r}"))
+                kind = _KINDS.get(type(before), "a value")
+                raise ConfigError(f"{place} must be {kind} like {like}; got {given}") from None
 
 
 ABSENT = "absent"
@@ -251,7 +251,7 @@ def _check_keys(cfg: FastReidNode, keys: Iterable[str], where: str) -> None:
         node, parents = cfg, ""
         for part in dotted.split("."):
             if not isinstance(node, dict) or part not in node:
-                raise ConfigError(f"{where}: {_unknown(parents, part, node)}")
+                raise UnknownKeyError(f"{where}: {_unknown(parents, part, node)}")
             node, parents = node[part], f"{parents}{part}."
 
 
@@ -265,8 +265,7 @@ def _unknown(parents: str, part: str, node: Any) -> str:
     if not isinstance(node, dict):
         return f"'{parents[:-1]}' is a value and has no key '{part}'"
     names = sorted(str(name) for name in node)
-    close = difflib.get_close_matches(part, names, n=1)
-    hint = f" (did you mean '{parents}{close[0]}'?)" if close else ""
+    hint = meant(part, names, parents)
     return (
         f"unknown key '{parents}{part}'{hint}; available {'under ' + parents[:-1] if parents else 'at the top level'}: "
         f"{', '.join(names)}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vireid_plugins.config.plugin_files import named_files
 from vireid_plugins.engine.checkpoint import BEST, FINAL
+from vireid_plugins.engine.output_folder import CONFIG
 
 # What a run writes, in the order of the summary.
 FILES = {
@@ -14,7 +15,7 @@ FILES = {
     "evaluation*_queries.npz": "the AP of every query, which vireid compare reads",
     "features_*.npz": "the features of the last evaluation",
     "metrics.json": "losses, learning rates and scores by iteration, also for TensorBoard in events.out.tfevents...",
-    "config.yaml": "everything needed to repeat the run",
+    CONFIG: "everything needed to repeat the run",
     "log.txt": "what was said, and the environment",
 }
 NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")

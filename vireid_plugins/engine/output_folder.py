@@ -11,6 +11,8 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.io.files import cannot_write, make_folder, remove_stale
 
 LOCK = ".lock"
+# The merged configuration, in the output folder of every run.
+CONFIG = "config.yaml"
 
 
 @contextmanager

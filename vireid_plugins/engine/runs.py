@@ -1,8 +1,11 @@
 """A trained run as an argument: find its checkpoint, and load the configuration that is stored in it."""
 
+import hashlib
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastreid.config import CfgNode
 
@@ -13,12 +16,15 @@ from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.engine.checkpoint import BEST, FINAL, last_checkpoint, load_checkpoint, modified
-from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.errors import ConfigError, DataError, UnknownKeyError
 from vireid_plugins.evaluation.protocols import PROTOCOLS, require_protocols
 
 logger = logging.getLogger("fastreid." + __name__)
 # Folder below a run's that `scored_config` writes to, so that the results of the training stay.
 EVALUATED = "evaluated"
+# Overrides that change no score, and how much of the others the name of that folder shows.
+_ANYWHERE = ("OUTPUT_DIR", "MODEL.DEVICE", "DATALOADER.", "TEST.IMS_PER_BATCH")
+LONGEST = 100
 
 
 def find_weights(run: str) -> Path:
@@ -33,6 +39,8 @@ def find_weights(run: str) -> Path:
         DataError: none of the folder's checkpoints can be loaded.
     """
     run = expanded(run, "RUN")
+    if not run:
+        raise ConfigError("RUN: an empty path; name the folder of a run, FOLDER@best or a checkpoint")
     path = Path(run)
     if path.is_dir():
         return _newest(path)
@@ -94,6 +102,7 @@ def scored_config(run: str, overrides: Sequence[str] = (), config_file: str = ""
     """
     given = paired(overrides)
     cfg = load_run(run, overrides, config_file)
+    require_protocols(cfg.TEST.PROTOCOLS)
     file = Path(cfg.MODEL.WEIGHTS)
     if on:
         cfg.DATASETS.TESTS = tuple(on)
@@ -101,9 +110,18 @@ def scored_config(run: str, overrides: Sequence[str] = (), config_file: str = ""
             cfg.TEST.PROTOCOLS = [name for dataset in on for name in _protocols(cfg, dataset)]
         cfg.TEST.EXPECTED_RESULTS = []
     if "OUTPUT_DIR" not in given:
-        cfg.OUTPUT_DIR = str(file.parent / EVALUATED / "-".join([file.stem, *on]))
+        cfg.OUTPUT_DIR = str(file.parent / EVALUATED / _evaluated_name(file.stem, on, given))
     check_config(cfg)
     return cfg
+
+
+def _evaluated_name(stem: str, on: Sequence[str], overrides: Mapping[str, Any]) -> str:
+    """Return the name of the folder for the results of a checkpoint: other overrides never replace earlier results."""
+    words = [f"{key}={value}" for key, value in overrides.items() if not key.startswith(_ANYWHERE)]
+    changed = re.sub(r"[^\w.=,+-]", "_", ",".join(words))
+    if len(changed) > LONGEST:
+        changed = f"{changed[:LONGEST]}-{hashlib.sha256(','.join(words).encode()).hexdigest()[:8]}"
+    return "-".join(filter(None, [stem, *on, changed]))
 
 
 def run_of(config_file: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
@@ -136,7 +154,12 @@ def stored_config(text: str, where: str) -> CfgNode:
         ConfigError: it cannot be parsed, or a key is unknown, as when a plug-in package is missing.
     """
     cfg = get_cfg()
-    cfg.merge_from_text(text, where)
+    try:
+        cfg.merge_from_text(text, where)
+    except UnknownKeyError as error:
+        raise ConfigError(
+            f"{error}. If a plug-in brings it, install its package, or give its file: --plugin FILE.py"
+        ) from None
     if "WEIGHTS_AVERAGED" not in text:
         # Earlier commits used averaged weights only if the configuration averaged too.
         cfg.MODEL.WEIGHTS_AVERAGED = cfg.SOLVER.EMA_DECAY > 0

@@ -9,6 +9,7 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 
 from vireid_plugins.config import get_cfg
+from vireid_plugins.engine.output_folder import CONFIG
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -37,7 +38,7 @@ def seeded(cfg: CfgNode, resume: bool = False) -> CfgNode:
 
 def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
     """Return the seed of the run to resume, or draw one."""
-    file = Path(cfg.OUTPUT_DIR) / "config.yaml"
+    file = Path(cfg.OUTPUT_DIR) / CONFIG
     if resume and file.is_file():
         former = get_cfg()
         former.merge_from_file(file)

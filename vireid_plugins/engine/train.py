@@ -17,7 +17,7 @@ from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, last_checkpoint, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
-from vireid_plugins.engine.output_folder import claim
+from vireid_plugins.engine.output_folder import CONFIG, claim
 from vireid_plugins.engine.provenance import network_facts, splits_of
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, require_log
 from vireid_plugins.engine.runs import scored_config
@@ -142,7 +142,7 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         begin_log()
-        config = folder / "config.yaml"
+        config = folder / CONFIG
         # A finished run is only scored: what it was trained with stays.
         if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
             write_bytes(config, trainer.cfg.dump().encode())
@@ -173,7 +173,12 @@ def evaluate(cfg: CfgNode) -> Any:
     file = checkpoint_of(cfg)
     model = load_model(cfg)
     begin_log()
-    return Trainer.test(cfg, model, weights=weights_of(file, Path(cfg.OUTPUT_DIR)))
+    folder = Path(cfg.OUTPUT_DIR)
+    scores = Trainer.test(cfg, model, weights=weights_of(file, folder))
+    # A folder of results alone; that of a training keeps what it was trained with.
+    if comm.is_main_process() and not any(folder.glob("*.pth")):
+        write_bytes(folder / CONFIG, cfg.dump().encode())
+    return scores
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:

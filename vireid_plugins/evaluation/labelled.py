@@ -119,8 +119,8 @@ def modalities_of(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     Raises:
         FeatureError: a value is neither.
     """
-    # A number of MATLAB is a float.
-    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist()]
+    # A number of MATLAB is a float, and a row may say which images are infrared.
+    words = [f"{value:g}" if isinstance(value, float | bool) else str(value) for value in values.tolist()]
     table = {word: modality_of(word) for word in set(words)}
     unknown = sorted(word for word, modality in table.items() if modality is None)
     if unknown:

@@ -14,11 +14,14 @@ LOSS = "total_loss"
 SCORES = ("Rank-1", "mAP")
 
 
-def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFAULT) -> Any:
+def draw_curves(
+    sides: Sequence[tuple[str, Sequence[Path]]], protocols: Sequence[str] = (), style: Style = DEFAULT
+) -> Any:
     """Return a matplotlib figure with the loss and the scores of every run, a color for each side.
 
     Args:
         sides: name and folders of the runs of each side.
+        protocols: the order of their panels; others come after these.
         style: the look.
 
     Raises:
@@ -27,7 +30,9 @@ def draw_curves(sides: Sequence[tuple[str, Sequence[Path]]], style: Style = DEFA
     """
     curves = [(name, [read_metrics(folder / "metrics.json") for folder in folders]) for name, folders in sides]
     recorded = {key for _, runs in curves for run in runs for key in run}
-    shown = [key for key in sorted(recorded, key=lambda key: (key != LOSS, key)) if _is_shown(key)]
+    order = [LOSS, *(f"{name}/{score}" for name in protocols for score in SCORES)]
+    place = {key: number for number, key in enumerate(order)}
+    shown = sorted(filter(_is_shown, recorded), key=lambda key: (place.get(key, len(order)), key))
     if not shown:
         raise DataError(f"the runs' metrics.json have none of {', '.join((LOSS, *SCORES))}; nothing can be drawn")
     with style.applied():

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from vireid_plugins.experiments.outcomes import CONSOLE, STOPPED, Outcome, Report, outcome_of, words_of
+from vireid_plugins.experiments.outcomes import STOPPED, Outcome, Report, open_console, outcome_of, words_of
 from vireid_plugins.experiments.plan import PlannedRun
-from vireid_plugins.io.files import LineFile, make_folder, write_bytes
 from vireid_plugins.processes import start_command
 
 # Seconds between two looks at the processes.
@@ -75,10 +74,7 @@ class LocalExecutor:
         return Outcome(done.run, STOPPED) if self.stopping and done.process.returncode < 0 else found
 
     def _start(self, run: PlannedRun, device: str) -> None:
-        make_folder(run.folder, "output")
-        # What an earlier attempt said is in log.txt.
-        write_bytes(run.folder / CONSOLE, b"")
-        console = LineFile(run.folder / CONSOLE)
+        console = open_console(run.folder)
         try:
             process = start_command(words_of(run, self.config), console.fileno(), self._environment(device))
         finally:

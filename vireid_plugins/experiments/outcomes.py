@@ -10,6 +10,7 @@ from typing import NamedTuple
 from vireid_plugins.engine.finished_run import finished
 from vireid_plugins.errors import StoppedError
 from vireid_plugins.experiments.plan import PlannedRun
+from vireid_plugins.io.files import LineFile, make_folder, set_aside
 from vireid_plugins.io.regular import open_regular
 
 # Standard output and error of a run, in its folder.
@@ -55,6 +56,17 @@ def outcome_of(run: PlannedRun, code: int) -> Outcome:
     if code < 0:
         return Outcome(run, FAILED, f"it was killed by {signal.Signals(-code).name}")
     return Outcome(run, FAILED, last_error(run.folder / CONSOLE) or f"exit code {code}")
+
+
+def open_console(folder: Path) -> LineFile:
+    """Open a new console of a run; that of an earlier attempt becomes `console.1.txt`, `console.2.txt`, ...
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    make_folder(folder, "output")
+    set_aside(folder / CONSOLE)
+    return LineFile(folder / CONSOLE)
 
 
 def last_error(console: Path) -> str:

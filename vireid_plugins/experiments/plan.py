@@ -13,6 +13,7 @@ from vireid_plugins.config import load_config
 from vireid_plugins.config.node import changes
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.engine.bound_keys import FREE
+from vireid_plugins.engine.output_folder import CONFIG
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.experiments.sweep_file import MAX_RUNS, SweepFile, Values
 from vireid_plugins.io.regular import read_text
@@ -116,7 +117,7 @@ def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> tupl
 
 def _require_same(folder: Path, cfg: CfgNode) -> None:
     """Refuse a folder that holds a run of another configuration; its scores would be taken for this one's."""
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not file.is_file():
         return
     free = (*FREE, *FILLED, *((SEED,) if cfg.SEED < 0 else ()))

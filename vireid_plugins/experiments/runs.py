@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vireid_plugins.config.node import flat_config
+from vireid_plugins.engine.checkpoint import FINAL
+from vireid_plugins.engine.output_folder import CONFIG
+from vireid_plugins.engine.runs import EVALUATED
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.io.walk import folders_below
 
-CONFIG, EVALUATION = "config.yaml", "evaluation*.json"
+EVALUATION = "evaluation*.json"
 METHOD, EPOCHS = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH"
 
 
@@ -56,7 +59,7 @@ def find_runs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"'{folder}' is no folder")
     try:
-        found = [place for place in folders_below(folder) if _is_run(place)]
+        found = [place for place in folders_below(folder) if _is_run(place) and not _is_result(place, folder)]
     except OSError as error:
         raise DataError(f"'{error.filename}' cannot be read: {error.strerror}") from None
     if not found:
@@ -70,8 +73,16 @@ def _is_run(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and any(folder.glob(EVALUATION))
 
 
+def _is_result(place: Path, top: Path) -> bool:
+    """Return whether a folder holds results of `vireid evaluate` that are read with their run."""
+    return place.parent.name == EVALUATED and top not in (place, place.parent) and _is_run(place.parent.parent)
+
+
 def read_run(folder: Path) -> RunRead:
-    """Read the configuration and the scores of a run.
+    """Read the configuration and the scores of a run, also those on other data sets (`vireid evaluate RUN --on SET`).
+
+    Of a protocol that the training scored too, its scores are kept. Results of other weights than the final ones, of
+    fewer epochs or with overrides are runs of their own, if they are named.
 
     Raises:
         DataError: a file is missing or is not what its name says.
@@ -87,6 +98,11 @@ def read_run(folder: Path) -> RunRead:
     for file in sorted(folder.glob(EVALUATION)):
         for one in read_scores(file):
             scores.setdefault(one.protocol, one)
+    for file in sorted((folder / EVALUATED).glob(f"{FINAL}*/{EVALUATION}")):
+        if "=" not in file.parent.name:
+            for one in read_scores(file):
+                if one.epoch is None or one.epoch >= values.get(EPOCHS, 0):
+                    scores.setdefault(one.protocol, one)
     if not scores:
         raise DataError(f"'{folder}' has no scores yet: its evaluation.json is missing")
     return RunRead(folder, values, scores)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import ConfigError, InstallError
-from vireid_plugins.experiments.outcomes import CONSOLE, FAILED, Outcome, Report, outcome_of, words_of
+from vireid_plugins.experiments.outcomes import FAILED, Outcome, Report, open_console, outcome_of, words_of
 from vireid_plugins.experiments.plan import PlannedRun
 from vireid_plugins.experiments.sweep_file import SweepFile
-from vireid_plugins.io.files import LineFile, make_folder, write_bytes, write_json
+from vireid_plugins.io.files import make_folder, write_json
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.processes import start_command
 
@@ -52,9 +52,7 @@ class TrainingJob:
         # submitit's own executors hide every device from a job that asks for none.
         if self.cluster != "slurm" and not env.get("CUDA_VISIBLE_DEVICES"):
             env.pop("CUDA_VISIBLE_DEVICES", None)
-        make_folder(self.run.folder, "output")
-        write_bytes(self.run.folder / CONSOLE, b"")
-        console = LineFile(self.run.folder / CONSOLE)
+        console = open_console(self.run.folder)
         try:
             self._process = start_command(words_of(self.run, self.config), console.fileno(), env)
         finally:

@@ -21,7 +21,8 @@ from vireid_plugins.io.regular import open_regular, read_bytes, read_text
 KINDS = "a .npy, .npz or .mat file, or text with a value per line"
 # Of the largest .mat file; its numbers are read at once.
 MAX_MAT = 2**30
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
+# As Python writes it; 007 is a name, or it would be the same as 7.
+_NUMBER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 class ArrayFile(NamedTuple):

@@ -7,6 +7,7 @@ library is imported: command lines use it too.
 import errno
 import glob
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -221,6 +222,18 @@ def write_or_keep(file: Path, write: Callable[[Path], object]) -> None:
         raise ConfigError(f"{error}; the result is kept as '{kept}'") from None
 
 
+def set_aside(file: Path) -> None:
+    """Rename a file, if there is one, to the first free of `NAME.1.txt`, `NAME.2.txt`, ...
+
+    Raises:
+        ConfigError: it cannot be renamed.
+    """
+    if file.exists():
+        names = (file.with_name(f"{file.stem}.{number}{file.suffix}") for number in itertools.count(1))
+        with for_writing(file):
+            file.rename(next(name for name in names if not name.exists()))
+
+
 class LineFile:
     """A text file to which lines are appended; a failed write leaves no torn line and no buffer.
 
@@ -278,15 +291,31 @@ def make_folder(folder: Path, key: str) -> None:
     Raises:
         ConfigError: the folder cannot be created or is not writable.
     """
-    try:
+    with _for_folder(folder, key):
         _make(folder)
-        handle, probe = tempfile.mkstemp(prefix=".writable_", dir=folder)
-        os.close(handle)
-        Path(probe).unlink()
+        _probe(folder)
+
+
+def require_writable(folder: Path, key: str) -> None:
+    """Raise what `make_folder` would, without creating the folder."""
+    with _for_folder(folder, key):
+        _probe(next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder))
+
+
+@contextmanager
+def _for_folder(folder: Path, key: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(
             f"{key}: '{folder}' cannot be written: {refusal(error) or error}; choose a writable folder"
         ) from None
+
+
+def _probe(folder: Path) -> None:
+    handle, probe = tempfile.mkstemp(prefix=".writable_", dir=folder)
+    os.close(handle)
+    Path(probe).unlink()
 
 
 def remove_stale(folder: Path, name: str = "") -> list[Path]:

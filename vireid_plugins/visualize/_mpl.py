@@ -16,6 +16,8 @@ PIXELS = (".png", ".jpg", ".jpeg", ".pdf")
 VECTOR = (*PIXELS, ".svg")
 # What matplotlib's renderer of pixels can draw on a side.
 MAX_SIDE = 65_000
+# Height in cm that a page has for a figure and its caption.
+PAGE = 24
 
 
 def matplotlib(module: str) -> Any:
@@ -72,7 +74,10 @@ def save(figure: Any, file: Path, style: "Style | None" = None) -> str:
     vector = hasattr(figure, "savefig")
     content = drawn(figure, name, style) if vector else _pixels(figure, name)
     write_or_keep(file, lambda target: write_bytes(target, content))
-    return "" if vector or name != "pdf" else "; the page is one JPEG picture, as it is made of photographs"
+    if vector:
+        tall = 2.54 * figure.get_figheight()
+        return f"; it is {tall:.0f} cm tall, more than a page: draw less, or in more columns" if tall > PAGE else ""
+    return "; the page is one JPEG picture, as it is made of photographs" if name == "pdf" else ""
 
 
 def drawn(figure: Any, name: str, style: "Style | None") -> bytes:

@@ -54,6 +54,26 @@ def panels_in(style: Style, count: int, ratio: float, shared: bool = False) -> t
     return figure, list(grid[:count])
 
 
+def below(axes: Any, points: float, style: Style) -> None:
+    """Put the legend of a panel that is so many points wide below it, where it covers no curve."""
+    labels = axes.get_legend_handles_labels()[1]
+    # A letter and a line in front of the text.
+    widest = 0.6 * style.font_size * max(map(len, labels)) + 4 * style.font_size
+    columns = min(len(labels), max(1, int(0.9 * points / widest)))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=columns, frameon=False)
+
+
+def settle(figure: Any) -> None:
+    """Lay out the figure and keep that; each layout starts from the last, and legends below panels move it a little."""
+    dpi = figure.dpi
+    # A canvas of few pixels; the layout is in points.
+    figure.set_dpi(72)
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_dpi(dpi)
+    figure.set_layout_engine("none")
+
+
 def wrapped(words: str, points: float, style: Style) -> str:
     """Return a text in lines that are at most so wide."""
     return textwrap.fill(words, _letters(points, style), break_on_hyphens=False)

@@ -9,7 +9,7 @@ from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.json_file import parse_json, read_json
 from vireid_plugins.io.regular import read_bytes
-from vireid_plugins.visualize.panels import panels_in, wrapped
+from vireid_plugins.visualize.panels import below, columns_in, panels_in, settle, wrapped
 from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -127,7 +127,8 @@ def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> An
     """
     shown = panels(curves)
     with style.applied():
-        figure, grid = panels_in(style, len(shown), 0.68)
+        figure, grid = panels_in(style, len(shown), 0.8)
+        columns = columns_in(style, len(shown))
         for axes, panel in zip(grid, shown, strict=True):
             for number, member in enumerate(panel["curves"]):
                 steps, values = zip(*member["points"], strict=True)
@@ -144,6 +145,7 @@ def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> An
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.margins(y=0.12)
             if len(panel["curves"]) > 1:
-                axes.legend()
+                below(axes, 72 * figure.get_figwidth() / columns, style)
         figure.suptitle(wrapped(title, 72 * figure.get_figwidth(), style))
+        settle(figure)
     return figure

@@ -29,7 +29,9 @@ def read_own_csv(file: Path) -> list[OwnImage]:
     number, names = next(rows, (0, []))
     columns = [name.strip().lower() for name in names]
     missing = [name for name in REQUIRED if name not in columns]
-    if missing or len(set(columns)) < len(columns):
+    # A spreadsheet may end every line with empty columns.
+    named = [name for name in columns if name]
+    if missing or len(set(named)) < len(named):
         problem = f"lacks {', '.join(missing)}" if missing else "names a column twice"
         raise DataError(
             f"'{file}': the header {problem}; the first line must name the columns {', '.join(REQUIRED)}, and perhaps "
