@@ -141,7 +141,8 @@ declare_table(
         'Rows [data set, score, value in percent, tolerance], such as ["SYSUMM01", "mAP", 75.4, 1.0], compared with '
         "the first protocol's scores after the last epoch or --eval-only; a miss fails the run."),
     Key("TEST.SAVE_FEATURES", False,
-        "Also write the extracted features to <OUTPUT_DIR>/features_<data set>.npz, for `vireid score`."),
+        "Also write the features of all test images, also of those that no protocol in TEST.PROTOCOLS uses, to "
+        "<OUTPUT_DIR>/features_<data set>.npz, for `vireid score`."),
     Key("TEST.COMPARE_RANDOM", False, "Also score random features, as a lower bound to compare with."),
 )
 # fmt: on

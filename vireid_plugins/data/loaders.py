@@ -1,7 +1,7 @@
 """Training and test loaders for fast-reid's trainer."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastreid.config import CfgNode
 from fastreid.data.datasets.bases import ImageDataset
 from fastreid.data.samplers import InferenceSampler
 from fastreid.utils import comm
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, Item, collate, collate_training
@@ -183,11 +183,21 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
     return loader_of_test_set(cfg, dataset), len(dataset.query)
 
 
-def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset) -> DataLoader[Item]:
-    """Build the loader of a data set that is already there, see `build_test_loader`."""
+def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str] | None = None) -> DataLoader[Item]:
+    """Build the loader of a data set that is already there, see `build_test_loader`.
+
+    Args:
+        cfg: the configuration.
+        dataset: the test set.
+        only: paths, relative to its folder, of the images to load; None: all of them.
+    """
     if comm.is_main_process():
         dataset.show_test()
-    test = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
+    every = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
+    # A subset of all images, not a list of its own: whatever the protocols are, they share one cache.
+    test = every if only is None else Subset(every, every.indices(only))
+    if len(test) < len(every):
+        logger.info("%d of %d test images are used by the protocols", len(test), len(every))
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     return ReportingLoader(
         dataset=test,

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -159,6 +159,12 @@ class TestImages(Dataset[Item]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def indices(self, only: Container[str]) -> list[int]:
+        """Return the indices of the images whose path relative to the data set's folder is in `only`."""
+        dataset = self.dataset
+        assert isinstance(dataset, CrossModalityDataset)
+        return [index for index, item in enumerate(self.items) if dataset.relative(item) in only]
 
     def __getitem__(self, index: int) -> Item:
         path, identity, camera = self.items[index]

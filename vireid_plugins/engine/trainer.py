@@ -148,10 +148,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> tuple[Any, Any]:
-        """Build the loader and the evaluator of one of `DATASETS.TESTS`, with the plan passed to `test`, if any."""
+        """Build the loader and the evaluator of one of `DATASETS.TESTS`, with the plan passed to `test`, if any.
+
+        The loader has only the images that a protocol uses, unless `TEST.SAVE_FEATURES` asks for the features of all.
+        """
         plan = cls.planned.get(dataset_name) or plan_test(cfg, dataset_name)
         evaluator = CrossModalityEvaluator(cfg, plan, output_dir or cfg.OUTPUT_DIR, cls.scored)
-        return loader_of_test_set(cfg, plan.dataset), evaluator
+        used = None if cfg.TEST.SAVE_FEATURES else plan.used()
+        return loader_of_test_set(cfg, plan.dataset, used), evaluator
 
     @classmethod
     def test(

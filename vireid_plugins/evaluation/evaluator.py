@@ -97,7 +97,7 @@ class CrossModalityEvaluator(FeatureCollector):
             return Scores()
         features, paths = gathered
         results = score(features, paths, self.plan, self.postprocessing, self.device, self.metric)
-        baseline = self._score_random(paths) if self.compare_random else []
+        baseline = self._score_random() if self.compare_random else []
         notes = ["model"] * len(results) + ["random"] * len(baseline) if baseline else []
         how = self.postprocessing if self.postprocessing else "no re-ranking"
         title = (
@@ -118,9 +118,11 @@ class CrossModalityEvaluator(FeatureCollector):
             )
         return Scores(results)
 
-    def _score_random(self, paths: list[str]) -> list[ProtocolResult]:
-        features = np.random.default_rng(0).standard_normal((len(paths), 64))
-        return score(features, paths, self.plan, device=self.device)
+    def _score_random(self) -> list[ProtocolResult]:
+        # Drawn for every image of the test set: what an image gets does not depend on the protocols.
+        every = [self.dataset.relative(item) for item in (*self.dataset.query, *self.dataset.gallery)]
+        features = np.random.default_rng(0).standard_normal((len(every), 64))
+        return score(features, every, self.plan, device=self.device)
 
     def _write(self, results: list[ProtocolResult], baseline: list[ProtocolResult]) -> None:
         settings = {"distance": self.metric, "refinement": str(self.postprocessing), "flip": self.flip}

@@ -68,6 +68,19 @@ class EvaluationPlan:
                 self._require_match(protocol, trial)
         return self
 
+    def used(self) -> frozenset[str]:
+        """Return the paths, relative to the data set's folder, of the images that a trial of any protocol uses.
+
+        Raises:
+            DataError: see `trials`.
+        """
+        found: set[str] = set()
+        for protocol in self.protocols:
+            for modality, of_trials in zip(sides(protocol), zip(*self.trials(protocol), strict=True), strict=True):
+                paths = self.images.paths[modality]
+                found.update(paths[position] for position in np.unique(np.concatenate(of_trials)).tolist())
+        return frozenset(found)
+
     def _require_match(self, protocol: Protocol, trial: TrialPositions) -> None:
         query, gallery = (
             self.images.labels_at(side, positions) for side, positions in zip(sides(protocol), trial, strict=True)
