@@ -6,7 +6,7 @@ DEMO := demo
 DOCS ?= docs/_build
 export FASTREID_DATASETS := $(DEMO)/datasets
 
-.PHONY: demo test test-all fuzz test-row test-matrix matrix-rows gpu docs wheel lint install clean
+.PHONY: demo test test-all fuzz test-row test-matrix matrix-rows gpu benchmark docs wheel lint install clean
 
 install: $(VENV)/installed
 
@@ -78,6 +78,18 @@ matrix-rows:
 GPU_DEVICE ?= cuda
 gpu: $(if $(GPU_PYTHON),,install)
 	@$(or $(GPU_PYTHON),$(BIN)/python) tests/gpu/kit.py --device $(GPU_DEVICE)
+
+# Measure everything again and write it into docs/speed.md: hours on two cores. SUBJECTS chooses. Rows against released
+# code are measured where VIREID_RELEASED names the folder of its clones, and keep their numbers otherwise.
+SUBJECTS ?= startup training losses loading extraction scaling scoring searching endurance
+ROUNDS ?= 3
+benchmark: install
+	@for subject in $(SUBJECTS); do \
+	    echo "== $$subject"; \
+	    $(BIN)/python tools/benchmarks/speed.py $$subject --rounds $(ROUNDS) --repeats 2 \
+	        --json docs/benchmarks/$$subject-cpu.json || exit 1; \
+	done
+	$(BIN)/python tools/benchmarks/tables.py
 
 docs: install
 	@echo "== the documentation, warnings are errors"

@@ -3,6 +3,7 @@
 import json
 import pickle
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,14 @@ def test_speed_prints_a_table_and_writes_what_it_depends_on(
     assert (counting["repeats"], counting["warm_up"], loops["repeats"]) == (2, 1, 1)
     assert counting["fastest_seconds"] <= counting["median_seconds"] <= counting["slowest_seconds"]
     assert "per-query loops" in capsys.readouterr().out
+
+
+def test_every_subject_runs_at_its_smallest_size(tmp_path: Path) -> None:
+    """In one process, since importing torch for each would take most of the time."""
+    words = ["tools/benchmarks/speed.py", "all", "--smallest", "--json", str(tmp_path / "b.json")]
+    ran = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert report["failed"] == []
+    assert len(report["results"]) > 60
+    assert all(one["cpu"] and one["repeats"] == 1 for one in report["results"])

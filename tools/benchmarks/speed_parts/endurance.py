@@ -11,12 +11,13 @@ import numpy as np
 from fastreid.engine.train_loop import HookBase
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.engine import Trainer
 
-STEPS, EVALUATIONS = 2000, 50
-TREE = SysuSize(train=16, val=2, test=8, images=4, height=64, width=32)
+STEPS, EVALUATIONS = size((2000, 50), (4, 2))
+TREE = SysuSize(train=size(16, 4), val=2, test=8, images=4, height=64, width=32)
 # Overrides for cheap steps and evaluations: their number matters here, not their size.
 KEYS = [
     *("MODEL.BACKBONE.PRETRAIN", "False", "MODEL.BACKBONE.DEPTH", "18x", "SOLVER.IMS_PER_BATCH", "16"),
@@ -75,6 +76,8 @@ def _training(workers: int, folder: Path, device: str) -> Callable[[], object]:
 
 
 SUBJECTS = [
-    Subject("2,000 steps and 50 evaluations", f"{workers} workers", partial(_training, workers), slow=True)
+    Subject(
+        f"{STEPS:,} steps and {EVALUATIONS} evaluations", f"{workers} workers", partial(_training, workers), slow=True
+    )
     for workers in (0, 1)
 ]

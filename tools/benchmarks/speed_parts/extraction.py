@@ -15,6 +15,7 @@ from fastreid.modeling.meta_arch import build_model
 from torch.utils.data import DataLoader
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.data import build_test_loader
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
@@ -22,7 +23,8 @@ from vireid_plugins.evaluation.evaluator import FeatureCollector
 
 TREE = SysuSize(train=2, val=1, test=8, images=2)
 # Not every identity of the tree is in every camera.
-IMAGES, SIZE, BATCH = 66, (288, 144), 32
+IMAGES, BATCH = 66, 32
+SIZE = size((288, 144), (64, 32))
 
 
 def _extraction(way: str, folder: Path, device: str) -> Callable[[], object]:
@@ -31,9 +33,9 @@ def _extraction(way: str, folder: Path, device: str) -> Callable[[], object]:
         write_sysu(folder / "SYSU-MM01", TREE)
     cfg = get_cfg()
     cfg.merge_from_file(config_path("SYSU/one_stream.yml"))
-    size = str(list(SIZE))
-    given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "INPUT.SIZE_TEST", size]
-    given += ["INPUT.SIZE_TRAIN", size, "DATALOADER.NUM_WORKERS", "0", "TEST.IMS_PER_BATCH", str(BATCH)]
+    shape = str(list(SIZE))
+    given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "INPUT.SIZE_TEST", shape]
+    given += ["INPUT.SIZE_TRAIN", shape, "DATALOADER.NUM_WORKERS", "0", "TEST.IMS_PER_BATCH", str(BATCH)]
     cfg.merge_from_list([*given, "DATALOADER.CACHE", str(folder / "cache") if way == "cache" else ""])
     torch.manual_seed(0)
     model = build_model(cfg).to(device).eval()

@@ -15,13 +15,14 @@ from fastreid.data.common import CommDataset
 from fastreid.data.transforms import build_transforms
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data import build_train_loader
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 
-IMAGES, MANY, BATCH, SIZE = 512, 8192, 64, (288, 144)
-TREE = SysuSize(train=24, val=1, test=1, images=6)
+IMAGES, MANY, BATCH, SIZE = 512, size(8192, 512), 64, (288, 144)
+TREE = SysuSize(train=24, val=1, test=1, images=size(6, 1))
 
 
 def _tree(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from reference.inputs import random_inputs
 from reference.losses import NAIVE
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
@@ -19,7 +20,7 @@ CONFIGS = {
     "Orthogonality": "deen", "TGSA": "idkl", "CSA": "idkl", "MDR": "idkl", "Purification": "idkl",
     "ModalityHeads": "idkl",
 }  # fmt: skip
-WIDTH, CLASSES = 2048, 395
+WIDTH, CLASSES = size((2048, 395), (16, 20))
 
 
 def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
@@ -30,7 +31,8 @@ def _setting(name: str) -> tuple[Any, tuple[int, int, tuple[int, int]]]:
     loss.on = ()
     instances = cfg.DATALOADER.NUM_INSTANCE
     views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
-    return loss, (cfg.SOLVER.IMS_PER_BATCH // (2 * instances), instances, views)
+    identities = cfg.SOLVER.IMS_PER_BATCH // (2 * instances)
+    return loss, (size(identities, 2), size(instances, 2), views)
 
 
 def _run(name: str, naive: bool, folder: Path, device: str) -> Callable[[], object]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as LateError
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Measured:
         items: see `Subject`.
         ceiling: see `Subject`.
         said: what the function returned, if it was a dict of numbers.
+        cpu: CPU seconds, user and system, of each timed run, of its process and of those that it started and ended.
     """
 
     task: str
@@ -64,11 +65,23 @@ class Measured:
     items: int = 0
     ceiling: str = ""
     said: dict[str, float] = field(default_factory=dict)
+    cpu: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """Median of the timed runs."""
         return statistics.median(self.seconds)
+
+    def together(self, other: "Measured") -> "Measured":
+        """Return this measurement with the runs of another one of the same subject, in a later round."""
+        return replace(
+            self,
+            seconds=[*self.seconds, *other.seconds],
+            cpu=[*self.cpu, *other.cpu],
+            peak=max(self.peak, other.peak),
+            device_peak=max(self.device_peak, other.device_peak),
+            said=other.said,
+        )
 
     @classmethod
     def from_json(cls, report: dict[str, Any]) -> "Measured":
@@ -115,22 +128,37 @@ def run_here(subject: Subject, folder: Path, device: str, repeats: int) -> Measu
     function = subject.prepare(folder, device)
     warm_up = 0 if subject.slow else 1
     said: dict[str, float] = {}
-    seconds = [_seconds(function, device, said) for _ in range(warm_up + (1 if subject.slow else repeats))]
+    runs = [_timed(function, device, said) for _ in range(warm_up + (1 if subject.slow else repeats))]
+    seconds, cpu = (list(column) for column in zip(*runs, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     device_peak = torch.cuda.max_memory_allocated() if device != "cpu" else 0
-    counted = seconds[warm_up:]
-    items = int(said.pop("items", subject.items))
     return Measured(
-        subject.task, subject.way, warm_up, counted, seconds[0], peak, device_peak, items, subject.ceiling, said
+        subject.task,
+        subject.way,
+        warm_up,
+        seconds[warm_up:],
+        seconds[0],
+        peak,
+        device_peak,
+        int(said.pop("items", subject.items)),
+        subject.ceiling,
+        said,
+        cpu[warm_up:],
     )
 
 
-def _seconds(function: Callable[[], object], device: str, said: dict[str, float]) -> float:
-    start = time.perf_counter()
+def _cpu_seconds() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _timed(function: Callable[[], object], device: str, said: dict[str, float]) -> tuple[float, float]:
+    """Run a function once; return its wall and CPU seconds."""
+    cpu, start = _cpu_seconds(), time.perf_counter()
     returned = function()
     if device != "cpu":
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start, _cpu_seconds() - cpu
     if isinstance(returned, dict):
         said.update(returned)
     return seconds

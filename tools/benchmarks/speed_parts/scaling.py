@@ -12,6 +12,7 @@ from typing import Any
 
 from speed_parts.measure import Subject
 from speed_parts.scoring import real_test_set
+from speed_parts.sizes import size
 from speed_parts.trees import LLCM_TRAINING, SYSU_TRAINING, llcm_training, regdb_names, sysu_training
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, RegDB
 from vireid_plugins.data.samplers import CrossModalityIdentitySampler
@@ -20,7 +21,7 @@ from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import PROTOCOLS
 
-SHARES = (0.25, 0.5, 1.0)
+SHARES = size((0.25, 0.5, 1.0), (0.06, 0.08, 0.1))
 # The function that writes the names of a share of the training set, the class that reads them, and the number of images
 # of the whole set.
 SETS: dict[str, tuple[Callable[[Path, float], None], Callable[[str], Any], int]] = {

@@ -9,6 +9,7 @@ from fastreid.evaluation.rerank import re_ranking
 from reference.ranking import per_query
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from speed_parts.trees import llcm_names, regdb_names, sysu_names
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
@@ -20,11 +21,13 @@ from vireid_plugins.evaluation.protocols import PROTOCOLS, Protocol
 from vireid_plugins.evaluation.trials import sides
 from vireid_plugins.evaluation.types import Floats
 
-WIDTH = 2048
+WIDTH = size(2048, 16)
+# Of the identities.
+SHARE = size(1.0, 0.05)
 TREES = {"SYSUMM01": sysu_names, "RegDB": regdb_names, "LLCM": llcm_names}
 
 
-def real_test_set(folder: Path, name: str, share: float = 1.0) -> tuple[CrossModalityDataset, Floats, list[str]]:
+def real_test_set(folder: Path, name: str, share: float = SHARE) -> tuple[CrossModalityDataset, Floats, list[str]]:
     """Return a data set of real size, features (n, WIDTH) that usually rank a correct match first, and their paths.
 
     Args:

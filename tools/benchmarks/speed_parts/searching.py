@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 from vireid_plugins.search.index import (
     IndexKind,
     Vectors,
@@ -19,9 +20,10 @@ from vireid_plugins.search.index import (
     tuned_effort,
 )
 
-COUNT, WIDTH, CLUSTERS, QUERIES, TOP = 1_000_000, 256, 20_000, 1000, 10
+COUNT, WIDTH, CLUSTERS, QUERIES, TOP = *size((1_000_000, 256, 20_000), (2000, 16, 50)), size(1000, 20), 10
 # A folder of some thousand images, and so few queries that faiss alone searches them one by one.
-FEW, FEW_QUERIES = 5_000, 400
+FEW, FEW_QUERIES = size((5_000, 400), (500, 40))
+GALLERY, FOLDERS = size(100_000, 500), (499, 501)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 
@@ -62,11 +64,11 @@ def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
         recall = measured_recall(index, vectors, np.arange(COUNT), queries=200)
     numbers = np.arange(COUNT)
     queries = clustered(QUERIES, seed=1)
-    size = _file(folder, kind).stat().st_size / 2**30
+    written = _file(folder, kind).stat().st_size / 2**30
 
     def run() -> dict[str, float]:
         search(index, queries, TOP, (vectors, numbers))
-        return {"recall@10": recall, "effort": effort, "index GiB": size}
+        return {"recall@10": recall, "effort": effort, "index GiB": written}
 
     return run
 
@@ -88,6 +90,14 @@ def _small(here: bool, folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
+def _folder(queries: int, folder: Path, device: str) -> Callable[[], object]:
+    """Search a gallery with a folder of query images, whose number decides how faiss alone computes distances."""
+    vectors, asked = clustered(GALLERY), clustered(queries, seed=1)
+    index = new_index(IndexKind.FLAT, vectors)
+    add(index, vectors, np.arange(GALLERY))
+    return lambda: search(index, asked, TOP)
+
+
 _NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
 SUBJECTS = [
     *(
@@ -101,5 +111,9 @@ SUBJECTS = [
     *(
         Subject(f"{FEW_QUERIES} queries over {FEW:,} vectors", name, partial(_small, here), items=FEW_QUERIES)
         for here, name in ((False, "faiss's choice"), (True, "here"))
+    ),
+    *(
+        Subject(f"a folder of queries over {GALLERY:,} vectors", f"{n} queries", partial(_folder, n), items=n)
+        for n in FOLDERS
     ),
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from statistics import median
 
 from shared_parts import markdown
 
@@ -22,6 +23,9 @@ def table(results: Sequence[Measured]) -> str:
         "spread s": lambda r: f"{_digits(min(r.seconds))} .. {_digits(max(r.seconds))}",
         "runs": lambda r: str(len(r.seconds)),
     }
+    if all(result.cpu for result in results):
+        columns["CPU s"] = lambda r: _digits(median(r.cpu))
+        columns["spread, CPU s"] = lambda r: f"{_digits(min(r.cpu))} .. {_digits(max(r.cpu))}"
     # Ways of one task with the same number of items.
     slowest: dict[tuple[str, int], float] = {}
     for result in results:

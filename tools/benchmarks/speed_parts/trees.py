@@ -65,8 +65,10 @@ def regdb_names(folder: Path, share: float = 1.0) -> None:
 
 def llcm_names(folder: Path, share: float = 1.0) -> None:
     """Write the names of LLCM's test set, with its real counts or a share of its (identity, camera) pairs."""
+    # Those that have images in both modalities.
+    people = min(351, *(round(pairs * share) for _, pairs, _ in LLCM.values()))
     for modality, (images, pairs, cameras) in LLCM.items():
-        for pair in range(round(pairs * share)):
+        for pair in (number for number in range(round(pairs * share)) if number % 351 < people):
             identity, camera = pair % 351 + 1, cameras[(pair * 5 + pair // 351) % len(cameras)]
             count = len(range(pair, images, pairs))
             names = [f"{identity:04d}_c{camera:02d}_s{pair:06d}_f{n:05d}_{modality}.jpg" for n in range(count)]
@@ -74,7 +76,7 @@ def llcm_names(folder: Path, share: float = 1.0) -> None:
         (folder / modality).mkdir()
         (folder / "idx").mkdir(exist_ok=True)
         (folder / "idx" / f"train_{modality}.txt").write_text(f"{modality}/0001/0001_c01_s1_f1_{modality}.jpg 0\n")
-    (folder / "idx" / "test_id.txt").write_text(",".join(map(str, range(1, 352))))
+    (folder / "idx" / "test_id.txt").write_text(",".join(map(str, range(1, people + 1))))
 
 
 def llcm_training(folder: Path, share: float) -> None:

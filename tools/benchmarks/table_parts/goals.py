@@ -1,0 +1,126 @@
+"""The goals of speed and memory, and what was measured: docs/benchmarks/goals.yml against the benchmark's files."""
+
+import json
+import operator
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import yaml
+from shared_parts import markdown
+
+from vireid_plugins.errors import DataError
+
+FILE = "goals.yml"
+_FIELDS = {"work", "compared", "json", "ours", "theirs", "figure", "reach", "note"}
+_REQUIRED = _FIELDS - {"theirs", "note"}
+_BOUND = re.compile(r"(<=|>=) ([0-9.]+)( (GiB|MiB|s|ms))?")
+_HOLDS = {"<=": operator.le, ">=": operator.ge}
+_UNITS = {"GiB": 2**30, "MiB": 2**20, "ms": 1e-3, "s": 1.0, None: 1.0}
+
+
+class Goal(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        work: what is done.
+        compared: with what.
+        values: of each run; divided by those of the other way, if there is one, as (median, least, largest).
+        reach: the bound, such as `<= 0.25`, `>= 20` or `<= 2 GiB`.
+        note: what was tried, or what the number does not say.
+    """
+
+    work: str
+    compared: str
+    values: tuple[float, float, float]
+    reach: str
+    note: str
+
+    @property
+    def missed_by(self) -> float:
+        """How many times the bound the median is on its wrong side; 1 or less: it is reached."""
+        sign, bound = self._bound()
+        return self.values[0] / bound if sign == "<=" else bound / self.values[0]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the bound; empty for a quotient or a count."""
+        found = _BOUND.fullmatch(self.reach)
+        return (found and found[4]) or ""
+
+    def _bound(self) -> tuple[str, float]:
+        found = _BOUND.fullmatch(self.reach)
+        assert found
+        return found[1], float(found[2])
+
+
+def goals(docs: Path) -> str:
+    """Return the table of docs/benchmarks/goals.yml."""
+    rows = [_row(goal) for goal in read_goals(docs / "benchmarks")]
+    return markdown.table(rows, ["work", "compared with", "to reach", "measured", "spread", "", "note"])
+
+
+def read_goals(folder: Path) -> list[Goal]:
+    """Return the goals with what was measured.
+
+    Args:
+        folder: of `goals.yml` and the benchmark's files.
+
+    Raises:
+        DataError: an entry is incomplete, or names a measurement that its file does not have.
+    """
+    entries = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
+    return [_goal(folder, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _goal(folder: Path, number: int, entry: dict[str, Any]) -> Goal:
+    where = f"'{folder / FILE}' entry {number} ({entry.get('work', '?')})"
+    wrong = sorted((set(entry) - _FIELDS) | (_REQUIRED - set(entry)))
+    if wrong:
+        raise DataError(f"{where}: unknown or missing: {', '.join(wrong)}")
+    if not _BOUND.fullmatch(str(entry["reach"])):
+        raise DataError(f"{where}: reach must be like '<= 0.25', '>= 20' or '<= 2 GiB'; got '{entry['reach']}'")
+    report = json.loads((folder / entry["json"]).read_text(encoding="utf-8"))
+    values = _figures(where, entry, report["results"], "ours")
+    if "theirs" in entry:
+        others = _figures(where, entry, report["results"], "theirs")
+        shown = (median(values) / median(others), min(values) / max(others), max(values) / min(others))
+        if str(entry["reach"]).startswith(">="):
+            # Times as fast.
+            shown = (1 / shown[0], 1 / shown[2], 1 / shown[1])
+    else:
+        unit = _UNITS[_BOUND.fullmatch(entry["reach"])[4]]  # type: ignore[index]
+        shown = (median(values) / unit, min(values) / unit, max(values) / unit)
+    return Goal(entry["work"], entry["compared"], shown, entry["reach"], entry.get("note", ""))
+
+
+def _figures(where: str, entry: dict[str, Any], results: Sequence[dict[str, Any]], side: str) -> list[float]:
+    """Return the figure of an entry in each run of one way."""
+    wanted = entry[side]
+    found = [one for one in results if (one["task"], one["way"]) == (wanted.get("task"), wanted.get("way"))]
+    if not found:
+        listed = "; ".join(f"{one['task']}: {one['way']}" for one in results)
+        raise DataError(f"{where}: '{entry['json']}' has no {wanted}; it has {listed}")
+    (one,) = found
+    figure = str(entry["figure"])
+    said = one.get("said", {})
+    if figure == "cpu_seconds" and one.get("cpu"):
+        return [float(value) for value in one["cpu"]]
+    if figure == "cpu_per_item" and one.get("cpu"):
+        return [float(value) / one["items"] for value in one["cpu"]]
+    if figure == "peak":
+        return [float(one["peak"])]
+    name = figure.removeprefix("said.")
+    if figure.startswith("said.") and name in said:
+        return [float(said[name])]
+    raise DataError(f"{where}: '{entry['json']}' has no figure {figure} for {wanted}")
+
+
+def _row(goal: Goal) -> list[str]:
+    unit = f" {goal.unit}" if goal.unit else ""
+    middle, least, most = (f"{value:.3g}" for value in goal.values)
+    verdict = "reached" if goal.missed_by <= 1 else f"**missed** by {100 * (goal.missed_by - 1):.0f} %"
+    spread = "" if least == most else f"{least} .. {most}"
+    return [goal.work, goal.compared, goal.reach, f"{middle}{unit}", spread, verdict, goal.note]
