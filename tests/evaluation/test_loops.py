@@ -7,7 +7,7 @@ import pytest
 
 from vireid_plugins.evaluation import _count_loops, _rerank_loops
 from vireid_plugins.evaluation.drop_rules import DropRule
-from vireid_plugins.evaluation.rank_positions import count_positions
+from vireid_plugins.evaluation.rank_positions import Selection, count_positions
 from vireid_plugins.evaluation.rerank import rerank
 from vireid_plugins.evaluation.types import Labels
 
@@ -42,10 +42,10 @@ def test_count_loops_interpreted_equal_compiled(
     distance[4, 5:9] = np.nan
     query = Labels(generator.integers(0, 9, 30), generator.integers(1, 4, 30))
     gallery = Labels(generator.integers(0, 7, 40), generator.integers(1, 4, 40))
-    arguments = (distance, np.arange(30), np.arange(40), query, gallery, rule, distinct)
-    compiled = count_positions(*arguments)
+    every = [Selection(np.arange(30), np.arange(40), query, gallery, rule, distinct)]
+    compiled = count_positions(distance, every)[0]
     interpret(interpreted)
-    for ours, theirs in zip(count_positions(*arguments), compiled, strict=True):
+    for ours, theirs in zip(count_positions(distance, every)[0], compiled, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert -1 in compiled.first  # a query without a match
     assert len(set(compiled.first.tolist())) > 3

@@ -18,7 +18,7 @@ from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import ConfigError, ExportError
 from vireid_plugins.export import exporters, quantize
-from vireid_plugins.export.optional import optional
+from vireid_plugins.extraction.optional import optional
 
 # Its stems differ between the modalities, and its relation blocks are traced too.
 ONNX_METHOD = "agw"

@@ -127,6 +127,10 @@ declare_table(
     Key("TEST.PROTOCOLS", [],
         "Names in PROTOCOLS, or patterns such as sysu/*; features are extracted once for all of them, and the first "
         "one's metric picks `model_best`."),
+    Key("TEST.EXTRACTION", "exact",
+        'How features are computed on a CPU: "exact", as in training, or "fast", in the fastest form there is: '
+        "bfloat16 if the processor has AMX, else onnxruntime if it is installed, else channels-last float32. If their "
+        "cosine to the exact features is below 0.9995 on the first batch, they are computed exactly."),
     Key("TEST.FEATURE.POOLED_WEIGHT", 0.0,
         "Weight of the cosine of pooled features in the similarity of two images; 0 compares BNNeck features alone. "
         "DEEN uses 0.1 and a BNNeck weight of 0.9, MSCMNet on LLCM 1 and 1."),

@@ -5,6 +5,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ from vireid_plugins.escape import FILE_ONLY, escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights
+from vireid_plugins.extraction import form_of, network_for
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
@@ -187,9 +189,12 @@ class Trainer(DefaultTrainer):
         with explained(cfg, training=False):
             # Each process has gathered batch-norm statistics of its own.
             broadcast_buffers(model)
+            network = network_for(cfg, model)
             for name in cfg.DATASETS.TESTS:
                 loader, evaluator = with_plans.build_evaluator(cfg, name)
-                results[name] = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
+                # Known once the first features are there.
+                evaluator.form = partial(form_of, network)
+                results[name] = inference_on_dataset(network, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
         return results if len(results) > 1 else next(iter(results.values()))
 
     @classmethod

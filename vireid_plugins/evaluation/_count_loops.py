@@ -21,14 +21,22 @@ def _ahead(near: Any, hit: int) -> Any:
 
 
 @compiled
-def _identities_ahead(near: Any, hit: int, by_identity: Any, starts: Any) -> int:
-    """Return how many identities have an image ranked before the one at `hit`; see `count`."""
-    limit, ahead = near[hit], 0
-    for i in range(len(starts) - 1):
-        for g in by_identity[starts[i] : starts[i + 1]]:
-            if near[g] < limit or (near[g] == limit and g < hit):
-                ahead += 1
-                break
+def _identities_ahead(near: Any, hit: int, gallery_ids: Any, seen: Any) -> Any:
+    """Return how many identities have an image ranked before the one at `hit`; `seen` (n,) is scratch."""
+    limit = near[hit]
+    seen[:] = 0
+    # Without branches on distances, whose outcome no processor can predict. Images of an identity often follow each
+    # other, and a byte that is written again and again is slow.
+    current, name = np.uint8(0), gallery_ids[0]
+    for g in range(len(near)):
+        if gallery_ids[g] != name:
+            seen[name] |= current
+            current, name = np.uint8(0), gallery_ids[g]
+        current |= np.uint8(near[g] < limit) | (np.uint8(near[g] == limit) & np.uint8(g < hit))
+    seen[name] |= current
+    ahead: Any = np.int32(0)
+    for i in range(len(seen)):
+        ahead = np.int32(ahead + np.int32(seen[i]))
     return ahead
 
 
@@ -41,6 +49,7 @@ def count(
     columns: Any,
     query_ids: Any,
     query_cams: Any,
+    gallery_ids: Any,
     gallery_cams: Any,
     by_identity: Any,
     starts: Any,
@@ -60,6 +69,7 @@ def count(
     near = np.empty(size, distance.dtype)
     hits = np.empty(size, np.int64)
     positions = np.empty(size, np.int64)
+    seen = np.empty(len(starts) - 1, np.uint8)
     for q in range(start, stop):
         row, identity, camera = distance[rows[q]], query_ids[q], query_cams[q]
         for g in range(size):
@@ -93,4 +103,4 @@ def count(
         inverse[q] = matches / (positions[matches - 1] + 1)
         first[q] = positions[0]
         if distinct and positions[0] > 0:
-            first[q] = _identities_ahead(near, best, by_identity, starts)
+            first[q] = _identities_ahead(near, best, gallery_ids, seen)

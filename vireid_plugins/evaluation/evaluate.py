@@ -14,11 +14,12 @@ from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.distances import cross_distances, require_metric
 from vireid_plugins.evaluation.feature_table import FeatureTable
-from vireid_plugins.evaluation.metrics import rank
+from vireid_plugins.evaluation.metrics import Ranking, rank
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol, require_protocols
-from vireid_plugins.evaluation.query_scores import TrialAp, query_scores
+from vireid_plugins.evaluation.query_scores import QueryScores, TrialAp, query_scores
+from vireid_plugins.evaluation.rank_positions import Selection
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.trials import sides
 from vireid_plugins.evaluation.types import Floats
@@ -107,27 +108,68 @@ def score(
         table.require(protocol, gallery, (trial.gallery for trial in trials))
     matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
     distances = _Distances(matrices, device, metric)
-    results: dict[str, ProtocolResult] = {}
+    rankings: dict[str, list[Ranking]] = {}
+    selected = {protocol.name: _selections(plan, protocol) for protocol in plan.protocols}
     # One direction after the other, so that the matrix is transposed only once.
-    for protocol in sorted(plan.protocols, key=lambda p: p.direction):
-        query, gallery = sides(protocol)
-        rankings, per_query = [], []
-        for rows, columns in plan.trials(protocol):
-            paths_of = [images.paths[query][row] for row in rows]
-            labels = (images.labels_at(query, rows), images.labels_at(gallery, columns))
-            if postprocessing:
-                distance: Floats | Tensor = postprocessing.distance(
-                    matrices[query][rows], matrices[gallery][columns], metric
-                )
-                rows, columns = np.arange(len(rows)), np.arange(len(columns))
-            else:
-                distance = distances.of_queries(query)
-            rankings.append(rank(distance, rows, columns, *labels, plan.rules[protocol.name], protocol.cmc))
-            per_query.append(TrialAp(paths_of, labels[0].ids, rankings[-1].ap))
-        results[protocol.name] = ProtocolResult(
-            protocol, rankings, plan.dataset.split, str(postprocessing), metric, query_scores(per_query)
+    for direction in sorted({protocol.direction for protocol in plan.protocols}):
+        protocols = [protocol for protocol in plan.protocols if protocol.direction == direction]
+        query, gallery = sides(protocols[0])
+        every = [selection for protocol in protocols for selection in selected[protocol.name]]
+        if postprocessing:
+            ranked = iter(
+                [_postprocessed(s, matrices[query], matrices[gallery], postprocessing, metric) for s in every]
+            )
+        else:
+            ranked = iter(rank(distances.of_queries(query), every))
+        for protocol in protocols:
+            rankings[protocol.name] = [next(ranked) for _ in selected[protocol.name]]
+    return [
+        ProtocolResult(
+            protocol,
+            rankings[protocol.name],
+            plan.dataset.split,
+            str(postprocessing),
+            metric,
+            _per_query(plan, protocol, selected[protocol.name], rankings[protocol.name]),
         )
-    return [results[protocol.name] for protocol in plan.protocols]
+        for protocol in plan.protocols
+    ]
+
+
+def _selections(plan: EvaluationPlan, protocol: Protocol) -> list[Selection]:
+    """Return every trial of a protocol as rows and columns of the distances between the modalities."""
+    query, gallery = sides(protocol)
+    rule, distinct = plan.rules[protocol.name], protocol.cmc == "distinct_id"
+    return [
+        Selection(
+            rows, columns, plan.images.labels_at(query, rows), plan.images.labels_at(gallery, columns), rule, distinct
+        )
+        for rows, columns in plan.trials(protocol)
+    ]
+
+
+def _postprocessed(
+    selection: Selection, query: Floats, gallery: Floats, postprocessing: PostProcessing, metric: str
+) -> Ranking:
+    """Return the scores of a trial, given the features of all images of both modalities."""
+    rows, columns = selection.rows, selection.columns
+    distance = postprocessing.distance(query[rows], gallery[columns], metric)
+    whole = selection._replace(rows=np.arange(len(rows)), columns=np.arange(len(columns)))
+    return rank(distance, [whole])[0]
+
+
+def _per_query(
+    plan: EvaluationPlan, protocol: Protocol, selections: Sequence[Selection], rankings: Sequence[Ranking]
+) -> QueryScores:
+    """Return the average precision of every query of a protocol."""
+    every = plan.images.paths[sides(protocol)[0]]
+    trials: list[TrialAp] = []
+    for number, (selection, ranking) in enumerate(zip(selections, rankings, strict=True)):
+        # Most protocols ask the same queries in every trial.
+        same = number > 0 and np.array_equal(selection.rows, selections[number - 1].rows)
+        paths = trials[-1].paths if same else [every[row] for row in selection.rows.tolist()]
+        trials.append(TrialAp(paths, selection.query.ids, ranking.ap))
+    return query_scores(trials)
 
 
 class _Distances:

@@ -1,7 +1,7 @@
 """fast-reid's evaluator interface for the protocols of this package."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,9 @@ class CrossModalityEvaluator(FeatureCollector):
         plan: the plan of the test set; see `plan_test`.
         output_dir: folder for `evaluation.json`; empty: do not write it.
         weights: what is scored, for `evaluation.json`.
+
+    Attributes:
+        form: returns how the features were computed, for `evaluation.json`; see `TEST.EXTRACTION`.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class CrossModalityEvaluator(FeatureCollector):
         super().__init__(plan.dataset)
         self.plan = plan
         self.postprocessing = PostProcessing.from_config(cfg)
+        self.form: Callable[[], str] = lambda: "exact"
         self.metric = cfg.TEST.METRIC
         self.device = cfg.MODEL.DEVICE
         self.flip = bool(cfg.TEST.FLIP.ENABLED)
@@ -126,7 +130,7 @@ class CrossModalityEvaluator(FeatureCollector):
 
     def _write(self, results: list[ProtocolResult], baseline: list[ProtocolResult]) -> None:
         settings = {"distance": self.metric, "refinement": str(self.postprocessing), "flip": self.flip}
-        source = provenance(self.method, type(self.dataset).__name__, self.dataset.split, self.weights)
+        source = provenance(self.method, type(self.dataset).__name__, self.dataset.split, self.weights, self.form())
         report = {"provenance": source, "settings": settings, "results": [result.as_json() for result in results]}
         if baseline:
             report["random_features"] = [result.as_json() for result in baseline]

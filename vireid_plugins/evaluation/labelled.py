@@ -20,6 +20,7 @@ from vireid_plugins.evaluation.labels import labels_of
 from vireid_plugins.evaluation.metrics import DROPS, rank
 from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol
+from vireid_plugins.evaluation.rank_positions import Selection
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.types import Floats
 
@@ -180,7 +181,10 @@ def _result(name: str, sides: Sequence[dict[str, Any]], distance: Any, scoring: 
             f"the sizes (queries, gallery) do not match: distance {tuple(distance.shape)}, ids {sizes}, cameras "
             f"{cameras}"
         )
-    ranking = rank(distance, np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, rule, scoring.cmc)
+    every = Selection(
+        np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, rule, distinct=scoring.cmc == "distinct_id"
+    )
+    ranking = rank(distance, [every])[0]
     direction = name if name in ("i2v", "v2i") else ""
     protocol = Protocol(name, "", direction, scoring.cmc, scoring.drop, NOTE, note=NOTE)
     return ProtocolResult(protocol, [ranking], None, str(scoring.postprocessing), metric)

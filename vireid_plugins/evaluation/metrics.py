@@ -3,6 +3,7 @@
 Shapes: `Q` queries, `G` gallery images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,10 @@ from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.choices import CMCS
 from vireid_plugins.evaluation.distances import rankable
-from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
+from vireid_plugins.evaluation.drop_rules import drop_rules, no_match
 from vireid_plugins.evaluation.labels import labels_of
-from vireid_plugins.evaluation.rank_positions import count_positions
-from vireid_plugins.evaluation.types import Floats, Ints, Labels
+from vireid_plugins.evaluation.rank_positions import RankPositions, Selection, count_positions
+from vireid_plugins.evaluation.types import Floats
 
 # The rules of `evaluate_ranking`'s `drop`.
 DROPS = drop_rules(SYSUMM01.unseen)
@@ -84,30 +85,35 @@ def evaluate_ranking(
         raise FeatureError(
             f"the sizes (queries, gallery) do not match: distance {tuple(matrix.shape)}, ids {sizes}, cameras {cameras}"
         )
-    rows, columns = np.arange(sizes[0]), np.arange(sizes[1])
-    return rank(matrix, rows, columns, query, gallery, DROPS[drop], cmc)
+    every = Selection(
+        np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, DROPS[drop], distinct=cmc == "distinct_id"
+    )
+    return rank(matrix, [every])[0]
 
 
-def rank(
-    distance: Floats | Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, cmc: str
-) -> Ranking:
-    """Score rows and columns of a distance matrix; see `count_positions` for the arguments.
+def rank(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[Ranking]:
+    """Score rows and columns of a distance matrix, one trial after the other; see `count_positions`.
 
     Raises:
-        FeatureError: no query has a match.
+        FeatureError: no query of a trial has a match.
     """
-    positions = count_positions(distance, rows, columns, query, gallery, rule, cmc == "distinct_id")
+    counted = count_positions(distance, selections)
+    return [_ranking(positions, selection) for positions, selection in zip(counted, selections, strict=True)]
+
+
+def _ranking(positions: RankPositions, selection: Selection) -> Ranking:
+    query, gallery, rule = selection.query, selection.gallery, selection.rule
     matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
         name = next((name for name, known in DROPS.items() if known == rule), "")
         raise FeatureError(no_match(query, gallery, rule, name))
-    hits = np.bincount(positions.first[matched], minlength=len(columns))
+    hits = np.bincount(positions.first[matched], minlength=len(selection.columns))
     return Ranking(
         cmc=hits.cumsum() / counted,
         mAP=float(positions.precision.sum() / counted),
         mINP=float(positions.inverse.sum() / counted),
         counted=counted,
-        skipped=len(rows) - counted,
+        skipped=len(selection.rows) - counted,
         ap=np.where(matched, positions.precision, np.nan),
     )

@@ -44,7 +44,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(method: str, dataset: str, split: int | None, weights: ScoredWeights = UNKNOWN) -> dict[str, Any]:
+def provenance(
+    method: str, dataset: str, split: int | None, weights: ScoredWeights = UNKNOWN, extraction: str = "exact"
+) -> dict[str, Any]:
     """Return the entry `provenance` of an `evaluation.json`.
 
     Args:
@@ -52,6 +54,7 @@ def provenance(method: str, dataset: str, split: int | None, weights: ScoredWeig
         dataset: name of the data set.
         split: its split, if it has any.
         weights: what was scored.
+        extraction: how the features were computed, see `TEST.EXTRACTION`.
     """
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -59,6 +62,7 @@ def provenance(method: str, dataset: str, split: int | None, weights: ScoredWeig
         "dataset": dataset,
         "split": split,
         **weights._asdict(),
+        "extraction": extraction,
         "commit": commit(),
         "versions": versions(),
     }

@@ -46,14 +46,19 @@ def query_scores(trials: Sequence[TrialAp]) -> QueryScores:
     """Return the scores of all trials in one table; where trials draw their queries, it has those of every trial."""
     row: dict[str, int] = {}
     identities: list[int] = []
-    for trial in trials:
+    for number, trial in enumerate(trials):
+        if number and trial.paths is trials[number - 1].paths:
+            continue
         for path, identity in zip(trial.paths, trial.ids, strict=True):
             if path not in row:
                 row[path] = len(row)
                 identities.append(int(identity))
     ap = np.full((len(trials), len(row)), np.nan, np.float32)
+    at: list[int] = []
     for number, trial in enumerate(trials):
-        ap[number, [row[path] for path in trial.paths]] = trial.ap
+        if not number or trial.paths is not trials[number - 1].paths:
+            at = [row[path] for path in trial.paths]
+        ap[number, at] = trial.ap
     return QueryScores(np.array(list(row), dtype=str), np.array(identities, np.int64), ap)
 
 

@@ -7,6 +7,7 @@ loops count on the host, torch on a device; both give the same counts.
 Shapes: `Q` queries, `G` gallery images.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from vireid_plugins.evaluation._numba import over_rows
 from vireid_plugins.evaluation.drop_rules import DropRule
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
+# Rows of the matrix that all trials look at before the next ones.
+ROWS = 128
 # Elements of the largest intermediate on a device.
 DEVICE_ELEMENTS = 2**27
 
@@ -30,19 +33,10 @@ class RankPositions(NamedTuple):
     inverse: npt.NDArray[np.float64]
 
 
-def count_positions(
-    distance: Floats | Tensor,
-    rows: Ints,
-    columns: Ints,
-    query: Labels,
-    gallery: Labels,
-    rule: DropRule,
-    distinct: bool,
-) -> RankPositions:
-    """Return the rank positions for rows and columns of a distance matrix.
+class Selection(NamedTuple):
+    """Queries and gallery of one trial in a matrix of distances, and how they are ranked.
 
-    Args:
-        distance: an array, or a tensor, which is processed on its device; smaller is nearer.
+    Attributes:
         rows: (Q,) indices of the rows that are the queries.
         columns: (G,) indices of the columns that are the gallery; their order breaks ties.
         query: labels of the Q queries.
@@ -50,23 +44,69 @@ def count_positions(
         rule: gallery images that are excluded for a query.
         distinct: count identities instead of images before the first hit.
     """
+
+    rows: Ints
+    columns: Ints
+    query: Labels
+    gallery: Labels
+    rule: DropRule
+    distinct: bool
+
+
+def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[RankPositions]:
+    """Return the rank positions for every selection of a distance matrix.
+
+    Args:
+        distance: an array, or a tensor, which is processed on its device; smaller is nearer.
+        selections: the trials to rank.
+    """
+    named = [_named(selection) for selection in selections]
+    if isinstance(distance, Tensor):
+        return [_on_device(distance, *selection) for selection in named]
+    counted = [_Counting(distance, selection) for selection in named]
+
+    def part(start: int, stop: int) -> None:
+        # All trials of some rows, while these are in the processor's cache, before the next ones.
+        for first in range(start, stop, ROWS):
+            for one in counted:
+                one.count(first, min(first + ROWS, stop))
+
+    over_rows(part, max((len(one.rows) for one in selections), default=0))
+    return [one.positions for one in counted]
+
+
+def _named(selection: Selection) -> Selection:
+    """Return a selection with identities 0 .. n - 1; -1 for queries whose identity is not in the gallery."""
+    query, gallery = selection.query, selection.gallery
     names, gallery_ids = np.unique(gallery.ids, return_inverse=True)
     at = np.searchsorted(names, query.ids).clip(max=max(len(names) - 1, 0))
-    # Identities 0 .. n - 1; -1 for queries whose identity is not in the gallery.
-    query_ids = np.where(names[at] == query.ids, at, -1) if len(names) else np.full(len(rows), -1)
-    query, gallery = Labels(query_ids, query.cams), Labels(gallery_ids, gallery.cams)
-    if isinstance(distance, Tensor):
-        return _on_device(distance, rows, columns, query, gallery, rule, distinct)
-    # Not at the top: numba takes a tenth of a second to import.
-    from vireid_plugins.evaluation._count_loops import count
+    query_ids = np.where(names[at] == query.ids, at, -1) if len(names) else np.full(len(query.ids), -1)
+    return selection._replace(query=Labels(query_ids, query.cams), gallery=Labels(gallery_ids, gallery.cams))
 
-    positions = RankPositions(np.empty(len(rows), np.int64), np.zeros(len(rows)), np.zeros(len(rows)))
-    by_identity = np.argsort(gallery_ids, kind="stable")
-    starts = np.searchsorted(gallery_ids[by_identity], np.arange(len(names) + 1))
-    arguments = [a.astype(np.int64) for a in (rows, columns, *query, gallery.cams, by_identity, starts)]
-    rules = (np.array(rule.pairs, np.int64).reshape(-1, 2), rule.same_camera, distinct)
-    over_rows(lambda start, stop: count(start, stop, distance, *arguments, *rules, *positions), len(rows))
-    return positions
+
+class _Counting:
+    """The compiled loops and their arguments for a selection with identities 0 .. n - 1."""
+
+    def __init__(self, distance: Floats, selection: Selection) -> None:
+        # Not at the top: numba takes a tenth of a second to import.
+        from vireid_plugins.evaluation._count_loops import count
+
+        rows, columns, query, gallery, rule, distinct = selection
+        self.queries = len(rows)
+        self.positions = RankPositions(np.empty(self.queries, np.int64), np.zeros(self.queries), np.zeros(self.queries))
+        by_identity = np.argsort(gallery.ids, kind="stable")
+        starts = np.searchsorted(gallery.ids[by_identity], np.arange(gallery.ids.max(initial=-1) + 2))
+        # Indices that cannot be negative are followed faster.
+        arrays = [rows, columns.astype(np.uint64), *query, gallery.ids.astype(np.uint64)]
+        arrays += [gallery.cams, by_identity, starts]
+        whole = [array if array.dtype == np.uint64 else array.astype(np.int64) for array in arrays]
+        self.function = count
+        rules = (np.array(rule.pairs, np.int64).reshape(-1, 2), rule.same_camera, distinct)
+        self.arguments = (distance, *whole, *rules, *self.positions)
+
+    def count(self, start: int, stop: int) -> None:
+        """Count for the queries `start` to `stop`, as far as there are so many."""
+        self.function(min(start, self.queries), min(stop, self.queries), *self.arguments)
 
 
 def _on_device(

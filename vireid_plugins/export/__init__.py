@@ -2,7 +2,7 @@
 
 from vireid_plugins.export.compare import compare, comparison_table, forms
 from vireid_plugins.export.exporters import Exported, export_onnx, export_program
-from vireid_plugins.export.single_modality import SingleModality
+from vireid_plugins.extraction.single_modality import SingleModality
 
 __all__ = [
     "Exported",

@@ -23,9 +23,9 @@ from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.export.exporters import onnx_runner, sample_images
 from vireid_plugins.export.quantize import half_precision, int8
-from vireid_plugins.export.single_modality import SingleModality
+from vireid_plugins.extraction.onnx import onnx_runner, sample_images
+from vireid_plugins.extraction.single_modality import SingleModality
 
 Images = npt.NDArray[np.float32]
 Runner = Callable[[Images], npt.NDArray[np.float32]]

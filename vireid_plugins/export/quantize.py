@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.errors import ExportError
-from vireid_plugins.export.exporters import onnx_runner
-from vireid_plugins.export.optional import optional
+from vireid_plugins.extraction.onnx import onnx_runner
+from vireid_plugins.extraction.optional import optional
 from vireid_plugins.io.files import write_by_name
 
 Images = npt.NDArray[np.float32]

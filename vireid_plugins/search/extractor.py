@@ -20,6 +20,7 @@ from vireid_plugins.data.modality_guess import Guess, guess_modality
 from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
 from vireid_plugins.errors import ConfigError, DataError, FeatureError, require_name
+from vireid_plugins.extraction import network_for
 
 Picture = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 NAMES = {"visible": VISIBLE, "infrared": INFRARED}
@@ -54,7 +55,7 @@ class Extractor:
         self.cfg, self.batch = cfg.clone(), batch
         self.stretch = stretch_of(cfg)
         self.weights = checkpoint_of(cfg)
-        self.model: Any = load_model(cfg).eval()
+        self.model: Any = network_for(cfg, load_model(cfg)).eval()
 
     @classmethod
     def from_files(

@@ -10,7 +10,7 @@ from fastreid.config import CfgNode
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.distances import cross_distances
 from vireid_plugins.evaluation.protocols import Protocol
-from vireid_plugins.evaluation.rank_positions import count_positions
+from vireid_plugins.evaluation.rank_positions import Selection, count_positions
 from vireid_plugins.evaluation.trials import sides
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 from vireid_plugins.visualize.rank_lists import RankList
@@ -94,7 +94,7 @@ def rank_trial(found: Extraction, protocol: Protocol) -> RankedTrial:
     left, right = found.table.of(query, cosine)[rows], found.table.of(gallery, cosine)[columns]
     distance = np.asarray(cross_distances(left, right, found.metric))
     every = (np.arange(len(rows)), np.arange(len(columns)))
-    positions = count_positions(distance, *every, *labels, rule, distinct=protocol.cmc == "distinct_id")
+    positions = count_positions(distance, [Selection(*every, *labels, rule, distinct=protocol.cmc == "distinct_id")])[0]
     return RankedTrial(
         found,
         protocol,

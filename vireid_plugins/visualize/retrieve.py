@@ -15,6 +15,7 @@ from vireid_plugins.evaluation.evaluator import FeatureCollector
 from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModality
 from vireid_plugins.evaluation.plan import EvaluationPlan, plan_test
 from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.extraction import network_for
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ def extract(cfg: CfgNode, model: Any = None) -> Extraction:
         ConfigError: there is no checkpoint.
         DataError: the checkpoint or the data set cannot be read.
     """
-    model = load_model(cfg) if model is None else model
+    network = network_for(cfg, load_model(cfg) if model is None else model)
     plan = plan_test(cfg, cfg.DATASETS.TESTS[0])
     collector = FeatureCollector(plan.dataset)
-    inference_on_dataset(model, loader_of_test_set(cfg, plan.dataset), collector, flip_test=cfg.TEST.FLIP.ENABLED)
+    inference_on_dataset(network, loader_of_test_set(cfg, plan.dataset), collector, flip_test=cfg.TEST.FLIP.ENABLED)
     gathered = collector.gathered()
     assert gathered is not None
     return Extraction(plan, *gathered, cfg.TEST.METRIC)

@@ -1,5 +1,7 @@
 """The official gallery draws of SYSU-MM01, `exp/rand_perm_cam.mat`."""
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,12 @@ from vireid_plugins.io.regular import read_bytes, wrong_download
 VARIABLE = "rand_perm_cam"
 _WHERE_FROM = "copy it from evaluation/data_split/ of the repository wuancong/SYSU-MM01"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(content: bytes) -> Mapping[str, Any]:
+    """Return the variables of the file, which every official protocol asks for."""
+    return parse_mat(content)
 
 
 class OfficialDraws:
@@ -49,7 +57,7 @@ class OfficialDraws:
         if _HDF5 in content[:1024]:
             raise self._wrong("it was saved as version 7.3; the official file has version 5")
         try:
-            variables = parse_mat(content)
+            variables = _parsed(content)
         except ValueError as error:
             raise self._wrong(f"it is damaged or of another version ({error})") from None
         if VARIABLE not in variables:

@@ -1,6 +1,6 @@
 """A method restricted to one modality, without routing, so that a compiler sees plain layers.
 
-images (B, 3, H, W) float32 on the 0..255 scale -> L2-normalized features (B, D)
+images (B, 3, H, W) float32 on the 0..255 scale -> features (B, D), by default L2-normalized
 """
 
 import copy
@@ -54,24 +54,28 @@ class SingleModality(nn.Module):
         model: the method; it is copied.
         modality: 0 visible, 1 infrared.
         flip: add the mirrored image's feature, as `TEST.FLIP.ENABLED` does.
+        normalize: divide the features by their L2 norms; a flip test needs them as the method returns them.
     """
 
-    def __init__(self, model: nn.Module, modality: int, flip: bool = False) -> None:
+    def __init__(self, model: nn.Module, modality: int, flip: bool = False, normalize: bool = True) -> None:
         super().__init__()
         single: Any = _without_routing(copy.deepcopy(model), modality).eval()
         single.heads = _Heads(single.heads)
         self.model = single
         for parameter in single.parameters():
             parameter.requires_grad_(False)
-        self.flip = flip
+        self.flip, self.normalize = flip, normalize
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return L2-normalized features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
-        if not self.flip:
-            return F.normalize(self.model(images))
-        # A single pass, so that the graph contains each weight once.
-        both: Tensor = self.model(torch.cat([images, images.flip(3)]))
-        return F.normalize(both.view(2, -1, both.shape[1]).sum(0))
+        """Return the features (B, D) of images (B, 3, H, W) on the 0..255 scale."""
+        features: Tensor
+        if self.flip:
+            # A single pass, so that the graph contains each weight once.
+            both = self.model(torch.cat([images, images.flip(3)]))
+            features = both.view(2, -1, both.shape[1]).sum(0)
+        else:
+            features = self.model(images)
+        return F.normalize(features) if self.normalize else features
 
 
 def _without_routing(module: nn.Module, modality: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Import packages that only the export needs."""
+"""Import packages that only the export and fast extraction need."""
 
 import importlib
 from typing import Any
@@ -16,6 +16,6 @@ def optional(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise InstallError(
-            f"the export needs {module.split('.')[0]} ({error}):",
+            f"ONNX needs {module.split('.')[0]} ({error}):",
             "    pip install onnx onnxscript onnxruntime",
         ) from None
