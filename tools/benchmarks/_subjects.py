@@ -9,6 +9,7 @@ NAMES = (
     "loading",
     "training",
     "losses",
+    "operations",
     "extraction",
     "scaling",
     "searching",

@@ -82,17 +82,19 @@ class TrainingStep:
     def _forward_and_backward(self, batch: Any) -> Losses:
         """Accumulate the gradients of all parts of a batch, and return their mean losses."""
         parts = split_identities(batch, self.parts) if self.parts > 1 else [batch]
-        means: Losses = {}
+        names: list[str] = []
+        means: Any = 0
         for number, part in enumerate(parts, start=1):
             with self._synchronization(last=number == len(parts)):
                 with torch.autocast(self.device, dtype=self.dtype, enabled=self.dtype is not None):
                     losses: Losses = self.model(part)
-                total: Any = sum(losses.values()) / len(parts)
-                self.scaler.scale(total).backward()
-            for name, value in losses.items():
-                share = value.detach() / len(parts)
-                means[name] = means[name] + share if name in means else share
-        return means
+                # In one tensor: the sum and the means are one call each, however many losses there are.
+                values = torch.stack(list(losses.values()))
+                total = values.sum()
+                self.scaler.scale(total / len(parts) if len(parts) > 1 else total).backward()
+            names = list(losses)
+            means = values.detach() if len(parts) == 1 else means + values.detach() / len(parts)
+        return dict(zip(names, means.unbind(), strict=True))
 
     def _synchronization(self, last: bool) -> AbstractContextManager[None]:
         """Return a context in which processes average gradients only in the last part of a batch."""

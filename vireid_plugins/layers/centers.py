@@ -22,5 +22,5 @@ def identity_weights(targets: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def row_norm(x: Tensor) -> Tensor:
-    """Return the Euclidean norm (n,) of the rows of `x` (n, D), clamped so that the gradient at 0 is 0."""
-    return x.square().sum(1).clamp_min(1e-12).sqrt()
+    """Return the Euclidean norm (...) of the rows of `x` (..., D), clamped so that the gradient at 0 is 0."""
+    return x.square().sum(-1).clamp_min(1e-12).sqrt()

@@ -14,7 +14,7 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     updating = [
         (norm, norm.momentum, norm.num_batches_tracked)
         for norm in module.modules()
-        if isinstance(norm, BatchNorm) and norm.training and norm.num_batches_tracked is not None
+        if isinstance(norm, BatchNorm) and norm.training and norm.track_running_stats
     ]
     for norm, _, _ in updating:
         norm.momentum = 0.0
@@ -23,4 +23,6 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum, batches_tracked in updating:
             norm.momentum = momentum
-            batches_tracked.sub_(1)
+            # None inside `counted_together`, which leaves these norms out.
+            if batches_tracked is not None:
+                batches_tracked.sub_(1)

@@ -36,11 +36,13 @@ class HostSyncBatchNorm(BatchNorm):
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         """Update the running statistics as `BatchNorm` does; all of fast-reid's have a momentum."""
-        buffers: tuple[Any, ...] = (self.num_batches_tracked, self.running_mean, self.running_var)
-        if self.track_running_stats and all(buffer is not None for buffer in buffers):
-            batches_tracked, running_mean, running_var = buffers
+        running: tuple[Any, ...] = (self.running_mean, self.running_var)
+        if self.track_running_stats and all(buffer is not None for buffer in running):
+            running_mean, running_var = running
             with torch.no_grad():
-                batches_tracked.add_(1)
+                # None inside `counted_together`.
+                if self.num_batches_tracked is not None:
+                    self.num_batches_tracked.add_(1)
                 running_mean.lerp_(mean, self.momentum or 0.0)
                 running_var.lerp_(variance, self.momentum or 0.0)
 

@@ -4,6 +4,7 @@ Shapes: `B` images, `D` embedding, `N` classes.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -15,12 +16,14 @@ from fastreid.utils import events
 from torch import Tensor, nn
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.layers.batch_counters import counted_together
+from vireid_plugins.layers.distances import Distances
 from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.gather import gathered
 from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import MAIN, Branch, LossInputs
-from vireid_plugins.modeling.losses import Loss, build_losses
+from vireid_plugins.modeling.losses import Loss, build_losses, weighted
 
 # Iterations between two readings of the training accuracy from the device.
 ACCURACY_PERIOD = 20
@@ -123,8 +126,9 @@ class CrossModalityBaseline(nn.Module):
         views = torch.zeros_like(modalities) if views is None else views
         precise_bn = _is_precise_bn(batch["targets"])
         targets = batch["targets"].to(self.device, non_blocking=True).clamp_min(0)
-        maps = self.extract(images, modalities, views)
-        inputs = self.loss_inputs(maps, targets, modalities, views)
+        with counted_together(self):
+            maps = self.extract(images, modalities, views)
+            inputs = self.loss_inputs(maps, targets, modalities, views)
         return {} if precise_bn else self.loss_dict(inputs)
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
@@ -174,6 +178,8 @@ class CrossModalityBaseline(nn.Module):
         """
         if self.gather:
             inputs = [gathered(one, self.gather) for one in inputs]
+        distances = Distances()
+        inputs = [replace(one, shared_distances=distances) for one in inputs]
         values: dict[str, Tensor] = {}
         for loss in cast(list[Loss], list(self.losses)):
             applicable = [one for one in inputs if loss.applies(one)]
@@ -182,9 +188,9 @@ class CrossModalityBaseline(nn.Module):
                     f"MODEL.LOSSES.{loss.node()}: {type(loss).__name__} does not apply to {type(self).__name__}, which "
                     f"has {_described(inputs)}"
                 )
-            for one in applicable:
+            for one, terms in zip(applicable, loss.terms(applicable), strict=True):
                 prefix = "loss" if one.name == MAIN else f"loss_{one.name}"
-                values |= {f"{prefix}_{key}": one.weight * value for key, value in loss(one).items()}
+                values |= {f"{prefix}_{key}": weighted(one.weight, value) for key, value in terms.items()}
         self._log_accuracy(inputs[0])
         return values
 

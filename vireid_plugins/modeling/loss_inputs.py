@@ -4,13 +4,15 @@ Shapes: `B` rows in the block order of `vireid_plugins.data.batch`, `D` embeddin
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from vireid_plugins.data.batch import VISIBLE
+from vireid_plugins.layers.distances import Distances
 
 # Losses on the inputs of this name are logged without it: `loss_cpm`, not `loss_main_cpm`.
 MAIN = "main"
@@ -38,6 +40,7 @@ class LossInputs:
         projection: (B, `MODEL.HEADS.PROJECTION_DIM`), or None.
         name: prefix of the names of the losses, unless it is `MAIN`.
         weight: factor of every loss on these inputs.
+        shared_distances: distances between rows that the losses of this step have computed; None shares none.
     """
 
     branches: Mapping[str, Branch]
@@ -47,20 +50,32 @@ class LossInputs:
     projection: Tensor | None = None
     name: str = MAIN
     weight: float = 1.0
+    shared_distances: Distances | None = field(default=None, repr=False, compare=False)
 
     def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Split (B, ...) into visible and infrared rows, without a copy, as visible blocks come first."""
         return rows[: self.visible_rows], rows[self.visible_rows :]
 
-    @property
+    @cached_property
     def visible_rows(self) -> int:
         """Number of visible rows; they come first."""
-        return int((self.modalities == VISIBLE).sum())
+        return int((self.modalities.numpy() == VISIBLE).sum())
+
+    @property
+    def distances(self) -> Distances:
+        """Distances within sets of rows, shared by the losses of a training step."""
+        return Distances() if self.shared_distances is None else self.shared_distances
+
+    @cached_property
+    def same(self) -> Tensor:
+        """(B, B), true where two rows have the same identity."""
+        return self.targets[:, None] == self.targets
 
     def stream_rows(self) -> list[int]:
         """Return the number of rows of each block, one per modality and view; read on the host."""
-        _, counts = torch.unique_consecutive(2 * self.modalities + self.views, return_counts=True)
-        return [int(count) for count in counts]
+        streams = 2 * self.modalities.numpy() + self.views.numpy()
+        starts = np.flatnonzero(np.diff(streams, prepend=-1))
+        return [int(count) for count in np.diff(starts, append=len(streams))]
 
     def mapped(self, change: Callable[[Tensor], Tensor], on_host: Callable[[Tensor], Tensor]) -> "LossInputs":
         """Return these inputs with every tensor changed, including those of subclasses.
@@ -72,6 +87,8 @@ class LossInputs:
         changed: dict[str, Any] = {"modalities": on_host(self.modalities), "views": on_host(self.views)}
         others = [one.name for one in fields(self) if one.name not in changed]
         changed |= {name: map_tensors(getattr(self, name), change) for name in others}
+        # Other tensors have other distances.
+        changed["shared_distances"] = None
         return replace(self, **changed)
 
 

@@ -7,21 +7,16 @@ from helpers import ROOT, small_cfg
 from torch import Tensor
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.methods.idkl.losses import (
-    CSA,
-    MDR,
-    TGSA,
-    IDKLInputs,
+from vireid_plugins.methods.idkl.alignments import (
     class_alignment,
     cross_alignment,
     divergence,
     instance_rows,
     mixture_alignment,
     off_diagonal,
-    purified_entropy,
-    purified_relation,
     self_alignment,
 )
+from vireid_plugins.methods.idkl.losses import CSA, MDR, TGSA, IDKLInputs, purified_entropy, purified_relation
 from vireid_plugins.modeling import Branch, LossInputs
 from vireid_plugins.modeling.losses import hard_triplet
 

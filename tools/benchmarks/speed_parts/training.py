@@ -1,6 +1,7 @@
 """Training steps: fast-reid's, ours with each speed key, and the bare network as the ceiling."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer as fastreid_optimizer
 from fastreid.utils.events import EventStorage
-from torch import Tensor
+from shared_parts.operations import TINY, block_batch, outputs_of
 
 from speed_parts.measure import Subject
 from speed_parts.sizes import SMALLEST, size
@@ -22,7 +23,6 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
-from vireid_plugins.modeling.loss_inputs import LossInputs
 
 # P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
 Small = tuple[int, int, tuple[int, int]]
@@ -35,6 +35,8 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
+    if small != SMALL:
+        given += TINY.get(method, [])
     cfg.merge_from_list([*given, *overrides])
     if device == "cpu":
         identities, instances, size = small
@@ -49,28 +51,18 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
 
 def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
     """Return random images in block order on the host, stored channels last as by our collate function, or first."""
-    views = (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED))
-    blocks = torch.tensor([(modality, view) for modality in (0, 1) for view in range(views[modality])])
-    instances = cfg.DATALOADER.NUM_INSTANCE
-    identities = cfg.SOLVER.IMS_PER_BATCH // (2 * instances)
-    rows = identities * instances
-    pixels = torch.randint(0, 256, (rows * len(blocks), *cfg.INPUT.SIZE_TRAIN, 3), dtype=torch.uint8)
-    images = pixels.permute(0, 3, 1, 2)
-    batch: dict[str, Tensor] = {
-        "images": images if channels_last else images.contiguous(),
-        "targets": torch.arange(identities).repeat_interleave(instances).repeat(len(blocks)),
-        "camids": torch.ones(rows * len(blocks), dtype=torch.long),
-        "modalities": blocks[:, 0].repeat_interleave(rows),
-        "views": blocks[:, 1].repeat_interleave(rows),
-    }
+    batch = block_batch(cfg)
+    paths = batch.pop("img_paths")
+    if not channels_last:
+        batch["images"] = batch["images"].contiguous()
     if torch.cuda.is_available():
         batch = {key: column.pin_memory() for key, column in batch.items()}
-    return {**batch, "img_paths": [f"{row}.jpg" for row in range(len(images))]}
+    return {**batch, "img_paths": paths}
 
 
-def _fastreid(method: str, folder: Path, device: str) -> Callable[[], object]:
+def _fastreid(method: str, folder: Path, device: str, *, small: Small = SMALL) -> Callable[[], object]:
     """fast-reid's training step, its optimizer without the buffer that torch 2 unhooks, float images channels first."""
-    cfg, model = _network(method, device)
+    cfg, model = _network(method, device, small=small)
     batch = _batch(cfg)
     batch["images"] = batch["images"].float().contiguous()
     optimizer, groups = fastreid_optimizer(cfg, model, contiguous=False)
@@ -132,21 +124,9 @@ def ceiling(method: str, dtype: str, folder: Path, device: str, *, small: Small 
         with autocast:
             maps = model.extract(images, batch["modalities"], batch["views"])
             inputs = model.loss_inputs(maps, targets, batch["modalities"], batch["views"])
-        torch.stack([x.float().sum() for one in inputs for x in _outputs(one)]).sum().backward()
+        torch.stack([x.float().sum() for one in inputs for x in outputs_of(one)]).sum().backward()
 
     return _logged(step, device, cfg)
-
-
-def _outputs(inputs: LossInputs) -> list[Tensor]:
-    """Return every tensor that the losses use and that has a gradient."""
-    found: list[Tensor] = []
-
-    def note(x: Tensor) -> Tensor:
-        found.append(x)
-        return x
-
-    inputs.mapped(note, lambda column: column)
-    return [x for x in found if x.requires_grad]
 
 
 def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[], object]:
@@ -202,3 +182,16 @@ def _subjects(method: str, name: str) -> list[Subject]:
 
 
 SUBJECTS = [subject for method, name in METHODS.items() for subject in _subjects(method, name)]
+
+
+def smallest() -> list[Subject]:
+    """Return the subjects at their smallest size: 2 identities x 2 images of 128 x 64.
+
+    `MODEL.COMPILE` is left out, since torch compiles for minutes whatever the size.
+    """
+    small = {"small": (2, 2, (128, 64))}
+    return [
+        replace(subject, prepare=partial(subject.prepare, **small))
+        for subject in SUBJECTS
+        if subject.way != "bfloat16, MODEL.COMPILE"
+    ]

@@ -21,7 +21,7 @@ SHOWN = 8
 
 
 class StepMetrics(HookBase):
-    """Sums losses on their device and writes their means to fast-reid's storage.
+    """Keeps losses on their device and writes their means to fast-reid's storage.
 
     Means are written after the first step of a run, then every `period` steps and at the end of an epoch, before
     anything is evaluated or saved.
@@ -43,6 +43,7 @@ class StepMetrics(HookBase):
         self._reset()
 
     def _reset(self) -> None:
+        # Of the steps before a run was resumed; those since are in `recent` and summed when they are read.
         self.sums: Losses = {}
         # The sums of every process as they were captured; none if a step was taken since.
         self.processes: list[dict[str, Any]] = []
@@ -56,7 +57,7 @@ class StepMetrics(HookBase):
         self.sums = {LOGGED.get(name, name): value for name, value in self.sums.items()}
 
     def record(self, step: StepResult) -> None:
-        """Add the losses of a step to the sums, or count the step if it was skipped.
+        """Keep the losses of a step, or count the step if it was skipped.
 
         Raises:
             LossError: a loss since the last write was infinite or NaN, or too many steps were skipped; all processes
@@ -67,9 +68,6 @@ class StepMetrics(HookBase):
         if step.skipped:
             self._count_skipped()
             return
-        for name, value in step.losses.items():
-            value = value.double() if value.device.type == "cpu" else value.float()
-            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         self.steps += 1
         self.waited = max(self.waited, step.waited)
         if self.first or self.steps == self.period:
@@ -80,21 +78,38 @@ class StepMetrics(HookBase):
         """Write the means since the last write to fast-reid's storage."""
         if not self.steps:
             return
-        *values, longest = self._means().tolist()
-        named = dict(zip(self.sums, values, strict=True))
+        names, means = self._means()
+        *values, longest = means.tolist()
+        named = dict(zip(names, values, strict=True))
         self._reset()
         storage = get_event_storage()
         storage.put_scalars(data_time=longest, total_loss=sum(values))
         if len(named) > 1:
             storage.put_scalars(**named)
 
-    def _means(self) -> Tensor:
-        """Return the mean losses since the last write over all processes, and the longest wait for a batch.
+    def _summed(self) -> tuple[list[str], Tensor]:
+        """Return the names of the losses and their sums since the last write, on their device; a few calls in all."""
+        steps = [losses for _, losses, _ in self.recent]
+        names = list(dict.fromkeys(name for losses in (self.sums, *steps) for name in losses))
+        resumed = [self.sums[name] for name in names if name in self.sums]
+        if not steps:
+            return names, torch.stack(resumed)
+        absent = torch.zeros_like(next(iter(steps[0].values())))
+        table = torch.stack([losses.get(name, absent) for losses in steps for name in names]).view(len(steps), -1)
+        sums = (table.double() if table.device.type == "cpu" else table.float()).sum(0)
+        if resumed:
+            # A loss that had no sum yet comes after those that had one.
+            sums[: len(resumed)] += torch.stack(resumed).to(sums.device)
+        return names, sums
+
+    def _means(self) -> tuple[list[str], Tensor]:
+        """Return the names of the losses, and their means over all processes with the longest wait for a batch.
 
         Raises:
             LossError: a loss was infinite or NaN; all processes raise it.
         """
-        means = torch.stack(list(self.sums.values())) / self.steps
+        names, sums = self._summed()
+        means = sums / self.steps
         waited = torch.tensor(self.waited, dtype=means.dtype, device=means.device)
         if comm.get_world_size() > 1:
             dist.all_reduce(means)
@@ -104,7 +119,7 @@ class StepMetrics(HookBase):
         read = torch.cat([means, waited[None]]).cpu()
         if not torch.isfinite(read[:-1]).all():
             raise LossError(self._nonfinite_loss())
-        return read
+        return names, read
 
     def _count_skipped(self) -> None:
         message = self._nonfinite_loss()
@@ -145,7 +160,8 @@ class StepMetrics(HookBase):
         self.processes = comm.gather(self._own())
 
     def _own(self) -> dict[str, Any]:
-        sums = {name: value.cpu() for name, value in self.sums.items()}
+        names, values = self._summed() if self.steps else ([], torch.zeros(0))
+        sums = dict(zip(names, values.cpu().unbind(), strict=True))
         return {"sums": sums, "steps": self.steps, "waited": self.waited}
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.layers.centers import centers, identity_weights, row_norm
+from vireid_plugins.layers.centers import row_norm
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import LossInputs
@@ -34,29 +35,55 @@ def cross_modality_expansion(original: Tensor, branch: Tensor, targets: Tensor, 
         visible: number of visible rows.
         margin: m.
     """
-    of = targets[:visible]
-    o_v, o_i, b_v, b_i = (
-        centers(x[part], targets[part], of)
-        for x in (original, branch)
-        for part in (slice(None, visible), slice(visible, None))
-    )
-    terms = _half(o_v, o_i, b_v, of, margin) + _half(o_i, o_v, b_i, of, margin)
-    weights = identity_weights(of, terms.dtype)
-    return (weights * terms).sum() / weights.sum() / 2
+    return expansions(torch.stack([original, branch]), targets, visible, margin)
 
 
-def _half(own: Tensor, other: Tensor, expanded: Tensor, targets: Tensor, margin: float) -> Tensor:
-    """Return the weighted sum of the three hinges of one modality, that of `own` and `expanded`."""
-    across = row_norm(other - expanded)
-    within = row_norm(own - expanded).detach()
-    near = [_nearest_other(center, targets) for center in (expanded, own)]
-    hinges = [(across - limit + margin).clamp_min(0) for limit in (within, *near)]
-    return hinges[0] + (hinges[1] + hinges[2]) / 2
+def expansions(features: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:
+    """Return CPM, summed over the expanded branches, in one call for all of them.
+
+    Args:
+        features: (1 + b, B, D), the original features and those of b branches.
+        targets: see `cross_modality_expansion`.
+        visible: see `cross_modality_expansion`.
+        margin: see `cross_modality_expansion`.
+    """
+    same = targets[:visible, None] == targets
+    center, counts = _centers(features, same, visible)
+    original, expanded = center.split([1, len(center) - 1])
+    across = row_norm(original.flip(1) - expanded)
+    with torch.no_grad():
+        within = row_norm(original - expanded)
+        # Every identity counts once, through its visible rows.
+        weight = 1 / counts
+        weight = weight / (2 * weight.sum())
+        weights = torch.stack([weight, weight / 2, weight / 2])
+    of_original, of_expanded = _nearest_other(center, same[:, :visible]).split([1, len(center) - 1])
+    limits = torch.stack([within, of_expanded, of_original.expand_as(within)])
+    hinges = (across + margin - limits).relu()
+    return (hinges * weights[:, None, None]).sum()
 
 
-def _nearest_other(center: Tensor, targets: Tensor) -> Tensor:
-    same = targets[:, None] == targets
-    return euclidean(center, center).masked_fill(same, torch.finfo(center.dtype).max).amin(1)
+def _centers(features: Tensor, same: Tensor, visible: int) -> tuple[Tensor, Tensor]:
+    """Return the center (s, 2, n, D) of each visible row's identity in both modalities, and its visible rows (n,).
+
+    Args:
+        features: (s, B, D).
+        same: (n, B), true where a row has the identity of a visible row.
+        visible: n.
+    """
+    rows = same.to(features.dtype)
+    # One matrix for both modalities, with zeros for rows of the other one.
+    halves = F.pad(rows[:, :visible], (0, rows.shape[1] - visible)), F.pad(rows[:, visible:], (visible, 0))
+    shares = torch.cat(halves)
+    counts = shares.sum(1, keepdim=True)
+    shares = shares / counts.clamp_min(1)
+    center = torch.bmm(shares.expand(len(features), -1, -1), features)
+    return center.unflatten(1, (2, -1)), counts[:visible, 0]
+
+
+def _nearest_other(center: Tensor, same: Tensor) -> Tensor:
+    """Return the distance (..., n) of each center (..., n, D) to the nearest one of another identity."""
+    return euclidean(center, center).masked_fill(same, torch.finfo(center.dtype).max).amin(-1)
 
 
 def orthogonality(first: Tensor, second: Tensor) -> Tensor:
@@ -105,10 +132,8 @@ class CPM(ExpansionLoss):
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the loss."""
         assert isinstance(inputs, ExpansionInputs)
-        original, first, second = inputs.parts()
-        arguments = (inputs.targets, inputs.visible_rows, self.margin)
-        values = [cross_modality_expansion(original, branch, *arguments) for branch in (first, second)]
-        return values[0] + values[1]
+        features = full_precision(inputs.expanded).unflatten(0, (3, -1))
+        return expansions(features, inputs.targets, inputs.visible_rows, self.margin)
 
 
 @LOSS_REGISTRY.register()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
@@ -75,13 +76,16 @@ class DEEN(CrossModalityBaseline):
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> list[LossInputs]:
         """Return one branch of 3B rows in block order, and the inputs of the expansion losses."""
-        branch = as_branch(self.heads["global"](maps["expanded"], targets.repeat(3)))
-        # Block order: visible images first, the three embeddings as views of an image.
-        number = torch.arange(3).repeat_interleave(len(modalities))
-        order = torch.argsort(modalities.repeat(3), stable=True)
-        on_device = order.to(targets.device, non_blocking=True)
+        repeated = targets.repeat(3)
+        branch = as_branch(self.heads["global"](maps["expanded"], repeated))
+        # Block order: visible images first, the three embeddings as views of an image; the columns are on the host.
+        columns = modalities.numpy(), views.numpy()
+        modality, view = (np.tile(column, 3) for column in columns)
+        order = np.argsort(modality, kind="stable")
+        numbered = 4 * np.arange(3).repeat(len(columns[0])) + view
+        on_device = torch.from_numpy(order).to(targets.device, non_blocking=True)
         ordered = Branch(branch.pooled[on_device], branch.neck[on_device], branch.logits[on_device])
-        rows = (targets.repeat(3)[on_device], modalities.repeat(3)[order], (4 * number + views.repeat(3))[order])
+        rows = (repeated[on_device], torch.from_numpy(modality[order]), torch.from_numpy(numbered[order]))
         originals = (targets, modalities, views)
         return [
             LossInputs({"global": ordered}, *rows),

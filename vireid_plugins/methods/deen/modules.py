@@ -46,7 +46,7 @@ class CNL(_Relation):
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
         """Relate `x` (B, C, H, W) to `low` (B, C', stride H, stride W)."""
         theta, phi, g = self.theta(x).flatten(2), self.phi(low).flatten(2), self.g(low).flatten(2)
-        return self.added(x, averaged_product(theta, phi, theta.shape[1]) @ g)
+        return self.added(x, torch.bmm(averaged_product(theta, phi, theta.shape[1]), g))
 
 
 class PNL(_Relation):
@@ -83,7 +83,7 @@ class PNL(_Relation):
             part.reshape(x.shape[0], self.rows, -1) for part in (self.theta(x), self.phi(low), self.g(low))
         )
         # (g phi^T) theta is the same as g (phi^T theta), without a matrix over pairs of positions.
-        return self.added(x, averaged_product(g, phi, phi.shape[2]) @ theta)
+        return self.added(x, torch.bmm(averaged_product(g, phi, phi.shape[2]), theta))
 
 
 class MFA(nn.Module):

@@ -30,10 +30,11 @@ paper the confusers come after a gradient reversal layer. The released code trai
 instead: row j of each modality has its true label if j is even, the other one if j is odd.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
@@ -41,9 +42,15 @@ from torch import Tensor
 
 from vireid_plugins.config.keys import arguments
 from vireid_plugins.errors import ConfigError, require_name
-from vireid_plugins.layers.centers import centers, identity_weights
 from vireid_plugins.layers.distances import euclidean
 from vireid_plugins.layers.precision import full_precision
+from vireid_plugins.methods.idkl.alignments import (
+    DIRECTIONS,
+    DIVERGENCE_REDUCTIONS,
+    class_alignments,
+    divergences,
+    graphs_of,
+)
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs, map_tensors
 from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, Loss
 
@@ -82,87 +89,6 @@ class IDKLInputs(LossInputs):
     purifier: PurifierTerms | None = None
     confusers: Sequence[Tensor] = ()
     discriminators: Sequence[Tensor] = ()
-
-
-def off_diagonal(distance: Tensor) -> Tensor:
-    """Return `distance` (n, n) without its diagonal, (n, n - 1)."""
-    n = len(distance)
-    return distance.flatten()[:-1].view(n - 1, n + 1)[:, 1:].reshape(n, n - 1)
-
-
-def cross_alignment(a: Tensor, b: Tensor, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
-    """Return L_tgsa(a; b) of the paper.
-
-    Args:
-        a: (n, D), the teacher.
-        b: (n, D), the student; row i is the same image or identity as row i of `a`.
-        direction: see `divergence`.
-        reduction: see `divergence`.
-    """
-    aa, ab, bb = euclidean(a, a), euclidean(a, b), euclidean(b, b)
-    pairs = ((aa, bb), (aa, ab), (ab, bb))
-    return torch.stack([divergence(p, q, direction, reduction) for p, q in pairs]).sum()
-
-
-def self_alignment(a: Tensor, b: Tensor, direction: str = "symmetric", reduction: str = "batchmean") -> Tensor:
-    """Return the divergence of S(a) and S(b), affinities without diagonals: the released TGSA of one modality.
-
-    Args:
-        a: (n, D).
-        b: (n, D).
-        direction: see `divergence`.
-        reduction: see `divergence`.
-    """
-    return divergence(off_diagonal(euclidean(a, a)), off_diagonal(euclidean(b, b)), direction, reduction)
-
-
-def mixture_alignment(
-    visible: Tensor, infrared: Tensor, direction: str = "symmetric", reduction: str = "batchmean"
-) -> Tensor:
-    """Return the released graph alignment of the modalities, through the mixture f_X.
-
-    Args:
-        visible: f_V (n, D), n even.
-        infrared: f_I (n, D).
-        direction: see `divergence`.
-        reduction: see `divergence`.
-
-    Raises:
-        ValueError: n is odd.
-    """
-    if len(visible) % 2:
-        raise ValueError(
-            f"the mixture form cannot halve {len(visible)} images per modality; choose SOLVER.IMS_PER_BATCH and "
-            "DATALOADER.NUM_INSTANCE so that P x K is even, or the form 'cross'"
-        )
-    half = len(visible) // 2
-    mixture = torch.cat([visible[:half], infrared[:half]])
-    pairs = ((visible, infrared), (visible, mixture), (mixture, infrared))
-    return torch.stack([self_alignment(p, q, direction, reduction) for p, q in pairs]).sum()
-
-
-def instance_rows(logits: Tensor, instances: int) -> Tensor:
-    """Return logits (P * K, N) as (K, P * N): row k concatenates the k-th image of every identity."""
-    return logits.view(-1, instances, logits.shape[1]).transpose(0, 1).flatten(1)
-
-
-def class_alignment(
-    a: Tensor, b: Tensor, instances: int = 0, direction: str = "printed", reduction: str = "batchmean"
-) -> Tensor:
-    """Return KL between the class distributions of logits (n, N).
-
-    Args:
-        a: logits of the first distribution.
-        b: logits of the second.
-        instances: K, adds the instance-wise divergence (released code); 0 leaves it out.
-        direction: see `divergence`.
-        reduction: see `divergence`.
-    """
-    value = divergence(a, b, direction, reduction)
-    if instances:
-        by_instance = instance_rows(a, instances), instance_rows(b, instances)
-        value = value + divergence(*by_instance, direction, reduction)
-    return value
 
 
 class AlignmentLoss(Loss):
@@ -235,12 +161,21 @@ class TGSA(GraphAlignmentLoss):
 
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
-        align = cross_alignment if self.form == "cross" else self_alignment
         assert isinstance(inputs, IDKLInputs)
-        specific = inputs.by_modality(full_precision(inputs.specific.pooled))
-        shared = inputs.by_modality(full_precision(inputs.branches["sh"].pooled))
-        values = [align(teacher, student, *self.divergence) for teacher, student in zip(specific, shared, strict=True)]
-        return values[0] + values[1]
+        shared, specific = inputs.branches["sh"].pooled, inputs.specific.pooled
+        graphs = list(inputs.distances.within([specific, shared]).unbind())
+        if self.form == "cross":
+            graphs.insert(1, euclidean(full_precision(specific), full_precision(shared)))
+        # Rows relate to those of their own modality alone; both modalities are computed in one call.
+        modality = inputs.modalities.numpy()
+        left_out = modality[:, None] != modality
+        if self.form == "mixture":
+            left_out = left_out | np.eye(len(modality), dtype=bool)
+        # Their softmax is 0, and the logarithm of it the same large number in every distribution.
+        scores = torch.stack(graphs)
+        low = torch.finfo(scores.dtype).min / 8
+        scores = scores.masked_fill(torch.from_numpy(left_out).to(scores.device, non_blocking=True), low)
+        return _over_modalities(inputs, scores, lambda some: divergences(some, *self.divergence))
 
 
 @LOSS_REGISTRY.register()
@@ -258,11 +193,8 @@ class CSA(AlignmentLoss):
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the sum over modalities."""
         assert isinstance(inputs, IDKLInputs)
-        shared = inputs.by_modality(full_precision(inputs.branches["sh"].logits))
-        specific = inputs.by_modality(full_precision(inputs.specific.logits))
-        pairs = zip(shared, specific, strict=True)
-        values = [class_alignment(a, b, self.instances, *self.divergence) for a, b in pairs]
-        return values[0] + values[1]
+        logits = full_precision(torch.stack([inputs.branches["sh"].logits, inputs.specific.logits]))
+        return _over_modalities(inputs, logits, lambda some: class_alignments(some, self.instances, *self.divergence))
 
 
 @LOSS_REGISTRY.register()
@@ -296,32 +228,26 @@ class MDR(GraphAlignmentLoss):
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return the class alignment, and the graph alignment with `graph`."""
         shared = inputs.branches["sh"]
-        logits = inputs.by_modality(full_precision(shared.logits))
-        values = {"mdr_class": class_alignment(*logits, self.instances, *self.divergence)}
+        logits = full_precision(shared.logits).unflatten(0, (2, -1))
+        values = {"mdr_class": class_alignments(logits, self.instances, *self.divergence)}
         if self.graph:
-            align = cross_alignment if self.form == "cross" else mixture_alignment
-            values["mdr_graph"] = align(*inputs.by_modality(full_precision(shared.pooled)), *self.divergence)
+            graphs = graphs_of(inputs.distances.within([shared.pooled])[0], self.form)
+            values["mdr_graph"] = divergences(graphs, *self.divergence)
         return values
 
 
-DIRECTIONS = ("printed", "reversed", "symmetric")
-DIVERGENCE_REDUCTIONS = ("batchmean", "sum")
-
-
-def divergence(a: Tensor, b: Tensor, direction: str = "printed", reduction: str = "batchmean") -> Tensor:
-    """Return KL(softmax a || softmax b), summed or averaged over rows.
+def _over_modalities(inputs: LossInputs, scores: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the sum of a function's values on the visible and on the infrared rows of scores (k, B, m).
 
     Args:
-        a: scores (n, m) of the first distribution.
-        b: scores (n, m) of the second.
-        direction: `printed` is KL(a || b), `reversed` KL(b || a), `symmetric` their sum.
-        reduction: `sum` over rows, or `batchmean`, which does not depend on their number.
+        inputs: inputs of the loss.
+        scores: (k, B, m).
+        function: takes (k, n, m), or (k, 2, n, m) with the same number of rows in each modality, over which it sums.
     """
-    log_a, log_b = F.log_softmax(a, dim=1), F.log_softmax(b, dim=1)
-    pairs = {"printed": [(log_a, log_b)], "reversed": [(log_b, log_a)]}
-    pairs["symmetric"] = [*pairs["printed"], *pairs["reversed"]]
-    terms = [F.kl_div(q, p, reduction=reduction, log_target=True) for p, q in pairs[direction]]
-    return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+    visible = inputs.visible_rows
+    if 2 * visible == scores.shape[1]:
+        return function(scores.unflatten(1, (2, -1)))
+    return function(scores[:, :visible]) + function(scores[:, visible:])
 
 
 def check_divergence(node: str, direction: str, reduction: str) -> None:
@@ -336,9 +262,9 @@ HEAD_REDUCTIONS = ("sum", "mean")
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Return the entropy (n,) of the softmax rows of logits (n, N)."""
-    log_p = F.log_softmax(logits, dim=1)
-    return -(log_p.exp() * log_p).sum(1)
+    """Return the entropy (..., n) of the softmax rows of logits (..., n, N)."""
+    log_p = F.log_softmax(logits, dim=-1)
+    return -(log_p.exp() * log_p).sum(-1)
 
 
 def purified_entropy(purified: Tensor, raw: Tensor, form: str = "paper") -> Tensor:
@@ -349,7 +275,8 @@ def purified_entropy(purified: Tensor, raw: Tensor, form: str = "paper") -> Tens
         raw: logits (n, N) of f_sp.
         form: one of PURIFIER_FORMS.
     """
-    difference = entropy(purified) - entropy(raw)
+    of_purified, of_raw = entropy(torch.stack([purified, raw]))
+    difference = of_purified - of_raw
     return F.softplus(difference).mean() if form == "paper" else difference.relu().exp().mean() - 1
 
 
@@ -363,24 +290,23 @@ def purified_relation(kept: Tensor, normalized: Tensor, targets: Tensor, visible
         visible: number of visible rows.
         form: one of PURIFIER_FORMS.
     """
-    of = targets[:visible]
-
-    def distance(x: Tensor) -> Tensor:
-        both = [centers(x[part], targets[part], of) for part in (slice(None, visible), slice(visible, None))]
-        norms: Tensor = torch.linalg.vector_norm(both[0] - both[1] + 1e-6, dim=1)
-        return norms
-
-    difference = distance(kept) - distance(normalized)
-    weights = identity_weights(of, difference.dtype)
+    same = (targets[:visible, None] == targets).to(kept.dtype)
+    # Row i of the product is the center of identity y_i in the one modality minus that in the other.
+    halves = same[:, :visible], same[:, visible:]
+    counts = [half.sum(1, keepdim=True) for half in halves]
+    apart = torch.cat([halves[0] / counts[0], halves[1] / -counts[1].clamp_min(1)], dim=1)
+    of_kept, of_normalized = torch.linalg.vector_norm(apart @ torch.stack([kept, normalized]) + 1e-6, dim=2)
+    difference = of_kept - of_normalized
+    weights = 1 / counts[0][:, 0]
     terms = F.softplus(difference) if form == "paper" else difference.relu()
-    return (weights * terms).sum() / weights.sum()
+    return (terms * (weights / weights.sum())).sum()
 
 
 def pseudo_labels(labels: Tensor, visible: int) -> Tensor:
-    """Return modality labels (B,) with every second row of each modality flipped."""
-    rows = torch.arange(len(labels))
-    odd = torch.where(rows < visible, rows, rows - visible) % 2 == 1
-    return torch.where(odd, 1 - labels, labels)
+    """Return modality labels (B,), on the host, with every second row of each modality flipped."""
+    rows = np.arange(len(labels))
+    odd = np.where(rows < visible, rows, rows - visible) % 2
+    return torch.from_numpy(labels.numpy() ^ odd)
 
 
 @LOSS_REGISTRY.register()
@@ -447,14 +373,16 @@ class ModalityHeads(Loss):
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return one term for the confusers and one for the discriminators."""
         assert isinstance(inputs, IDKLInputs)
-        device = inputs.targets.device
         true = inputs.modalities.long()
         confused = pseudo_labels(true, inputs.visible_rows) if self.confuser_labels == "pseudo" else true
-        values = {}
-        groups = (("confuser", inputs.confusers, confused), ("discriminator", inputs.discriminators, true))
-        for group, logits, labels in groups:
-            if logits:
-                on_device = labels.to(device, non_blocking=True)
-                terms = torch.stack([F.cross_entropy(full_precision(each), on_device) for each in logits])
-                values[group] = terms.sum() if self.reduction == "sum" else terms.mean()
-        return values
+        logits = full_precision(torch.stack([*inputs.confusers, *inputs.discriminators]))
+        counts = len(inputs.confusers), len(inputs.discriminators)
+        labels = np.repeat([confused.numpy(), true.numpy()], counts, axis=0)
+        wanted = torch.from_numpy(labels).to(logits.device, non_blocking=True)
+        terms = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(len(logits), -1).mean(1)
+        groups = zip(("confuser", "discriminator"), terms.split(counts), strict=True)
+        return {
+            group: of_heads.sum() if self.reduction == "sum" else of_heads.mean()
+            for group, of_heads in groups
+            if len(of_heads)
+        }

@@ -128,20 +128,20 @@ class IDKL(CrossModalityBaseline):
         head: Any = self.heads["sp"]
         pool = head.pool_layer
         maps = {"raw": raw_map, "discriminative": purified.discriminative, "kept": purified.kept}
-        pooled = {name: pool(map_)[..., 0, 0] for name, map_ in maps.items()}
+        pooled = {name: pool(map_).flatten(1) for name, map_ in maps.items()}
         classify = self.heads["entropy"] if self.options.form == "released" else self._classify_purified
         return PurifierTerms(
             discriminative_logits=classify(pooled["discriminative"]),
             raw_logits=classify(pooled["raw"]),
             kept_pooled=pooled["kept"],
-            normalized_pooled=pool(purified.normalized)[..., 0, 0],
+            normalized_pooled=pool(purified.normalized).flatten(1),
         )
 
     def _classify_purified(self, pooled: Tensor) -> Tensor:
         """Return the logits of the purified branch's BNNeck and classifier; running statistics are not updated."""
         head: Any = self.heads["sp"]
         with frozen_statistics(head.bottleneck):
-            normalized = head.bottleneck(pooled[..., None, None])[..., 0, 0]
+            normalized = head.bottleneck(pooled[..., None, None]).flatten(1)
         return F.linear(normalized, head.weight)
 
 

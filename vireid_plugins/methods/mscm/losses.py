@@ -31,9 +31,14 @@ def dual_center(x: Tensor, targets: Tensor, visible: int) -> Tensor:
         targets: (B,).
         visible: number of visible rows.
     """
+    return row_norm(x - _other_modality(x, targets, visible)).mean()
+
+
+def _other_modality(x: Tensor, targets: Tensor, visible: int) -> Tensor:
+    """Return the centers (B, D) that DC pulls to."""
     center_infrared = centers(x[visible:], targets[visible:], targets[:visible])
     center_visible = centers(x[:visible], targets[:visible], targets[visible:])
-    return row_norm(x - torch.cat([center_infrared, center_visible])).mean()
+    return torch.cat([center_infrared, center_visible])
 
 
 def quadruple_center(x: Tensor, targets: Tensor, rows: Sequence[int]) -> Tensor:
@@ -44,8 +49,13 @@ def quadruple_center(x: Tensor, targets: Tensor, rows: Sequence[int]) -> Tensor:
         targets: (B,).
         rows: number of rows of each stream.
     """
+    return row_norm(x - _own_stream(x, targets, rows)).mean()
+
+
+def _own_stream(x: Tensor, targets: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return the centers (B, D) that QC pulls to."""
     split = zip(x.split(list(rows)), targets.split(list(rows)), strict=True)
-    return row_norm(x - torch.cat([centers(part, ids, ids) for part, ids in split])).mean()
+    return torch.cat([centers(part, ids, ids) for part, ids in split])
 
 
 def negative_margin(x: Tensor, targets: Tensor, margin: float) -> Tensor:
@@ -75,10 +85,15 @@ def quadruple_center_triplet(
         quad_weight: a; a part of weight 0 is not computed.
     """
     total = negative_margin(x, targets, margin)
-    if quad_weight != 1:
-        total = total + (1 - quad_weight) * dual_center(x, targets, visible)
-    if quad_weight != 0:
-        total = total + quad_weight * quadruple_center(x, targets, rows)
+    # A mixture of DC and QC takes the norms of both in one call.
+    if quad_weight == 0:
+        total = total + dual_center(x, targets, visible)
+    elif quad_weight == 1:
+        total = total + quadruple_center(x, targets, rows)
+    else:
+        pulled_to = torch.stack([_other_modality(x, targets, visible), _own_stream(x, targets, rows)])
+        dual, quadruple = row_norm(x - pulled_to).mean(1)
+        total = total + torch.lerp(dual, quadruple, quad_weight)
     return total / 2
 
 

@@ -30,29 +30,29 @@ def key_instance_contrast(similarity: Tensor, same: Tensor, k_hard: int = 0, oth
     """Return one direction of CMKIC.
 
     Args:
-        similarity: s (n, m) between anchors and samples of the other modality, divided by tau.
-        same: (n, m) boolean, true where the identities agree.
+        similarity: s (..., n, m) between anchors and samples of the other modality, divided by tau.
+        same: (..., n, m) boolean, true where the identities agree.
         k_hard: K; 0 is half of an anchor's positives, at least one. An anchor with fewer uses all that it has.
         other_positives: include all positives of the anchor in the denominator, not only the one in the numerator.
 
     Returns:
-        the mean over the anchors that have a positive; 0 if none has.
+        the mean over the anchors that have a positive, 0 if none has; summed over the axes before n.
     """
-    positives = same.sum(1, keepdim=True)
+    positives = same.sum(-1, keepdim=True)
     wanted = (positives // 2).clamp_min(1) if k_hard == 0 else torch.full_like(positives, k_hard)
     used = torch.minimum(wanted, positives)
     # Rank of each sample among the anchor's positives, least similar first.
-    rank = similarity.detach().masked_fill(~same, torch.inf).argsort(1).argsort(1)
-    hardest = same & (rank < used)
+    rank = similarity.detach().masked_fill(~same, torch.inf).argsort(-1).argsort(-1)
+    anchors = (positives > 0).sum(-2, keepdim=True).clamp_min(1)
+    # Of each term in the mean; 0 for samples that are not among the hardest positives.
+    weights = (same & (rank < used)) / (used.clamp_min(1) * anchors).to(similarity.dtype)
     if other_positives:
-        terms = (similarity.logsumexp(1, keepdim=True) - similarity) * hardest
+        terms = similarity.logsumexp(-1, keepdim=True) - similarity
     else:
         # A large finite value, since logsumexp has no gradient for a row of infinities (an anchor without negatives).
         low = torch.finfo(similarity.dtype).min / 2
-        negatives = similarity.masked_fill(same, low).logsumexp(1, keepdim=True)
-        terms = F.softplus(negatives - similarity) * hardest
-    anchors = (positives > 0).sum().clamp_min(1)
-    return (terms.sum(1, keepdim=True) / used.clamp_min(1)).sum() / anchors
+        terms = F.softplus(similarity.masked_fill(same, low).logsumexp(-1, keepdim=True) - similarity)
+    return (terms * weights).sum()
 
 
 def cmkic(
@@ -77,9 +77,12 @@ def cmkic(
     """
     similarity = F.normalize(z_visible) @ F.normalize(z_infrared).T / temperature
     same = targets_visible[:, None] == targets_infrared[None, :]
-    return key_instance_contrast(similarity, same, k_hard, other_positives) + key_instance_contrast(
-        similarity.T, same.T, k_hard, other_positives
-    )
+    form = k_hard, other_positives
+    if len(z_visible) == len(z_infrared):
+        # Both directions in one call.
+        both = torch.stack([similarity, similarity.T]), torch.stack([same, same.T])
+        return key_instance_contrast(*both, *form)
+    return key_instance_contrast(similarity, same, *form) + key_instance_contrast(similarity.T, same.T, *form)
 
 
 @LOSS_REGISTRY.register()

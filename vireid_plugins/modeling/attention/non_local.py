@@ -4,6 +4,7 @@ Behavior of the released code: scores are divided by the number of positions ins
 norm of the output starts at zero, so that the block starts as the identity. Inner width 1 in AGW, C / 2 in MSCMNet.
 """
 
+import torch
 from fastreid.config import CfgNode
 from torch import Tensor, nn
 
@@ -19,8 +20,8 @@ def averaged_product(a: Tensor, b: Tensor, count: int) -> Tensor:
     by count would push small activations below float16's smallest normal number (6e-5).
     """
     share = count**-0.5
-    out: Tensor = (share * a) @ (share * b).transpose(1, 2)
-    return out
+    # `bmm`, as the operator @ takes five more calls for the same product.
+    return torch.bmm(share * a, (share * b).transpose(1, 2))
 
 
 @ATTENTION_REGISTRY.register()
@@ -51,6 +52,6 @@ class NonLocal(nn.Module):
         """Transform a feature map (B, C, H, W) to one of the same shape."""
         theta, phi, g = (part(x).flatten(2) for part in (self.theta, self.phi, self.g))
         # Without a softmax the products can be taken in this order, which needs no positions x positions matrix.
-        mixed = averaged_product(g, phi, phi.shape[2]) @ theta
+        mixed = torch.bmm(averaged_product(g, phi, phi.shape[2]), theta)
         out: Tensor = self.norm(self.W(mixed.unflatten(2, x.shape[2:])))
         return x + out

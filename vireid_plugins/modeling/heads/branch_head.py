@@ -38,15 +38,17 @@ class BranchHead(EmbeddingHead):
             return neck
         if type(self.cls_layer).__name__ == "Linear":
             logits = F.linear(neck, self.weight)
+            # Without a margin the classifier only multiplies by its scale.
+            logits = logits if self.cls_layer.s == 1 else self.cls_layer(logits, targets)
         else:
-            logits = cosines(neck, self.weight)
-        # fast-reid's classifiers modify their input in place.
-        return Branch(pooled=pooled, neck=neck, logits=self.cls_layer(logits.clone(), targets))
+            # fast-reid's classifiers modify their input in place.
+            logits = self.cls_layer(cosines(neck, self.weight).clone(), targets)
+        return Branch(pooled=pooled, neck=neck, logits=logits)
 
     def pooled_and_neck(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pooled and the BNNeck feature (B, D) of a feature map (B, C, H, W)."""
         pooled = self.pool_layer(features)
-        return pooled[..., 0, 0], self.bottleneck(pooled)[..., 0, 0]
+        return pooled.flatten(1), self.bottleneck(pooled).flatten(1)
 
 
 def build_head(cfg: CfgNode, channels: int) -> nn.Module:

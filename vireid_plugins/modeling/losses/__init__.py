@@ -1,6 +1,6 @@
 """Losses that several methods use; those of one method are in its folder. Importing this package registers them."""
 
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, Loss, build_losses
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss, Loss, StackedLoss, build_losses, weighted
 from vireid_plugins.modeling.losses.fastreid_losses import CircleLoss, Cosface, CrossEntropyLoss, TripletLoss
 from vireid_plugins.modeling.losses.hard_triplet import HardTriplet, hard_triplet
 from vireid_plugins.modeling.losses.hetero_center import HeteroCenter, hetero_center
@@ -23,11 +23,13 @@ __all__ = [
     "LabelSmoothCE",
     "Loss",
     "SquaredDifferenceTriplet",
+    "StackedLoss",
     "TripletLoss",
     "WeightedTriplet",
     "build_losses",
     "hard_triplet",
     "hetero_center",
     "squared_difference_triplet",
+    "weighted",
     "weighted_triplet",
 ]

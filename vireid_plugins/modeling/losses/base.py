@@ -105,7 +105,21 @@ class Loss(nn.Module, ABC):
         with without_autocast(inputs.targets.device):
             value = self.compute(inputs)
         values = value if isinstance(value, dict) else {snake_case(type(self).__name__): value}
-        return {name: self.scale * term for name, term in values.items()}
+        return {name: weighted(self.scale, term) for name, term in values.items()}
+
+    def terms(self, inputs: Sequence[LossInputs]) -> list[dict[str, Tensor]]:
+        """Return the scaled values on each of several inputs of a step, as `forward` does on one."""
+        return [self(one) for one in inputs]
+
+
+def weighted(weight: float, value: Tensor) -> Tensor:
+    """Return `weight * value`; a weight of 1 costs nothing."""
+    return value if weight == 1 else weight * value
+
+
+def mean_of(values: Sequence[Tensor]) -> Tensor:
+    """Return the mean of scalars; that of one is itself."""
+    return values[0] if len(values) == 1 else torch.stack(list(values)).mean()
 
 
 class BranchLoss(Loss):
@@ -123,9 +137,46 @@ class BranchLoss(Loss):
         """Return the branches that the loss uses; all by default."""
         return list(inputs.branches.values())
 
+    def on_branches(self, branches: Sequence[Branch], inputs: LossInputs) -> Sequence[Tensor]:
+        """Return the loss of each branch."""
+        return [self.on_branch(branch, inputs) for branch in branches]
+
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the mean over the branches."""
-        return torch.stack([self.on_branch(branch, inputs) for branch in self.branches(inputs)]).mean()
+        return mean_of(self.on_branches(self.branches(inputs), inputs))
+
+    def terms(self, inputs: Sequence[LossInputs]) -> list[dict[str, Tensor]]:
+        """Return the scaled values on each of several inputs; branches of the same images are computed together."""
+        rows = [(id(one.targets), id(one.modalities), id(one.views)) for one in inputs]
+        if len(inputs) == 1 or len(set(rows)) > 1:
+            return super().terms(inputs)
+        branches = [self.branches(one) for one in inputs]
+        with without_autocast(inputs[0].targets.device):
+            values = iter(self.on_branches([branch for some in branches for branch in some], inputs[0]))
+            means = [mean_of([next(values) for _ in some]) for some in branches]
+        return [{snake_case(type(self).__name__): weighted(self.scale, mean)} for mean in means]
+
+
+class StackedLoss(BranchLoss):
+    """A branch loss that computes branches of one shape in one call, whatever their number."""
+
+    # The tensor of a `Branch` that the loss takes.
+    takes: ClassVar[str] = "pooled"
+
+    @abstractmethod
+    def on_tensors(self, tensors: Sequence[Tensor], inputs: LossInputs) -> Tensor:
+        """Return the losses (L,) of L tensors (B, D) of one shape, which may be in half precision."""
+
+    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
+        """Return the loss of one branch."""
+        return self.on_branches([branch], inputs)[0]
+
+    def on_branches(self, branches: Sequence[Branch], inputs: LossInputs) -> Sequence[Tensor]:
+        """Return the loss of each branch."""
+        tensors: list[Tensor] = [getattr(branch, self.takes) for branch in branches]
+        if len({one.shape for one in tensors}) == 1:
+            return self.on_tensors(tensors, inputs).unbind()
+        return [self.on_tensors([one], inputs)[0] for one in tensors]
 
 
 def build_losses(cfg: CfgNode) -> list[Loss]:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from vireid_plugins.layers.distances import euclidean
-from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, StackedLoss
 
 
 def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
@@ -18,21 +17,27 @@ def hard_triplet(features: Tensor, targets: Tensor, margin: float) -> Tensor:
     Anchors without a negative are left out; with none left the loss is 0. An anchor is its own positive at distance 0.
 
     Args:
-        features: (B, D).
+        features: (..., B, D).
         targets: (B,).
         margin: margin of the hinge.
+
+    Returns:
+        (...).
     """
-    distance = euclidean(features, features)
-    same = targets[:, None] == targets[None, :]
-    positive = distance.masked_fill(~same, 0).amax(1)
-    negative = distance.masked_fill(same, torch.finfo(distance.dtype).max).amin(1)
-    has_negative = (~same).any(1)
-    hinge = (positive - negative + margin).clamp_min(0) * has_negative
-    return hinge.sum() / has_negative.sum().clamp_min(1)
+    return hardest_hinge(euclidean(features, features), targets[:, None] == targets, margin)
+
+
+def hardest_hinge(distance: Tensor, same: Tensor, margin: float) -> Tensor:
+    """Return `hard_triplet`, given the distances (..., B, B) and which rows have the same identity (B, B)."""
+    positive = (distance * same).amax(-1)
+    negative = distance.masked_fill(same, torch.finfo(distance.dtype).max).amin(-1)
+    has_negative = (~same.all(1)).to(distance.dtype)
+    hinge = (positive - negative + margin).relu() * (has_negative / has_negative.sum().clamp_min(1))
+    return hinge.sum(-1)
 
 
 @LOSS_REGISTRY.register()
-class HardTriplet(BranchLoss):
+class HardTriplet(StackedLoss):
     """`hard_triplet` on pooled features, not normalized, of both modalities together.
 
     Args:
@@ -50,6 +55,6 @@ class HardTriplet(BranchLoss):
         """Return the branches named in `on`; all if it is empty."""
         return [branch for name, branch in inputs.branches.items() if not self.on or name in self.on]
 
-    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
-        """Return the loss of `branch.pooled` (B, D)."""
-        return hard_triplet(full_precision(branch.pooled), inputs.targets, self.margin)
+    def on_tensors(self, tensors: Sequence[Tensor], inputs: LossInputs) -> Tensor:
+        """Return the loss of each pooled feature (B, D)."""
+        return hardest_hinge(inputs.distances.within(tensors), inputs.same, self.margin)

@@ -12,14 +12,15 @@ the maximum over all masked entries, 0 for negatives, and adds 1e-6 to each deno
 distances above about 14 (`released_eps`).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_plugins.layers.distances import euclidean
-from vireid_plugins.layers.precision import full_precision
-from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
-from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, BranchLoss
+from vireid_plugins.modeling.loss_inputs import LossInputs
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY, StackedLoss
 
 
 def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = False) -> tuple[Tensor, Tensor]:
@@ -30,14 +31,18 @@ def weighted_difference(features: Tensor, targets: Tensor, released_eps: bool = 
         targets: (B,).
         released_eps: weights as the released code computes them.
     """
-    distance = euclidean(features, features)
+    same = targets[:, None] == targets
+    return difference_of(euclidean(features, features), same, released_eps), ~same.all(1)
+
+
+def difference_of(distance: Tensor, same: Tensor, released_eps: bool = False) -> Tensor:
+    """Return Delta (..., B), given the distances (..., B, B) and which rows have the same identity (B, B)."""
     if released_eps:
         # Its distances are at least 1e-6, also those of rows to themselves.
         distance = distance.clamp_min(1e-6)
-    same = targets[:, None] == targets
-    positive = (distance * _weights(distance, same, released_eps)).sum(1)
-    negative = (distance * _weights(-distance, ~same, released_eps)).sum(1)
-    return positive - negative, (~same).any(1)
+    # Positives are weighted by their distance, negatives by minus their distance.
+    scores, mask = torch.stack([distance, -distance], -3), torch.stack([same, ~same])
+    return (scores * _weights(scores, mask, released_eps)).sum((-3, -1))
 
 
 def weighted_triplet(features: Tensor, targets: Tensor, released_eps: bool = False) -> Tensor:
@@ -49,7 +54,7 @@ def weighted_triplet(features: Tensor, targets: Tensor, released_eps: bool = Fal
         released_eps: weights as the released code computes them.
     """
     difference, counted = weighted_difference(features, targets, released_eps)
-    return (F.softplus(difference) * counted).sum() / counted.sum().clamp_min(1)
+    return _mean(F.softplus(difference), counted)
 
 
 def squared_difference_triplet(features: Tensor, targets: Tensor, gamma: float, released_eps: bool = False) -> Tensor:
@@ -62,22 +67,32 @@ def squared_difference_triplet(features: Tensor, targets: Tensor, gamma: float, 
         released_eps: weights as the released code computes them.
     """
     difference, counted = weighted_difference(features, targets, released_eps)
-    squared = (gamma * difference.square()).clamp_max(88)
-    return (F.softplus(difference.sign() * squared) * counted).sum() / counted.sum().clamp_min(1)
+    return _mean(F.softplus(_signed_square(difference, gamma)), counted)
+
+
+def _signed_square(difference: Tensor, gamma: float) -> Tensor:
+    """Return sign(Delta) min(gamma Delta^2, 88)."""
+    return difference.sign() * (gamma * difference.square()).clamp_max(88)
+
+
+def _mean(terms: Tensor, counted: Tensor) -> Tensor:
+    """Return the means (...) of terms (..., B) over the rows that are counted (B,), 0 if none is."""
+    counted = counted.to(terms.dtype)
+    return (terms * (counted / counted.sum().clamp_min(1))).sum(-1)
 
 
 def _weights(scores: Tensor, mask: Tensor, released_eps: bool) -> Tensor:
-    """Return the softmax of `scores` (B, B) over the true entries of each row of `mask`; rows without one are 0."""
+    """Return the softmax of `scores` (..., B, B) over the true entries of rows of `mask`; rows without one are 0."""
     if released_eps:
-        top = (scores * mask).amax(1, keepdim=True)
+        top = (scores * mask).amax(-1, keepdim=True)
         weights = torch.exp((scores - top).masked_fill(~mask, -torch.inf))
-        return weights / (weights.sum(1, keepdim=True) + 1e-6)
+        return weights / (weights.sum(-1, keepdim=True) + 1e-6)
     low = torch.finfo(scores.dtype).min
-    return scores.masked_fill(~mask, low).softmax(1) * mask
+    return scores.masked_fill(~mask, low).softmax(-1) * mask
 
 
 @LOSS_REGISTRY.register()
-class WeightedTriplet(BranchLoss):
+class WeightedTriplet(StackedLoss):
     """`weighted_triplet` on pooled features, not normalized.
 
     Args:
@@ -89,13 +104,14 @@ class WeightedTriplet(BranchLoss):
         super().__init__(scale=scale)
         self.released_eps = released_eps
 
-    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
-        """Return the loss of `branch.pooled` (B, D)."""
-        return weighted_triplet(full_precision(branch.pooled), inputs.targets, self.released_eps)
+    def on_tensors(self, tensors: Sequence[Tensor], inputs: LossInputs) -> Tensor:
+        """Return the loss of each pooled feature (B, D)."""
+        difference = difference_of(inputs.distances.within(tensors), inputs.same, self.released_eps)
+        return _mean(F.softplus(difference), ~inputs.same.all(1))
 
 
 @LOSS_REGISTRY.register()
-class SquaredDifferenceTriplet(BranchLoss):
+class SquaredDifferenceTriplet(StackedLoss):
     """`squared_difference_triplet` on pooled features, not normalized.
 
     Args:
@@ -107,6 +123,7 @@ class SquaredDifferenceTriplet(BranchLoss):
         super().__init__(scale=scale)
         self.gamma, self.released_eps = gamma, released_eps
 
-    def on_branch(self, branch: Branch, inputs: LossInputs) -> Tensor:
-        """Return the loss of `branch.pooled` (B, D)."""
-        return squared_difference_triplet(full_precision(branch.pooled), inputs.targets, self.gamma, self.released_eps)
+    def on_tensors(self, tensors: Sequence[Tensor], inputs: LossInputs) -> Tensor:
+        """Return the loss of each pooled feature (B, D)."""
+        difference = difference_of(inputs.distances.within(tensors), inputs.same, self.released_eps)
+        return _mean(F.softplus(_signed_square(difference, self.gamma)), ~inputs.same.all(1))

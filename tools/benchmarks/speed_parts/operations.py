@@ -1,0 +1,34 @@
+"""Operations of a step of every method: what losses, their backward pass and metrics add to the network."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from shared_parts.operations import step_operations
+
+from speed_parts.measure import Subject
+
+# Shipped configurations for SYSU-MM01.
+METHODS = {
+    "one_stream": "one-stream", "agw": "AGW", "caj": "CAJ", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
+    "idkl_released": "IDKL, released", "mscm": "MSCMNet", "mscm_released": "MSCMNet, released", "icre": "ICRE",
+}  # fmt: skip
+
+
+def _count(method: str, folder: Path, device: str) -> Callable[[], object]:
+    def count() -> dict[str, float]:
+        found = step_operations(f"SYSU/{method}")
+        return {"network": found.network, "step": found.step, "share": found.share, "calls": found.calls}
+
+    return count
+
+
+def smallest() -> list[Subject]:
+    """Return the subjects; counts do not depend on a size."""
+    return SUBJECTS
+
+
+SUBJECTS = [
+    Subject(f"{name}, operations of a step", "this package", partial(_count, method), slow=True)
+    for method, name in METHODS.items()
+]
