@@ -12,7 +12,8 @@ from vireid_plugins.config.load import merged_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
-from vireid_plugins.engine.checkpoint import BEST, FINAL, last_checkpoint, load_checkpoint, modified
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.run_files import BEST, FINAL, newest_first
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.evaluation.protocols import PROTOCOLS, require_protocols
 
@@ -26,7 +27,7 @@ def find_weights(run: str) -> Path:
 
     Args:
         run: a checkpoint; or a run's folder, for its `model_final.pth` or else its newest checkpoint that can be
-            loaded; or `FOLDER@best` for `model_best.pth`, and `FOLDER@model_0011` for another by its name.
+            loaded; or `FOLDER@best` for `model_best.pth`, and `FOLDER@last` for another by its name.
 
     Raises:
         ConfigError: there is no such file, or no checkpoint in the folder.
@@ -169,15 +170,9 @@ def _newest(folder: Path) -> Path:
     final = folder / f"{FINAL}.pth"
     if final.is_file():
         return final
-    try:
-        last = last_checkpoint(folder)
-    except DataError as error:
-        logger.warning("%s; going by the dates of the checkpoints", error)
-        last = None
-    files = sorted(folder.glob("*.pth"), key=modified, reverse=True)
-    files.sort(key=lambda file: (file != last, file.stem == BEST))
     broken: list[str] = []
-    for file in files:
+    # The last epoch is reported, and not the best, however new.
+    for file in sorted(newest_first(folder), key=lambda file: file.stem == BEST):
         try:
             load_checkpoint(file)
         except DataError as error:
