@@ -70,7 +70,7 @@ def manifest(method: str) -> dict[str, Any]:
     stopped_at = STOPPED_AT.get(method)
     Path(OUT).mkdir()
     trainer = trained(cfg, stopped_at)
-    file = Path(OUT) / ("model_0000.pth" if stopped_at is None else "model_stopped.pth")
+    file = Path(OUT) / "last.pth"
     described = describe(torch.load(file, weights_only=True))
     assert describe(fill(described)) == described
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}

@@ -183,7 +183,8 @@ CASES = {
     ),
     "a run over a run": Case(
         TRAIN + "OUTPUT_DIR trained",
-        ("OUTPUT_DIR: 'trained' already contains a run (model_best.pth, model_final.pth), which would be overwritten"),
+        "OUTPUT_DIR: 'trained' already contains a run (last.pth, model_best.pth, model_final.pth), which would be "
+        "overwritten",
     ),
 }
 

@@ -72,7 +72,7 @@ def test_train_on_a_disk_that_fills_resumes_from_the_last_checkpoint(disk: Small
     whole = {file: file.read_bytes() for file in disk.seen.rglob("*") if file.suffix in (".pth", ".json")}
     disk.fill(64)
     longer = TRAIN + "--resume OUTPUT_DIR small/o SOLVER.MAX_EPOCH 2"
-    said = refused(disk, longer, "small/o/model_")
+    said = refused(disk, longer, "small/o/last.pth")
     assert ": loss " in said
     for file, content in whole.items():
         if file.suffix == ".pth":

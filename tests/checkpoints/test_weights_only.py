@@ -13,7 +13,7 @@ from vireid_plugins.errors import DataError
 
 
 def test_write_weights_keeps_weights_and_configuration_alone(trained: Path, tmp_path: Path) -> None:
-    source = trained / "model_final.pth"
+    source = trained / "last.pth"
     found = write_weights(source, tmp_path / "small.pth")
     whole, small = load_checkpoint(source), load_checkpoint(tmp_path / "small.pth")
     assert set(small) <= {"model", "vireid", "epoch", "metric"}

@@ -1,8 +1,9 @@
 """Train as tools/train_net.py does and die at a given point: python dying.py POINT ARGUMENTS...
 
 Points: `step:14`, before iteration 14; `half`, with a checkpoint half written; `renamed`, with a checkpoint in place
-that nothing points to yet; `line`, with half a line of metrics.json written; `best`, between the best checkpoint and
-that of the epoch; `SIGTERM:14` and `SIGINT:14`, by that signal sent to itself before iteration 14; `never`.
+that nothing points to yet; `line`, with half a line of metrics.json written; `best`, with the best weights written, but
+not that the run has them; `final`, with the run saved after its last epoch and no final weights; `SIGTERM:14` and
+`SIGINT:14`, by that signal sent to itself before iteration 14; `never`.
 """
 
 import io
@@ -60,5 +61,11 @@ elif point == "renamed":
 elif point == "line":
     JSONWriter.write = half_a_line
 elif point == "best":
-    VireidCheckpointer.tag_last_checkpoint = lambda self, name: die() if "best" not in name else None
+    written = VireidCheckpointer.save_weights
+    VireidCheckpointer.save_weights = lambda self, name, **others: (written(self, name, **others), die())
+elif point == "final":
+    whole_file = VireidCheckpointer.save_weights
+    VireidCheckpointer.save_weights = lambda self, name, **others: (
+        die() if name == "model_final" else whole_file(self, name, **others)
+    )
 run_script("train")

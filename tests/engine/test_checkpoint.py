@@ -13,7 +13,8 @@ from helpers import small_cfg
 from torch import Tensor, nn
 
 from vireid_plugins.engine import VireidCheckpointer, load_model
-from vireid_plugins.engine.checkpoint import classifiers_of_others, load_checkpoint
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.checkpoint_fill import classifiers_of_others
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.provenance import BINDING, network_facts
 from vireid_plugins.errors import DataError
@@ -402,8 +403,8 @@ def test_checkpoints_keep_the_best_of_every_evaluation(tmp_path: Path) -> None:
             storage.put_scalar("metric", metric)
             hook.after_epoch()
         best.append(load_checkpoint(tmp_path / "model_best.pth")["epoch"])
-        last.append((tmp_path / "last_checkpoint").read_text())
+        last.append((tmp_path / "last_checkpoint").exists())
     assert best == [0, 1, 1, 1, 4, 4]
-    # The best is what a run goes on from only until there is another checkpoint.
-    assert last == [*["model_best.pth"] * 3, *["model_0003.pth"] * 2, "model_final.pth"]
-    assert {file.name for file in tmp_path.glob("*.pth")} == {"model_best.pth", "model_0003.pth", "model_final.pth"}
+    # The run is saved before an evaluation, which this test leaves out.
+    assert last == [False, False, False, True, True, True]
+    assert {file.name for file in tmp_path.glob("*.pth")} == {"model_best.pth", "last.pth", "model_final.pth"}

@@ -163,8 +163,8 @@ def lines_of(folder: Path) -> list[dict[str, float]]:
     ]
 
 
-def final(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(folder / "model_final.pth", weights_only=True)
+def end_of(folder: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(folder / f"{name}.pth", weights_only=True)
     return content
 
 
@@ -195,5 +195,5 @@ def test_train_of_a_run_of_an_earlier_commit_ends_as_it_does_there(
     assert lines_of(here) == lines_of(begun)
     assert [line["iteration"] for line in lines_of(here) if "total_loss" in line][-1] == 9
     parts = ("model", "average", "optimizer", "lr_sched", "checkpoints", "metric")
-    then, now = final(begun), final(here)
+    then, now = end_of(begun, "model_final"), end_of(here, "last")
     assert differences({part: then[part] for part in parts if part in then}, now) == []

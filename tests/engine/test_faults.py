@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_manifests import differences
 from helpers import HANG, ROOT, SMALL, python, small_cfg
 
 from vireid_plugins.data.synthetic import RegdbSize, SysuSize, write_regdb, write_sysu
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.runs import find_weights
 from vireid_plugins.engine.train import train
 from vireid_plugins.errors import ConfigError, DataError, LossError, StoppedError
 
@@ -64,7 +67,7 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "points",
     [
-        ["step:2", "half", "renamed", "line", "best"],
+        ["step:2", "half", "renamed", "line", "best", "final"],
         ["SIGTERM:3", "half", "SIGINT:7"],
     ],
     ids=["killed", "stopped"],
@@ -81,19 +84,21 @@ def test_train_resumed_is_the_run_that_nothing_happened_to(
             assert ran.returncode == -signal.SIGKILL, ran.stderr
     ran = run(few, tmp_path, "never", "--resume")
     assert ran.returncode == 0, ran.stderr
-    expected, found = (load_checkpoint(out / "model_final.pth") for out in (whole, tmp_path))
-    for part in ("model", "average"):
-        a, b = (x[part] if part == "model" else x[part]["model"] for x in (expected, found))
-        for name, value in a.items():
-            assert torch.equal(value, b[name]), (part, name)
+    for file in ("model_final.pth", "last.pth"):
+        expected, found = (load_checkpoint(out / file) for out in (whole, tmp_path))
+        for part in ("model", "average"):
+            a, b = (x[part] if part == "model" else x[part]["model"] for x in (expected, found))
+            for name, value in a.items():
+                assert torch.equal(value, b[name]), (file, part, name)
     torch.testing.assert_close(found["optimizer"]["state"], expected["optimizer"]["state"], rtol=0, atol=0)
     for part in ("lr_sched", "checkpoints"):
         assert found[part] == expected[part]
     assert lines_of(tmp_path) == lines_of(whole)
     assert not list(tmp_path.glob("*.partial"))
-    assert not (tmp_path / "model_stopped.pth").exists()
+    assert {file.name for file in tmp_path.glob("*.pth")} == RUN_FILES
 
 
+RUN_FILES = {"last.pth", "model_best.pth", "model_final.pth"}
 REGDB = ["tools/train_regdb_splits.py", "--config-file", "configs/RegDB/one_stream.yml"]
 SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
 
@@ -136,7 +141,7 @@ def test_train_on_a_signal_ends_every_process_and_saves_the_run(
     assert f"{number.name} ended the run" in said
     assert "Traceback" not in said
     (saved,) = tmp_path.rglob("*.pth")
-    assert saved.name == "model_stopped.pth"
+    assert saved.name == "last.pth"
     assert load_checkpoint(saved)["iteration"] > 0
 
 
@@ -173,14 +178,16 @@ LONGER = ["SOLVER.MAX_EPOCH", "3"]
 def test_resume_with_torn_and_foreign_checkpoints_names_them_and_uses_the_one_before(
     finished: Path, log: pytest.LogCaptureFixture
 ) -> None:
-    final = finished / "model_final.pth"
-    final.write_bytes(final.read_bytes()[:-1000])
-    torch.save({"model": {"weight": torch.zeros(1)}}, finished / "foreign.pth")
+    last = finished / "last.pth"
+    shutil.copy(last, finished / "model_0001.pth")  # of an earlier commit
+    last.write_bytes(last.read_bytes()[:-1000])
     trainer = Trainer(cfg_of(finished, *LONGER))
     trainer.resume_or_load(resume=True)
-    assert trainer.checkpointer.resumed.name in ("model_0000.pth", "model_best.pth")
-    assert "model_final.pth' cannot be loaded as weights" in log.text
-    assert "foreign.pth' contains weights, but no training state to resume" in log.text
+    assert trainer.checkpointer.resumed.name == "model_0001.pth"
+    assert "last.pth' cannot be loaded as weights" in log.text
+    (finished / "last_checkpoint").write_text("model_best.pth")
+    trainer.resume_or_load(resume=True)
+    assert "model_best.pth' contains weights, but no training state to resume: last.pth has it" in log.text
 
 
 def test_resume_from_nothing_but_torn_checkpoints_is_one_error(finished: Path) -> None:
@@ -203,7 +210,7 @@ def test_resume_with_other_keys_tells_them_and_with_other_data_is_one_error(
 
 
 def test_resume_with_other_rates_uses_them_and_with_the_same_changes_no_bit(finished: Path) -> None:
-    saved = load_checkpoint(finished / "model_final.pth")
+    saved = load_checkpoint(finished / "last.pth")
     same = Trainer(cfg_of(finished, *LONGER))
     same.resume_or_load(resume=True)
     assert same.optimizer.state_dict()["param_groups"] == saved["optimizer"]["param_groups"]
@@ -222,8 +229,9 @@ def test_resume_of_a_checkpoint_with_other_contents_names_it_and_uses_the_one_be
     finished: Path, log: pytest.LogCaptureFixture
 ) -> None:
     """Torn files are found when they are read; this one is whole, and its states are none."""
-    final = finished / "model_final.pth"
-    whole = torch.load(final, weights_only=True)
+    last = finished / "last.pth"
+    shutil.copy(last, finished / "model_0001.pth")  # of an earlier commit
+    whole = torch.load(last, weights_only=True)
     states = whole["optimizer"]["state"]
     broken: dict[str, object] = {
         "optimizer": whole["optimizer"] | {"state": states | {0: states[0] | {"exp_avg": torch.ones(1)}}},
@@ -234,22 +242,70 @@ def test_resume_of_a_checkpoint_with_other_contents_names_it_and_uses_the_one_be
     }
     trainer = Trainer(cfg_of(finished, *LONGER))
     for key, state in broken.items():
-        torch.save(whole | {key: state}, final)
+        torch.save(whole | {key: state}, last)
         trainer.resume_or_load(resume=True)
-        assert trainer.checkpointer.resumed.name in ("model_0000.pth", "model_best.pth")
-        assert [text for text in log.messages if "model_final.pth'" in text and f"'{key}'" in text]
+        assert trainer.checkpointer.resumed.name == "model_0001.pth"
+        assert [text for text in log.messages if "last.pth'" in text and f"'{key}'" in text]
 
 
-def test_train_keeps_the_last_checkpoints(finished: Path) -> None:
-    cfg = cfg_of(finished, "SOLVER.MAX_EPOCH", "5", "SOLVER.CHECKPOINT_KEEP", "2")
+def test_train_keeps_the_weights_of_the_last_epochs_if_asked_for(finished: Path) -> None:
+    cfg = cfg_of(finished, "SOLVER.MAX_EPOCH", "6", "SOLVER.CHECKPOINT_KEEP", "2")
     copy = finished / "model_0000_paper.pth"
-    shutil.copy(finished / "model_0000.pth", copy)
+    shutil.copy(finished / "model_final.pth", copy)
     os.utime(copy, (0, 0))
     train(cfg, resume=True)
     copy.unlink()  # somebody's own, which stays
     kept = {file.name for file in finished.glob("*.pth")}
-    assert kept == {"model_best.pth", "model_final.pth", "model_0002.pth", "model_0003.pth"}
-    assert (finished / "last_checkpoint").read_text() == "model_final.pth"
+    assert kept == RUN_FILES | {"model_0003.pth", "model_0004.pth"}
+    assert (finished / "last_checkpoint").read_text() == "last.pth"
+    assert {"optimizer", "random_state"} <= set(load_checkpoint(finished / "last.pth"))
+    entries = {"model", "vireid", "epoch", "iteration", "iters_per_epoch", "metric"}
+    assert all(set(load_checkpoint(finished / file)) == entries for file in kept - {"last.pth"})
+
+
+def test_resume_of_a_finished_run_says_so_and_changes_nothing(
+    finished: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {file: file.read_bytes() for file in finished.iterdir() if file.is_file()}
+    monkeypatch.setattr("vireid_plugins.engine.train.Trainer", lambda cfg: pytest.fail("a trainer was built"))
+    assert train(cfg_of(finished, "SOLVER.MAX_EPOCH", "2"), resume=True) is None
+    (finished / "last.pth").unlink()  # which only a longer training needs
+    assert train(cfg_of(finished, "SOLVER.MAX_EPOCH", "2"), resume=True) is None
+    assert log.text.count("The run was finished before: all 2 epochs are trained and scored.") == 2
+    assert all(file.read_bytes() == content for file, content in kept.items() if file.name != "last.pth")
+    with pytest.raises(DataError, match=r"model_final\.pth' cannot be resumed: SEED is 7, was 0"):
+        train(cfg_of(finished, "SOLVER.MAX_EPOCH", "2", "SEED", "7"), resume=True)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"torn")])
+def test_resume_of_a_finished_run_writes_final_weights_that_are_torn_or_missing(
+    finished: Path, damage: Callable[[Path], object]
+) -> None:
+    final = finished / "model_final.pth"
+    kept, before = (finished / "last.pth").read_bytes(), load_checkpoint(final)
+    damage(final)
+    train(cfg_of(finished, "SOLVER.MAX_EPOCH", "2"), resume=True)
+    assert differences(before, load_checkpoint(final)) == []
+    assert (finished / "last.pth").read_bytes() == kept
+    assert json.loads((finished / "evaluation.json").read_text())["provenance"]["file"] == final.name
+
+
+def test_resume_of_a_finished_run_with_more_epochs_goes_on_also_in_the_files_of_an_earlier_commit(
+    finished: Path, tmp_path: Path
+) -> None:
+    earlier = Path(shutil.copytree(finished, tmp_path / "earlier"))
+    for name in ("model_0000", "model_best", "model_stopped"):
+        shutil.copy(earlier / "last.pth", earlier / f"{name}.pth")
+    (earlier / "last.pth").replace(earlier / "model_final.pth")
+    (earlier / "last_checkpoint").write_text("model_final.pth")
+    assert find_weights(str(earlier)) == earlier / "model_final.pth"
+    assert train(cfg_of(earlier, "SOLVER.MAX_EPOCH", "2"), resume=True) is None
+    for folder in (finished, earlier):
+        train(cfg_of(folder, *LONGER), resume=True)
+    ends = [load_checkpoint(folder / "model_final.pth") for folder in (finished, earlier)]
+    assert [end["epoch"] for end in ends] == [2, 2]
+    assert all(torch.equal(ends[0]["model"][name], tensor) for name, tensor in ends[1]["model"].items())
+    assert {file.name for file in earlier.glob("*.pth")} == RUN_FILES | {"model_0000.pth"}
 
 
 def test_train_over_a_finished_run_is_refused(finished: Path) -> None:
@@ -296,7 +352,7 @@ def test_train_on_a_full_disk_ends_and_leaves_the_last_good_checkpoint(
     assert "Traceback" not in ran.stderr
     assert "cannot be written: File too large; the last good checkpoint is" in ran.stderr
     assert (finished / "model_final.pth").read_bytes() == good
-    assert (finished / "last_checkpoint").read_text() == "model_final.pth"
+    assert (finished / "last_checkpoint").read_text() == "last.pth"
     assert not list(finished.glob("*.partial"))
 
 
@@ -368,11 +424,9 @@ def test_train_with_weights_that_a_gradient_broke_keeps_the_last_good_checkpoint
                 next(iter(trainer.model.parameters())).view(-1)[0] = float("nan")
 
     trainer.run_step = breaking
-    with pytest.raises(
-        LossError, match=r"'model_final' is not saved: 1 of \d+ weights.*good checkpoint is '.*_0000\.pth'"
-    ):
+    with pytest.raises(LossError, match=r"'last' is not saved: 1 of \d+ weights.*good checkpoint is '.*last\.pth'"):
         trainer.train()
-    assert "model_0000.pth" in (tmp_path / "last_checkpoint").read_text()
+    assert load_checkpoint(tmp_path / "last.pth")["epoch"] == 0
     assert not (tmp_path / "model_final.pth").exists()
 
 

@@ -54,10 +54,10 @@ def test_training_out_of_memory_leaves_the_last_checkpoint_to_resume(tmp_path: P
 
     trainer.take_step = full
     with pytest.raises(
-        OutOfMemoryError, match=r"the last good checkpoint is '.*model_0000\.pth', from which --resume continues"
+        OutOfMemoryError, match=r"the last good checkpoint is '.*last\.pth', from which --resume continues"
     ):
         trainer.train()
-    assert load_checkpoint(tmp_path / "model_0000.pth")["epoch"] == 0
+    assert load_checkpoint(tmp_path / "last.pth")["epoch"] == 0
     again = Trainer(trainer.cfg)
     again.resume_or_load(resume=True)
     assert again.start_epoch == 1

@@ -59,6 +59,15 @@ def test_find_weights_of_what_is_no_run_says_what_would_be(folder: Path, tmp_pat
         find_weights(run.format(folder=folder, empty=tmp_path / "empty"))
 
 
+def test_load_run_of_a_torn_checkpoint_names_the_others(folder: Path) -> None:
+    # A new file: that of the run is shared with other tests.
+    content = (folder / "model_final.pth").read_bytes()
+    (folder / "model_final.pth").unlink()
+    (folder / "model_final.pth").write_bytes(content[:1000])
+    with pytest.raises(DataError, match=rf"model_final\.pth.*other checkpoints of the run: .*{folder}@model_best"):
+        load_run(str(folder))
+
+
 def test_load_run_returns_the_stored_configuration(trained: Path, folder: Path) -> None:
     cfg = load_run(str(folder), ["TEST.IMS_PER_BATCH", "7"])
     then = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained))

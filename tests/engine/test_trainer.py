@@ -137,7 +137,7 @@ def test_trainer_makes_its_output_folder_when_it_trains_and_refuses_one_of_anoth
     assert "Rank-1" in trainer.train()
     files = {file.name: file.read_bytes() for file in out.iterdir()}
     assert {"model_final.pth", "metrics.json", "evaluation.json"} <= set(files)
-    with pytest.raises(ConfigError, match=r"already contains a run \(model_best\.pth, model_final\.pth\)"):
+    with pytest.raises(ConfigError, match=r"already contains a run \(last\.pth, model_best\.pth, model_final\.pth\)"):
         Trainer(cfg).train()
     assert {file.name: file.read_bytes() for file in out.iterdir()} == files
     longer = load_config("SYSU/one_stream.yml", [*SMALL, *ONE_PROTOCOL, "OUTPUT_DIR", str(out), *TWO_EPOCHS])

@@ -245,8 +245,9 @@ class Checkpoints(Kind):
         self.cfg = small_cfg("SYSU/one_stream.yml", *keys, "OUTPUT_DIR", str(folder / "run"))
         Trainer(self.cfg).train()
         self.trainer = Trainer(self.cfg)
-        (folder / "run" / "model_best.pth").unlink()
-        self.file = folder / "run" / "model_final.pth"
+        for name in ("model_best", "model_final"):
+            (folder / "run" / f"{name}.pth").unlink()
+        self.file = folder / "run" / "last.pth"
         self.valid = self.file.read_bytes()
         self.content = torch.load(self.file, weights_only=True)
 

@@ -40,7 +40,7 @@ def test_run_that_is_killed_and_resumed_is_the_run_that_nothing_happened_to(tmp_
     assert code == -signal.SIGKILL, said
     code, said = run(broken, "never", "--resume")
     assert code == 0, said
-    expected, found = (load_checkpoint(out / "model_final.pth") for out in (whole, broken))
+    expected, found = (load_checkpoint(out / "last.pth") for out in (whole, broken))
     for part in ("model", "average"):
         first, second = (one[part] if part == "model" else one[part]["model"] for one in (expected, found))
         assert [key for key, value in first.items() if not torch.equal(value, second[key])] == []

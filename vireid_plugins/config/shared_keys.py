@@ -113,8 +113,9 @@ declare_table(
     Key("SOLVER.ACCUMULATE", 1,
         "Number of gradient-accumulation steps per batch; identities are divided among the steps. Less memory, the "
         "same images per update. Each loss sees only the images of its step."),
-    Key("SOLVER.CHECKPOINT_KEEP", 3,
-        "Number of periodic checkpoints to keep, besides the best and the final one. 0: all."),
+    Key("SOLVER.CHECKPOINT_KEEP", 0,
+        "Number of epochs whose weights are kept as files of their own, besides the best and the last: the latest of "
+        "those after which the run was saved (SOLVER.CHECKPOINT_PERIOD)."),
     Key("SOLVER.SKIP_NONFINITE", 0,
         "Number of batches with an infinite or NaN loss that may be skipped; one more ends the run. Above 0, losses "
         "are read from the device at every step."),

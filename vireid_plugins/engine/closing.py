@@ -4,13 +4,14 @@ import shlex
 from pathlib import Path
 
 from vireid_plugins.config.plugin_files import named_files
-from vireid_plugins.engine.checkpoint import BEST, FINAL
 from vireid_plugins.engine.output_folder import CONFIG
+from vireid_plugins.engine.run_files import BEST, FINAL, LAST
 
 # What a run writes, in the order of the summary.
 FILES = {
-    f"{FINAL}.pth": "the last epoch",
-    f"{BEST}.pth": "the best epoch, chosen on {chosen_on}",
+    f"{FINAL}.pth": "the weights of the last epoch",
+    f"{BEST}.pth": "those of the best epoch, chosen on {chosen_on}",
+    f"{LAST}.pth": "what --resume continues from, with a larger SOLVER.MAX_EPOCH too",
     "evaluation*.json": "every score of every trial",
     "evaluation*_queries.npz": "the AP of every query, which vireid compare reads",
     "features_*.npz": "the features of the last evaluation",
@@ -21,13 +22,14 @@ FILES = {
 NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")
 
 
-def closing(folder: Path, chosen_on: str, best: str = "") -> str:
+def closing(folder: Path, chosen_on: str, best: str = "", begin: str = "The run is complete.") -> str:
     """Return the closing summary of a run as lines.
 
     Args:
         folder: the output folder; what it does not hold is not named.
         chosen_on: the set on which `model_best` was chosen.
         best: a sentence on the best epoch; empty: none.
+        begin: the first sentence.
     """
     rows = [
         (file.name, about.format(chosen_on=chosen_on))
@@ -37,7 +39,7 @@ def closing(folder: Path, chosen_on: str, best: str = "") -> str:
     wide = max((len(name) for name, _ in rows), default=0)
     run = shlex.quote(str(folder))
     plugins = "".join(f" --plugin {shlex.quote(_from_here(file))}" for file in named_files())
-    lines = ["The run is complete.", *([best] if best else []), f"Written to {folder}:"]
+    lines = [begin, *([best] if best else []), f"Written to {folder}:"]
     lines += [f"  {name:{wide}}  {about}" for name, about in rows]
     return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}{plugins}" for command in NEXT)])
 

@@ -15,7 +15,8 @@ from vireid_plugins.config.load import merged_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
-from vireid_plugins.engine.checkpoint import BEST, FINAL, last_checkpoint, load_checkpoint, modified
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.run_files import BEST, FINAL, newest_first
 from vireid_plugins.errors import ConfigError, DataError, UnknownKeyError
 from vireid_plugins.evaluation.protocols import PROTOCOLS, require_protocols
 
@@ -32,7 +33,7 @@ def find_weights(run: str) -> Path:
 
     Args:
         run: a checkpoint; or a run's folder, for its `model_final.pth` or else its newest checkpoint that can be
-            loaded; or `FOLDER@best` for `model_best.pth`, and `FOLDER@model_0011` for another by its name.
+            loaded; or `FOLDER@best` for `model_best.pth`, and `FOLDER@last` for another by its name.
 
     Raises:
         ConfigError: there is no such file, or no checkpoint in the folder.
@@ -52,7 +53,7 @@ def find_weights(run: str) -> Path:
         file = Path(folder) / f"{stem}.pth"
         if file.is_file():
             return file
-        raise ConfigError(f"'{run}': '{folder}' has no {stem}.pth; available: {_available(Path(folder))}")
+        raise ConfigError(f"'{run}': '{folder}' has no {stem}.pth; available: {', '.join(_runs_in(Path(folder))) or 'none'}")
     raise ConfigError(
         f"'{run}' does not exist; a run is its folder (logs/SYSU/wrim), FOLDER@best, or one of its checkpoints"
     )
@@ -192,15 +193,9 @@ def _newest(folder: Path) -> Path:
     final = folder / f"{FINAL}.pth"
     if final.is_file():
         return final
-    try:
-        last = last_checkpoint(folder)
-    except DataError as error:
-        logger.warning("%s; going by the dates of the checkpoints", error)
-        last = None
-    files = sorted(folder.glob("*.pth"), key=modified, reverse=True)
-    files.sort(key=lambda file: (file != last, file.stem == BEST))
     broken: list[str] = []
-    for file in files:
+    # The last epoch is reported, and not the best, however new.
+    for file in sorted(newest_first(folder), key=lambda file: file.stem == BEST):
         try:
             load_checkpoint(file)
         except DataError as error:
@@ -213,12 +208,17 @@ def _newest(folder: Path) -> Path:
     raise ConfigError(f"'{folder}' is not a run: it contains no checkpoint (*.pth)")
 
 
-def _available(folder: Path) -> str:
-    return ", ".join(sorted(f"{folder}@{file.stem}" for file in folder.glob("*.pth"))) or "none"
+def _runs_in(folder: Path) -> list[str]:
+    """Return how the checkpoints of a folder are called as RUN."""
+    return sorted(f"{folder}@{file.stem}" for file in folder.glob("*.pth"))
 
 
 def _stored(file: Path) -> CfgNode:
-    facts = load_checkpoint(file).get("vireid", {})
+    try:
+        facts = load_checkpoint(file).get("vireid", {})
+    except DataError as error:
+        others = [name for name in _runs_in(file.parent) if name != f"{file.parent}@{file.stem}"]
+        raise DataError(f"{error}{'; other checkpoints of the run: ' if others else ''}{', '.join(others)}") from None
     text = facts.get("config")
     if not isinstance(text, str):
         raise ConfigError(

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vireid_plugins.engine.checkpoint import FINAL, load_checkpoint
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.run_files import FINAL
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation.provenance import ScoredWeights, name_weights
 from vireid_plugins.io.regular import sha256_of

@@ -14,11 +14,13 @@ from fastreid.utils import comm
 from fastreid.utils.collect_env import collect_env_info
 
 from vireid_plugins.config import load_config
-from vireid_plugins.engine.checkpoint import VireidCheckpointer, last_checkpoint, load_checkpoint
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
+from vireid_plugins.engine.finished_run import finished
 from vireid_plugins.engine.output_folder import CONFIG, claim
-from vireid_plugins.engine.provenance import network_facts, splits_of
+from vireid_plugins.engine.provenance import check_resumed, network_facts, splits_of
+from vireid_plugins.engine.run_files import FINAL, last_checkpoint
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, require_log
 from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.scored_weights import weights_of
@@ -130,15 +132,23 @@ def train(cfg: CfgNode, resume: bool) -> Any:
 
     Args:
         cfg: the configuration.
-        resume: resume from the last checkpoint of the output folder, if there is one.
+        resume: resume from the last checkpoint of the output folder, if there is one. A finished run stays as it is,
+            unless its scores are to be compared (`TEST.EXPECTED_RESULTS`).
+
+    Returns:
+        the scores; None if the run was finished before.
 
     Raises:
         ConfigError: the output folder is in use, or contains a run that would be overwritten.
+        DataError: see `Trainer` and `Trainer.resume_or_load`.
         StoppedError: a signal stopped the run; it is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
     # Claimed before the trainer is built, which takes a while; `Trainer.train` also claims it for other callers.
     with claim(folder, resume):
+        if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH):
+            _say_finished(cfg, folder)
+            return None
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         begin_log()
@@ -150,6 +160,26 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         if comm.is_main_process():
             logger.info("%s", Lines(closing(folder, trainer.checkpointer.chosen_on, trainer.best())))
         return scores
+
+
+def _say_finished(cfg: CfgNode, folder: Path) -> None:
+    """Say that a run is finished, and what is in its folder.
+
+    Raises:
+        DataError: it is a run of another configuration.
+    """
+    final = folder / f"{FINAL}.pth"
+    facts = load_checkpoint(final).get("vireid", {})
+    if not cfg.MODEL.HEADS.NUM_CLASSES:
+        # Known once the data is read.
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", 0)
+    check_resumed(str(final), facts, {**facts, "config": cfg.dump()})
+    begin_log()
+    said = f"The run was finished before: all {cfg.SOLVER.MAX_EPOCH} epochs are trained and scored."
+    if comm.is_main_process():
+        logger.info("%s", Lines(closing(folder, str(facts.get("chosen_on", "the test set")), begin=said)))
 
 
 def show_final(scores: Any) -> None:

@@ -24,7 +24,8 @@ from vireid_plugins.compat.registry import patch
 from vireid_plugins.config import check_config
 from vireid_plugins.data import TrainLoader, build_test_loader, build_train_loader, loader_of_test_set
 from vireid_plugins.engine.bound_keys import SUMMARY
-from vireid_plugins.engine.checkpoint import FINAL, STOPPED, VireidCheckpointer
+from vireid_plugins.engine.checkpoint import VireidCheckpointer
+from vireid_plugins.engine.finished_run import has_final_weights
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.evaluations import Evaluations
@@ -45,6 +46,7 @@ from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState,
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
 from vireid_plugins.engine.requirements import plans_of, require_training
+from vireid_plugins.engine.run_files import FINAL, LAST
 from vireid_plugins.engine.scored_weights import name_final_weights, weights_of
 from vireid_plugins.engine.screen import show_on_screen
 from vireid_plugins.engine.seed import seeded
@@ -59,6 +61,8 @@ from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 
 logger = logging.getLogger("fastreid." + __name__)
+# Entries of the final weights of a run that are not in the model of the run that is resumed.
+OF_THE_END = ("vireid", "epoch", "iteration", "iters_per_epoch", "metric")
 
 
 class Trainer(DefaultTrainer):
@@ -104,6 +108,8 @@ class Trainer(DefaultTrainer):
         )
         # `unscored`: the run was resumed from a checkpoint that an evaluation should have followed.
         self.first_iter, self.finished, self.unscored = 0, False, False
+        # Where the run ended that is resumed, if it did: entries of its `model_final`.
+        self.ended: dict[str, Any] = {}
         identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
         if identities % cfg.SOLVER.ACCUMULATE:
             raise ConfigError(
@@ -284,7 +290,7 @@ class Trainer(DefaultTrainer):
         return hooks.PreciseBN(self.model, self.build_train_loader(cfg), precise.NUM_ITER)
 
     def train(self) -> "OrderedDict[str, Any] | None":
-        """Train from the current position of the run and return the last scores.
+        """Train from the current position of the run and return the last scores; a finished run is only scored.
 
         Raises:
             ConfigError: the output folder cannot be written to, is in use, or contains a run that is not resumed.
@@ -293,8 +299,10 @@ class Trainer(DefaultTrainer):
         folder = Path(self.cfg.OUTPUT_DIR)
         if self.finished or (self.start_epoch >= self.max_epoch and not self.unscored):
             logger.info("All %d epochs are finished; scoring only", self.max_epoch)
-            final = self.checkpointer.resumed or folder / f"{FINAL}.pth"
-            results: OrderedDict[str, Any] = self._evaluate(weights_of(final, folder))
+            if comm.is_main_process() and not has_final_weights(folder, self.start_epoch):
+                # It died between the two files, or the weights were damaged since.
+                self.checkpointer.save_weights(FINAL, **self.ended)
+            results: OrderedDict[str, Any] = self._evaluate(weights_of(folder / f"{FINAL}.pth", folder))
             return results
         with claim(folder, resume=self.checkpointer.resumed is not None):
             self._loop()
@@ -328,6 +336,7 @@ class Trainer(DefaultTrainer):
         self.start_epoch = checkpoint["epoch"] + 1
         self.first_iter = checkpoint.get("iteration", self.start_epoch * self.iters_per_epoch)
         self.unscored = bool(checkpoint.get("unscored"))
+        self.ended = {key: value for key, value in checkpoint.items() if key in OF_THE_END}
         steps = checkpoint.get("iters_per_epoch", self.iters_per_epoch)
         if steps != self.iters_per_epoch:
             self._change_steps(steps)
@@ -436,9 +445,9 @@ class Trainer(DefaultTrainer):
         self.random_state.capture()
         self.metrics.capture()
         self.checkpointer.save(
-            STOPPED, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
+            LAST, epoch=done // self.iters_per_epoch - 1, iteration=done, iters_per_epoch=self.iters_per_epoch
         )
-        return f"saved as '{Path(self.checkpointer.save_dir) / STOPPED}.pth'"
+        return f"saved as '{Path(self.checkpointer.save_dir) / LAST}.pth'"
 
     def best(self) -> str:
         """Return a sentence on the best evaluation, on the main process; empty if there was none since the resume."""

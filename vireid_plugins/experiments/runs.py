@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vireid_plugins.config.node import flat_config
-from vireid_plugins.engine.checkpoint import FINAL
 from vireid_plugins.engine.output_folder import CONFIG
+from vireid_plugins.engine.run_files import FINAL
 from vireid_plugins.engine.runs import EVALUATED
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.io.json_file import read_json

@@ -9,9 +9,9 @@ from fastreid.engine import DefaultTrainer, hooks, train_loop
 from fastreid.solver import build as solver
 
 from vireid_plugins.compat.registry import Replacement, register_patch
-from vireid_plugins.engine.checkpoint import BEST
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
 from vireid_plugins.engine.optimizer import merged_groups
+from vireid_plugins.engine.run_files import BEST
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.io.weight_file import read_weight_file
 

@@ -37,16 +37,16 @@ def failing_at(trainer: Trainer, epoch: int) -> None:
 
 @pytest.mark.usefixtures("little_root")
 @pytest.mark.parametrize(
-    ("epoch", "period", "every", "saved"),
+    ("epoch", "period", "every"),
     [
-        (0, "5", "1", "model_stopped"),
-        (1, "1", "5", "model_final"),
-        pytest.param(0, "1", "1", "model_0000", marks=pytest.mark.slow),
-        pytest.param(1, "1", "1", "model_final", marks=pytest.mark.slow),
+        (0, "5", "1"),
+        (1, "1", "5"),
+        pytest.param(0, "1", "1", marks=pytest.mark.slow),
+        pytest.param(1, "1", "1", marks=pytest.mark.slow),
     ],
 )
 def test_evaluation_that_failed_is_all_that_a_resumed_run_repeats(
-    tmp_path: Path, epoch: int, period: str, every: str, saved: str
+    tmp_path: Path, epoch: int, period: str, every: str
 ) -> None:
     keys = ["SOLVER.MAX_EPOCH", "2", "SOLVER.CHECKPOINT_PERIOD", period, "TEST.EVAL_PERIOD", every]
     whole = trainer_of(tmp_path / "whole", *keys)
@@ -55,7 +55,7 @@ def test_evaluation_that_failed_is_all_that_a_resumed_run_repeats(
     failing_at(cut, epoch)
     with pytest.raises(DataError, match="the disk is gone"):
         cut.train()
-    kept = load_checkpoint(tmp_path / "cut" / f"{saved}.pth")
+    kept = load_checkpoint(tmp_path / "cut" / "last.pth")
     assert (kept["epoch"], kept["unscored"]) == (epoch, True)
     resumed = trainer_of(tmp_path / "cut", *keys)
     resumed.resume_or_load(resume=True)
@@ -64,7 +64,7 @@ def test_evaluation_that_failed_is_all_that_a_resumed_run_repeats(
     resumed.run_step = lambda: (steps.append(resumed.iter), run_step())
     assert resumed.train() == scores
     assert len(steps) == (1 - epoch) * whole.iters_per_epoch
-    final = [load_checkpoint(tmp_path / name / "model_final.pth") for name in ("whole", "cut")]
+    final = [load_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "cut")]
     assert "unscored" not in final[1]
     for name, tensor in final[0]["model"].items():
         assert torch.equal(tensor, final[1]["model"][name]), name
@@ -78,6 +78,7 @@ def test_evaluation_that_failed_is_all_that_a_resumed_run_repeats(
 def test_model_best_has_the_score_and_epoch_of_the_evaluation_that_found_it(tmp_path: Path) -> None:
     """Evaluations and checkpoints have different periods, and the best evaluation is of an epoch without either."""
     keys = ["SOLVER.MAX_EPOCH", "5", "SOLVER.CHECKPOINT_PERIOD", "3", "TEST.EVAL_PERIOD", "2"]
+    keys += ["SOLVER.CHECKPOINT_KEEP", "1"]
     trainer = trainer_of(tmp_path, *keys)
     given = {1: 10.0, 3: 40.0, 4: 20.0}
     trainer.evaluations.evaluate = lambda: {"metric": given[trainer.epoch]}
@@ -88,7 +89,7 @@ def test_model_best_has_the_score_and_epoch_of_the_evaluation_that_found_it(tmp_
         "model_0002": (2, None),
         "model_final": (4, 20.0),
     }
-    assert not (tmp_path / "model_stopped.pth").exists()
+    assert load_checkpoint(tmp_path / "last.pth")["metric"] == 20.0
 
 
 @pytest.mark.usefixtures("little_root")

@@ -17,7 +17,8 @@ from fastreid.utils.env import seed_all_rng
 from torch import nn
 
 from vireid_plugins.engine import Trainer
-from vireid_plugins.engine.checkpoint import FORMAT, VireidCheckpointer, load_checkpoint
+from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
+from vireid_plugins.engine.checkpoint_format import FORMAT, OF_WEIGHTS
 from vireid_plugins.engine.hooks.method_hooks import HookStates, method_hooks
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.errors import ConfigError, DataError, StoppedError
@@ -36,7 +37,7 @@ class Run:
 
     def late(self) -> list[float]:
         """The values of the loss that begins with epoch 1, of each step."""
-        scalars = load_checkpoint(self.out / "model_final.pth")["writers"]["scalars"]
+        scalars = load_checkpoint(self.out / "last.pth")["writers"]["scalars"]
         return [value for value, _ in scalars["loss_late"]["values"]]
 
 
@@ -126,7 +127,8 @@ def test_loss_that_begins_with_an_epoch_has_the_same_trajectory_after_a_resume(r
 
 def test_checkpoint_of_a_run_has_the_entries_of_the_format(runs: tuple[Run, Run]) -> None:
     """Of one that averages its weights and has hooks: all of them."""
-    assert set(load_checkpoint(runs[0].out / "model_final.pth")) == {entry.key for entry in FORMAT} - {"unscored"}
+    assert set(load_checkpoint(runs[0].out / "last.pth")) == {entry.key for entry in FORMAT} - {"unscored"}
+    assert set(load_checkpoint(runs[0].out / "model_final.pth")) == OF_WEIGHTS
 
 
 @pytest.mark.usefixtures("little_root")
@@ -136,7 +138,7 @@ def test_method_hooks_in_several_processes_are_called_in_each(tmp_path: Path) ->
     assert seen[0] == seen[1]
     assert seen[0][0] == ["before epoch", 0, 0, 0]
     assert seen[0][-1][0] == "after step"
-    saved = load_checkpoint(tmp_path / "out" / "model_final.pth")
+    saved = load_checkpoint(tmp_path / "out" / "last.pth")
     assert saved["hooks"] == {"Count": {"seen": seen[0]}}
 
 

@@ -107,7 +107,7 @@ def test_wandb_and_mlflow_have_what_metrics_json_has_and_change_no_weights(tmp_p
     logged = train(tmp_path / "logged", *two, *loggers)
     for (name, a), b in zip(plain.model.state_dict().items(), logged.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
-    states = [load_checkpoint(tmp_path / name / "model_final.pth")["random_state"] for name in ("plain", "logged")]
+    states = [load_checkpoint(tmp_path / name / "last.pth")["random_state"] for name in ("plain", "logged")]
     assert str(states[0]) == str(states[1])
     rows = rows_of(tmp_path / "logged")
     last = max(rows)

@@ -4,7 +4,7 @@ from shared_parts.markdown import table
 
 from vireid_plugins.config.keys import keys
 from vireid_plugins.engine.bound_keys import BOUND, Bound
-from vireid_plugins.engine.checkpoint import FORMAT, Entry
+from vireid_plugins.engine.checkpoint_format import FORMAT, Entry
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.stock import PATCHES
 

@@ -1,29 +1,29 @@
-"""Periodic checkpoints, the best one and the final one."""
+"""What a run saves after an epoch: all that resumes it, and weights of the best epoch and of the last."""
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.events import get_event_storage
 
-from vireid_plugins.engine.checkpoint import BEST, FINAL, STOPPED, VireidCheckpointer, modified
+from vireid_plugins.engine.checkpoint import VireidCheckpointer
+from vireid_plugins.engine.run_files import BEST, FINAL, LAST, PERIODIC, STOPPED, epoch_file, modified
 from vireid_plugins.io.files import for_writing
 
 logger = logging.getLogger("fastreid." + __name__)
-PERIODIC = re.compile(r"model_\d{4,}\.pth")
 
 
 class Checkpoints(PeriodicCheckpointer):
-    """fast-reid's hook, with the best metric stored in every checkpoint, including the best, and restored on resume.
+    """fast-reid's hook, with the best metric stored in what resumes the run.
 
-    `model_best` is saved by the evaluation that found it. A checkpoint has the score of its own epoch, or none.
+    `model_best` is saved by the evaluation that found it. A file has the score of its own epoch, or none. After the
+    last epoch `model_final` is written after `last`: a run that dies in between writes it when it is resumed.
 
     Args:
-        checkpointer: writes the checkpoints.
-        period: epochs between two checkpoints.
-        keep: number of periodic checkpoints to keep, besides the best and the final one; 0: all.
+        checkpointer: writes the files.
+        period: epochs between two times that the run is saved.
+        keep: number of epochs whose weights are kept besides, the last of those after which the run was saved.
     """
 
     best_metric: float
@@ -36,33 +36,34 @@ class Checkpoints(PeriodicCheckpointer):
         self.said = ""
 
     def after_epoch(self) -> None:
-        """Save the checkpoints due after an epoch, and `model_best` if its evaluation is the best so far."""
+        """Save the run if that is due, and `model_best` if the epoch's evaluation is the best so far."""
         score = self._score()
         if score is not None and score > self.best_metric:
             self.best_metric = score
-            self.checkpointer.save(BEST, **self._position(), metric=score)
+            self.checkpointer.save_weights(BEST, **self._position(), metric=score)
         if score is not None:
             self.said = self._best()
             logger.info("Epoch %d: metric %.2f; %s", self.trainer.epoch + 1, score, self.said)
-        if self.due():
-            self.checkpointer.save(self.name(), **self._position(), **({} if score is None else {"metric": score}))
-            self._delete_older()
+        if not self.due():
+            return
+        position = self._position() | ({} if score is None else {"metric": score})
+        self.checkpointer.save(LAST, **position)
+        if self.trainer.epoch >= self.max_epoch - 1:
+            self.checkpointer.save_weights(FINAL, **position)
+        elif self.keep:
+            self.checkpointer.save_weights(epoch_file(self.trainer.epoch), **position)
+        self._delete_older()
 
     def save_unscored(self) -> None:
-        """Save the run before the evaluation of an epoch: as the epoch's checkpoint, if one is due."""
-        self.checkpointer.save(self.name() if self.due() else STOPPED, **self._position(), unscored=True)
+        """Save the run before the evaluation of an epoch."""
+        self.checkpointer.save(LAST, **self._position(), unscored=True)
 
     def due(self) -> bool:
-        """Return whether the epoch that has ended gets a checkpoint."""
+        """Return whether the run is saved after the epoch that has ended."""
         number = self.trainer.epoch + 1
         return bool(number % self.period == 0 or number >= self.max_epoch)
 
-    def name(self) -> str:
-        """Return the name of the checkpoint of the epoch that has ended."""
-        epoch = self.trainer.epoch
-        return FINAL if epoch >= self.max_epoch - 1 else f"model_{epoch:04d}"
-
-    def _position(self) -> dict[str, int]:
+    def _position(self) -> dict[str, Any]:
         epoch, steps = self.trainer.epoch, self.trainer.iters_per_epoch
         return {"epoch": epoch, "iteration": (epoch + 1) * steps, "iters_per_epoch": steps}
 
