@@ -1,8 +1,8 @@
 """An evaluation of AGW from images to the table under sysu/agw/all/1shot, by this package and by the released script.
 
-The tree has a fifth of the people of SYSU-MM01, since the script prints rank-20, with as many images of a person in each
-camera, so that trials use the same share of them. The released script runs where VIREID_RELEASED names the folder of
-its clones.
+The tree has a fifth of the people of SYSU-MM01, since the script prints rank-20, with as many images of a person in
+each camera, so that trials use the same share of them. The released script runs where VIREID_RELEASED names the folder
+of its clones.
 """
 
 import importlib
