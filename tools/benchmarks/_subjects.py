@@ -6,6 +6,8 @@ from typing import Any
 # Modules of speed_parts, each with its list SUBJECTS.
 NAMES = (
     "scoring",
+    "peers",
+    "evaluation",
     "loading",
     "training",
     "losses",

@@ -106,6 +106,9 @@ class FastNetwork(nn.Module):
         # Both networks see the images, of whichever modality they are: the next batch may be of the other one.
         for modality in MODALITIES:
             single = SingleModality(model, modality, normalize=False).eval()
+            # Whoever watches the network watches that one; an exporter would compile what a hook does.
+            single.model._forward_hooks.clear()
+            single.model._forward_pre_hooks.clear()
             runners[modality] = form.make(single, self.size)
             modalities = torch.full((len(images),), modality)
             exact = self.exact({"images": images, "modalities": modalities})

@@ -60,9 +60,9 @@ def _loops(names: tuple[str, ...], folder: Path, device: str) -> Callable[[], ob
 
     def run() -> None:
         plan = EvaluationPlan(dataset, protocols).draw()
-        matrices = _matrices(plan, features, paths)
+        of = matrices(plan, features, paths)
         for protocol in protocols:
-            _loop_over_trials(plan, matrices, protocol)
+            _loop_over_trials(plan, of, protocol)
 
     return run
 
@@ -76,7 +76,8 @@ def _loop_over_trials(plan: EvaluationPlan, features: dict[int, Floats], protoco
         per_query(distance, *labels, protocol.drop, protocol.cmc)
 
 
-def _matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[int, Floats]:
+def matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[int, Floats]:
+    """Return the normalized features of each modality."""
     table = FeatureTable(plan.images, features, paths)
     return {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
 
@@ -85,17 +86,19 @@ def _one_trial(folder: Path) -> tuple[Floats, Floats]:
     dataset, features, paths = real_test_set(folder, "SYSUMM01")
     protocol = PROTOCOLS["sysu/official/all/1shot"]
     plan = EvaluationPlan(dataset, [protocol]).draw()
-    matrices = _matrices(plan, features, paths)
+    of = matrices(plan, features, paths)
     rows, columns = plan.trials(protocol)[0]
-    return matrices[INFRARED][rows], matrices[VISIBLE][columns]
+    return of[INFRARED][rows], of[VISIBLE][columns]
 
 
-def _rerank(folder: Path, device: str) -> Callable[[], object]:
+def rerank_here(folder: Path, device: str) -> Callable[[], object]:
+    """Prepare the re-ranking of a trial by this package."""
     query, gallery = _one_trial(folder)
     return lambda: PostProcessing(rerank="ordinary").distance(query, gallery)
 
 
-def _rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:
+def rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:
+    """Prepare the re-ranking of a trial by fast-reid, from its distances on."""
     query, gallery = _one_trial(folder)
 
     def run() -> Floats:
@@ -108,9 +111,9 @@ def _rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
-_OFFICIAL = tuple(f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10))
+OFFICIAL = tuple(f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10))
 _TASKS = {
-    "SYSU-MM01, the four official protocols": _OFFICIAL,
+    "SYSU-MM01, the four official protocols": OFFICIAL,
     "RegDB, both directions": ("regdb/v2i", "regdb/i2v"),
     "LLCM full, both directions": ("llcm/full/v2i", "llcm/full/i2v"),
     "LLCM, v2i and i2v, 10 trials": ("llcm/v2i", "llcm/i2v"),
@@ -124,6 +127,6 @@ SUBJECTS = [
             Subject(task, "per-query loops", partial(_loops, names), slow=True),
         )
     ),
-    Subject("re-ranking of one SYSU-MM01 trial", "this package", _rerank),
-    Subject("re-ranking of one SYSU-MM01 trial", "fast-reid", _rerank_fastreid, slow=True),
+    Subject("re-ranking of one SYSU-MM01 trial", "this package", rerank_here),
+    Subject("re-ranking of one SYSU-MM01 trial", "fast-reid", rerank_fastreid, slow=True),
 ]
