@@ -7,12 +7,13 @@ from pathlib import Path
 from shared_parts.operations import step_operations
 
 from speed_parts.measure import Subject
+from speed_parts.sizes import size
 
 # Shipped configurations for SYSU-MM01.
-METHODS = {
+METHODS = size({
     "one_stream": "one-stream", "agw": "AGW", "caj": "CAJ", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
     "idkl_released": "IDKL, released", "mscm": "MSCMNet", "mscm_released": "MSCMNet, released", "icre": "ICRE",
-}  # fmt: skip
+}, {"one_stream": "one-stream"})  # fmt: skip
 
 
 def _count(method: str, folder: Path, device: str) -> Callable[[], object]:
@@ -21,11 +22,6 @@ def _count(method: str, folder: Path, device: str) -> Callable[[], object]:
         return {"network": found.network, "step": found.step, "share": found.share, "calls": found.calls}
 
     return count
-
-
-def smallest() -> list[Subject]:
-    """Return the subjects; counts do not depend on a size."""
-    return SUBJECTS
 
 
 SUBJECTS = [

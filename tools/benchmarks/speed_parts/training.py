@@ -1,7 +1,6 @@
 """Training steps: fast-reid's, ours with each speed key, and the bare network as the ceiling."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -12,7 +11,7 @@ from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer as fastreid_optimizer
 from fastreid.utils.events import EventStorage
-from shared_parts.operations import TINY, block_batch, outputs_of
+from shared_parts.operations import block_batch, outputs_of
 
 from speed_parts.measure import Subject
 from speed_parts.sizes import SMALLEST, size
@@ -35,8 +34,6 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
-    if small != SMALL:
-        given += TINY.get(method, [])
     cfg.merge_from_list([*given, *overrides])
     if device == "cpu":
         identities, instances, size = small
@@ -182,16 +179,3 @@ def _subjects(method: str, name: str) -> list[Subject]:
 
 
 SUBJECTS = [subject for method, name in METHODS.items() for subject in _subjects(method, name)]
-
-
-def smallest() -> list[Subject]:
-    """Return the subjects at their smallest size: 2 identities x 2 images of 128 x 64.
-
-    `MODEL.COMPILE` is left out, since torch compiles for minutes whatever the size.
-    """
-    small = {"small": (2, 2, (128, 64))}
-    return [
-        replace(subject, prepare=partial(subject.prepare, **small))
-        for subject in SUBJECTS
-        if subject.way != "bfloat16, MODEL.COMPILE"
-    ]

@@ -83,9 +83,10 @@ def _goal(folder: Path, number: int, entry: dict[str, Any]) -> Goal:
     if not _BOUND.fullmatch(str(entry["reach"])):
         raise DataError(f"{where}: reach must be like '<= 0.25', '>= 20' or '<= 2 GiB'; got '{entry['reach']}'")
     report = json.loads((folder / entry["json"]).read_text(encoding="utf-8"))
-    values = _figures(where, entry, report["results"], "ours")
+    results = _results(report)
+    values = _figures(where, entry, results, "ours")
     if "theirs" in entry:
-        others = _figures(where, entry, report["results"], "theirs")
+        others = _figures(where, entry, results, "theirs")
         shown = (median(values) / median(others), min(values) / max(others), max(values) / min(others))
         if str(entry["reach"]).startswith(">="):
             # Times as fast.
@@ -94,6 +95,15 @@ def _goal(folder: Path, number: int, entry: dict[str, Any]) -> Goal:
         unit = _UNITS[_BOUND.fullmatch(entry["reach"])[4]]  # type: ignore[index]
         shown = (median(values) / unit, min(values) / unit, max(values) / unit)
     return Goal(entry["work"], entry["compared"], shown, entry["reach"], entry.get("note", ""))
+
+
+def _results(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the measurements of a file of `speed.py`, or both sides of one of `parity.py --speed`."""
+    if "speed" not in report:
+        found: list[dict[str, Any]] = report["results"]
+        return found
+    sides = {way: report["speed"][way] for way in ("released", "ours")}
+    return [{"task": "step", "way": way, "cpu": one["cpu_seconds"], **one} for way, one in sides.items()]
 
 
 def _figures(where: str, entry: dict[str, Any], results: Sequence[dict[str, Any]], side: str) -> list[float]:
