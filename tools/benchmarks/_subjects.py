@@ -12,6 +12,7 @@ NAMES = (
     "extraction",
     "scaling",
     "searching",
+    "ranking",
     "endurance",
     "startup",
     "gpu",
