@@ -13,11 +13,11 @@ from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModali
 @pytest.mark.parametrize(
     ("given", "read"),
     [
-        (np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64), (np.int64, np.float64),
+        (np.float16, np.float16), (np.float32, np.float32), (np.float64, np.float64), (np.int64, np.float64),
         (np.uint8, np.float64),
     ],
 )  # fmt: skip
-def test_check_features_of_real_numbers_gives_single_or_double_precision(given: type, read: type) -> None:
+def test_check_features_of_real_numbers_keeps_floats_and_makes_others_double(given: type, read: type) -> None:
     found = check_features(np.array([[1, 2], [3, 4]], given), ["a", "b"])
     assert found.dtype == read
     assert found.tolist() == [[1, 2], [3, 4]]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vireid_plugins.io import arrays
-from vireid_plugins.io.arrays import read_npz
+from vireid_plugins.io.arrays import read_npy, read_npz
 
 
 def with_header(file: Path, shape: str, kind: str = "'<f4'") -> Path:
@@ -25,6 +25,17 @@ def test_read_npz_returns_what_was_asked_for_and_all_names(tmp_path: Path, save:
     assert sorted(names) == ["a", "b", "c", "d"]
     for name, array in found.items():
         np.testing.assert_array_equal(array, given[name])
+
+
+def test_read_npy_maps_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = np.arange(600.0).reshape(20, 30)
+    np.save(tmp_path / "f.npy", given)
+    assert not isinstance(read_npy(tmp_path / "f.npy"), np.memmap)
+    monkeypatch.setattr(arrays, "MAPPED", 1000)
+    mapped = read_npy(tmp_path / "f.npy")
+    assert isinstance(mapped, np.memmap)
+    assert not mapped.flags.writeable
+    np.testing.assert_array_equal(mapped, given)
 
 
 def test_read_npz_of_arrays_without_content_reads_them(tmp_path: Path) -> None:

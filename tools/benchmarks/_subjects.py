@@ -15,6 +15,7 @@ NAMES = (
     "extraction",
     "scaling",
     "searching",
+    "ranking",
     "endurance",
     "startup",
     "gpu",

@@ -13,6 +13,8 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.distances import cross_distances, require_metric
+from vireid_plugins.evaluation.feature_ranking import in_blocks, rank_features
+from vireid_plugins.evaluation.feature_rows import FeatureRows
 from vireid_plugins.evaluation.feature_table import FeatureTable
 from vireid_plugins.evaluation.metrics import Ranking, rank
 from vireid_plugins.evaluation.plan import EvaluationPlan
@@ -95,7 +97,8 @@ def score(
 ) -> list[ProtocolResult]:
     """Score features under every protocol of a plan; see `evaluate_protocol`. `where` names them in messages.
 
-    Distances between the modalities are computed once and shared by all protocols and trials.
+    Distances between the modalities are computed once and shared by all protocols and trials, unless they are more than
+    fit into memory: then each trial is ranked block by block.
     """
     require_metric(metric)
     postprocessing.check(metric)
@@ -106,8 +109,9 @@ def score(
         trials = plan.trials(protocol)
         table.require(protocol, query, (trial.query for trial in trials))
         table.require(protocol, gallery, (trial.gallery for trial in trials))
-    matrices = {modality: table.of(modality, metric == "cosine") for modality in (VISIBLE, INFRARED)}
-    distances = _Distances(matrices, device, metric)
+    rows = {modality: table.rows_of(modality, metric) for modality in (VISIBLE, INFRARED)}
+    matrices = {modality: of.whole() for modality, of in rows.items()} if postprocessing else {}
+    distances = _Distances(rows, device, metric)
     rankings: dict[str, list[Ranking]] = {}
     selected = {protocol.name: _selections(plan, protocol) for protocol in plan.protocols}
     # One direction after the other, so that the matrix is transposed only once.
@@ -120,7 +124,7 @@ def score(
                 [_postprocessed(s, matrices[query], matrices[gallery], postprocessing, metric) for s in every]
             )
         else:
-            ranked = iter(rank(distances.of_queries(query), every))
+            ranked = iter(distances.ranked(query, every))
         for protocol in protocols:
             rankings[protocol.name] = [next(ranked) for _ in selected[protocol.name]]
     return [
@@ -173,23 +177,34 @@ def _per_query(
 
 
 class _Distances:
-    """Distances between the modalities, computed on first use.
+    """Distances between the modalities, computed on first use and shared by all trials unless they are too many.
 
     Args:
-        matrices: features of both modalities, L2-normalized for the cosine.
+        rows: features of both modalities.
         device: see `cross_distances`.
         metric: see `cross_distances`.
     """
 
-    def __init__(self, matrices: dict[int, Floats], device: str, metric: str) -> None:
-        self.matrices, self.device, self.metric = matrices, device, metric
+    def __init__(self, rows: dict[int, FeatureRows], device: str, metric: str) -> None:
+        self.rows, self.device, self.metric = rows, device, metric
         self.query: int | None = None
         self.matrix: Any = None
 
-    def of_queries(self, query: int) -> Floats | Tensor:
+    def ranked(self, query: int, selections: Sequence[Selection]) -> list[Ranking]:
+        """Return the scores of trials whose queries are images of the modality `query`.
+
+        Raises:
+            FeatureError: no query of a trial has a match.
+        """
+        left, right = self.rows[query], self.rows[VISIBLE + INFRARED - query]
+        if in_blocks(len(left), len(right), self.device):
+            return [rank_features(left, right, selection, self.metric) for selection in selections]
+        return rank(self._of_queries(query), selections)
+
+    def _of_queries(self, query: int) -> Floats | Tensor:
         """Return the matrix whose rows are the images of the modality `query`."""
         if self.query is None:
-            left, right = self.matrices[query], self.matrices[VISIBLE + INFRARED - query]
+            left, right = self.rows[query].whole(), self.rows[VISIBLE + INFRARED - query].whole()
             self.matrix = cross_distances(left, right, self.metric, self.device)
         elif self.query != query:
             # torch transposes in blocks and with several threads.

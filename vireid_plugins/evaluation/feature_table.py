@@ -15,6 +15,7 @@ from vireid_plugins.data.datasets.base import require_items
 from vireid_plugins.data.datasets.folders import without_suffix
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation import lengths
+from vireid_plugins.evaluation.feature_rows import FeatureRows, comparable
 from vireid_plugins.evaluation.protocols import Protocol
 from vireid_plugins.evaluation.types import Floats, Ints, Labels
 
@@ -115,9 +116,11 @@ class FeatureTable:
 
         Without normalization, huge and tiny features of both modalities are divided by one power of two.
         """
-        rows = self._row[modality]
-        features: Floats = self._matrix[rows] * (rows >= 0)[:, None]
-        return lengths.normalized(features) if normalize else lengths.shrunk(features, self._exponents)
+        return self.rows_of(modality, "cosine" if normalize else "").whole()
+
+    def rows_of(self, modality: int, metric: str) -> FeatureRows:
+        """Return the features of a modality's images as the metric compares them, prepared where they are read."""
+        return FeatureRows(self._matrix, comparable(metric, self._exponents), self._row[modality])
 
 
 def image_key(dataset: CrossModalityDataset, path: str) -> str:
@@ -137,7 +140,10 @@ def _key_of_given(dataset: CrossModalityDataset, path: str, known: Container[str
 
 
 def check_features(features: Any, paths: Sequence[str], where: str = "") -> Floats:
-    """Return the features as an array of float32 or float64; log a warning if all are the same.
+    """Return the features as an array; log a warning if all are the same.
+
+    An array in half, single or double precision stays as it is, so that one on disk is not read into memory; other
+    numbers become float32 or float64.
 
     Args:
         features: (n, D).
@@ -166,12 +172,13 @@ def check_features(features: Any, paths: Sequence[str], where: str = "") -> Floa
         raise FeatureError(f"{prefix}features must be (n, D) for n paths; got {matrix.shape} for {len(paths)} paths")
     if matrix.dtype.kind not in "fiu":
         raise FeatureError(f"{prefix}features must be real numbers; got {matrix.dtype}")
-    if matrix.dtype != np.float32 and matrix.dtype != np.float64:
+    if matrix.dtype not in (np.float16, np.float32, np.float64):
         kind = np.float32 if matrix.dtype.kind == "f" and matrix.dtype.itemsize <= 4 else np.float64
         matrix = matrix.astype(kind)
+    magnitudes = lengths.largest(matrix)
     for rows, problem in (
-        (lengths.infinite_rows(matrix), "are not finite"),
-        (lengths.zero_rows(matrix), "have length zero"),
+        (np.flatnonzero(~np.isfinite(magnitudes)), "are not finite"),
+        (np.flatnonzero(magnitudes == 0), "have length zero"),
     ):
         if len(rows):
             raise FeatureError(f"{prefix}the features of {len(rows)} images {problem}, the first: {paths[rows[0]]}")

@@ -13,11 +13,13 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, modality_of
 from vireid_plugins.errors import ConfigError, FeatureError
 from vireid_plugins.evaluation import lengths
-from vireid_plugins.evaluation.distances import cross_distances, rankable, require_metric
+from vireid_plugins.evaluation.distances import rankable, require_metric
+from vireid_plugins.evaluation.feature_ranking import rank_features
+from vireid_plugins.evaluation.feature_rows import FeatureRows, comparable, row_or_slice
 from vireid_plugins.evaluation.feature_table import check_features
 from vireid_plugins.evaluation.features import FEATURES
 from vireid_plugins.evaluation.labels import labels_of
-from vireid_plugins.evaluation.metrics import DROPS, rank
+from vireid_plugins.evaluation.metrics import DROPS, Ranking, rank
 from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol
 from vireid_plugins.evaluation.rank_positions import Selection
@@ -82,7 +84,9 @@ def score_labelled(arrays: Mapping[str, Any], scoring: Scoring) -> list[Protocol
     if way == WAYS[0]:
         if scoring.postprocessing:
             raise ConfigError("re-ranking and query expansion need features, and distances are given")
-        return [_result("query to gallery", _sides(arrays), rankable(arrays["distance"]), scoring, GIVEN)]
+        distance = rankable(arrays["distance"])
+        selection = _selection(_sides(arrays), tuple(distance.shape), scoring)
+        return [_result("query to gallery", rank(distance, [selection])[0], scoring, GIVEN)]
     if way == WAYS[1]:
         return [_of_features("query to gallery", _sides(arrays), scoring)]
     return [_of_features(name, sides, scoring) for name, sides in _directions(arrays).items()]
@@ -109,7 +113,7 @@ def _directions(arrays: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         chosen = np.flatnonzero(modalities == modality)
         if not len(chosen):
             raise FeatureError(f"modalities: no image is {name}")
-        parts[modality] = {"name": name, "features": features[chosen], "cams": None}
+        parts[modality] = {"name": name, "features": features[row_or_slice(chosen)], "cams": None}
         parts[modality] |= {what: row[chosen] for what, row in rows.items()}
     return {"i2v": [parts[INFRARED], parts[VISIBLE]], "v2i": [parts[VISIBLE], parts[INFRARED]]}
 
@@ -149,16 +153,18 @@ def _of_features(name: str, sides: Sequence[dict[str, Any]], scoring: Scoring) -
     if query.shape[1] != gallery.shape[1]:
         widths = f"{query.shape[1]} ({sides[0]['name']}) and {gallery.shape[1]} ({sides[1]['name']})"
         raise FeatureError(f"features: both sides must have one width, got {widths}")
-    if scoring.metric == "cosine":
-        query, gallery = lengths.normalized(query), lengths.normalized(gallery)
-    else:
-        exponents = lengths.exponents_of(np.concatenate([query, gallery]))
-        query, gallery = lengths.shrunk(query, exponents), lengths.shrunk(gallery, exponents)
+    exponents = (0, 0)
+    if scoring.metric != "cosine":
+        lowest, highest = zip(lengths.exponents_of(query), lengths.exponents_of(gallery), strict=True)
+        exponents = (min(lowest), max(highest))
+    prepare = comparable(scoring.metric, exponents)
+    left, right = FeatureRows(query, prepare), FeatureRows(gallery, prepare)
+    selection = _selection(sides, (len(query), len(gallery)), scoring)
     if scoring.postprocessing:
-        distance: Any = scoring.postprocessing.distance(query, gallery, scoring.metric)
+        ranking = rank(scoring.postprocessing.distance(left.whole(), right.whole(), scoring.metric), [selection])[0]
     else:
-        distance = cross_distances(query, gallery, scoring.metric, scoring.device)
-    return _result(name, sides, distance, scoring, scoring.metric)
+        ranking = rank_features(left, right, selection, scoring.metric, scoring.device)
+    return _result(name, ranking, scoring, scoring.metric)
 
 
 def _features(side: dict[str, Any]) -> Floats:
@@ -166,25 +172,40 @@ def _features(side: dict[str, Any]) -> Floats:
     count, features = len(flat(side["ids"], f"{side['name']}_ids")), np.asarray(side["features"])
     if features.ndim != 2 or len(features) != count:
         raise FeatureError(f"{side['name']} features: must be (n, D) for {count} identities, got {features.shape}")
-    return check_features(features, [f"row {number}" for number in range(count)], f"{side['name']} features")
+    return check_features(features, _Numbered(count), f"{side['name']} features")
 
 
-def _result(name: str, sides: Sequence[dict[str, Any]], distance: Any, scoring: Scoring, metric: str) -> ProtocolResult:
-    """Rank, and return the scores as those of a protocol without a data set."""
+class _Numbered(Sequence[str]):
+    """Names of rows, made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.rows = count
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, number: Any) -> Any:
+        return f"row {number}"
+
+
+def _selection(sides: Sequence[dict[str, Any]], shape: tuple[int, ...], scoring: Scoring) -> Selection:
+    """Return the labels of both sides, after checking that they fit distances of a shape."""
     rule = DROPS[scoring.drop]
     ids: Any = [flat(side["ids"], f"{side['name']}_ids") for side in sides]
     cams: Any = [None if side["cams"] is None else flat(side["cams"], f"{side['name']}_cams") for side in sides]
     query, gallery = labels_of(ids[0], ids[1], cams[0], cams[1], scoring.drop, rule)
     sizes, cameras = (len(query.ids), len(gallery.ids)), (len(query.cams), len(gallery.cams))
-    if tuple(distance.shape) != sizes or cameras != sizes:
+    if shape != sizes or cameras != sizes:
         raise FeatureError(
-            f"the sizes (queries, gallery) do not match: distance {tuple(distance.shape)}, ids {sizes}, cameras "
-            f"{cameras}"
+            f"the sizes (queries, gallery) do not match: distance {shape}, ids {sizes}, cameras {cameras}"
         )
-    every = Selection(
+    return Selection(
         np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, rule, distinct=scoring.cmc == "distinct_id"
     )
-    ranking = rank(distance, [every])[0]
+
+
+def _result(name: str, ranking: Ranking, scoring: Scoring, metric: str) -> ProtocolResult:
+    """Return the scores as those of a protocol without a data set."""
     direction = name if name in ("i2v", "v2i") else ""
     protocol = Protocol(name, "", direction, scoring.cmc, scoring.drop, NOTE, note=NOTE)
     return ProtocolResult(protocol, [ranking], None, str(scoring.postprocessing), metric)

@@ -98,10 +98,15 @@ def rank(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[Ran
         FeatureError: no query of a trial has a match.
     """
     counted = count_positions(distance, selections)
-    return [_ranking(positions, selection) for positions, selection in zip(counted, selections, strict=True)]
+    return [ranking_of(positions, selection) for positions, selection in zip(counted, selections, strict=True)]
 
 
-def _ranking(positions: RankPositions, selection: Selection) -> Ranking:
+def ranking_of(positions: RankPositions, selection: Selection) -> Ranking:
+    """Return the scores of a trial whose rank positions are known.
+
+    Raises:
+        FeatureError: no query has a match.
+    """
     query, gallery, rule = selection.query, selection.gallery, selection.rule
     matched = positions.first >= 0
     counted = int(matched.sum())

@@ -60,7 +60,7 @@ def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) 
         distance: an array, or a tensor, which is processed on its device; smaller is nearer.
         selections: the trials to rank.
     """
-    named = [_named(selection) for selection in selections]
+    named = [numbered(selection) for selection in selections]
     if isinstance(distance, Tensor):
         return [_on_device(distance, *selection) for selection in named]
     counted = [_Counting(distance, selection) for selection in named]
@@ -75,7 +75,7 @@ def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) 
     return [one.positions for one in counted]
 
 
-def _named(selection: Selection) -> Selection:
+def numbered(selection: Selection) -> Selection:
     """Return a selection with identities 0 .. n - 1; -1 for queries whose identity is not in the gallery."""
     query, gallery = selection.query, selection.gallery
     names, gallery_ids = np.unique(gallery.ids, return_inverse=True)

@@ -15,6 +15,8 @@ from vireid_plugins.io.regular import open_regular
 # An array that takes more than both when unpacked is refused. Paths, the most regular of what is stored, shrink to a
 # fiftieth; what is made to fill memory, to a thousandth.
 MAX_UNPACKED, MAX_RATIO = 2**30, 200
+# Bytes of a `.npy` file from which on it is mapped.
+MAPPED = 2**28
 _HEADERS: dict[tuple[int, int], Any] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -48,7 +50,7 @@ def read_npz(file: Path, wanted: Collection[str]) -> Arrays:
 
 
 def read_npy(file: Path) -> npt.NDArray[Any]:
-    """Return the array of a `.npy` file. No code in it is run.
+    """Return the array of a `.npy` file, a large one mapped into memory, read-only. No code in it is run.
 
     Raises:
         OSError: the file cannot be read, or is no regular file.
@@ -59,6 +61,10 @@ def read_npy(file: Path) -> npt.NDArray[Any]:
         stream.seek(0)
         _require_size(stream, size, "it")
         stream.seek(0)
+        if size > MAPPED:
+            # What is read block by block then takes no memory but the system's cache.
+            mapped: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+            return mapped
         array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array
 
