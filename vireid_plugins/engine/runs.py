@@ -53,7 +53,9 @@ def find_weights(run: str) -> Path:
         file = Path(folder) / f"{stem}.pth"
         if file.is_file():
             return file
-        raise ConfigError(f"'{run}': '{folder}' has no {stem}.pth; available: {', '.join(_runs_in(Path(folder))) or 'none'}")
+        raise ConfigError(
+            f"'{run}': '{folder}' has no {stem}.pth; available: {', '.join(_runs_in(Path(folder))) or 'none'}"
+        )
     raise ConfigError(
         f"'{run}' does not exist; a run is its folder (logs/SYSU/wrim), FOLDER@best, or one of its checkpoints"
     )
