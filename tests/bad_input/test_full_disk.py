@@ -56,7 +56,7 @@ def files(disk: SmallDisk) -> set[str]:
 # Kibibytes that are left, and the file that does not fit.
 @pytest.mark.parametrize(
     ("left", "file"),
-    [(0, "small/o"), (4, "small/o/"), (28, "small/o/"), (1024, "small/o/model_")],
+    [(0, "small/o"), (4, "small/o/"), (28, "small/o/"), (1024, "small/o/last.pth")],
     ids=["nothing", "log", "events", "checkpoint"],
 )
 def test_train_on_a_full_disk(disk: SmallDisk, left: int, file: str) -> None:

@@ -285,7 +285,7 @@ def test_trainer_with_validation_identities_chooses_the_epoch_on_them(
     chosen = [line["SYSUMM01Val/metric"] for line in lines if "SYSUMM01Val/metric" in line]
     # Both epochs' evaluations are written, the last one's too.
     assert len(chosen) == 2
-    assert best["checkpoints"]["best_metric"] == pytest.approx(max(chosen))
+    assert best["metric"] == pytest.approx(max(chosen))
     assert best["vireid"]["chosen_on"] == "the validation identities"
     report = json.loads((tmp_path / "out" / "evaluation_SYSUMM01Val.json").read_text())
     assert [result["protocol"] for result in report["results"]] == ["sysu/val/1shot"]

@@ -175,7 +175,7 @@ def _say_finished(cfg: CfgNode, folder: Path) -> None:
         cfg = cfg.clone()
         cfg.defrost()
         cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", 0)
-    check_resumed(str(final), facts, {**facts, "config": cfg.dump()})
+    check_resumed(str(final), facts, {**facts, "config": cfg.dump(), "datasets": list(cfg.DATASETS.NAMES)})
     begin_log()
     said = f"The run was finished before: all {cfg.SOLVER.MAX_EPOCH} epochs are trained and scored."
     if comm.is_main_process():
