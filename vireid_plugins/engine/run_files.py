@@ -57,3 +57,21 @@ def last_checkpoint(folder: Path) -> Path | None:
             "or set MODEL.WEIGHTS"
         )
     return folder / name
+
+
+def last_weights(folder: Path) -> Path | None:
+    """Return what `last_checkpoint` does, or the final weights if the run has written them after that.
+
+    Raises:
+        DataError: see `last_checkpoint`.
+    """
+    last, final = last_checkpoint(folder), folder / f"{FINAL}.pth"
+    if (
+        last is not None
+        and last.stem == LAST
+        and final.is_file()
+        and last.is_file()
+        and modified(final) >= modified(last)
+    ):
+        return final
+    return last

@@ -20,7 +20,7 @@ from vireid_plugins.engine.closing import closing
 from vireid_plugins.engine.finished_run import finished
 from vireid_plugins.engine.output_folder import CONFIG, claim
 from vireid_plugins.engine.provenance import check_resumed, network_facts, splits_of
-from vireid_plugins.engine.run_files import FINAL, last_checkpoint
+from vireid_plugins.engine.run_files import FINAL, last_weights
 from vireid_plugins.engine.run_log import begin_log, close_log, open_log, require_log
 from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.scored_weights import weights_of
@@ -220,7 +220,7 @@ def checkpoint_of(cfg: CfgNode) -> Path:
     """
     if cfg.MODEL.WEIGHTS:
         return Path(cfg.MODEL.WEIGHTS)
-    last = last_checkpoint(Path(cfg.OUTPUT_DIR))
+    last = last_weights(Path(cfg.OUTPUT_DIR))
     if last is None:
         raise ConfigError(f"MODEL.WEIGHTS: set a checkpoint; the output folder '{cfg.OUTPUT_DIR}' contains none")
     return last

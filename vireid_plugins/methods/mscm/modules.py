@@ -75,7 +75,8 @@ class ALB(nn.Module):
                 f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN; MSCMNet was built for feature maps of {self.size}, "
                 f"got {tuple(x.shape[2:])}"
             )
-        B = len(x)
+        # Not `len`, which an exporter takes for a constant.
+        B = x.shape[0]
         # Tokens of all images in one matrix (B * inner, H * W), which a linear layer takes as it is.
         deep = _float32(self.deep_norm, self.narrow(x).flatten(2).flatten(0, 1))
         query = None

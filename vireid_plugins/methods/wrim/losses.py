@@ -30,13 +30,13 @@ def key_instance_contrast(similarity: Tensor, same: Tensor, k_hard: int = 0, oth
     """Return one direction of CMKIC.
 
     Args:
-        similarity: s (..., n, m) between anchors and samples of the other modality, divided by tau.
-        same: (..., n, m) boolean, true where the identities agree.
+        similarity: s (B, B) between anchors and samples of the other modality, over tau; or several such.
+        same: (B, B) boolean, likewise, true where the identities agree.
         k_hard: K; 0 is half of an anchor's positives, at least one. An anchor with fewer uses all that it has.
         other_positives: include all positives of the anchor in the denominator, not only the one in the numerator.
 
     Returns:
-        the mean over the anchors that have a positive, 0 if none has; summed over the axes before n.
+        the mean over the anchors that have a positive, 0 if none has; summed over the matrices.
     """
     positives = same.sum(-1, keepdim=True)
     wanted = (positives // 2).clamp_min(1) if k_hard == 0 else torch.full_like(positives, k_hard)

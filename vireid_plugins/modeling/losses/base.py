@@ -113,7 +113,12 @@ class Loss(nn.Module, ABC):
 
 
 def weighted(weight: float, value: Tensor) -> Tensor:
-    """Return `weight * value`; a weight of 1 costs nothing."""
+    """Return `weight * value`; a weight of 1 costs nothing.
+
+    Args:
+        weight: of the loss.
+        value: (), the loss.
+    """
     return value if weight == 1 else weight * value
 
 
