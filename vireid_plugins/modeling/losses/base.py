@@ -117,7 +117,7 @@ def weighted(weight: float, value: Tensor) -> Tensor:
 
     Args:
         weight: of the loss.
-        value: (), the loss.
+        value: () or (n,), one loss or several.
     """
     return value if weight == 1 else weight * value
 
