@@ -17,6 +17,7 @@ from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.checkpoint_fill import classifiers_of_others
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.provenance import BINDING, network_facts
+from vireid_plugins.engine.run_files import last_weights
 from vireid_plugins.errors import DataError
 from vireid_plugins.modeling.fit import fit
 
@@ -408,3 +409,16 @@ def test_checkpoints_keep_the_best_of_every_evaluation(tmp_path: Path) -> None:
     # The run is saved before an evaluation, which this test leaves out.
     assert last == [False, False, False, True, True, True]
     assert {file.name for file in tmp_path.glob("*.pth")} == {"model_best.pth", "last.pth", "model_final.pth"}
+
+
+def test_last_weights_are_the_final_ones_only_if_they_came_last(tmp_path: Path) -> None:
+    for number, name in enumerate(("last", "model_final")):
+        (tmp_path / f"{name}.pth").touch()
+        os.utime(tmp_path / f"{name}.pth", (number, number))
+    (tmp_path / "last_checkpoint").write_text("last.pth")
+    assert last_weights(tmp_path) == tmp_path / "model_final.pth"
+    # Continued with more epochs.
+    os.utime(tmp_path / "last.pth", (2, 2))
+    assert last_weights(tmp_path) == tmp_path / "last.pth"
+    (tmp_path / "model_final.pth").unlink()
+    assert last_weights(tmp_path) == tmp_path / "last.pth"

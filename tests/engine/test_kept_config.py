@@ -65,6 +65,6 @@ def test_configuration_is_as_it_was_before_an_export(tmp_path: Path) -> None:
 def test_load_model_of_an_output_folder_names_its_file_and_nothing_else(trained: Path) -> None:
     cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(trained), "MODEL.BACKBONE.PRETRAIN", "True")
     before = cfg.clone()
-    assert checkpoint_of(cfg) == trained / (trained / "last_checkpoint").read_text()
+    assert checkpoint_of(cfg) == trained / "model_final.pth"
     assert load_model(cfg) is not None
     assert cfg == before

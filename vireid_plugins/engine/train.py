@@ -212,7 +212,7 @@ def evaluate(cfg: CfgNode) -> Any:
 
 
 def checkpoint_of(cfg: CfgNode) -> Path:
-    """Return `MODEL.WEIGHTS`, or the last checkpoint of the output folder.
+    """Return `MODEL.WEIGHTS`, or the last checkpoint of the output folder: the final weights if it is finished.
 
     Raises:
         ConfigError: there is no checkpoint.
