@@ -81,8 +81,7 @@ gpu: $(if $(GPU_PYTHON),,install)
 
 # Measure everything again and write it into docs/speed.md: hours on two cores. SUBJECTS chooses. Rows against released
 # code are measured where VIREID_RELEASED names the folder of its clones, and keep their numbers otherwise.
-SUBJECTS ?= startup training losses loading extraction scaling scoring searching endurance \
-    $(if $(VIREID_RELEASED),peers evaluation)
+SUBJECTS ?= $(shell $(BIN)/python tools/benchmarks/_subjects.py)
 ROUNDS ?= 3
 benchmark: install
 	@for subject in $(SUBJECTS); do \

@@ -422,3 +422,10 @@ def test_last_weights_are_the_final_ones_only_if_they_came_last(tmp_path: Path) 
     assert last_weights(tmp_path) == tmp_path / "last.pth"
     (tmp_path / "model_final.pth").unlink()
     assert last_weights(tmp_path) == tmp_path / "last.pth"
+
+
+def test_load_checkpoint_of_a_folder_names_the_checkpoints_in_it(tmp_path: Path) -> None:
+    for name in ("model_final", "last"):
+        (tmp_path / f"{name}.pth").touch()
+    with pytest.raises(DataError, match=r"is a folder; name one of its checkpoints: last\.pth, model_final\.pth"):
+        load_checkpoint(tmp_path)

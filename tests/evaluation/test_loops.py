@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from vireid_plugins.evaluation import _count_loops, _rerank_loops
+from vireid_plugins.evaluation.block_ranking import count_in_blocks
 from vireid_plugins.evaluation.drop_rules import DropRule
+from vireid_plugins.evaluation.feature_rows import FeatureRows
 from vireid_plugins.evaluation.rank_positions import Selection, count_positions
 from vireid_plugins.evaluation.rerank import rerank
 from vireid_plugins.evaluation.types import Labels
@@ -27,7 +29,7 @@ def interpret(patched: pytest.MonkeyPatch) -> None:
         for name, function in vars(module).items()
         if hasattr(function, "py_func")
     ]
-    assert len(replaced) == 5
+    assert len(replaced) == 8
     for module, name, function in replaced:
         patched.setattr(module, name, function)
 
@@ -44,7 +46,13 @@ def test_count_loops_interpreted_equal_compiled(
     gallery = Labels(generator.integers(0, 7, 40), generator.integers(1, 4, 40))
     every = [Selection(np.arange(30), np.arange(40), query, gallery, rule, distinct)]
     compiled = count_positions(distance, every)[0]
+    # Block by block, with such features that their inner products are these distances.
+    whole = np.nan_to_num(distance)
+    features = FeatureRows(whole, lambda rows: rows), FeatureRows(-np.eye(40, dtype=np.float32), lambda rows: rows)
+    in_blocks = count_in_blocks(*features, "inner_product", every[0])
     interpret(interpreted)
+    for ours, theirs in zip(count_in_blocks(*features, "inner_product", every[0]), in_blocks, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(count_positions(distance, every)[0], compiled, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert -1 in compiled.first  # a query without a match

@@ -277,6 +277,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, torn or not a checkpoint.
     """
+    if file.is_dir():
+        inside = ", ".join(sorted(one.name for one in file.glob("*.pth"))) or "none"
+        raise DataError(f"checkpoint '{file}' is a folder; name one of its checkpoints: {inside}")
     checkpoint = checked(file, read_weight_file(file))
     named = [name for name in checkpoint.get("vireid", {}).get("plugins", ()) if name not in loaded_files()]
     if named:

@@ -98,7 +98,7 @@ class _Block:
 
     def count(self) -> RankPositions:
         """Return the positions of the block's queries."""
-        from vireid_plugins.evaluation._block_loops import summarize
+        from vireid_plugins.evaluation._count_loops import summarize
 
         matches = self._matches()
         while True:
@@ -146,7 +146,7 @@ class _Block:
     def _count_against(self, matches: Matches) -> tuple[Ints, npt.NDArray[np.uint8], bool]:
         """Return how many images are ahead of each match (M,), the identities ahead of each query's best match, and
         whether a distance was corrected, so that counts are void."""
-        from vireid_plugins.evaluation._block_loops import count_block
+        from vireid_plugins.evaluation._count_loops import count_block
 
         selection = self.selection
         best = np.full(len(self.ids), -1, np.int64)

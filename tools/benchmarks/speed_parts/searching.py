@@ -23,7 +23,6 @@ from vireid_plugins.search.index import (
 COUNT, WIDTH, CLUSTERS, QUERIES, TOP = *size((1_000_000, 256, 20_000), (2000, 16, 50)), size(1000, 20), 10
 # A folder of some thousand images, and so few queries that faiss alone searches them one by one.
 FEW, FEW_QUERIES = size((5_000, 400), (500, 40))
-GALLERY, FOLDERS = size(100_000, 500), (499, 501)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 
@@ -90,14 +89,6 @@ def _small(here: bool, folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
-def _folder(queries: int, folder: Path, device: str) -> Callable[[], object]:
-    """Search a gallery with a folder of query images, whose number decides how faiss alone computes distances."""
-    vectors, asked = clustered(GALLERY), clustered(queries, seed=1)
-    index = new_index(IndexKind.FLAT, vectors)
-    add(index, vectors, np.arange(GALLERY))
-    return lambda: search(index, asked, TOP)
-
-
 _NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
 SUBJECTS = [
     *(
@@ -111,9 +102,5 @@ SUBJECTS = [
     *(
         Subject(f"{FEW_QUERIES} queries over {FEW:,} vectors", name, partial(_small, here), items=FEW_QUERIES)
         for here, name in ((False, "faiss's choice"), (True, "here"))
-    ),
-    *(
-        Subject(f"a folder of queries over {GALLERY:,} vectors", f"{n} queries", partial(_folder, n), items=n)
-        for n in FOLDERS
     ),
 ]

@@ -1,7 +1,6 @@
 """The goals of speed and memory, and what was measured: docs/benchmarks/goals.yml against the benchmark's files."""
 
 import json
-import operator
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,31 @@ from vireid_plugins.errors import DataError
 FILE = "goals.yml"
 _FIELDS = {"work", "compared", "json", "ours", "theirs", "figure", "reach", "note"}
 _REQUIRED = _FIELDS - {"theirs", "note"}
-_BOUND = re.compile(r"(<=|>=) ([0-9.]+)( (GiB|MiB|s|ms))?")
-_HOLDS = {"<=": operator.le, ">=": operator.ge}
-_UNITS = {"GiB": 2**30, "MiB": 2**20, "ms": 1e-3, "s": 1.0, None: 1.0}
+_BOUND = re.compile(r"(<=|>=) ([0-9.]+)(?: (GiB|MiB|s|ms))?")
+_UNITS = {"GiB": 2**30, "MiB": 2**20, "ms": 1e-3, "s": 1.0, "": 1.0}
+
+
+class Bound(NamedTuple):
+    """What is to be reached: `<= 0.25`, `>= 20` or `<= 2 GiB` is its sign, number and unit, which may be empty."""
+
+    sign: str
+    number: float
+    unit: str
+
+    @classmethod
+    def parsed(cls, text: str, where: str) -> "Bound":
+        """Return the bound that a text is.
+
+        Raises:
+            DataError: it is none.
+        """
+        found = _BOUND.fullmatch(text)
+        if found is None:
+            raise DataError(f"{where}: reach must be like '<= 0.25', '>= 20' or '<= 2 GiB'; got '{text}'")
+        return cls(found[1], float(found[2]), found[3] or "")
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.number:g} {self.unit}".strip()
 
 
 class Goal(NamedTuple):
@@ -28,32 +49,21 @@ class Goal(NamedTuple):
         work: what is done.
         compared: with what.
         values: of each run; divided by those of the other way, if there is one, as (median, least, largest).
-        reach: the bound, such as `<= 0.25`, `>= 20` or `<= 2 GiB`.
+        reach: the bound.
         note: what was tried, or what the number does not say.
     """
 
     work: str
     compared: str
     values: tuple[float, float, float]
-    reach: str
+    reach: Bound
     note: str
 
     @property
     def missed_by(self) -> float:
         """How many times the bound the median is on its wrong side; 1 or less: it is reached."""
-        sign, bound = self._bound()
-        return self.values[0] / bound if sign == "<=" else bound / self.values[0]
-
-    @property
-    def unit(self) -> str:
-        """Unit of the bound; empty for a quotient or a count."""
-        found = _BOUND.fullmatch(self.reach)
-        return (found and found[4]) or ""
-
-    def _bound(self) -> tuple[str, float]:
-        found = _BOUND.fullmatch(self.reach)
-        assert found
-        return found[1], float(found[2])
+        ratio = self.values[0] / self.reach.number
+        return ratio if self.reach.sign == "<=" else 1 / ratio
 
 
 def goals(docs: Path) -> str:
@@ -80,21 +90,20 @@ def _goal(folder: Path, number: int, entry: dict[str, Any]) -> Goal:
     wrong = sorted((set(entry) - _FIELDS) | (_REQUIRED - set(entry)))
     if wrong:
         raise DataError(f"{where}: unknown or missing: {', '.join(wrong)}")
-    if not _BOUND.fullmatch(str(entry["reach"])):
-        raise DataError(f"{where}: reach must be like '<= 0.25', '>= 20' or '<= 2 GiB'; got '{entry['reach']}'")
+    reach = Bound.parsed(str(entry["reach"]), where)
     report = json.loads((folder / entry["json"]).read_text(encoding="utf-8"))
     results = _results(report)
     values = _figures(where, entry, results, "ours")
     if "theirs" in entry:
         others = _figures(where, entry, results, "theirs")
         shown = (median(values) / median(others), min(values) / max(others), max(values) / min(others))
-        if str(entry["reach"]).startswith(">="):
+        if reach.sign == ">=":
             # Times as fast.
             shown = (1 / shown[0], 1 / shown[2], 1 / shown[1])
     else:
-        unit = _UNITS[_BOUND.fullmatch(entry["reach"])[4]]  # type: ignore[index]
+        unit = _UNITS[reach.unit]
         shown = (median(values) / unit, min(values) / unit, max(values) / unit)
-    return Goal(entry["work"], entry["compared"], shown, entry["reach"], entry.get("note", ""))
+    return Goal(entry["work"], entry["compared"], shown, reach, entry.get("note", ""))
 
 
 def _results(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -129,8 +138,15 @@ def _figures(where: str, entry: dict[str, Any], results: Sequence[dict[str, Any]
 
 
 def _row(goal: Goal) -> list[str]:
-    unit = f" {goal.unit}" if goal.unit else ""
     middle, least, most = (f"{value:.3g}" for value in goal.values)
     verdict = "reached" if goal.missed_by <= 1 else f"**missed** by {100 * (goal.missed_by - 1):.0f} %"
     spread = "" if least == most else f"{least} .. {most}"
-    return [goal.work, goal.compared, goal.reach, f"{middle}{unit}", spread, verdict, goal.note]
+    return [
+        goal.work,
+        goal.compared,
+        str(goal.reach),
+        f"{middle} {goal.reach.unit}".strip(),
+        spread,
+        verdict,
+        goal.note,
+    ]
