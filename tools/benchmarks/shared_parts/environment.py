@@ -22,9 +22,16 @@ def environment(device: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "scipy": scipy.__version__,
-        "commit": _first_line(["git", "describe", "--always", "--dirty"]),
+        "commit": _commit(),
         **({} if device == "cpu" else _cuda()),
     }
+
+
+def _commit() -> str:
+    """Return the commit, marked if the code has changes; measurements change the docs, and not what is measured."""
+    commit = _first_line(["git", "rev-parse", "--short", "HEAD"])
+    changed = _first_line(["git", "diff", "--name-only", "HEAD", "--", ".", ":(top,exclude)docs"])
+    return commit if changed == "unknown" else f"{commit}-dirty"
 
 
 def _cuda() -> dict[str, Any]:
