@@ -5,6 +5,7 @@ The manifests in `fixtures/checkpoints` are of the commit before the package's m
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from helpers import HANG, ROOT, python
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine import Trainer, load_model
+from vireid_plugins.visualize.training_curves import SCORES
 
 METHODS = sorted(file.stem for file in FOLDER.glob("*.json"))
 # Where a run stands. `save` is told it by its caller.
@@ -156,10 +158,16 @@ def earlier_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def lines_of(folder: Path) -> list[dict[str, float]]:
-    """The lines of metrics.json, losses by their names of today, without what depends on the clock."""
+    """The lines of metrics.json, by the names of today, without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    (protocol, *_) = [one["protocol"] for one in json.loads((folder / "evaluation.json").read_text())["results"]]
+
+    def name(key: str) -> str:
+        # Scores were once those of the first protocol, without its name.
+        return f"{protocol}/{key}" if re.fullmatch(SCORES, key) else LOGGED.get(key, key)
+
     return [
-        {LOGGED.get(key, key): one for key, one in line.items() if key not in ("time", "data_time", "eta_seconds")}
+        {name(key): one for key, one in line.items() if key not in ("time", "data_time", "eta_seconds")}
         for line in lines
     ]
 
