@@ -140,18 +140,27 @@ def tensor(kind: str, path: str) -> Tensor:
     return values.to(of)
 
 
-def differences(then: Any, now: Any, path: str = "") -> list[str]:
-    """Return where a checkpoint differs from an earlier one; entries that the earlier one lacks are no difference."""
+def differences(then: Any, now: Any, path: str = "", agreement: float = 0.0) -> list[str]:
+    """Return where a checkpoint differs from an earlier one; entries that the earlier one lacks are no difference.
+
+    Tensors and fractions may differ by `agreement` of the larger of 1 and the tensor's largest value.
+    """
     if isinstance(then, Tensor | np.ndarray):
         if type(now) is not type(then) or _kind(now) != _kind(then):
             return [f"{path}: {_kind(then)} is {_kind(now) if isinstance(now, Tensor | np.ndarray) else repr(now)}"]
-        return [] if bool((then == now).all()) else [f"{path}: other values"]
+        if bool((then == now).all()):
+            return []
+        size = max(1.0, float(abs(then).max()))
+        apart = float(abs(then - now).max()) / size if then.dtype in (torch.float32, torch.float64) else np.inf
+        return [] if apart <= agreement else [f"{path}: other values, {apart:.1e} apart"]
+    if isinstance(then, float) and isinstance(now, float) and abs(then - now) <= agreement * max(1.0, abs(then)):
+        return []
     if isinstance(then, dict) and isinstance(now, dict):
         missing = [f"{path}/{key}: missing" for key in then if key not in now]
         return missing + [
-            line for key in then if key in now for line in differences(then[key], now[key], f"{path}/{key}")
+            line for key in then if key in now for line in differences(then[key], now[key], f"{path}/{key}", agreement)
         ]
     if isinstance(then, list | tuple) and type(now) is type(then) and len(now) == len(then):
         pairs = enumerate(zip(then, now, strict=True))
-        return [line for number, (a, b) in pairs for line in differences(a, b, f"{path}/{number}")]
+        return [line for number, (a, b) in pairs for line in differences(a, b, f"{path}/{number}", agreement)]
     return [] if type(now) is type(then) and now == then else [f"{path}: {then!r} is {now!r}"]

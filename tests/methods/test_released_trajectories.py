@@ -29,6 +29,9 @@ PLAIN = ["MODEL.PIXEL_MEAN", "[0.0, 0.0, 0.0]", "MODEL.PIXEL_STD", "[1.0, 1.0, 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # To how many digits two right implementations agree in float64. Gradients that are zero but for rounding are 1e-13.
 AGREEMENT, ROUNDING = 1e-11, 1e-12
+# Steps of MSCMNet multiply a difference by about ten: the last digit of the first weights is 7e-16 of the first loss
+# and 1e-12 of the sixth, and what another order of sums differs by, 9e-16, is 1.7e-11 there.
+MSCM_ROUNDING = 1e-15
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +232,8 @@ def test_mscm_equals_released_trajectory(steps: int) -> None:
             "logits_norm": branch.logits.detach().norm(),
         }
         for name, value in found.items():
-            assert_close(float(value), fixture[f"A_{name}"][step], AGREEMENT, what=f"{name} at step {step}")
+            bound = max(AGREEMENT, MSCM_ROUNDING * 10**step)
+            assert_close(float(value), fixture[f"A_{name}"][step], bound, what=f"{name} at step {step}")
         # Gradients amplify the rounding of the steps before: 1.2e-11 at step 4.
         norm = torch.stack(squares).sum().sqrt().item()
         assert_close(norm, fixture["A_grad_norm"][step], 1e-10 if step else AGREEMENT, what=f"grad_norm at step {step}")
