@@ -81,10 +81,14 @@ class FeatureTable:
             for modality, paths_of in images.paths.items()
         }
         known = {key for of_modality in keys.values() for key in of_modality}
+        # Most paths are given as the data set has them.
+        as_listed = {
+            path: key for modality in keys for path, key in zip(images.paths[modality], keys[modality], strict=True)
+        }
         row_of: dict[str, int] = {}
         repeated: list[tuple[int, int]] = []
-        for row, path in enumerate(paths):
-            key = _key_of_given(images.dataset, str(path), known)
+        for row, path in enumerate(map(str, paths)):
+            key = as_listed.get(path) or _key_of_given(images.dataset, path, known)
             first = row_of.setdefault(key, row)
             if first != row:
                 repeated.append((first, row))

@@ -326,4 +326,5 @@ def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> Non
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    # The first alone is nearly always asked, and is much faster.
+    return type(value) is int or (isinstance(value, numbers.Integral) and not isinstance(value, bool))
