@@ -90,6 +90,7 @@ benchmark: install
 	        --json docs/benchmarks/$$subject-cpu.json || exit 1; \
 	done
 	$(BIN)/python tools/benchmarks/tables.py
+	$(BIN)/python tools/benchmarks/growth.py
 
 docs: install
 	@echo "== the documentation, warnings are errors"

@@ -17,6 +17,7 @@ from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
 from vireid_plugins.search import Extractor, Gallery, guess_modality, model_of
+from vireid_plugins.search import search as search_module
 from vireid_plugins.search.gallery_files import writing
 from vireid_plugins.search.model_of import digest_of, extractor_of, weights_of
 from vireid_plugins.search.search import Indexed, index_images, modality_by_folder, query_images, remove_images
@@ -170,6 +171,22 @@ def test_index_images_keeps_the_good_ones_and_names_the_bad_ones(colors: Any, tm
     results, unread = query_images(Gallery.load(tmp_path / "index"), colors, tmp_path / "g", "visible", 1)
     assert [Path(one.hits[0].path).name for one in results] == ["1.jpg", "3.jpg"]
     assert len(unread) == 3
+
+
+@pytest.mark.parametrize(("together", "searched"), [(1, [2, 2, 1]), (3, [4, 1]), (512, [5])])
+def test_query_images_searches_many_at_once_and_keeps_their_order(
+    colors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int, searched: list[int]
+) -> None:
+    """Batches of two images go through the network."""
+    paint(tmp_path / "g", *(f"{number}.jpg" for number in range(5)))
+    gallery, asked = indexed(colors, tmp_path / "g").gallery, []
+    monkeypatch.setattr(search_module, "SEARCHED", together)
+    search = Gallery.search
+    monkeypatch.setattr(Gallery, "search", lambda self, rows, top: asked.append(len(rows)) or search(self, rows, top))
+    results, _ = query_images(gallery, colors, tmp_path / "g", "visible", 1)
+    assert asked == searched
+    assert [Path(one.hits[0].path).name for one in results] == [f"{number}.jpg" for number in range(5)]
+    assert all(one.query == one.hits[0].path for one in results)
 
 
 def test_index_images_of_bad_ones_alone_writes_nothing(colors: Any, tmp_path: Path) -> None:

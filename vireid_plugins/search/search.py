@@ -31,6 +31,8 @@ FOLDERS = {
     INFRARED: ("infrared", "ir", "nir", "thermal", "tir", "night"),
 }
 WAYS = (*NAMES, "folder", "auto")
+# Queries that are searched together: a gallery is read once for all of them.
+SEARCHED = 512
 # Guesses of less than this probability are reported.
 UNSURE = 0.9
 
@@ -191,9 +193,11 @@ def query_images(
     tell = modality_teller(way, queries)
     found = find_images(queries)
     results: list[QueryResult] = []
-    for batch in _embedded(extractor, found.images, tell, found.unread):
-        rows = zip(batch.images, batch.guesses, gallery.search(batch.vectors, top), strict=True)
-        results += [QueryResult(str(image.file), *guess, hits) for image, guess, hits in rows]
+    for batches in _together(_embedded(extractor, found.images, tell, found.unread)):
+        hits = iter(gallery.search(np.concatenate([batch.vectors for batch in batches]), top))
+        for batch in batches:
+            rows = zip(batch.images, batch.guesses, strict=True)
+            results += [QueryResult(str(image.file), *guess, next(hits)) for image, guess in rows]
     if not results:
         raise DataError(not_read(found.unread))
     return results, found.unread
@@ -272,6 +276,18 @@ def _embedded(
             yield _Batch(read, guesses, entries, extractor.features(pixels, numbers))
         if report is not None:
             report(start + len(chunk), len(images))
+
+
+def _together(batches: Iterator[_Batch]) -> Iterator[list[_Batch]]:
+    """Yield batches in groups of at least SEARCHED images, except the last."""
+    group: list[_Batch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(len(one.images) for one in group) >= SEARCHED:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _changed(

@@ -16,6 +16,7 @@ from speed_parts.table import table
 
 from table_parts import package, parity
 from table_parts.goals import goals
+from table_parts.growth import growth
 from table_parts.results import COLUMNS, OWN, SINGLE_SHOT, published, read_results, remarks
 from vireid_plugins.errors import DataError
 
@@ -54,6 +55,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "patches": lambda docs: package.patches(),
     "configuration keys": lambda docs: package.configuration_keys(),
     "goals": lambda docs: goals(docs),
+    "growth": lambda docs: growth(docs),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
     **{
