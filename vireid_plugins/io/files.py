@@ -318,6 +318,16 @@ def _probe(folder: Path) -> None:
     Path(probe).unlink()
 
 
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk, where a system can tell."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def remove_stale(folder: Path, name: str = "") -> list[Path]:
     """Remove what killed writers have left in a folder, and return it. What a living process writes stays.
 

@@ -66,6 +66,11 @@ def set_effort(index: Any, effort: int) -> None:
         index.nprobe = min(effort, index.nlist)
 
 
+def use_blas_for(queries: Vectors) -> None:
+    """Let faiss multiply matrices from BLAS_QUERIES queries (Q, D) on."""
+    faiss.cvar.distance_compute_blas_threshold = BLAS_QUERIES * (queries.shape[1] if _COUNTS_NUMBERS else 1)
+
+
 def search(
     index: Any, queries: Vectors, top: int, exact: tuple[Vectors, Numbers] | None = None
 ) -> tuple[Vectors, Numbers]:
@@ -79,7 +84,7 @@ def search(
             as many results, which are ranked by their vectors.
     """
     queries = np.ascontiguousarray(queries, np.float32)
-    faiss.cvar.distance_compute_blas_threshold = BLAS_QUERIES * (queries.shape[1] if _COUNTS_NUMBERS else 1)
+    use_blas_for(queries)
     if exact is None or not isinstance(index, faiss.IndexIVF):
         similarities, numbers = index.search(queries, top)
         return similarities, numbers

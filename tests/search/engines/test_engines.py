@@ -1,0 +1,113 @@
+"""What every engine must do, on each of them: add, replace, remove, filter, reopen, and find what brute force finds."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from engine_cases import FILTERS, WIDTH, assert_finds, record, vectors
+
+from vireid_plugins.errors import DataError
+from vireid_plugins.search.engines import Condition, Engine, FolderEngine, Record, Where
+
+Open = Callable[[], Engine]
+
+
+@pytest.fixture(params=["faiss", "faiss, float16"])
+def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """A function that opens the same place again and again."""
+    opened: list[Engine] = []
+
+    def again() -> Engine:
+        dtype = "float16" if "float16" in request.param else "float32"
+        opened.append(FolderEngine(tmp_path / "index", WIDTH, dtype))
+        return opened[-1]
+
+    yield again
+    for engine in opened:
+        engine.close()
+
+
+def test_engine_finds_what_brute_force_finds_with_and_without_filters(open_engine: Open) -> None:
+    expected = {record(n).key: (record(n), vector) for n, vector in enumerate(vectors(60))}
+    with open_engine() as engine:
+        engine.upsert([one for one, _ in expected.values()], vectors(60))
+        for where in (None, *FILTERS):
+            assert_finds(engine, expected, where)
+
+
+def test_engine_after_random_changes_and_reopening_holds_what_a_dict_holds(open_engine: Open) -> None:
+    rng = np.random.default_rng(0)
+    expected: dict[str, tuple[Record, Any]] = {}
+    engine = open_engine()
+    for round in range(40):
+        chosen = rng.choice(80, rng.integers(1, 12), replace=False).tolist()
+        if rng.random() < 0.3:
+            keys = [record(n).key for n in chosen]
+            assert engine.remove(keys) == sum(expected.pop(key, None) is not None for key in keys)
+        else:
+            some = [record(n, stamp=str(round)) for n in chosen]
+            new = vectors(len(some), seed=100 + round)
+            engine.upsert(some, new)
+            for one, vector in zip(some, new, strict=True):
+                expected.pop(one.key, None)
+                expected[one.key] = (one, vector)
+        if rng.random() < 0.3:
+            engine.flush()
+            engine.close()
+            engine = open_engine()
+        if round % 5 == 0:
+            assert_finds(engine, expected)
+            assert_finds(engine, expected, FILTERS[round // 5 % len(FILTERS)])
+    assert [one.key for one in engine.records()] == list(expected)
+    assert_finds(engine, expected)
+
+
+@pytest.mark.parametrize(
+    ("records", "given", "message"),
+    [
+        ([record(1), record(1)], vectors(2), "two records have the key"),
+        ([record(1, key="")], vectors(1), "a record has no key"),
+        ([record(1), record(2)], vectors(1), r"shape \(2, 16\)"),
+        ([record(1)], vectors(1) * 2, "vector 0 has length 2"),
+        ([record(1)], vectors(1) * np.nan, "length nan"),
+    ],
+)
+def test_upsert_of_what_is_wrong_changes_nothing(open_engine: Open, records: Any, given: Any, message: str) -> None:
+    with open_engine() as engine:
+        engine.upsert([record(9)], vectors(1))
+        with pytest.raises(DataError, match=message):
+            engine.upsert(records, given)
+        assert_finds(engine, {record(9).key: (record(9), vectors(1)[0])})
+
+
+def test_engine_without_records_finds_nothing(open_engine: Open) -> None:
+    with open_engine() as engine:
+        engine.upsert([], vectors(0))
+        assert engine.nearest(vectors(2), 3) == [[], []]
+        assert engine.remove(["/nowhere.jpg"]) == engine.count() == 0
+        with pytest.raises(DataError, match=r"has no image '/nowhere.jpg'"):
+            engine.vectors(["/nowhere.jpg"])
+
+
+def test_engine_keeps_names_that_are_no_text(open_engine: Open) -> None:
+    odd = record(1, key=os.fsdecode(b"/photos/\xff/1.jpg"), camera="Tür 2", extra={"who": "né"})
+    with open_engine() as engine:
+        engine.upsert([odd], vectors(1))
+        (found,) = engine.records(Where((Condition("folder", "=", os.fsdecode(b"/photos/\xff")),)))
+    assert found == odd
+
+
+def test_second_process_sees_changes_of_the_first(open_engine: Open) -> None:
+    with open_engine() as writer:
+        if writer.single_process:
+            pytest.skip(f"{writer.name} is for one process at a time")
+        writer.upsert([record(1)], vectors(1))
+        with open_engine() as reader:
+            assert reader.count() == 1
+            writer.upsert([record(2)], vectors(1, seed=2))
+            assert_finds(reader, {record(n).key: (record(n), vectors(1, s)[0]) for n, s in ((1, 0), (2, 2))})
+            writer.remove([record(1).key])
+            assert_finds(reader, {record(2).key: (record(2), vectors(1, 2)[0])})

@@ -1,0 +1,253 @@
+"""The engine of a folder: vectors in files that are mapped, records in SQLite, exact search by faiss.
+
+One process writes at a time, and any number read. Vectors are written once, in segments: a thousand new images among a
+hundred thousand write a thousand vectors. Neighboring segments of like size are merged, so that there are few. A
+segment some of whose vectors are removed or replaced is written again without them, so that they are gone from the
+disk.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.io.files import make_folder
+from vireid_plugins.search.engines import vector_files
+from vireid_plugins.search.engines.base import Candidate, Engine, Record, Vectors, check_keys, check_vectors
+from vireid_plugins.search.engines.rows import DATABASE, Numbers, Rows, Segment
+from vireid_plugins.search.engines.where import Where
+
+# Vectors of a segment, at most.
+LARGEST = 65_536
+
+
+class _Loaded(NamedTuple):
+    """A state of the gallery: its segments, their vectors, and the numbers at which they begin."""
+
+    version: int
+    segments: list[Segment]
+    vectors: list[npt.NDArray[Any]]
+
+
+class FolderEngine(Engine):
+    """Vectors and records in a folder.
+
+    Args:
+        folder: the folder; it is created if `width` is given.
+        width: D of a new gallery; None opens an existing one.
+        dtype: type of the vectors of a new gallery, one of DTYPES; float16 takes half the space.
+
+    Raises:
+        DataError: the folder has no gallery and `width` is not given, or it cannot be read.
+        ConfigError: it cannot be written, or the type is unknown.
+    """
+
+    name: ClassVar[str] = "faiss"
+    single_process: ClassVar[bool] = False
+
+    def __init__(self, folder: Path, width: int | None = None, dtype: str = "float32") -> None:
+        self.folder = folder
+        if not (folder / DATABASE).is_file():
+            if width is None:
+                raise DataError(f"'{folder}' is not a gallery; create one: vireid search index IMAGES --index {folder}")
+            require_name("dtype", dtype, vector_files.DTYPES)
+            make_folder(folder, "the gallery")
+            self._rows = Rows.create(folder, {"width": str(width), "dtype": dtype})
+        else:
+            self._rows = Rows(folder)
+        with self._rows.understood():
+            self.width, self.dtype = int(self._rows.fact("width")), self._rows.fact("dtype")
+        if width not in (None, self.width):
+            raise DataError(f"the gallery '{folder}' has vectors of {self.width} numbers, not of {width}")
+        self._loaded: _Loaded | None = None
+
+    def upsert(self, records: Sequence[Record], vectors: Vectors) -> None:
+        """See `Engine.upsert`."""
+        check_keys(records)
+        vectors = check_vectors(vectors, len(records), self.width)
+        if records:
+            with self._writing() as state:
+                self._delete(state, self._rows.numbers_of([record.key for record in records]).values())
+                numbers = self._rows.insert(records)
+                for start in range(0, len(records), LARGEST):
+                    part = slice(start, start + LARGEST)
+                    self._write(state, [vectors[part]], numbers[part])
+                self._merge(state)
+
+    def remove(self, keys: Iterable[str]) -> int:
+        """See `Engine.remove`."""
+        with self._writing() as state:
+            numbers = self._rows.numbers_of(list(dict.fromkeys(keys)))
+            self._delete(state, numbers.values())
+            self._merge(state)
+        return len(numbers)
+
+    def records(self, where: Where | None = None) -> list[Record]:
+        """See `Engine.records`."""
+        with self._rows.understood():
+            return self._rows.records(where)
+
+    def vectors(self, keys: Sequence[str]) -> Vectors:
+        """See `Engine.vectors`."""
+        with self._rows.transaction():
+            loaded, numbers = self._load(), self._rows.numbers_of(keys)
+        unknown = next((key for key in keys if key not in numbers), None)
+        if unknown is not None:
+            raise DataError(f"the gallery '{self.folder}' has no image '{unknown}'")
+        return _gathered(loaded, np.array([numbers[key] for key in keys], np.int64), self.width)
+
+    def nearest(self, queries: Vectors, top: int, where: Where | None = None) -> list[list[Candidate]]:
+        """See `Engine.nearest`."""
+        queries = np.ascontiguousarray(check_vectors(queries, len(queries), self.width, "queries"))
+        with self._rows.transaction():
+            loaded = self._load()
+            passing = None if where is None else self._rows.numbers(where)
+            _, found = vector_files.nearest(_selected(loaded, passing), queries, top)
+            numbers = np.unique(found[found >= 0])
+            records = self._rows.numbered(numbers.tolist())
+        vectors = dict(zip(numbers.tolist(), _gathered(loaded, numbers, self.width), strict=True))
+        return [[Candidate(records[one], vectors[one]) for one in row if one >= 0] for row in found.tolist()]
+
+    def count(self, where: Where | None = None) -> int:
+        """See `Engine.count`."""
+        with self._rows.understood():
+            return self._rows.count(where)
+
+    def flush(self) -> None:
+        """See `Engine.flush`: every change is flushed when it is made."""
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._loaded = None
+        self._rows.close()
+
+    def _load(self) -> _Loaded:
+        """Return the state that the transaction sees; what has not changed is not read again."""
+        with self._rows.understood():
+            version = self._rows.version()
+            if self._loaded is None or self._loaded.version != version:
+                segments = self._rows.segments()
+                known = (
+                    {}
+                    if self._loaded is None
+                    else {
+                        one.sha256: vectors
+                        for one, vectors in zip(self._loaded.segments, self._loaded.vectors, strict=True)
+                    }
+                )
+                vectors = [
+                    known[one.sha256]
+                    if one.sha256 in known
+                    else vector_files.mapped(self.folder, one, self.width, self.dtype)
+                    for one in segments
+                ]
+                self._loaded = _Loaded(version, segments, vectors)
+        return self._loaded
+
+    def _writing(self) -> "_Writing":
+        return _Writing(self)
+
+    def _write(self, state: "_Writing", parts: list[npt.NDArray[Any]], numbers: Numbers) -> None:
+        """Write a segment, and enter it."""
+        segment = vector_files.write(self.folder, self._rows.new_segment(), parts, numbers, self.dtype)
+        self._rows.add_segment(segment)
+        state.segments.append((segment, vector_files.mapped(self.folder, segment, self.width, self.dtype)))
+        state.segments.sort(key=lambda one: int(one[0].numbers[0]))
+
+    def _delete(self, state: "_Writing", numbers: Iterable[int]) -> None:
+        """Delete records, and write the segments that hold their vectors again without them."""
+        gone = np.sort(np.fromiter(numbers, np.int64))
+        self._rows.delete(gone.tolist())
+        for segment, vectors in list(state.segments):
+            keep = ~np.isin(segment.numbers, gone)
+            if not keep.all():
+                state.drop(segment)
+                if keep.any():
+                    self._write(state, [vectors[keep]], segment.numbers[keep])
+
+    def _merge(self, state: "_Writing") -> None:
+        """Merge neighbors of which the first is less than twice as large as the second, the last ones first."""
+        at = len(state.segments) - 2
+        while at >= 0:
+            (left, before), (right, after) = state.segments[at : at + 2]
+            sizes = len(left.numbers), len(right.numbers)
+            if sizes[0] < 2 * sizes[1] and sum(sizes) <= LARGEST:
+                state.drop(left)
+                state.drop(right)
+                self._write(state, [before, after], np.concatenate([left.numbers, right.numbers]))
+            at = min(at, len(state.segments) - 1) - 1
+
+
+class _Writing:
+    """The only writer of a folder inside a `with` block, and the segments as they will be."""
+
+    def __init__(self, engine: FolderEngine) -> None:
+        self.engine = engine
+        self.transaction = engine._rows.transaction(write=True)
+        self.segments: list[tuple[Segment, npt.NDArray[Any]]] = []
+
+    def __enter__(self) -> "_Writing":
+        self.transaction.__enter__()
+        try:
+            loaded = self.engine._load()
+        except BaseException as error:
+            self.transaction.__exit__(type(error), error, error.__traceback__)
+            raise
+        self.segments = list(zip(loaded.segments, loaded.vectors, strict=True))
+        # Of writers that were killed.
+        self._tidy()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self.transaction.__exit__(*error)
+        except BaseException:
+            # What the disk holds is read again; files that nobody needs are removed by the next writer.
+            self.engine._loaded = None
+            raise
+        if error[0] is not None:
+            self._undo()
+            return
+        segments, vectors = [one for one, _ in self.segments], [one for _, one in self.segments]
+        self.engine._loaded = _Loaded(self.engine._rows.version(), segments, vectors)
+        self._tidy()
+
+    def _undo(self) -> None:
+        """Remove the files that were written."""
+        before = self.engine._loaded or _Loaded(0, [], [])
+        self.segments = list(zip(before.segments, before.vectors, strict=True))
+        self._tidy()
+
+    def drop(self, segment: Segment) -> None:
+        """Strike a segment; its file is removed at the end."""
+        self.engine._rows.drop_segment(segment.segment)
+        self.segments = [one for one in self.segments if one[0].segment != segment.segment]
+
+    def _tidy(self) -> None:
+        vector_files.remove_others(self.engine.folder, {one.segment for one, _ in self.segments})
+
+
+def _selected(loaded: _Loaded, passing: Numbers | None) -> Iterator[tuple[npt.NDArray[Any], Numbers]]:
+    """Yield the vectors of the records that pass, with their numbers, in blocks."""
+    for segment, vectors in zip(loaded.segments, loaded.vectors, strict=True):
+        if passing is None:
+            yield vectors, segment.numbers
+            continue
+        first, last = np.searchsorted(passing, segment.numbers[[0, -1]] + [0, 1])
+        inside = passing[first:last]
+        for start in range(0, len(inside), vector_files.BLOCK):
+            some = inside[start : start + vector_files.BLOCK]
+            yield vectors[np.searchsorted(segment.numbers, some)], some
+
+
+def _gathered(loaded: _Loaded, numbers: Numbers, width: int) -> Vectors:
+    """Return the vectors (n, D) of some numbers."""
+    found = np.zeros((len(numbers), width), np.float32)
+    for segment, vectors in zip(loaded.segments, loaded.vectors, strict=True):
+        rows = np.flatnonzero((numbers >= segment.numbers[0]) & (numbers <= segment.numbers[-1]))
+        if len(rows):
+            found[rows] = vectors[np.searchsorted(segment.numbers, numbers[rows])]
+    return found

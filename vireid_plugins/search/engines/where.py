@@ -1,0 +1,127 @@
+"""Filters of a search: conditions on columns, all of which must hold.
+
+Columns are `camera`, `time`, `modality`, `track`, `folder` (the file is in it or below it) and those of your own. What
+lacks a column passes no condition on it.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from vireid_plugins.errors import ConfigError
+
+# Columns that every record has a place for; `folder` is its key's.
+KNOWN = ("modality", "camera", "time", "track", "folder")
+WORDS, NUMBERS = ("camera", "track", "folder"), ("modality", "time")
+NAME = re.compile(r"[A-Za-z_]\w{0,63}")
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in")
+_WHOLE, _FRACTION = re.compile(r"-?(?:0|[1-9]\d{0,18})"), re.compile(r"-?(?:0|[1-9]\d{0,18})\.\d{1,17}")
+_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+
+
+class Condition(NamedTuple):
+    """A column, one of OPERATORS, and a string, a number, or for `in` a tuple of them."""
+
+    column: str
+    operator: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Where:
+    """Conditions that must all hold.
+
+    Raises:
+        ConfigError: a column's name or an operator is none, or a value has the wrong type for it.
+    """
+
+    conditions: tuple[Condition, ...]
+
+    def __post_init__(self) -> None:
+        for column, operator, value in self.conditions:
+            if not NAME.fullmatch(column):
+                raise ConfigError(f"'{column}' is no column's name; names have letters, digits and _")
+            if operator not in OPERATORS:
+                raise ConfigError(f"{column}: there is no operator '{operator}'; there are {', '.join(OPERATORS)}")
+            values = value if operator == "in" else (value,)
+            if not isinstance(values, tuple) or not all(isinstance(one, str | int | float) for one in values):
+                raise ConfigError(f"{column}: {value!r} is no value; give words or numbers")
+            if column == "folder" and operator not in ("=", "in"):
+                raise ConfigError(f"folder {operator}: a file is in a folder or not; use =")
+            if column in NUMBERS and any(isinstance(one, str) for one in values):
+                raise ConfigError(f"{column}: {value!r} is no number")
+            if column in WORDS and not all(isinstance(one, str) for one in values):
+                raise ConfigError(f"{column}: {value!r} is no word")
+
+    def passes(self, facts: Mapping[str, Any]) -> bool:
+        """Return whether a record passes, whose columns are given; `folder` stands for its key."""
+        return all(_holds(condition, facts.get(condition.column)) for condition in self.conditions)
+
+
+def _holds(condition: Condition, found: Any) -> bool:
+    _, operator, value = condition
+    if found is None or found == "":
+        return False
+    if condition.column == "folder":
+        folders = value if operator == "in" else (value,)
+        return any(below(found, folder) for folder in folders)
+    if operator == "in":
+        return any(_same(found, one) for one in value)
+    if operator in ("=", "!="):
+        return _same(found, value) is (operator == "=")
+    if isinstance(found, str) is not isinstance(value, str):
+        return False
+    return bool({"<": found < value, "<=": found <= value, ">": found > value, ">=": found >= value}[operator])
+
+
+def _same(found: Any, value: Any) -> bool:
+    return isinstance(found, str) is isinstance(value, str) and bool(found == value)
+
+
+def below(key: str, folder: str) -> bool:
+    """Return whether a path is a folder, or is in it at any depth."""
+    return key == folder or key.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def parsed(text: str) -> Condition:
+    """Return the condition of `NAME=VALUE`, `NAME>=VALUE` and so on; a value that reads as a number is one.
+
+    Raises:
+        ConfigError: the text is none.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None or not match[3]:
+        raise ConfigError(f"'{text}' is no condition; write NAME=VALUE, or !=, <, <=, >, >= instead of =")
+    name, operator, value = match.groups()
+    if name in WORDS:
+        return Condition(name, operator, value)
+    return Condition(name, operator, moment(value) if name == "time" else number_or_word(value))
+
+
+def number_or_word(text: str) -> str | float | int:
+    """Return the number that a text is, if it is written as Python writes numbers, else the text: 007 is a name."""
+    if _WHOLE.fullmatch(text) and abs(int(text)) < 2**63:
+        return int(text)
+    return float(text) if _FRACTION.fullmatch(text) else text
+
+
+def moment(text: str) -> float:
+    """Return the seconds since 1970 UTC of a number or of an ISO 8601 time, which is UTC unless it says otherwise.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if _WHOLE.fullmatch(text) or _FRACTION.fullmatch(text):
+        return float(text)
+    try:
+        # Python 3.10 does not know the Z.
+        time = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
+    except ValueError:
+        raise ConfigError(
+            f"'{text}' is no time; write 2024-05-31T14:00:00, with +02:00 behind it unless it is UTC, or seconds since "
+            "1970"
+        ) from None
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
