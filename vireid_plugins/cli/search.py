@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vireid_plugins.cli._common import (
     RUN,
@@ -10,11 +11,12 @@ from vireid_plugins.cli._common import (
     path_text,
     positive,
     say,
-    say_table,
     trained_config,
     write_json,
 )
-from vireid_plugins.escape import escaped
+
+if TYPE_CHECKING:
+    from vireid_plugins.search import Condition
 
 
 def index(args: argparse.Namespace) -> None:
@@ -23,11 +25,14 @@ def index(args: argparse.Namespace) -> None:
 
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
+    from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.images import listed
-    from vireid_plugins.search.search import index_images, not_read
+    from vireid_plugins.search.indexing import index_images
+    from vireid_plugins.search.metadata import Metadata
 
     if args.weights:
         args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
+    metadata = Metadata.read(args.metadata) if args.metadata else None
     extractor = Extractor(trained_config(args, args.device))
     with tqdm(unit="image", disable=None) as bar:
 
@@ -35,8 +40,12 @@ def index(args: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        done = index_images(extractor, args.images, args.index, args.modality, report)
-    gallery = done.gallery
+        done = index_images(
+            *(extractor, args.images, args.index, args.modality, report),
+            metadata=metadata,
+            dtype=args.dtype,
+            links=not args.no_links,
+        )
     for line in done.unsure:
         say(f"unsure  {line}")
     for unread in done.unread:
@@ -48,8 +57,8 @@ def index(args: argparse.Namespace) -> None:
             f"{count} images are from '{folder}', which no longer exists; remove them: vireid search remove {folder} "
             f"--index {args.index}"
         )
-    summary = ", ".join(f"{number} {what}" for what, number in done.counts.items())
-    say(f"{summary}; {len(gallery)} images, {gallery.kind.value} index, recall@10 {gallery.recall:.3f} measured")
+    shown = {"added": 0, "unchanged": 0, "removed": 0} | done.counts
+    say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images")
     say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
@@ -57,30 +66,25 @@ def index(args: argparse.Namespace) -> None:
 
 def query(args: argparse.Namespace) -> None:
     """Print the nearest gallery images of an image, or of every image in a folder."""
-    from tabulate import tabulate
-
-    from vireid_plugins.data.datasets.base import MODALITIES
+    from vireid_plugins.cli._hits import as_json, print_hits
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
+    from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
-    from vireid_plugins.search.search import not_read, query_images
+    from vireid_plugins.search.querying import Wanted, query_images
     from vireid_plugins.visualize._mpl import require_format, save
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
     if args.picture:
         require_format("--picture", args.picture)
-    gallery = Gallery.load(args.index)
-    extractor = extractor_of(gallery, args.device, args.weights)
-    results, unread = query_images(gallery, extractor, args.images, args.modality, args.top)
+    wanted = Wanted(args.top, args.find, conditions(args), args.people)
+    with Gallery.load(args.index) as gallery:
+        extractor = extractor_of(gallery, args.device, args.weights)
+        results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
     for one in results:
-        guessed = f", {one.probability:.0%} sure" if args.modality == "auto" else ""
-        say("", f"{one.query} ({MODALITIES[one.modality]}{guessed})")
-        rows = [[hit.rank, f"{hit.similarity:.3f}", MODALITIES[hit.modality], escaped(hit.path)] for hit in one.hits]
-        headers = ["rank", "cosine", "modality", "image"]
-        say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
+        print_hits(one, guessed=args.modality == "auto", people=args.people)
     if args.json:
-        report = [{**one._asdict(), "hits": [hit._asdict() for hit in one.hits]} for one in results]
-        write_json(args.json, {"index": str(args.index), "recall@10": gallery.recall, "queries": report})
+        write_json(args.json, {"index": str(args.index), "queries": [as_json(one) for one in results]})
     if args.picture:
         gone = next((hit.path for one in results for hit in one.hits if not Path(hit.path).exists()), None)
         if gone is not None:
@@ -95,12 +99,28 @@ def query(args: argparse.Namespace) -> None:
         raise DataError(not_read(unread))
 
 
+def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
+    """Return the conditions of --camera, --since, --until, --folder and --where."""
+    from vireid_plugins.search.engines.where import Condition, moment, parsed
+    from vireid_plugins.search.moved import one_spelling
+
+    found = [parsed(text) for text in args.where]
+    if args.camera:
+        found.append(Condition("camera", "in", tuple(args.camera.split(","))))
+    if args.folder:
+        found.append(Condition("folder", "=", one_spelling(args.folder)))
+    for text, operator in ((args.since, ">="), (args.until, "<=")):
+        if text:
+            found.append(Condition("time", operator, moment(text)))
+    return tuple(found)
+
+
 def remove(args: argparse.Namespace) -> None:
     """Remove an image, or all images below a folder, from an index."""
-    from vireid_plugins.search.search import remove_images
+    from vireid_plugins.search.indexing import remove_images
 
-    gallery, removed = remove_images(args.index, args.images)
-    say(f"removed {removed}; {len(gallery)} images")
+    removed, left = remove_images(args.index, args.images)
+    say(f"removed {removed}; {left} images")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,8 +143,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--device", default="", help="cpu or cuda (default: MODEL.DEVICE)")
             text = "overrides of the configuration; also KEY value"
             one.add_argument("--opts", nargs="+", default=[], metavar="KEY=value", help=text)
+            text = "what is known of the images: a .csv or .json file with a column 'file'; docs/image_search.md"
+            one.add_argument("--metadata", type=path, help=text)
+            text = "numbers of a new index: float16 takes half the space (default %(default)s)"
+            one.add_argument("--dtype", choices=("float32", "float16"), default="float32", help=text)
+            one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
+            text = "find images of this modality, or both, without the query itself; default: all images"
+            one.add_argument("--find", default="", metavar="visible|infrared|both", help=text)
+            one.add_argument("--people", action="store_true", help="one answer per track, and per near-duplicate")
+            one.add_argument("--camera", default="", metavar="NAME,...", help="only images of these cameras")
+            one.add_argument("--since", default="", metavar="TIME", help="only from this time on: 2024-05-31T14:00")
+            one.add_argument("--until", default="", metavar="TIME", help="only up to this time")
+            one.add_argument("--folder", default="", help="only images below this folder")
+            text = "only images with this: NAME=VALUE, or !=, <, <=, >, >=; may be repeated"
+            one.add_argument("--where", action="append", default=[], metavar="CONDITION", help=text)
             one.add_argument("--json", type=path, help="also write the results to this file")
             one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vireid_plugins.data.decode import SEARCH_SUFFIXES as SUFFIXES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.system_files import passed_over
-from vireid_plugins.search.gallery_files import is_gallery
+from vireid_plugins.search.gallery_folder import is_gallery
 from vireid_plugins.search.moved import is_broken, is_folder, one_spelling
 
 
@@ -56,11 +56,15 @@ class Folder:
     tops: list[str] = field(default_factory=list)
 
 
-def find_images(folder: Path) -> Folder:
+def find_images(folder: Path, follow: bool = True) -> Folder:
     """Return the images below a folder, or the file itself if `folder` is a file.
 
     Linked folders are followed, each folder once. Hidden files, files of operating systems and galleries are passed
     over.
+
+    Args:
+        folder: a folder or a file.
+        follow: follow linked folders; without it they are left out.
 
     Raises:
         DataError: the folder does not exist, cannot be read, or contains nothing that looks like an image.
@@ -76,7 +80,7 @@ def find_images(folder: Path) -> Folder:
         raise DataError(f"'{folder}' cannot be read: {error.strerror}") from None
     found = Folder()
     if stat.S_ISDIR(mode):
-        _walk(folder, found)
+        _walk(folder, found, follow)
     else:
         _take(folder, one_spelling(folder), found)
     if not found.images and not found.unread:
@@ -95,7 +99,7 @@ def listed(left_out: Counter[str]) -> str:
     )
 
 
-def _walk(root: Path, found: Folder) -> None:
+def _walk(root: Path, found: Folder, follow: bool) -> None:
     """Find the images below a folder, folders before links to folders."""
     seen: set[tuple[int, int]] = set()
     folders, links = [root], list[Path]()
@@ -125,7 +129,7 @@ def _walk(root: Path, found: Folder) -> None:
             if entry.is_dir(follow_symlinks=False):
                 below.append(file)
             elif entry.is_symlink() and is_folder(file):
-                links.append(file)
+                links += [file] if follow else []
             else:
                 _take_by_ending(file, str(Path(real, entry.name)), found)
         folders += reversed(below)

@@ -109,6 +109,18 @@ class Engine(ABC):
         """Return the number of records that pass a filter."""
 
     @abstractmethod
+    def rename(self, moved: Mapping[str, str]) -> None:
+        """Give the records of some keys other keys, none of which is in use."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """Return what `set_facts` has kept."""
+
+    @abstractmethod
+    def set_facts(self, facts: Mapping[str, str]) -> None:
+        """Keep texts by name, beside those of other names: which model made the vectors, and the like."""
+
+    @abstractmethod
     def flush(self) -> None:
         """Return when everything that was written would be there after the machine loses power."""
 
@@ -151,6 +163,6 @@ def check_keys(records: Sequence[Record]) -> None:
         seen.add(record.key)
 
 
-def readable(place: Path, problem: str) -> DataError:
-    """Return the error of a place that cannot be used."""
+def damaged(place: Path, problem: str) -> DataError:
+    """Return the error of a gallery that cannot be used."""
     return DataError(f"the gallery '{place}' is damaged ({problem}); delete it and index the images again")

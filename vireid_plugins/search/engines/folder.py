@@ -6,17 +6,17 @@ segment some of whose vectors are removed or replaced is written again without t
 disk.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.io.files import make_folder
 from vireid_plugins.search.engines import vector_files
-from vireid_plugins.search.engines.base import Candidate, Engine, Record, Vectors, check_keys, check_vectors
+from vireid_plugins.search.engines.base import Candidate, Engine, Record, Vectors, check_keys, check_vectors, damaged
 from vireid_plugins.search.engines.rows import DATABASE, Numbers, Rows, Segment
 from vireid_plugins.search.engines.where import Where
 
@@ -108,6 +108,8 @@ class FolderEngine(Engine):
             _, found = vector_files.nearest(_selected(loaded, passing), queries, top)
             numbers = np.unique(found[found >= 0])
             records = self._rows.numbered(numbers.tolist())
+            if len(records) < len(numbers):
+                raise damaged(self.folder, f"{DATABASE} lacks an image that has a vector")
         vectors = dict(zip(numbers.tolist(), _gathered(loaded, numbers, self.width), strict=True))
         return [[Candidate(records[one], vectors[one]) for one in row if one >= 0] for row in found.tolist()]
 
@@ -115,6 +117,27 @@ class FolderEngine(Engine):
         """See `Engine.count`."""
         with self._rows.understood():
             return self._rows.count(where)
+
+    def rename(self, moved: Mapping[str, str]) -> None:
+        """See `Engine.rename`. Where nothing can be written, only this engine knows the new keys."""
+        try:
+            with self._rows.transaction(write=True):
+                self._rows.rename(moved)
+        except ConfigError:
+            self._rows = self._rows.in_memory()
+            self._loaded = None
+            self._rows.rename(moved)
+
+    def facts(self) -> dict[str, str]:
+        """See `Engine.facts`."""
+        with self._rows.understood():
+            return self._rows.facts()
+
+    def set_facts(self, facts: Mapping[str, str]) -> None:
+        """See `Engine.set_facts`."""
+        with self._rows.transaction(write=True):
+            for name, value in facts.items():
+                self._rows.set_fact(name, value)
 
     def flush(self) -> None:
         """See `Engine.flush`: every change is flushed when it is made."""

@@ -8,7 +8,7 @@ is a file of vectors with ascending numbers, and segments do not overlap.
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import DataError, UserError
 from vireid_plugins.io.files import cannot_write
-from vireid_plugins.search.engines.base import Record, readable
+from vireid_plugins.search.engines.base import Record, damaged
 from vireid_plugins.search.engines.where import Condition, Where
 
 DATABASE = "gallery.db"
@@ -98,9 +98,11 @@ class Rows:
 
     @contextmanager
     def understood(self) -> Iterator[None]:
-        """Turn errors of SQLite into those for the user."""
+        """Turn errors of SQLite, and of contents that nobody wrote, into those for the user."""
         try:
             yield
+        except UserError:
+            raise
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise DataError(
@@ -108,9 +110,9 @@ class Rows:
                 ) from None
             if any(word in str(error) for word in ("readonly", "disk is full", "I/O")):
                 raise cannot_write(self.folder / DATABASE, error) from None
-            raise readable(self.folder, f"{DATABASE}: {error}") from None
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-            raise readable(self.folder, f"{DATABASE}: {error}") from None
+            raise damaged(self.folder, f"{DATABASE}: {error}") from None
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise damaged(self.folder, f"{DATABASE}: {error}") from None
 
     @contextmanager
     def transaction(self, write: bool = False) -> Iterator[None]:
@@ -118,7 +120,8 @@ class Rows:
         with self.understood():
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
-            yield
+            with self.understood():
+                yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
@@ -141,6 +144,23 @@ class Rows:
     def set_fact(self, name: str, value: str) -> None:
         """Keep a fact of the gallery."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", [name, value])
+
+    def facts(self) -> dict[str, str]:
+        """Return all facts of the gallery by name."""
+        return dict(self._db.execute("SELECT name, value FROM facts"))
+
+    def rename(self, moved: Mapping[str, str]) -> None:
+        """Change keys."""
+        pairs = [(os.fsencode(after), os.fsencode(before)) for before, after in moved.items()]
+        self._db.executemany("UPDATE rows SET key = ? WHERE key = ?", pairs)
+
+    def in_memory(self) -> "Rows":
+        """Return a copy that is not on the disk, for a folder that cannot be written."""
+        copy = Rows.__new__(Rows)
+        copy.folder, copy._db = self.folder, sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.backup(copy._db)
+        self.close()
+        return copy
 
     def insert(self, records: Sequence[Record]) -> Numbers:
         """Insert records with new keys, and return their numbers (n,)."""
@@ -192,10 +212,20 @@ class Rows:
         return found
 
     def segments(self) -> list[Segment]:
-        """Return the segments, by the numbers that they hold."""
+        """Return the segments, by the numbers that they hold.
+
+        Raises:
+            DataError: they do not hold ascending numbers, as many as there are records.
+        """
         found = self._db.execute("SELECT segment, numbers, sha256 FROM segments").fetchall()
         segments = [Segment(segment, np.frombuffer(numbers, np.int64), sha256) for segment, numbers, sha256 in found]
-        return sorted(segments, key=lambda one: int(one.numbers[0]))
+        segments.sort(key=lambda one: one.numbers[:1].tolist())
+        numbers = np.concatenate([np.zeros(0, np.int64), *(one.numbers for one in segments)])
+        if not all(len(one.numbers) for one in segments) or (np.diff(numbers) <= 0).any():
+            raise damaged(self.folder, f"{DATABASE}: the numbers of its segments do not ascend")
+        if len(numbers) != self.count(None):
+            raise damaged(self.folder, f"{DATABASE} has {self.count(None)} images, but {len(numbers)} vectors")
+        return segments
 
     def new_segment(self) -> int:
         """Return the number of the next segment; numbers of dropped ones are not used again."""
@@ -226,7 +256,15 @@ def _stored(record: Record) -> tuple[Any, ...]:
 
 
 def _record(row: Sequence[Any]) -> Record:
+    """Return the record of a row.
+
+    Raises:
+        ValueError: it holds what nobody wrote.
+    """
     key, modality, stamp, digest, camera, time, track, extra = row
+    words = (stamp, digest, camera, track, extra)
+    if modality not in (0, 1) or not all(isinstance(one, str) for one in words) or not isinstance(time, float | None):
+        raise ValueError(f"an image has the modality {modality!r} and the facts {words!r}, {time!r}")
     return Record(os.fsdecode(key), modality, stamp, digest, camera, time, track, json.loads(extra))
 
 

@@ -12,13 +12,16 @@ import numpy.typing as npt
 
 from vireid_plugins.io.files import sync_folder, write_atomic
 from vireid_plugins.io.regular import sha256_of
-from vireid_plugins.search.engines.base import Vectors, readable
+from vireid_plugins.search.engines.base import Vectors, damaged
 from vireid_plugins.search.engines.rows import Numbers, Segment
-from vireid_plugins.search.index import use_blas_for
 
 DTYPES = ("float32", "float16")
 # Rows that are copied, converted or compared at once.
 BLOCK = 16_384
+# Queries from which on a matrix product is faster than one query after the other, on one thread and widths from 256 to
+# 6,144. Older releases of faiss count queries and begin at 20; newer ones count numbers, 128,000 of them.
+BLAS_QUERIES = 4
+_COUNTS_NUMBERS = faiss.cvar.distance_compute_blas_threshold > 1000
 _NAME = re.compile(r"segment\.(\d+)\.npy")
 
 
@@ -54,12 +57,12 @@ def mapped(folder: Path, segment: Segment, width: int, dtype: str) -> npt.NDArra
     file = file_of(folder, segment.segment)
     try:
         if sha256_of(file) != segment.sha256:
-            raise readable(folder, f"'{file.name}' has another digest than when it was written")
+            raise damaged(folder, f"'{file.name}' has another digest than when it was written")
         vectors: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise readable(folder, f"'{file.name}': {error}") from None
+        raise damaged(folder, f"'{file.name}': {error}") from None
     if vectors.shape != (len(segment.numbers), width) or vectors.dtype != np.dtype(dtype):
-        raise readable(folder, f"'{file.name}' holds {vectors.dtype} of shape {vectors.shape}")
+        raise damaged(folder, f"'{file.name}' holds {vectors.dtype} of shape {vectors.shape}")
     return vectors
 
 
@@ -80,7 +83,7 @@ def nearest(parts: Iterator[tuple[npt.NDArray[Any], Numbers]], queries: Vectors,
         queries: (Q, D).
         top: number of results per query.
     """
-    use_blas_for(queries)
+    faiss.cvar.distance_compute_blas_threshold = BLAS_QUERIES * (queries.shape[1] if _COUNTS_NUMBERS else 1)
     best = np.full((len(queries), top), -np.inf, np.float32)
     found = np.full((len(queries), top), -1, np.int64)
     for vectors, numbers in parts:

@@ -1,0 +1,93 @@
+"""Search as a user does it: index a folder, find people, add and remove images."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import python
+from PIL import Image
+
+from vireid_plugins.data.datasets import SYSUMM01
+
+
+def search(command: str, folder: Path, *words: str) -> Any:
+    return python("tools/search.py", command, str(folder), *words)
+
+
+def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_path: Path) -> None:
+    dataset = SYSUMM01(root=str(tree))
+    gallery, index = tmp_path / "gallery", ["--index", str(tmp_path / "index")]
+    for number, item in enumerate(dataset.gallery[:40]):
+        target = gallery / f"person{item[1]}" / f"{number}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(item[0], target)
+    model = ["--config-file", str(trained / "config.yaml")]
+    made = search("index", gallery, *index, *model)
+    assert made.returncode == 0, made.stderr
+    assert "40 added, 0 unchanged, 0 removed; 40 images" in made.stdout
+
+    # The image itself is nearest to itself, and an infrared folder can be asked for.
+    copy = gallery / f"person{dataset.gallery[3][1]}" / "3.jpg"
+    asked = search("query", copy, *index, "--top", "5", "--json", str(tmp_path / "q.json"))
+    assert asked.returncode == 0, asked.stderr
+    (one,) = json.loads((tmp_path / "q.json").read_text())["queries"]
+    assert one["hits"][0]["path"] == str(copy)
+    assert one["hits"][0]["cosine"] == pytest.approx(1, abs=1e-4)
+    assert [hit["rank"] for hit in one["hits"]] == [1, 2, 3, 4, 5]
+    assert "visible" in asked.stdout
+    infrared = tmp_path / "night"
+    infrared.mkdir()
+    for number, item in enumerate(dataset.query[:3]):
+        shutil.copy(item[0], infrared / f"{number}.jpg")
+    asked = search("query", infrared, *index, "--modality", "folder", "--picture", str(tmp_path / "q.png"))
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.count("(infrared)") == 3
+    assert Image.open(tmp_path / "q.png").width > 500
+
+    # Bring it up to date: one image gone, one new, one changed.
+    removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", copy
+    removed.unlink()
+    shutil.copy(dataset.gallery[50][0], gallery / "new.jpg")
+    shutil.copy(dataset.gallery[60][0], changed)
+    again = search("index", gallery, *index, *model)
+    assert "2 added, 38 unchanged, 1 removed; 40 images" in again.stdout, again.stderr
+    asked = search("query", gallery / "new.jpg", *index, "--json", str(tmp_path / "q.json"))
+    (one,) = json.loads((tmp_path / "q.json").read_text())["queries"]
+    assert one["hits"][0]["path"] == str(gallery / "new.jpg")
+    assert str(removed) not in [hit["path"] for hit in one["hits"]]
+
+    refused = search("index", gallery, "--index", str(gallery), *model)
+    assert refused.returncode == 1
+    assert "exists and is not a gallery" in refused.stderr
+    assert changed.is_file()
+
+    gone = search("remove", gallery / "new.jpg", *index)
+    assert "removed 1; 39 images" in gone.stdout, gone.stderr
+    again = search("remove", gallery / "new.jpg", *index)
+    assert again.returncode == 1
+    assert "has no image there" in again.stderr
+
+
+def test_search_with_other_weights_is_refused(tree: Path, trained: Path, tmp_path: Path) -> None:
+    images = tree / "SYSU-MM01" / "cam1"
+    weights = tmp_path / "weights.pth"
+    shutil.copy(trained / "model_final.pth", weights)
+    config = ["--config-file", str(trained / "config.yaml")]
+    words = ["--index", str(tmp_path / "index"), *config, "--modality", "visible"]
+    made = search("index", images, *words, "--weights", str(weights))
+    assert made.returncode == 0, made.stderr
+    checkpoint = torch.load(weights, weights_only=True)
+    next(iter(checkpoint["model"].values())).add_(1)
+    torch.save(checkpoint, weights)
+    asked = search("query", images, "--index", str(tmp_path / "index"))
+    assert asked.returncode == 1
+    assert "have changed since the gallery was made" in asked.stderr
+    again = search("index", images, *words, "--weights", str(weights))
+    assert again.returncode == 1
+    assert "choose another folder with --index" in again.stderr
+    weights.unlink()
+    asked = search("query", images, "--index", str(tmp_path / "index"))
+    assert "which no longer exist" in asked.stderr

@@ -1,0 +1,113 @@
+"""Conditions as people write them, and what passes them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_cases import WIDTH, facts, vectors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vireid_plugins.errors import ConfigError
+from vireid_plugins.search.engines import Condition, FolderEngine, Record, Where
+from vireid_plugins.search.engines.where import OPERATORS, moment, number_or_word, parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("camera=3", ("camera", "=", "3")),
+        ("size>=7", ("size", ">=", 7)),
+        ("size != 7.5", ("size", "!=", 7.5)),
+        ("id=007", ("id", "=", "007")),
+        ("id=1_000", ("id", "=", "1_000")),
+        ("id=99999999999999999999", ("id", "=", "99999999999999999999")),
+        ("score=nan", ("score", "=", "nan")),
+        ("name=a=b", ("name", "=", "a=b")),
+        ("time<2024-05-31T14:00:00+02:00", ("time", "<", 1717156800.0)),
+        ("time>=2024-05-31", ("time", ">=", 1717113600.0)),
+        ("time>1717113600.5", ("time", ">", 1717113600.5)),
+    ],
+)
+def test_parsed_reads_names_operators_and_values(text: str, expected: tuple[Any, ...]) -> None:
+    assert parsed(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("camera", "'camera' is no condition; write NAME=VALUE"),
+        ("=3", "'=3' is no condition"),
+        ("camera=", "'camera=' is no condition"),
+        ("1a=3", "'1a=3' is no condition"),
+        ("time=noon", "'noon' is no time; write 2024-05-31T14:00:00"),
+        ("time=nan", "'nan' is no time"),
+        ("modality=visible", "modality: 'visible' is no number"),
+        ("folder<a", "folder <: a file is in a folder or not; use ="),
+    ],
+)
+def test_parsed_of_what_is_none_says_what_is(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Where((parsed(text),))
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (Condition("a'b", "=", 1), "\"a'b\" is no column's name|'a'b' is no column's name"),
+        (Condition("a", "like", "x"), "there is no operator 'like'; there are =, !="),
+        (Condition("a", "in", [1]), r"a: \[1\] is no value"),
+        (Condition("a", "=", None), "a: None is no value"),
+        (Condition("camera", "=", 3), "camera: 3 is no word"),
+    ],
+)
+def test_where_of_what_is_no_condition_says_so(condition: Condition, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Where((condition,))
+
+
+def test_moment_is_utc_unless_it_says_otherwise() -> None:
+    assert moment("2024-05-31T12:00:00Z") == moment("2024-05-31T12:00:00") == moment("2024-05-31T14:00:00+02:00")
+    assert moment("0") == 0
+
+
+def test_number_or_word_reads_numbers_as_python_writes_them() -> None:
+    assert [number_or_word(text) for text in ("1", "-2", "0.5", "-0.25", "1e3", "", "inf", "+1", "01")] == [
+        1, -2, 0.5, -0.25, "1e3", "", "inf", "+1", "01",
+    ]  # fmt: skip
+
+
+VALUES = st.one_of(st.integers(-3, 3), st.sampled_from(["", "a", "b", "2"]), st.sampled_from([0.5, 2.0]))
+CONDITIONS = st.one_of(
+    st.builds(Condition, st.sampled_from(["x", "y"]), st.sampled_from(OPERATORS[:-1]), VALUES),
+    st.builds(Condition, st.just("x"), st.just("in"), st.lists(VALUES, max_size=3).map(tuple)),
+    st.builds(Condition, st.just("camera"), st.sampled_from(OPERATORS[:-1]), st.sampled_from(["", "a", "2"])),
+    st.builds(Condition, st.just("time"), st.sampled_from(OPERATORS[:-1]), st.integers(0, 3)),
+    st.builds(Condition, st.just("folder"), st.just("="), st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/1.jpg"])),
+)
+RECORDS = [
+    Record(key, n % 2, camera=camera, time=time, extra=extra)
+    for n, (key, camera, time, extra) in enumerate(
+        [
+            ("/a/b/1.jpg", "a", 0.0, {"x": 1}),
+            ("/a/b.jpg", "b", 1.0, {"x": "1", "y": "a"}),
+            ("/ab/1.jpg", "2", 2.0, {"x": 2, "y": 0.5}),
+            ("/a/b/c/1.jpg", "", None, {"x": 2.0, "y": ""}),
+            ("/1.jpg", "a", 3.0, {}),
+        ]
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> FolderEngine:
+    found = FolderEngine(Path(tmp_path_factory.mktemp("index")), WIDTH)
+    found.upsert(RECORDS, vectors(len(RECORDS)))
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(conditions=st.lists(CONDITIONS, max_size=3).map(tuple))
+def test_where_in_sql_passes_what_it_passes_in_python(engine: FolderEngine, conditions: tuple[Condition, ...]) -> None:
+    where = Where(conditions)
+    assert engine.records(where) == [one for one in RECORDS if where.passes(facts(one))]

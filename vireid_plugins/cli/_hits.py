@@ -1,0 +1,66 @@
+"""Hits of a search as a table and as JSON."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from tabulate import tabulate
+
+from vireid_plugins.cli._common import say, say_table
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.escape import escaped
+from vireid_plugins.search.engines import Record
+from vireid_plugins.search.querying import QueryResult
+
+
+def print_hits(result: QueryResult, guessed: bool, people: bool) -> None:
+    """Print a query and its hits.
+
+    Args:
+        result: the query and its hits.
+        guessed: the query's modality was guessed.
+        people: hits are people, and the number of their images is shown.
+    """
+    sure = f", {result.probability:.0%} sure" if guessed else ""
+    say("", f"{result.query} ({MODALITIES[result.modality]}{sure})")
+    columns = ["rank", "cosine", "modality"]
+    shown = [
+        name
+        for name in ("camera", "time", "track")
+        if any(getattr(hit.record, name) not in ("", None) for hit in result.hits)
+    ]
+    rows = [
+        [
+            hit.rank,
+            f"{hit.cosine:.3f}",
+            MODALITIES[hit.record.modality],
+            *(escaped(_facts(hit.record)[name]) for name in shown),
+            *([1 + len(hit.alike)] if people else []),
+            escaped(hit.path),
+        ]
+        for hit in result.hits
+    ]
+    headers = [*columns, *shown, *(["images"] if people else []), "image"]
+    say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
+
+
+def as_json(result: QueryResult) -> dict[str, Any]:
+    """Return a query and its hits in words and numbers."""
+    return {
+        "query": result.query,
+        "modality": MODALITIES[result.modality],
+        "probability": result.probability,
+        "hits": [
+            {"rank": hit.rank, **_hit(hit.record, hit.cosine), "alike": [_hit(*one) for one in hit.alike]}
+            for hit in result.hits
+        ],
+    }
+
+
+def _hit(record: Record, cosine: float) -> dict[str, Any]:
+    return {"path": record.key, "cosine": cosine, "modality": MODALITIES[record.modality], **_facts(record)}
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    """Return what is known of an image besides its modality."""
+    time = "" if record.time is None else datetime.fromtimestamp(record.time, timezone.utc).isoformat()
+    return {"camera": record.camera, "time": time, "track": record.track, "columns": dict(record.extra)}

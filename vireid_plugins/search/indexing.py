@@ -1,0 +1,301 @@
+"""Index a folder of images, or update its index; the implementation of `vireid search index` and `remove`."""
+
+import functools
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.thermal import reporting
+from vireid_plugins.errors import DataError
+from vireid_plugins.io.regular import sha256_of
+from vireid_plugins.search.embedding import embedded, not_read
+from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines.base import Vectors
+from vireid_plugins.search.extractor import Extractor
+from vireid_plugins.search.gallery import Gallery, open_gallery
+from vireid_plugins.search.gallery_folder import writing
+from vireid_plugins.search.images import Folder, Found, Unread, find_images
+from vireid_plugins.search.metadata import Metadata
+from vireid_plugins.search.modality import UNSURE, modality_teller
+from vireid_plugins.search.model_of import made_by, require_same
+from vireid_plugins.search.moved import is_folder, one_spelling
+
+# What is lost if the process is killed: at most so many images, and at most so many seconds of work.
+SAVED_IMAGES, SAVED_SECONDS = 2048, 60.0
+# What tells modalities by names looks at no pixels.
+_NONE = np.zeros((0, 0, 3), np.uint8)
+
+
+@dataclass
+class Indexed:
+    """What became of a gallery.
+
+    Attributes:
+        total: number of images that it has now.
+        counts: numbers of images by what became of them: `added`, `copied` (their content was known), `described` (only
+            their metadata changed), `unchanged` and `removed`.
+        unsure: the images whose guessed modality is uncertain.
+        unread: what could not be read; it was neither added nor removed.
+        left_out: numbers of files of other endings.
+        moved: numbers of images of the gallery from folders that no longer exist, by folder.
+    """
+
+    total: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    unsure: list[str] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    moved: dict[str, int] = field(default_factory=dict)
+
+
+@reporting()
+def index_images(
+    extractor: Extractor,
+    folder: Path,
+    target: Path,
+    way: str,
+    report: Callable[[int, int], Any] | None = None,
+    *,
+    metadata: Metadata | None = None,
+    dtype: str = "float32",
+    links: bool = True,
+) -> Indexed:
+    """Create a gallery of the images in a folder, or update an existing one.
+
+    New and changed images are added; images that have disappeared from the folder are removed. An image whose content
+    is in the gallery already, such as a moved one, is not computed again. Images that cannot be read are passed over
+    and returned; so is a folder that cannot be read or looks unmounted, whose images stay. If it is interrupted or
+    killed, the gallery has the images that were done, and the next call does the others.
+
+    Args:
+        extractor: makes the vectors.
+        folder: folder of images, or one image.
+        target: folder of the gallery.
+        way: how modalities are determined, one of WAYS.
+        report: called with the number of processed images and of all images.
+        metadata: what is known of the images besides.
+        dtype: type of the stored numbers of a new gallery.
+        links: follow linked folders.
+
+    Raises:
+        DataError: there is no image or none can be read, the existing gallery was made by another model or is being
+            written by another process, or `target` is not a gallery.
+        ConfigError: `target` cannot be written.
+    """
+    tell = modality_teller(way, folder)
+    with writing(target, patience=0):
+        model = made_by(extractor)
+        former = open_gallery(target)
+        work = _Work(former, model, target, dtype)
+        try:
+            if former is not None:
+                require_same(former, model, target)
+            found = _find(folder, former, target, links)
+            if way == "folder":
+                # Before the first of what may be hours.
+                for image in found.images:
+                    tell(image.file, _NONE)
+            done = Indexed(unread=found.unread, left_out=found.left_out)
+            try:
+                _add(work, extractor, found, way, folder, done, metadata or Metadata(), report)
+            finally:
+                work.write()
+            if work.gallery is None:
+                raise DataError(f"no image in '{folder}' can be read: {not_read(found.unread)}")
+            _settle(work.gallery, folder, found, done)
+            done.total, done.moved = len(work.gallery), _moved(work.gallery)
+        finally:
+            if work.gallery is not None:
+                work.gallery.close()
+    return done
+
+
+class _Work:
+    """The gallery as it grows, and images that are not written yet."""
+
+    def __init__(self, gallery: Gallery | None, model: dict[str, str], target: Path, dtype: str) -> None:
+        self.gallery, self.model, self.target, self.dtype = gallery, model, target, dtype
+        self.records: list[Record] = []
+        self.vectors: list[Vectors] = []
+        self.since = time.monotonic()
+
+    def add(self, records: Sequence[Record], vectors: Vectors) -> None:
+        """Keep images for the next write, and write if there are many."""
+        self.records += records
+        self.vectors.append(vectors)
+        if len(self.records) >= SAVED_IMAGES or time.monotonic() - self.since >= SAVED_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write what has not been written."""
+        if self.records:
+            vectors = np.concatenate(self.vectors)
+            if self.gallery is None:
+                self.gallery = Gallery.create(self.target, vectors.shape[1], self.model, self.dtype)
+            self.gallery.add(self.records, vectors)
+        self.records, self.vectors, self.since = [], [], time.monotonic()
+
+
+def _add(
+    work: _Work,
+    extractor: Extractor,
+    found: Folder,
+    way: str,
+    folder: Path,
+    done: Indexed,
+    metadata: Metadata,
+    report: Callable[[int, int], Any] | None,
+) -> None:
+    """Add what is new or has changed."""
+    tell = modality_teller(way, folder)
+    known = {} if work.gallery is None else {one.key: one for one in work.gallery.records()}
+    by_digest = {one.digest: one for one in known.values() if one.digest}
+    new: list[Found] = []
+    copies: list[tuple[Record, str]] = []
+    digests: dict[str, str] = {}
+    for image in found.images:
+        former = known.get(image.path)
+        facts = metadata.of(image)
+        if former is not None and former.stamp == image.stamp and former.digest:
+            now = replace(former, **facts) if metadata else former
+            done.counts["unchanged" if now == former else "described"] += 1
+            if now != former:
+                copies.append((now, former.key))
+            continue
+        try:
+            digests[image.path] = digest = sha256_of(image.file)
+        except OSError as error:
+            done.unread.append(Unread(image.file, image.path, error.strerror or str(error)))
+            continue
+        if former is not None and former.stamp == image.stamp:
+            # Of an earlier release, which kept no digests.
+            done.counts["unchanged"] += 1
+            copies.append((replace(former, digest=digest, **facts), former.key))
+        elif digest in by_digest and (way == "auto" or tell(image.file, _NONE)[0] == by_digest[digest].modality):
+            done.counts["copied"] += 1
+            same = by_digest[digest]
+            copies.append((Record(image.path, same.modality, image.stamp, digest, **facts), same.key))
+        else:
+            new.append(image)
+    for start in range(0, len(copies), SAVED_IMAGES):
+        part = copies[start : start + SAVED_IMAGES]
+        assert work.gallery is not None
+        work.add([record for record, _ in part], work.gallery.engine.vectors([key for _, key in part]))
+    for batch in embedded(extractor, new, tell, done.unread, report):
+        records = [
+            Record(image.path, modality, image.stamp, digests[image.path], **metadata.of(image))
+            for image, (modality, _) in zip(batch.images, batch.guesses, strict=True)
+        ]
+        work.add(records, batch.vectors)
+        done.counts["added"] += len(records)
+        done.unsure += [
+            f"{image.file}: {MODALITIES[modality]}, {probability:.0%} sure"
+            for image, (modality, probability) in zip(batch.images, batch.guesses, strict=True)
+            if probability < UNSURE
+        ]
+
+
+def _settle(gallery: Gallery, folder: Path, found: Folder, done: Indexed) -> None:
+    """Remove what is gone, and remember the folder."""
+    root = os.path.realpath(folder)
+    folders = dict(gallery.folders)
+    if folder.is_dir():
+        if gone := _gone(gallery, root, found):
+            done.counts["removed"] = gallery.remove(gone)
+        unreadable = _below({os.path.realpath(one.file) for one in found.unread})
+        kept = [top for top in gallery.folders.get(root, []) if unreadable(top)]
+        folders[root] = sorted({*found.tops, *kept})
+    gallery.keep(gallery.made_by, folders)
+
+
+def remove_images(target: Path, images: Path) -> tuple[int, int]:
+    """Remove an image, or all images below a folder and the linked folders in it, from a gallery.
+
+    Args:
+        target: folder of the gallery.
+        images: any spelling of the path of an image or a folder, which need not exist any more.
+
+    Returns:
+        the numbers of removed images and of those left.
+
+    Raises:
+        DataError: the gallery has no image there, cannot be read, or is being written by another process.
+        ConfigError: the gallery cannot be written.
+    """
+    with Gallery.load(target) as gallery:
+        spellings = {one_spelling(images), os.path.realpath(images), str(images.absolute())}
+        folders = dict(gallery.folders)
+        for root in spellings & set(folders):
+            spellings |= {top for top in folders.pop(root) if top not in folders}
+        keys = [one.key for one in gallery.records()]
+        gone = list(filter(_below(spellings), keys))
+        if not gone:
+            raise DataError(f"'{images}': the gallery '{target}' has no image there")
+        with writing(target):
+            removed = gallery.remove(gone)
+            gallery.keep(gallery.made_by, folders)
+        return removed, len(gallery)
+
+
+def _find(folder: Path, former: Gallery | None, target: Path, links: bool) -> Folder:
+    """Return what a folder contains, and as not read also linked folders that look unmounted.
+
+    Raises:
+        DataError: it does not exist, cannot be read, or contains no image.
+    """
+    try:
+        found = find_images(folder, links)
+    except DataError as error:
+        count = 0 if former is None else _count(former, os.path.realpath(folder))
+        if not count:
+            raise
+        raise DataError(
+            f"{error}. The gallery has {count} images from there, and they stay; if they are gone for good: vireid "
+            f"search remove {folder} --index {target}"
+        ) from None
+    for top in found.tops:
+        count = 0 if former is None else _count(former, top)
+        if count and not any(Path(top).iterdir()):
+            reason = f"it is empty, but the gallery has {count} images from there; is it mounted?"
+            found.unread.append(Unread(Path(top), top, reason))
+    return found
+
+
+def _gone(gallery: Gallery, root: str, found: Folder) -> list[str]:
+    """Return the keys of a gallery's images that have disappeared from a folder."""
+    present = {image.path for image in found.images} | {one.path for one in found.unread}
+    kept = {one.path for one in found.unread} | {os.path.realpath(one.file) for one in found.unread}
+    tops = set(found.tops)
+    # Folders that were linked here once; what other folders hold too stays.
+    elsewhere = {top for other, its in gallery.folders.items() if other != root for top in its} - tops
+    unlinked = set(gallery.folders.get(root, [])) - tops - elsewhere
+    in_folder, in_kept = _below(tops | unlinked), _below(kept)
+    keys = [one.key for one in gallery.records()]
+    return [key for key in keys if key not in present and in_folder(key) and not in_kept(key)]
+
+
+def _below(folders: set[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a path is one of some paths, or below one; images of a folder are fast."""
+
+    @functools.cache
+    def inside(folder: str) -> bool:
+        return folder in folders or (bool(folder) and inside(folder.rpartition(os.sep)[0]))
+
+    return lambda path: path in folders or inside(path.rpartition(os.sep)[0])
+
+
+def _count(gallery: Gallery, folder: str) -> int:
+    return sum(map(_below({folder}), [one.key for one in gallery.records()]))
+
+
+def _moved(gallery: Gallery) -> dict[str, int]:
+    """Return the number of images from each indexed folder that no longer exists."""
+    gone = [root for root in gallery.folders if not is_folder(root)]
+    return {root: count for root in gone if (count := _count(gallery, root))}

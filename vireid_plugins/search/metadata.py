@@ -1,0 +1,122 @@
+"""What is known of images besides their pixels, from a CSV or JSON file beside them.
+
+A CSV file has a header, and a JSON file is a list of tables. The column `file` names an image, relative to the file's
+own folder; `camera`, `time` and `track` have places of their own, and every other column becomes one of your own to
+filter by. An empty cell says nothing.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.regular import read_bytes
+from vireid_plugins.search.engines.where import KNOWN, NAME, moment, number_or_word
+from vireid_plugins.search.images import Found
+from vireid_plugins.search.moved import one_spelling
+
+FILE = "file"
+# Largest file that is read.
+MOST = 2 * 2**30
+
+
+class Metadata:
+    """Facts of images by path; false if there are none.
+
+    Args:
+        facts: by the one spelling of an image's path: camera, time, track and extra.
+    """
+
+    def __init__(self, facts: dict[str, dict[str, Any]] | None = None) -> None:
+        self.facts = facts or {}
+
+    def __bool__(self) -> bool:
+        return bool(self.facts)
+
+    def of(self, image: Found) -> dict[str, Any]:
+        """Return the facts of an image as fields of its record; none if nothing is known of it."""
+        return self.facts.get(image.path, {})
+
+    @classmethod
+    def read(cls, file: Path) -> "Metadata":
+        """Read a file; its ending says which kind it is.
+
+        Raises:
+            DataError: it cannot be read; the message names the line and what would be right.
+        """
+        try:
+            text = read_bytes(file, MOST).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"'{file}' is no text in UTF-8: {error.reason} at byte {error.start}") from None
+        except OSError as error:
+            raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
+        if file.suffix.lower() not in (".csv", ".json"):
+            raise DataError(f"'{file}': metadata is a .csv or a .json file")
+        rows = _of_json(file, text) if file.suffix.lower() == ".json" else _of_csv(file, text)
+        found: dict[str, dict[str, Any]] = {}
+        for where, row in rows:
+            path = row.pop(FILE, "")
+            if not isinstance(path, str) or not path:
+                raise DataError(f"{where}: the column '{FILE}' names no file")
+            key = one_spelling(file.parent / path)
+            if key in found:
+                raise DataError(f"{where}: '{path}' has a line already")
+            found[key] = _facts(where, row)
+        return cls(found)
+
+
+def _of_csv(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if FILE not in header:
+            raise DataError(f"'{file}', line 1: there is no column '{FILE}'; the columns are {', '.join(header)}")
+        if len(set(header)) < len(header):
+            raise DataError(f"'{file}', line 1: two columns have the same name")
+        for cells in reader:
+            where = f"'{file}', line {reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise DataError(f"{where}: {len(cells)} cells, but the header has {len(header)}")
+            if cells:
+                named = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name}
+                yield where, {name: cell for name, cell in named.items() if cell}
+    except csv.Error as error:
+        raise DataError(f"'{file}', line {reader.line_num}: {error}") from None
+
+
+def _of_json(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{file}' is no JSON: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"'{file}' must hold a list of tables, one per image")
+    for number, row in enumerate(rows, 1):
+        yield f"'{file}', entry {number}", {name: value for name, value in row.items() if value not in (None, "")}
+
+
+def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as fields of a record."""
+    facts: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DataError(f"{where}: '{name}' is {value!r}; give a word or a number")
+        if name in ("camera", "track"):
+            facts[name] = str(value)
+        elif name == "time":
+            try:
+                facts["time"] = moment(str(value))
+            except ConfigError as error:
+                raise DataError(f"{where}: {error}") from None
+        elif name in KNOWN or not NAME.fullmatch(name):
+            raise DataError(
+                f"{where}: a column cannot be called '{name}'; names have letters, digits and _, and "
+                f"{' and '.join(one for one in KNOWN if one in ('modality', 'folder'))} are taken"
+            )
+        else:
+            extra[name] = number_or_word(value) if isinstance(value, str) else value
+    return {**facts, "extra": extra} if extra else facts
