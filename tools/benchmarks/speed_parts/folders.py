@@ -9,16 +9,14 @@ import numpy as np
 from speed_parts.measure import Subject
 from speed_parts.searching import TOP, clustered
 from speed_parts.sizes import size
-from vireid_plugins.search.index import IndexKind, add, new_index, search
+from vireid_plugins.search.engines.vector_files import nearest
 
 GALLERY, FOLDERS = size(100_000, 500), (499, 501)
 
 
 def _folder(queries: int, folder: Path, device: str) -> Callable[[], object]:
     vectors, asked = clustered(GALLERY), clustered(queries, seed=1)
-    index = new_index(IndexKind.FLAT, vectors)
-    add(index, vectors, np.arange(GALLERY))
-    return lambda: search(index, asked, TOP)
+    return lambda: nearest(iter([(vectors, np.arange(GALLERY))]), asked, TOP)
 
 
 SUBJECTS = [

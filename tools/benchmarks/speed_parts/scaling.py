@@ -30,7 +30,7 @@ from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
 from vireid_plugins.evaluation.protocols import PROTOCOLS
-from vireid_plugins.search.index import IndexKind, add, new_index, search
+from vireid_plugins.search.engines.vector_files import nearest
 
 WORK = size((1, 4, 16), (1, 2))
 # Least and largest share of a data set's identities; the few that a batch needs are among the least.
@@ -120,9 +120,7 @@ def _scoring(name: str, share: float, folder: Path, device: str) -> Callable[[],
 
 def _search(times: int, folder: Path, device: str) -> Callable[[], object]:
     vectors, queries = clustered(times * VECTORS), clustered(QUERIES, seed=1)
-    index = new_index(IndexKind.FLAT, vectors)
-    add(index, vectors, np.arange(len(vectors)))
-    return lambda: search(index, queries, TOP)
+    return lambda: nearest(iter([(vectors, np.arange(len(vectors)))]), queries, TOP)
 
 
 def _subjects() -> list[Subject]:

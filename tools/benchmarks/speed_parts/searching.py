@@ -1,5 +1,6 @@
-"""Search in 1,000,000 clustered vectors of 256 numbers: build time, query time, recall@10, memory; and in 5,000."""
+"""Galleries of vectors: building, adding a thousand, queries with and without a filter of 7 %, disk and memory."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,22 +10,17 @@ import numpy as np
 
 from speed_parts.measure import Subject
 from speed_parts.sizes import size
-from vireid_plugins.search.index import (
-    IndexKind,
-    Vectors,
-    add,
-    measured_recall,
-    new_index,
-    search,
-    set_effort,
-    tuned_effort,
-)
+from vireid_plugins.search import Condition, Record, Where
+from vireid_plugins.search.engines import FolderEngine
+from vireid_plugins.search.engines.base import Vectors
 
-COUNT, WIDTH, CLUSTERS, QUERIES, TOP = *size((1_000_000, 256, 20_000), (2000, 16, 50)), size(1000, 20), 10
-# A folder of some thousand images, and so few queries that faiss alone searches them one by one.
-FEW, FEW_QUERIES = size((5_000, 400), (500, 40))
+# Vectors of each gallery, their width, centers of the clusters, queries in a batch, results.
+COUNTS = size((10_000, 100_000, 1_000_000), (300, 600))
+WIDTH, CLUSTERS, QUERIES, TOP, ADDED = *size((256, 20_000, 512), (16, 50, 20)), 10, size(1000, 20)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
+# One camera of a hundred has 7 % of the images.
+FILTER = Where((Condition("camera", "=", "7"),))
 
 
 def clustered(count: int, seed: int = 0) -> Vectors:
@@ -38,69 +34,74 @@ def clustered(count: int, seed: int = 0) -> Vectors:
     return vectors
 
 
-def _file(folder: Path, kind: IndexKind) -> Path:
-    return folder / f"{kind.value}.faiss"
+def _records(count: int, first: int = 0) -> list[Record]:
+    return [
+        Record(f"/photos/{n // 1000}/{n}.jpg", n % 2, camera="7" if n % 100 < 7 else f"c{n % 97}")
+        for n in range(first, first + count)
+    ]
 
 
-def _build(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
-    vectors = clustered(COUNT)
-
-    def run() -> None:
-        index = new_index(kind, vectors)
-        add(index, vectors, np.arange(COUNT))
-        faiss.write_index(index, str(_file(folder, kind)))
-
-    return run
+def _place(folder: Path, count: int) -> Path:
+    """Return the folder of a gallery of so many vectors; it is written once."""
+    place = folder / f"gallery of {count}"
+    if not place.is_dir():
+        with FolderEngine(place, WIDTH) as engine:
+            engine.upsert(_records(count), clustered(count))
+    return place
 
 
-def _query(kind: IndexKind, folder: Path, device: str) -> Callable[[], object]:
-    """Load the index that `_build` wrote, raise the search effort until the recall is reached, and search."""
-    index = faiss.read_index(str(_file(folder, kind)))
-    vectors, effort, recall = clustered(COUNT), 0, 1.0
-    if kind is not IndexKind.FLAT:
-        effort, recall = tuned_effort(index, vectors, np.arange(COUNT))
-        set_effort(index, effort)
-        recall = measured_recall(index, vectors, np.arange(COUNT), queries=200)
-    numbers = np.arange(COUNT)
-    queries = clustered(QUERIES, seed=1)
-    written = _file(folder, kind).stat().st_size / 2**30
+def _build(count: int, folder: Path, device: str) -> Callable[[], object]:
+    vectors, records, place = clustered(count), _records(count), folder / "built"
 
     def run() -> dict[str, float]:
-        search(index, queries, TOP, (vectors, numbers))
-        return {"recall@10": recall, "effort": effort, "index GiB": written}
+        shutil.rmtree(place, ignore_errors=True)
+        with FolderEngine(place, WIDTH) as engine:
+            engine.upsert(records, vectors)
+        return {"disk GiB": sum(file.stat().st_size for file in place.iterdir()) / 2**30}
 
     return run
 
 
-def _small(here: bool, folder: Path, device: str) -> Callable[[], object]:
-    """Search a small folder, as this package does or with faiss's own choice between a matrix product and loops."""
-    vectors, queries = clustered(FEW), clustered(FEW_QUERIES, seed=1)
-    index = new_index(IndexKind.FLAT, vectors)
-    add(index, vectors, np.arange(FEW))
-    own_choice = faiss.cvar.distance_compute_blas_threshold
+def _add(count: int, folder: Path, device: str) -> Callable[[], object]:
+    """Open a gallery, add some images, and take them out again, which is measured too."""
+    place = _place(folder, count) if count else folder / "alone"
+    vectors, records = clustered(ADDED, seed=2), _records(ADDED, first=10**8)
 
     def run() -> None:
-        if here:
-            search(index, queries, TOP)
-        else:
-            faiss.cvar.distance_compute_blas_threshold = own_choice
-            index.search(queries, TOP)
+        with FolderEngine(place, WIDTH) as engine:
+            engine.upsert(records, vectors)
+            engine.remove([one.key for one in records])
 
     return run
 
 
-_NAMES = {IndexKind.FLAT: "flat", IndexKind.IVFPQ: "IVF-PQ"}
-SUBJECTS = [
-    *(
-        Subject(f"building over {COUNT:,} vectors of {WIDTH}", name, partial(_build, kind), slow=True, items=COUNT)
-        for kind, name in _NAMES.items()
-    ),
-    *(
-        Subject(f"{QUERIES:,} queries, the nearest {TOP}", name, partial(_query, kind), items=QUERIES)
-        for kind, name in _NAMES.items()
-    ),
-    *(
-        Subject(f"{FEW_QUERIES} queries over {FEW:,} vectors", name, partial(_small, here), items=FEW_QUERIES)
-        for here, name in ((False, "faiss's choice"), (True, "here"))
-    ),
-]
+def _query(count: int, queries: int, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
+    engine, asked = FolderEngine(_place(folder, count)), clustered(queries, seed=1)
+    engine.nearest(asked[:1], TOP)
+    return lambda: engine.nearest(asked, TOP, where)
+
+
+def _faiss(count: int, queries: int, folder: Path, device: str) -> Callable[[], object]:
+    """Search a flat index of faiss alone, in memory, without records."""
+    index, asked = faiss.IndexFlatIP(WIDTH), clustered(queries, seed=1)
+    index.add(clustered(count))
+    return lambda: index.search(asked, TOP)
+
+
+def _subjects() -> list[Subject]:
+    found = []
+    for count in COUNTS:
+        name = f"{count:,} x {WIDTH}"
+        found.append(Subject(f"building {name}", "faiss", partial(_build, count), slow=True, items=count))
+        for queries, asked in ((QUERIES, f"a batch of {QUERIES} queries"), (1, "one query")):
+            task = f"{asked}, {name}"
+            found.append(Subject(task, "faiss", partial(_query, count, queries, None), items=queries))
+            found.append(Subject(task, "faiss, 7 % filter", partial(_query, count, queries, FILTER), items=queries))
+            found.append(Subject(task, "bare flat index in memory", partial(_faiss, count, queries), items=queries))
+    task = f"adding {ADDED:,} and removing them"
+    for count in (0, COUNTS[1]):
+        found.append(Subject(task, f"a gallery of {count:,}", partial(_add, count), items=ADDED))
+    return found
+
+
+SUBJECTS = _subjects()
