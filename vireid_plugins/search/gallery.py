@@ -181,7 +181,7 @@ class Gallery:
         renamed = {one.key: moved.file_of(one.key) for one in self.records()}
         renamed = {before: after for before, after in renamed.items() if before != after}
         if renamed:
-            self.engine.rename(renamed)
+            self.engine.rekey(renamed)
             self.keep(self.made_by, folders)
 
 

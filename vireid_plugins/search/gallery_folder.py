@@ -1,6 +1,6 @@
 """The folder of a gallery: what is one, where one may be written, and one process that indexes at a time.
 
-It holds `gallery.db` and the files `segment.N.npy` (`vireid_plugins.search.engines.folder`), and the lock `.lock` of the
+It holds `gallery.db`, the files `segment.N.npy` (`vireid_plugins.search.engines.folder`), and `.lock`, the lock of the
 process that indexes. Galleries of earlier releases hold `gallery.json` instead and are converted when they are opened
 (`vireid_plugins.search.legacy`).
 """

@@ -109,7 +109,7 @@ class Engine(ABC):
         """Return the number of records that pass a filter."""
 
     @abstractmethod
-    def rename(self, moved: Mapping[str, str]) -> None:
+    def rekey(self, moved: Mapping[str, str]) -> None:
         """Give the records of some keys other keys, none of which is in use."""
 
     @abstractmethod

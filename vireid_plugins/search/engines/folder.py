@@ -18,6 +18,7 @@ from vireid_plugins.io.files import make_folder
 from vireid_plugins.search.engines import vector_files
 from vireid_plugins.search.engines.base import Candidate, Engine, Record, Vectors, check_keys, check_vectors, damaged
 from vireid_plugins.search.engines.rows import DATABASE, Numbers, Rows, Segment
+from vireid_plugins.search.engines.vector_files import VectorFile
 from vireid_plugins.search.engines.where import Where
 
 # Vectors of a segment, at most.
@@ -25,11 +26,10 @@ LARGEST = 65_536
 
 
 class _Loaded(NamedTuple):
-    """A state of the gallery: its segments, their vectors, and the numbers at which they begin."""
+    """A state of the gallery: the database's version, and the files of vectors, by the numbers that they hold."""
 
     version: int
-    segments: list[Segment]
-    vectors: list[npt.NDArray[Any]]
+    files: list[VectorFile]
 
 
 class FolderEngine(Engine):
@@ -94,10 +94,10 @@ class FolderEngine(Engine):
         """See `Engine.vectors`."""
         with self._rows.transaction():
             loaded, numbers = self._load(), self._rows.numbers_of(keys)
-        unknown = next((key for key in keys if key not in numbers), None)
-        if unknown is not None:
-            raise DataError(f"the gallery '{self.folder}' has no image '{unknown}'")
-        return _gathered(loaded, np.array([numbers[key] for key in keys], np.int64), self.width)
+            unknown = next((key for key in keys if key not in numbers), None)
+            if unknown is not None:
+                raise DataError(f"the gallery '{self.folder}' has no image '{unknown}'")
+            return _gathered(loaded.files, np.array([numbers[key] for key in keys], np.int64), self.width)
 
     def nearest(self, queries: Vectors, top: int, where: Where | None = None) -> list[list[Candidate]]:
         """See `Engine.nearest`."""
@@ -105,12 +105,12 @@ class FolderEngine(Engine):
         with self._rows.transaction():
             loaded = self._load()
             passing = None if where is None else self._rows.numbers(where)
-            _, found = vector_files.nearest(_selected(loaded, passing), queries, top)
+            _, found = vector_files.nearest(_selected(loaded.files, passing), queries, top)
             numbers = np.unique(found[found >= 0])
             records = self._rows.numbered(numbers.tolist())
             if len(records) < len(numbers):
                 raise damaged(self.folder, f"{DATABASE} lacks an image that has a vector")
-        vectors = dict(zip(numbers.tolist(), _gathered(loaded, numbers, self.width), strict=True))
+        vectors = dict(zip(numbers.tolist(), _gathered(loaded.files, numbers, self.width), strict=True))
         return [[Candidate(records[one], vectors[one]) for one in row if one >= 0] for row in found.tolist()]
 
     def count(self, where: Where | None = None) -> int:
@@ -118,15 +118,15 @@ class FolderEngine(Engine):
         with self._rows.understood():
             return self._rows.count(where)
 
-    def rename(self, moved: Mapping[str, str]) -> None:
-        """See `Engine.rename`. Where nothing can be written, only this engine knows the new keys."""
+    def rekey(self, moved: Mapping[str, str]) -> None:
+        """See `Engine.rekey`. Where nothing can be written, only this engine knows the new keys."""
         try:
             with self._rows.transaction(write=True):
-                self._rows.rename(moved)
+                self._rows.rekey(moved)
         except ConfigError:
             self._rows = self._rows.in_memory()
             self._loaded = None
-            self._rows.rename(moved)
+            self._rows.rekey(moved)
 
     def facts(self) -> dict[str, str]:
         """See `Engine.facts`."""
@@ -148,27 +148,20 @@ class FolderEngine(Engine):
         self._rows.close()
 
     def _load(self) -> _Loaded:
-        """Return the state that the transaction sees; what has not changed is not read again."""
+        """Return the state that the transaction sees; what has not changed is not read again.
+
+        A file may only be looked at first inside the transaction: after it, a writer may remove it.
+        """
         with self._rows.understood():
             version = self._rows.version()
             if self._loaded is None or self._loaded.version != version:
-                segments = self._rows.segments()
-                known = (
-                    {}
-                    if self._loaded is None
-                    else {
-                        one.sha256: vectors
-                        for one, vectors in zip(self._loaded.segments, self._loaded.vectors, strict=True)
-                    }
-                )
-                vectors = [
-                    known[one.sha256]
-                    if one.sha256 in known
-                    else vector_files.mapped(self.folder, one, self.width, self.dtype)
-                    for one in segments
-                ]
-                self._loaded = _Loaded(version, segments, vectors)
+                known = {} if self._loaded is None else {one.segment.sha256: one for one in self._loaded.files}
+                files = [known.get(one.sha256) or self._file(one) for one in self._rows.segments()]
+                self._loaded = _Loaded(version, files)
         return self._loaded
+
+    def _file(self, segment: Segment) -> VectorFile:
+        return VectorFile(self.folder, segment, self.width, self.dtype)
 
     def _writing(self) -> "_Writing":
         return _Writing(self)
@@ -177,49 +170,49 @@ class FolderEngine(Engine):
         """Write a segment, and enter it."""
         segment = vector_files.write(self.folder, self._rows.new_segment(), parts, numbers, self.dtype)
         self._rows.add_segment(segment)
-        state.segments.append((segment, vector_files.mapped(self.folder, segment, self.width, self.dtype)))
-        state.segments.sort(key=lambda one: int(one[0].numbers[0]))
+        state.files.append(self._file(segment))
+        state.files.sort(key=lambda one: int(one.segment.numbers[0]))
 
     def _delete(self, state: "_Writing", numbers: Iterable[int]) -> None:
         """Delete records, and write the segments that hold their vectors again without them."""
         gone = np.sort(np.fromiter(numbers, np.int64))
         self._rows.delete(gone.tolist())
-        for segment, vectors in list(state.segments):
-            keep = ~np.isin(segment.numbers, gone)
+        for file in list(state.files):
+            held = file.segment.numbers
+            keep = ~np.isin(held, gone)
             if not keep.all():
-                state.drop(segment)
+                state.drop(file)
                 if keep.any():
-                    self._write(state, [vectors[keep]], segment.numbers[keep])
+                    self._write(state, [file.vectors[keep]], held[keep])
 
     def _merge(self, state: "_Writing") -> None:
         """Merge neighbors of which the first is less than twice as large as the second, the last ones first."""
-        at = len(state.segments) - 2
+        at = len(state.files) - 2
         while at >= 0:
-            (left, before), (right, after) = state.segments[at : at + 2]
-            sizes = len(left.numbers), len(right.numbers)
-            if sizes[0] < 2 * sizes[1] and sum(sizes) <= LARGEST:
+            left, right = state.files[at : at + 2]
+            held = left.segment.numbers, right.segment.numbers
+            if len(held[0]) < 2 * len(held[1]) and len(held[0]) + len(held[1]) <= LARGEST:
                 state.drop(left)
                 state.drop(right)
-                self._write(state, [before, after], np.concatenate([left.numbers, right.numbers]))
-            at = min(at, len(state.segments) - 1) - 1
+                self._write(state, [left.vectors, right.vectors], np.concatenate(held))
+            at = min(at, len(state.files) - 1) - 1
 
 
 class _Writing:
-    """The only writer of a folder inside a `with` block, and the segments as they will be."""
+    """The only writer of a folder inside a `with` block, and the files as they will be."""
 
     def __init__(self, engine: FolderEngine) -> None:
         self.engine = engine
         self.transaction = engine._rows.transaction(write=True)
-        self.segments: list[tuple[Segment, npt.NDArray[Any]]] = []
+        self.files: list[VectorFile] = []
 
     def __enter__(self) -> "_Writing":
         self.transaction.__enter__()
         try:
-            loaded = self.engine._load()
+            self.files = list(self.engine._load().files)
         except BaseException as error:
             self.transaction.__exit__(type(error), error, error.__traceback__)
             raise
-        self.segments = list(zip(loaded.segments, loaded.vectors, strict=True))
         # Of writers that were killed.
         self._tidy()
         return self
@@ -231,46 +224,41 @@ class _Writing:
             # What the disk holds is read again; files that nobody needs are removed by the next writer.
             self.engine._loaded = None
             raise
-        if error[0] is not None:
-            self._undo()
-            return
-        segments, vectors = [one for one, _ in self.segments], [one for _, one in self.segments]
-        self.engine._loaded = _Loaded(self.engine._rows.version(), segments, vectors)
+        if error[0] is None:
+            self.engine._loaded = _Loaded(self.engine._rows.version(), self.files)
+        elif self.engine._loaded is not None:
+            self.files = list(self.engine._loaded.files)
         self._tidy()
 
-    def _undo(self) -> None:
-        """Remove the files that were written."""
-        before = self.engine._loaded or _Loaded(0, [], [])
-        self.segments = list(zip(before.segments, before.vectors, strict=True))
-        self._tidy()
-
-    def drop(self, segment: Segment) -> None:
+    def drop(self, file: VectorFile) -> None:
         """Strike a segment; its file is removed at the end."""
-        self.engine._rows.drop_segment(segment.segment)
-        self.segments = [one for one in self.segments if one[0].segment != segment.segment]
+        self.engine._rows.drop_segment(file.segment.segment)
+        self.files.remove(file)
 
     def _tidy(self) -> None:
-        vector_files.remove_others(self.engine.folder, {one.segment for one, _ in self.segments})
+        vector_files.remove_others(self.engine.folder, {one.segment.segment for one in self.files})
 
 
-def _selected(loaded: _Loaded, passing: Numbers | None) -> Iterator[tuple[npt.NDArray[Any], Numbers]]:
+def _selected(files: list[VectorFile], passing: Numbers | None) -> Iterator[tuple[npt.NDArray[Any], Numbers]]:
     """Yield the vectors of the records that pass, with their numbers, in blocks."""
-    for segment, vectors in zip(loaded.segments, loaded.vectors, strict=True):
+    for file in files:
+        held = file.segment.numbers
         if passing is None:
-            yield vectors, segment.numbers
+            yield file.vectors, held
             continue
-        first, last = np.searchsorted(passing, segment.numbers[[0, -1]] + [0, 1])
+        first, last = np.searchsorted(passing, held[[0, -1]] + [0, 1])
         inside = passing[first:last]
         for start in range(0, len(inside), vector_files.BLOCK):
             some = inside[start : start + vector_files.BLOCK]
-            yield vectors[np.searchsorted(segment.numbers, some)], some
+            yield file.vectors[np.searchsorted(held, some)], some
 
 
-def _gathered(loaded: _Loaded, numbers: Numbers, width: int) -> Vectors:
+def _gathered(files: list[VectorFile], numbers: Numbers, width: int) -> Vectors:
     """Return the vectors (n, D) of some numbers."""
     found = np.zeros((len(numbers), width), np.float32)
-    for segment, vectors in zip(loaded.segments, loaded.vectors, strict=True):
-        rows = np.flatnonzero((numbers >= segment.numbers[0]) & (numbers <= segment.numbers[-1]))
+    for file in files:
+        held = file.segment.numbers
+        rows = np.flatnonzero((numbers >= held[0]) & (numbers <= held[-1]))
         if len(rows):
-            found[rows] = vectors[np.searchsorted(segment.numbers, numbers[rows])]
+            found[rows] = file.vectors[np.searchsorted(held, numbers[rows])]
     return found

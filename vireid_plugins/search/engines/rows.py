@@ -149,7 +149,7 @@ class Rows:
         """Return all facts of the gallery by name."""
         return dict(self._db.execute("SELECT name, value FROM facts"))
 
-    def rename(self, moved: Mapping[str, str]) -> None:
+    def rekey(self, moved: Mapping[str, str]) -> None:
         """Change keys."""
         pairs = [(os.fsencode(after), os.fsencode(before)) for before, after in moved.items()]
         self._db.executemany("UPDATE rows SET key = ? WHERE key = ?", pairs)

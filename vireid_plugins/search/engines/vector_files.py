@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +49,36 @@ def write(folder: Path, segment: int, parts: list[npt.NDArray[Any]], numbers: Nu
     return Segment(segment, numbers, sha256_of(file))
 
 
-def mapped(folder: Path, segment: Segment, width: int, dtype: str) -> npt.NDArray[Any]:
-    """Return the vectors (n, D) of a segment, mapped from its file.
+class VectorFile:
+    """A segment and its vectors, which are mapped and compared with their digest when they are first looked at.
 
-    Raises:
-        DataError: the file is missing or damaged.
+    Args:
+        folder: folder of the gallery.
+        segment: the segment.
+        width: D.
+        dtype: type of the stored numbers.
     """
-    file = file_of(folder, segment.segment)
-    try:
-        if sha256_of(file) != segment.sha256:
-            raise damaged(folder, f"'{file.name}' has another digest than when it was written")
-        vectors: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise damaged(folder, f"'{file.name}': {error}") from None
-    if vectors.shape != (len(segment.numbers), width) or vectors.dtype != np.dtype(dtype):
-        raise damaged(folder, f"'{file.name}' holds {vectors.dtype} of shape {vectors.shape}")
-    return vectors
+
+    def __init__(self, folder: Path, segment: Segment, width: int, dtype: str) -> None:
+        self.folder, self.segment, self.width, self.dtype = folder, segment, width, dtype
+
+    @cached_property
+    def vectors(self) -> npt.NDArray[Any]:
+        """The vectors (n, D).
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        file = file_of(self.folder, self.segment.segment)
+        try:
+            if sha256_of(file) != self.segment.sha256:
+                raise damaged(self.folder, f"'{file.name}' has another digest than when it was written")
+            vectors: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise damaged(self.folder, f"'{file.name}': {error}") from None
+        if vectors.shape != (len(self.segment.numbers), self.width) or vectors.dtype != np.dtype(self.dtype):
+            raise damaged(self.folder, f"'{file.name}' holds {vectors.dtype} of shape {vectors.shape}")
+        return vectors
 
 
 def remove_others(folder: Path, kept: set[int]) -> None:
