@@ -41,8 +41,6 @@ ALLOWED = {
     "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
     "engine/trainer.py build_writers": "lines and events are appended; `Writers` translates their errors",
     "extraction/onnx.py to_onnx": "to memory, or the file that `write_by_name` of the exporter yields",
-    "search/search.py index_images": "the gallery's `save`",
-    "search/search.py remove_images": "the gallery's `save`",
     "visualize/_mpl.py drawn": "to memory; `write_bytes` writes it",
     "visualize/_mpl.py _pixels": "to memory; `write_bytes` writes it",
     "visualize/report.py thumbnail": "to memory",
