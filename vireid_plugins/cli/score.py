@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         nargs="+",
         metavar="NAME",
-        help=f"one or more of {', '.join(PROTOCOLS)}; or patterns, such as 'sysu/*'",
+        help=f"one or more of {', '.join(PROTOCOLS)}; each also as NAME/open; or patterns, such as 'sysu/*'",
     )
     names = sorted({protocol.dataset for protocol in PROTOCOLS.values()})
     chosen.add_argument("--dataset", choices=names, help="use every protocol of this data set")

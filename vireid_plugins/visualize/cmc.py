@@ -57,6 +57,14 @@ def cmc_curve(name: str, found: Extraction, device: str = "cpu", length: int = L
     return cmc_of(name, results[0], length)
 
 
+def require_one_protocol(curves: Sequence[tuple[str, str]]) -> None:
+    """Raise a `ConfigError` unless curves, given as protocol and name, are of one protocol."""
+    protocols = dict(curves)
+    if len(protocols) > 1:
+        ways = ", ".join(f"{protocol} ({name})" for protocol, name in protocols.items())
+        raise ConfigError(f"curves of different protocols cannot be compared: {ways}")
+
+
 def draw_cmc(curves: Sequence[Cmc], style: Style = DEFAULT) -> Any:
     """Return a matplotlib figure of curves.
 
@@ -67,10 +75,7 @@ def draw_cmc(curves: Sequence[Cmc], style: Style = DEFAULT) -> Any:
     Raises:
         ConfigError: they are of different protocols.
     """
-    protocols = {curve.protocol: curve.name for curve in curves}
-    if len(protocols) > 1:
-        ways = ", ".join(f"{protocol} ({name})" for protocol, name in protocols.items())
-        raise ConfigError(f"curves of different protocols cannot be compared: {ways}")
+    require_one_protocol([(curve.protocol, curve.name) for curve in curves])
     with style.applied():
         figure, (axes,) = panels_in(style, 1, 0.8 + 0.08 * len(curves))
         width = 72 * figure.get_figwidth() - 4 * style.font_size
