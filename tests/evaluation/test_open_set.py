@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from helpers import small_cfg
 
 from vireid_plugins.data.datasets import RegDB
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
 from vireid_plugins.evaluation import (
     PROTOCOLS,
+    CrossModalityEvaluator,
     EvaluationPlan,
     PostProcessing,
     evaluate_protocol,
@@ -22,6 +25,8 @@ from vireid_plugins.evaluation import (
 from vireid_plugins.evaluation.evaluate import dataset_of, score
 from vireid_plugins.evaluation.open_set import CURVE, Identified, accepted, enrolled, score_name, threshold_for
 from vireid_plugins.evaluation.protocols import open_form, protocols_of, require_protocols
+from vireid_plugins.evaluation.query_scores import read_query_scores
+from vireid_plugins.evaluation.scores import scalars_of
 from vireid_plugins.evaluation.screen_table import fitted_table
 from vireid_plugins.evaluation.trials import draw_trials
 
@@ -200,8 +205,6 @@ def test_open_form_block_by_block_equals_the_whole_matrix(tree: Path, monkeypatc
 
 
 def test_nearest_of_a_tensor_is_that_of_the_array(tree: Path) -> None:
-    import torch
-
     from vireid_plugins.evaluation.evaluate import _selections
 
     for name in ("sysu/agw/all/1shot", "llcm/v2i"):
@@ -243,8 +246,28 @@ def test_result_table_of_open_and_closed_sets_says_where_the_impostors_are_too_f
     assert "(FPIR 0)" in narrow
 
 
+def test_cross_modality_evaluator_writes_and_returns_an_open_set(tree: Path, tmp_path: Path) -> None:
+    dataset, matrix, paths, _ = features_of("sysu/agw/all/1shot", tree)
+    cfg = small_cfg("SYSU/wrim.yml", "TEST.PROTOCOLS", "['sysu/agw/all/1shot', 'sysu/agw/all/1shot/open']")
+    plan = EvaluationPlan(dataset, protocols_of("SYSUMM01", cfg.TEST.PROTOCOLS)).draw()
+    evaluator = CrossModalityEvaluator(cfg, plan, str(tmp_path))
+    evaluator.process({"img_paths": [str(dataset.folder / path) for path in paths]}, torch.from_numpy(matrix))
+    scores = evaluator.evaluate()
+    logged = scalars_of(scores)
+    assert "TPIR@FPIR=1%" not in scores
+    report = json.loads((tmp_path / "evaluation.json").read_text())["results"][1]
+    for name in ("TPIR@FPIR=1%", "TPIR@FPIR=10%", "Rank-1"):
+        assert logged[f"sysu/agw/all/1shot/open/{name}"] == report["mean"][name] == np.mean(report["per_trial"][name])
+    assert report["trials"] == 10
+    assert report["open_set"]["dir"]["fpir"] == list(CURVE)
+    curve = dict(zip(CURVE, report["open_set"]["dir"]["mean"], strict=True))
+    assert curve[0.1] == pytest.approx(report["mean"]["TPIR@FPIR=10%"])
+    queries = read_query_scores(tmp_path / "evaluation_queries.npz")["sysu/agw/all/1shot/open"]
+    assert (~np.isnan(queries.ap)).sum(1).tolist() == report["open_set"]["genuine"]
+
+
 def test_open_form_without_an_unknown_query_is_one_error(tree: Path, monkeypatch) -> None:
     plan = EvaluationPlan(RegDB(root=str(tree), split=1), require_protocols(["regdb/v2i/open"]))
-    monkeypatch.setattr("vireid_plugins.evaluation.plan.enrolled", lambda identities, draw: sorted(set(identities)))
+    monkeypatch.setattr("vireid_plugins.evaluation.open_set.enrolled", lambda identities, draw: sorted(set(identities)))
     with pytest.raises(DataError, match=r"regdb/v2i/open on .*: all queries are of the \d+ identities that draw 0"):
         plan.draw()

@@ -12,7 +12,7 @@ score is the best similarity to an image of the gallery.
 There is one rule for equality: a query is accepted if its similarity is at least the threshold. Similarities are
 compared as float64, which holds those of float32 exactly.
 
-Shapes: `Q` queries, `n` impostors, `R` rates.
+Shapes: `Q` queries, `G` gallery images, `n` impostors, `R` rates.
 """
 
 import math
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
+from vireid_plugins.evaluation.types import Ints
 
 # The FPIRs whose TPIR is a score.
 RATES = (0.01, 0.1)
@@ -108,6 +109,25 @@ def unresolved(impostors: int, rate: float) -> bool:
 def score_name(rate: float) -> str:
     """Return the name of the TPIR at a FPIR, as in `TPIR@FPIR=1%`."""
     return f"TPIR@FPIR={100 * rate:g}%"
+
+
+def enrolled_images(identities: Iterable[int], query: Ints, gallery: Ints, draw: int) -> npt.NDArray[np.bool_]:
+    """Return which gallery images (G,) stay in a draw: those of enrolled identities.
+
+    Args:
+        identities: see `enrolled`.
+        query: (Q,) identities of the queries.
+        gallery: (G,) identities of the gallery images.
+        draw: see `enrolled`.
+
+    Raises:
+        DataError: no query is of an unknown identity; see also `enrolled`.
+    """
+    known = enrolled(identities, draw)
+    if np.isin(query, known).all():
+        raise DataError(f"all queries are of the {len(known)} identities that draw {draw} enrolls, so none is unknown")
+    stay: npt.NDArray[np.bool_] = np.isin(gallery, known)
+    return stay
 
 
 def enrolled(identities: Iterable[int], draw: int) -> list[int]:

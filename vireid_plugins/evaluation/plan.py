@@ -10,7 +10,7 @@ from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
-from vireid_plugins.evaluation.open_set import enrolled
+from vireid_plugins.evaluation.open_set import enrolled_images
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 from vireid_plugins.evaluation.trials import Trial, draw_trials, sides
 from vireid_plugins.evaluation.types import Ints, Labels
@@ -92,13 +92,12 @@ class EvaluationPlan:
         found = []
         for draw in range(protocol.enrollments):
             query, gallery = trials[draw % len(trials)]
-            known = enrolled(identities, draw)
-            if np.isin(labels[query_side].ids[query], known).all():
-                raise DataError(
-                    f"{protocol.name} on '{self.dataset.folder}': all queries are of the {len(known)} identities that "
-                    f"draw {draw} enrolls, so none is unknown"
-                )
-            found.append(TrialPositions(query, gallery[np.isin(labels[gallery_side].ids[gallery], known)]))
+            ids = labels[query_side].ids[query], labels[gallery_side].ids[gallery]
+            try:
+                stay = enrolled_images(identities, *ids, draw)
+            except DataError as error:
+                raise DataError(f"{protocol.name} on '{self.dataset.folder}': {error}") from None
+            found.append(TrialPositions(query, gallery[stay]))
         return found
 
     def _require_match(self, protocol: Protocol, trial: TrialPositions) -> None:
