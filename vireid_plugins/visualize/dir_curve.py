@@ -12,9 +12,9 @@ from vireid_plugins.evaluation.protocols import open_form
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.visualize.cmc import require_one_protocol
-from vireid_plugins.visualize.panels import panels_in, wrapped
+from vireid_plugins.visualize.panels import curves_in
 from vireid_plugins.visualize.retrieve import Extraction
-from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
+from vireid_plugins.visualize.style import DEFAULT, Style
 
 
 class Dir(NamedTuple):
@@ -72,27 +72,18 @@ def draw_dir(curves: Sequence[Dir], style: Style = DEFAULT) -> Any:
     # Where there are too few impostors, the curve is that of a FPIR of 0.
     shown = rates >= max(rates[0], min(curve.least for curve in curves) - 1e-9)
     with style.applied():
-        figure, (axes,) = panels_in(style, 1, 0.8 + 0.08 * len(curves))
-        width = 72 * figure.get_figwidth() - 4 * style.font_size
-        for number, curve in enumerate(curves):
-            points = ", ".join(
-                f"{score_name(rate)} {curve.values[CURVE.index(rate)]:.1f}"
-                for rate in RATES
-                if shown[CURVE.index(rate)]
-            )
-            axes.plot(
-                rates[shown],
-                curve.values[shown],
-                color=SERIES[number % len(SERIES)],
-                linestyle=LINES[number % len(LINES)],
-                label=wrapped(f"{curve.name}: {points}" if points else curve.name, width, style),
-            )
+        lines = [(_label(curve), rates[shown], curve.values[shown]) for curve in curves]
+        figure, axes = curves_in(style, lines, curves[0].protocol)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_ylim(0, 101.5)
-        axes.grid(color="#dddddd", linewidth=0.5)
         axes.set_xlabel("FPIR: unknown people let in, percent")
         axes.set_ylabel("TPIR: known people found, percent")
-        axes.set_title(curves[0].protocol)
-        figure.legend(loc="outside lower center", frameon=False)
     return figure
+
+
+def _label(curve: Dir) -> str:
+    """Return the name of a run with the scores that its impostors suffice for."""
+    reached = [rate for rate in RATES if 100 * rate >= curve.least]
+    scores = [f"{score_name(rate)} {curve.values[CURVE.index(rate)]:.1f}" for rate in reached]
+    return f"{curve.name}: {', '.join(scores)}" if scores else curve.name
