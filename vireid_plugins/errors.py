@@ -97,12 +97,12 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def require_name(key: str, name: str, known: Iterable[str]) -> None:
-    """Raise a `ConfigError` listing the `known` names unless `name` is one of them."""
+def require_name(key: str, name: str, known: Iterable[str], also: str = "") -> None:
+    """Raise a `ConfigError` listing the `known` names, followed by `also`, unless `name` is one of them."""
     names = list(known)
     if name not in names:
         listed = ", ".join(sorted(names)) or "none"
-        raise ConfigError(f"{key}: unknown value '{name}'; available: {listed}{meant(name, names)}")
+        raise ConfigError(f"{key}: unknown value '{name}'; available: {listed}{also}{meant(name, names)}")
 
 
 def meant(name: str, known: Iterable[str], before: str = "") -> str:

@@ -13,7 +13,7 @@ from vireid_plugins.data.verify import LAYOUT_CHECKS
 PARTS = [
     *(["synthesize", layout] for layout in ("SYSUMM01", "RegDB", "LLCM", "Market1501")),
     *(["search", part] for part in ("index", "query", "remove")),
-    *(["visualize", figure] for figure in ("rank", "cmc", "tsne", "cam", "distances", "training")),
+    *(["visualize", figure] for figure in ("rank", "cmc", "dir", "tsne", "cam", "distances", "training")),
 ]
 COMMANDS = [
     ["vireid"],

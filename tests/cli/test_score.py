@@ -27,6 +27,15 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_score_of_labels_as_an_open_set_prints_both_directions(files: Path) -> None:
+    words = ["--features", "F.npy", "--ids", "ids.txt", "--modalities", "modalities.txt", "--open"]
+    ran = vireid("score", *words, cwd=files)
+    assert ran.returncode == 0, ran.stderr
+    header, _, *rows = ran.stdout.splitlines()[1:]
+    assert "| TPIR@FPIR=1%" in header
+    assert [row.split("|")[1].strip() for row in rows] == [f"{way}/open (your own labels)" for way in ("i2v", "v2i")]
+
+
 def test_score_of_labels_prints_both_directions_and_says_whose_they_are(files: Path) -> None:
     words = ["--features", "F.npy", "--ids", "ids.txt", "--modalities", "modalities.txt", "--json", "o.json"]
     ran = vireid("score", *words, cwd=files)

@@ -47,6 +47,20 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     assert asked.stdout.count("(infrared)") == 3
     assert Image.open(tmp_path / "q.png").width > 500
 
+    # People who are not in it: the three queries, as if they were.
+    known = json.loads((tmp_path / "q.json").read_text())
+    assert (known["thresholds"], known["queries"][0]["verdict"]) == (None, None)
+    strange = search("calibrate", infrared, *index, "--modality", "infrared", "--find", "visible")
+    assert "of 3 images of unknown people at most 1.00% are called a match; 3 are too few for it" in strange.stdout
+    words = [*index, "--modality", "infrared", "--find", "visible", "--top", "2", "--json", str(tmp_path / "q.json")]
+    asked = search("query", infrared, *words)
+    assert asked.returncode == 0, asked.stderr
+    known = json.loads((tmp_path / "q.json").read_text())
+    assert known["thresholds"]["queries"] == 3
+    # The best of three is at the lower threshold's edge, which is not accepted either.
+    assert [one["verdict"] for one in known["queries"]] == ["nobody"] * 3
+    assert [hit["modality"] for one in known["queries"] for hit in one["hits"]] == ["visible"] * 6
+
     # Bring it up to date: one image gone, one new, one changed.
     removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", copy
     removed.unlink()

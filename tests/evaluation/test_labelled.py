@@ -11,6 +11,8 @@ from vireid_plugins.evaluation import PostProcessing
 from vireid_plugins.evaluation.choices import DROP_NAMES
 from vireid_plugins.evaluation.labelled import Scoring, modalities_of, score_labelled
 from vireid_plugins.evaluation.metrics import DROPS
+from vireid_plugins.evaluation.open_set import enrolled
+from vireid_plugins.evaluation.postprocess import NONE
 
 RNG = np.random.default_rng(4)
 IDS = np.arange(30) % 6
@@ -52,6 +54,26 @@ def test_score_labelled_equals_the_loop_over_queries(drop: str, cmc: str) -> Non
     (distance,) = score_labelled(arrays, scoring)
     assert scores(distance) == scores(i2v)
     assert (distance.metric, distance.as_json()["note"]) == ("given", "your own labels")
+
+
+@pytest.mark.parametrize("post", [NONE, PostProcessing(rerank="ordinary", k1=4, k2=2)])
+def test_score_labelled_of_an_open_set_is_the_score_of_each_enrolled_gallery(post: PostProcessing) -> None:
+    visible, infrared = np.flatnonzero(MODALITIES == 0), np.flatnonzero(MODALITIES == 1)
+    scoring = Scoring("same_camera", postprocessing=post)
+    (result,) = score_labelled({**of(infrared, "query"), **of(visible, "gallery")}, scoring._replace(open_set=True))
+    assert (result.label.partition(" + ")[0], len(result.rankings)) == ("query to gallery/open (your own labels)", 10)
+    assert all(len(values) == 10 for values in result.scores.values())
+    for draw, ranking in enumerate(result.rankings):
+        known = visible[np.isin(IDS[visible], enrolled(IDS.tolist(), draw))]
+        (alone,) = score_labelled({**of(infrared, "query"), **of(known, "gallery")}, scoring)
+        assert scores(alone) == (ranking.cmc[0], ranking.mAP, ranking.mINP)
+        assert ranking.open_set is not None
+        assert ranking.open_set.impostor.tolist() == (~np.isin(IDS[infrared], IDS[known])).tolist()
+    if not post:
+        unit = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
+        arrays = {**of(infrared, "query"), **of(visible, "gallery"), "distance": -unit[infrared] @ unit[visible].T}
+        (distance,) = score_labelled(arrays, scoring._replace(open_set=True))
+        assert distance.scores == result.scores
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "inner_product"])

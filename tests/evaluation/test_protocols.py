@@ -41,3 +41,13 @@ def test_select_protocols_of_a_pattern_leaves_out_the_validation_identities_unle
 def test_protocols_of_a_data_set_are_those_that_a_pattern_matches() -> None:
     assert names(protocols_of("SYSUMM01Val", ["sysu/*"])) == ["sysu/val/1shot"]
     assert names(protocols_of("RegDB", ["*/v2i"])) == ["regdb/v2i"]
+
+
+def test_require_protocols_stands_for_open_sets_only_with_open_at_its_end() -> None:
+    assert names(require_protocols(["sysu/*/open"])) == [f"{name}/open" for name in PROTOCOLS if name[:5] == "sysu/"]
+    assert not [one for one in require_protocols(["*", "sysu/*", "*o*"]) if one.enrollments]
+    both = require_protocols(["regdb/v2i/open", "regdb/v2i"])
+    assert [(one.name, one.enrollments) for one in both] == [("regdb/v2i/open", 10), ("regdb/v2i", 0)]
+    assert names(select_protocols(["sysu/*/open"], None)) == [f"{n}/open" for n in names(protocols_of("SYSUMM01", []))]
+    with pytest.raises(ConfigError, match=r"'regdb/v2j/open'; .*sysu/val/1shot; each also as NAME/open \(did you mean"):
+        require_protocols(["regdb/v2j/open"])

@@ -36,6 +36,7 @@ def words_of(file: Path) -> str:
     [
         ("rank", ["--queries", "2", "--top-k", "3", "--seed", "1"], "blue with a tick: correct"),
         ("cmc", ["--ranks", "5"], "mean of all trials, rank position (distinct identities)"),
+        ("dir", [], "sysu/official/all/1shot/open, mean of all draws of enrolled identities"),
         ("cam", ["--identities", "1"], "yellow regions contribute most"),
         ("distances", [], "overlap "),
     ],

@@ -15,9 +15,11 @@ from vireid_plugins import visualize
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.evaluation.open_set import CURVE
 from vireid_plugins.visualize import RankList, Separation, Style
 from vireid_plugins.visualize._mpl import save
 from vireid_plugins.visualize.cmc import Cmc
+from vireid_plugins.visualize.dir_curve import Dir
 from vireid_plugins.visualize.embedding_map import MapPoint
 from vireid_plugins.visualize.grad_cam import PairMaps
 from vireid_plugins.visualize.panels import panels_in
@@ -50,6 +52,11 @@ def cmc(tree: Path, style: Style) -> Any:
     )
 
 
+def dir_(tree: Path, style: Style) -> Any:
+    values = np.linspace(30, 100, len(CURVE))
+    return visualize.draw_dir([Dir(NAME, values, 0.05, "sysu/open"), Dir("b", values, 0.05, "sysu/open")], style)
+
+
 def plane(tree: Path, style: Style) -> Any:
     return visualize.draw_embedding_map([MapPoint(n, -n, n // 2, n % 2, "") for n in range(30)], NAME, style)
 
@@ -59,7 +66,7 @@ def training(tree: Path, style: Style) -> Any:
     return visualize.draw_training({"total_loss": points, "loss_a": points, "lr": points, "mAP": points}, NAME, style)
 
 
-FIGURES = {draw.__name__: draw for draw in (ranks, pairs, histograms, cmc, plane, training)}
+FIGURES = {draw.__name__: draw for draw in (ranks, pairs, histograms, cmc, dir_, plane, training)}
 Draw = Callable[[Path, Style], Any]
 
 

@@ -8,20 +8,23 @@ from tabulate import tabulate
 from vireid_plugins.cli._common import say, say_table
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.escape import escaped
+from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
 from vireid_plugins.search.querying import QueryResult
 
 
-def print_hits(result: QueryResult, guessed: bool, people: bool) -> None:
+def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thresholds | None) -> None:
     """Print a query and its hits.
 
     Args:
         result: the query and its hits.
         guessed: the query's modality was guessed.
         people: hits are people, and the number of their images is shown.
+        thresholds: those of the gallery, if it was calibrated.
     """
     sure = f", {result.probability:.0%} sure" if guessed else ""
-    say("", f"{result.query} ({MODALITIES[result.modality]}{sure})")
+    verdict = "" if thresholds is None else f": {_verdict(result, thresholds)}"
+    say("", f"{result.query} ({MODALITIES[result.modality]}{sure}){verdict}")
     columns = ["rank", "cosine", "modality"]
     shown = [
         name
@@ -43,17 +46,22 @@ def print_hits(result: QueryResult, guessed: bool, people: bool) -> None:
     say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
 
 
-def as_json(result: QueryResult) -> dict[str, Any]:
-    """Return a query and its hits in words and numbers."""
+def as_json(result: QueryResult, thresholds: Thresholds | None) -> dict[str, Any]:
+    """Return a query and its hits in words and numbers; the verdict is null without thresholds."""
     return {
         "query": result.query,
         "modality": MODALITIES[result.modality],
         "probability": result.probability,
+        "verdict": None if thresholds is None else _verdict(result, thresholds),
         "hits": [
             {"rank": hit.rank, **_hit(hit.record, hit.cosine), "alike": [_hit(*one) for one in hit.alike]}
             for hit in result.hits
         ],
     }
+
+
+def _verdict(result: QueryResult, thresholds: Thresholds) -> str:
+    return thresholds.verdict(result.hits[0].cosine if result.hits else None)
 
 
 def _hit(record: Record, cosine: float) -> dict[str, Any]:

@@ -33,11 +33,17 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", type=path_text, metavar="FILE", help=about)
     group.add_argument("--drop", choices=DROP_NAMES, help="gallery images that are excluded (default none)")
     group.add_argument("--cmc", choices=CMCS, help="what the CMC ranks: images or identities (default ordinary)")
+    group.add_argument(
+        "--open",
+        action="store_const",
+        const=True,
+        help="an open set: half of the identities are unknown, drawn ten times; of a protocol, that is NAME/open",
+    )
 
 
 def given(args: argparse.Namespace) -> list[str]:
     """Return the flags of labels on the command line."""
-    names = [*ARRAYS, "drop", "cmc"]
+    names = [*ARRAYS, "drop", "cmc", "open"]
     return [f"--{name}" for name in names if getattr(args, name.replace("-", "_")) is not None]
 
 

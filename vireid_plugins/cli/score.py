@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         nargs="+",
         metavar="NAME",
-        help=f"one or more of {', '.join(PROTOCOLS)}; or patterns, such as 'sysu/*'",
+        help=f"one or more of {', '.join(PROTOCOLS)}; each also as NAME/open; or patterns, such as 'sysu/*'",
     )
     names = sorted({protocol.dataset for protocol in PROTOCOLS.values()})
     chosen.add_argument("--dataset", choices=names, help="use every protocol of this data set")
@@ -95,18 +95,19 @@ def _of_protocols(args: argparse.Namespace) -> tuple[str, list[Any]]:
 
 def _of_labels(args: argparse.Namespace) -> tuple[str, list[Any]]:
     """Return the title and the results of labels that are given."""
-    from vireid_plugins.errors import ConfigError, FeatureError
+    from vireid_plugins.errors import ConfigError, DataError, FeatureError
     from vireid_plugins.evaluation.labelled import GIVEN, NOTE, Scoring, score_labelled
 
     if args.paths or args.split is not None or args.data_root:
         raise ConfigError("--paths, --split and --data-root belong to a --protocol or --dataset; name one")
     arrays = read_labelled(args)
-    scoring = Scoring(args.drop or "none", args.cmc or "ordinary", args.metric, _postprocessing(args), args.device)
+    how = (args.drop or "none", args.cmc or "ordinary", args.metric, _postprocessing(args), args.device)
+    scoring = Scoring(*how, open_set=bool(args.open))
     try:
         results = score_labelled(arrays, scoring)
-    except FeatureError as error:
+    except (DataError, FeatureError) as error:
         where = args.features or args.distance or args.query_features
-        raise FeatureError(f"'{where}': {error}") from None
+        raise type(error)(f"'{where}': {error}") from None
     metric = METRICS.get(results[0].metric, f"distances {GIVEN}")
     drop = "no camera rule" if scoring.drop == "none" else f"camera rule {scoring.drop}"
     return f"{NOTE}, {drop}, {metric}, {results[0].postprocessing or 'no re-ranking'}", results

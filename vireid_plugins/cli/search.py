@@ -1,6 +1,7 @@
-"""Search images of your own: vireid search index IMAGES, query IMAGE_OR_FOLDER, remove IMAGES."""
+"""Search images of your own: vireid search index IMAGES, query IMAGE_OR_FOLDER, calibrate FOLDER, remove IMAGES."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.cli._hits import as_json, print_hits
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
+    from vireid_plugins.search.calibration import thresholds_of
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
     from vireid_plugins.search.querying import Wanted, query_images
@@ -81,10 +83,17 @@ def query(args: argparse.Namespace) -> None:
     with Gallery.load(args.index) as gallery:
         extractor = extractor_of(gallery, args.device, args.weights)
         results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+        thresholds, images = thresholds_of(gallery), len(gallery)
     for one in results:
-        print_hits(one, guessed=args.modality == "auto", people=args.people)
+        print_hits(one, guessed=args.modality == "auto", people=args.people, thresholds=thresholds)
+    if thresholds is not None and images > 2 * thresholds.images:
+        say(
+            "", f"the index had {thresholds.images} images when it was calibrated, and has {images}: calibrate it again"
+        )
     if args.json:
-        write_json(args.json, {"index": str(args.index), "queries": [as_json(one) for one in results]})
+        report = [as_json(one, thresholds) for one in results]
+        calibrated = None if thresholds is None else asdict(thresholds)
+        write_json(args.json, {"index": str(args.index), "thresholds": calibrated, "queries": report})
     if args.picture:
         gone = next((hit.path for one in results for hit in one.hits if not Path(hit.path).exists()), None)
         if gone is not None:
@@ -95,6 +104,30 @@ def query(args: argparse.Namespace) -> None:
         rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
         note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
         say("", f"wrote {args.picture}{note}")
+    if unread:
+        raise DataError(not_read(unread))
+
+
+def calibrate(args: argparse.Namespace) -> None:
+    """Set the thresholds of an index from images of people who are not in it."""
+    from vireid_plugins.errors import DataError
+    from vireid_plugins.search import Gallery
+    from vireid_plugins.search.calibration import keep, thresholds_from
+    from vireid_plugins.search.embedding import not_read
+    from vireid_plugins.search.model_of import extractor_of
+    from vireid_plugins.search.querying import Wanted, query_images
+
+    with Gallery.load(args.index) as gallery:
+        extractor = extractor_of(gallery, args.device, args.weights)
+        wanted = Wanted(1, args.find, conditions(args))
+        results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+        found = thresholds_from(results, len(gallery), args.rate)
+        keep(gallery, found)
+    few = "" if args.rate * found.queries >= 1 else f"; {found.queries} are too few for it, so none of them is one"
+    say(
+        f"match from {found.match:.6f} on, unsure from {found.unsure:.6f} on: of {found.queries} images of unknown "
+        f"people at most {args.rate:.2%} are called a match{few}"
+    )
     if unread:
         raise DataError(not_read(unread))
 
@@ -125,8 +158,8 @@ def remove(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    commands = parser.add_subparsers(required=True, metavar="{index,query,remove}")
-    for command in (index, query, remove):
+    commands = parser.add_subparsers(required=True, metavar="{index,query,calibrate,remove}")
+    for command in (index, query, calibrate, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
         one.add_argument("images", type=path, help="a folder of images, or one image")
@@ -148,19 +181,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             text = "numbers of a new index: float16 takes half the space (default %(default)s)"
             one.add_argument("--dtype", choices=("float32", "float16"), default="float32", help=text)
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
+        if command is calibrate:
+            text = "share of queries for unknown people that may be called a match (default %(default)s)"
+            one.add_argument("--rate", type=float, default=0.01, help=text)
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
+            one.add_argument("--people", action="store_true", help="one answer per track, and per near-duplicate")
+            one.add_argument("--json", type=path, help="also write the results to this file")
+            one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
+        if command in (query, calibrate):
             text = "find images of this modality, or both, without the query itself; default: all images"
             one.add_argument("--find", default="", metavar="visible|infrared|both", help=text)
-            one.add_argument("--people", action="store_true", help="one answer per track, and per near-duplicate")
             one.add_argument("--camera", default="", metavar="NAME,...", help="only images of these cameras")
             one.add_argument("--since", default="", metavar="TIME", help="only from this time on: 2024-05-31T14:00")
             one.add_argument("--until", default="", metavar="TIME", help="only up to this time")
             one.add_argument("--folder", default="", help="only images below this folder")
             text = "only images with this: NAME=VALUE, or !=, <, <=, >, >=; may be repeated"
             one.add_argument("--where", action="append", default=[], metavar="CONDITION", help=text)
-            one.add_argument("--json", type=path, help="also write the results to this file")
-            one.add_argument("--picture", type=path, help="also draw the queries and their nearest images")
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
             one.add_argument(
                 "--weights", type=path_text, default="", help="the checkpoint that made the index, if it has moved"
@@ -168,5 +205,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Index, query or remove."""
+    """Index, query, calibrate or remove."""
     args.command(args)

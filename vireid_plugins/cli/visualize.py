@@ -48,6 +48,14 @@ def cmc(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     return visualize.draw_cmc(curves, _style(args)), f"{curves[0].protocol}, mean of all trials, {curves[0].counted}"
 
 
+def dir_(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
+    """Draw the DIR curves of one run or several: people found over unknown people let in."""
+    from vireid_plugins import visualize
+
+    curves = [visualize.dir_curve(name, visualize.extract(cfg), cfg.MODEL.DEVICE) for name, cfg in runs]
+    return visualize.draw_dir(curves, _style(args)), f"{curves[0].protocol}, mean of all draws of enrolled identities"
+
+
 def tsne(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     """Draw t-SNE of test features, color = identity, marker = modality."""
     from vireid_plugins import visualize
@@ -104,6 +112,7 @@ class Figure(NamedTuple):
 FIGURES = {
     "rank": Figure(rank, "queries", 8, several=True, photographs=True, drawn=True),
     "cmc": Figure(cmc, "ranks", 20, several=True),
+    "dir": Figure(dir_, several=True),
     "tsne": Figure(tsne, "identities", 12, drawn=True),
     "cam": Figure(cam, "identities", 6, several=True, photographs=True, drawn=True),
     "distances": Figure(distances, several=True),

@@ -126,8 +126,8 @@ declare_table(
         "Decay d of the moving average of the weights, which is then evaluated and saved with them; 0: no average."),
 
     Key("TEST.PROTOCOLS", [],
-        "Names in PROTOCOLS, or patterns such as sysu/*; features are extracted once for all of them, and the first "
-        "one's metric picks `model_best`."),
+        "Names in PROTOCOLS, or patterns such as sysu/*, with /open at their end for open sets; features are extracted "
+        "once for all of them, and the first one's metric picks `model_best`."),
     Key("TEST.EXTRACTION", "exact",
         'How features are computed on a CPU: "exact", as in training, or "fast", in the fastest form there is: '
         "bfloat16 if the processor has AMX, else onnxruntime if it is installed, else channels-last float32. If their "

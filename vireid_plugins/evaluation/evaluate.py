@@ -144,9 +144,16 @@ def _selections(plan: EvaluationPlan, protocol: Protocol) -> list[Selection]:
     """Return every trial of a protocol as rows and columns of the distances between the modalities."""
     query, gallery = sides(protocol)
     rule, distinct = plan.rules[protocol.name], protocol.cmc == "distinct_id"
+    open_set = protocol.enrollments > 0
     return [
         Selection(
-            rows, columns, plan.images.labels_at(query, rows), plan.images.labels_at(gallery, columns), rule, distinct
+            rows,
+            columns,
+            plan.images.labels_at(query, rows),
+            plan.images.labels_at(gallery, columns),
+            rule,
+            distinct,
+            open_set,
         )
         for rows, columns in plan.trials(protocol)
     ]

@@ -8,7 +8,8 @@ import numpy as np
 from vireid_plugins.evaluation.block_ranking import count_in_blocks
 from vireid_plugins.evaluation.distances import cross_distances
 from vireid_plugins.evaluation.feature_rows import FeatureRows, row_or_slice
-from vireid_plugins.evaluation.metrics import Ranking, rank, ranking_of
+from vireid_plugins.evaluation.metrics import Ranking, rank, ranking_of, with_open_set
+from vireid_plugins.evaluation.nearest import nearest_in_blocks
 from vireid_plugins.evaluation.rank_positions import Selection
 
 # Distances of the largest whole matrix on a CPU: 1 GiB of float32.
@@ -37,6 +38,10 @@ def rank_features(
     """
     rows, columns = selection.rows, selection.columns
     if in_blocks(len(rows), len(columns), device):
-        return ranking_of(count_in_blocks(query, gallery, metric, selection), selection)
+        positions = count_in_blocks(query, gallery, metric, selection)
+        ranking = ranking_of(positions, selection)
+        if not selection.open_set:
+            return ranking
+        return with_open_set(ranking, positions, selection, nearest_in_blocks(query, gallery, metric, selection))
     distance = cross_distances(query.at(row_or_slice(rows)), gallery.at(row_or_slice(columns)), metric, device)
     return rank(distance, [selection._replace(rows=np.arange(len(rows)), columns=np.arange(len(columns)))])[0]

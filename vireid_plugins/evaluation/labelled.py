@@ -20,11 +20,12 @@ from vireid_plugins.evaluation.feature_table import check_features
 from vireid_plugins.evaluation.features import FEATURES
 from vireid_plugins.evaluation.labels import labels_of
 from vireid_plugins.evaluation.metrics import DROPS, Ranking, rank
+from vireid_plugins.evaluation.open_set import enrolled_images
 from vireid_plugins.evaluation.postprocess import NONE, PostProcessing
-from vireid_plugins.evaluation.protocols import Protocol
+from vireid_plugins.evaluation.protocols import ENROLLMENTS, Protocol, open_form
 from vireid_plugins.evaluation.rank_positions import Selection
 from vireid_plugins.evaluation.results import ProtocolResult
-from vireid_plugins.evaluation.types import Floats
+from vireid_plugins.evaluation.types import Floats, Labels
 
 # What is read, and the names under which people store it, in lower case.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -54,13 +55,14 @@ GIVEN = "given"
 
 
 class Scoring(NamedTuple):
-    """How to score: see `evaluate_ranking`, `PostProcessing` and `METRICS`."""
+    """How to score: see `evaluate_ranking`, `PostProcessing`, `METRICS` and, for an open set, `open_set`."""
 
     drop: str = "none"
     cmc: str = "ordinary"
     metric: str = "cosine"
     postprocessing: PostProcessing = NONE
     device: str = "cpu"
+    open_set: bool = False
 
 
 def score_labelled(arrays: Mapping[str, Any], scoring: Scoring) -> list[ProtocolResult]:
@@ -85,8 +87,8 @@ def score_labelled(arrays: Mapping[str, Any], scoring: Scoring) -> list[Protocol
         if scoring.postprocessing:
             raise ConfigError("re-ranking and query expansion need features, and distances are given")
         distance = rankable(arrays["distance"])
-        selection = _selection(_sides(arrays), tuple(distance.shape), scoring)
-        return [_result("query to gallery", rank(distance, [selection])[0], scoring, GIVEN)]
+        selections = _selections(_sides(arrays), tuple(distance.shape), scoring)
+        return [_result("query to gallery", rank(distance, selections), scoring, GIVEN)]
     if way == WAYS[1]:
         return [_of_features("query to gallery", _sides(arrays), scoring)]
     return [_of_features(name, sides, scoring) for name, sides in _directions(arrays).items()]
@@ -159,12 +161,15 @@ def _of_features(name: str, sides: Sequence[dict[str, Any]], scoring: Scoring) -
         exponents = (min(lowest), max(highest))
     prepare = comparable(scoring.metric, exponents)
     left, right = FeatureRows(query, prepare), FeatureRows(gallery, prepare)
-    selection = _selection(sides, (len(query), len(gallery)), scoring)
-    if scoring.postprocessing:
-        ranking = rank(scoring.postprocessing.distance(left.whole(), right.whole(), scoring.metric), [selection])[0]
-    else:
-        ranking = rank_features(left, right, selection, scoring.metric, scoring.device)
-    return _result(name, ranking, scoring, scoring.metric)
+    rankings = []
+    for selection in _selections(sides, (len(query), len(gallery)), scoring):
+        if scoring.postprocessing:
+            images = right.at(row_or_slice(selection.columns))
+            distance = scoring.postprocessing.distance(left.whole(), images, scoring.metric)
+            rankings += rank(distance, [selection._replace(columns=np.arange(len(images)))])
+        else:
+            rankings.append(rank_features(left, right, selection, scoring.metric, scoring.device))
+    return _result(name, rankings, scoring, scoring.metric)
 
 
 def _features(side: dict[str, Any]) -> Floats:
@@ -188,8 +193,11 @@ class _Numbered(Sequence[str]):
         return f"row {number}"
 
 
-def _selection(sides: Sequence[dict[str, Any]], shape: tuple[int, ...], scoring: Scoring) -> Selection:
-    """Return the labels of both sides, after checking that they fit distances of a shape."""
+def _selections(sides: Sequence[dict[str, Any]], shape: tuple[int, ...], scoring: Scoring) -> list[Selection]:
+    """Return the labels of both sides, after checking that they fit distances of a shape.
+
+    An open set has them once per draw.
+    """
     rule = DROPS[scoring.drop]
     ids: Any = [flat(side["ids"], f"{side['name']}_ids") for side in sides]
     cams: Any = [None if side["cams"] is None else flat(side["cams"], f"{side['name']}_cams") for side in sides]
@@ -199,13 +207,23 @@ def _selection(sides: Sequence[dict[str, Any]], shape: tuple[int, ...], scoring:
         raise FeatureError(
             f"the sizes (queries, gallery) do not match: distance {shape}, ids {sizes}, cameras {cameras}"
         )
-    return Selection(
+    every = Selection(
         np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, rule, distinct=scoring.cmc == "distinct_id"
     )
+    if not scoring.open_set:
+        return [every]
+    found = []
+    for draw in range(ENROLLMENTS):
+        stay = enrolled_images([*query.ids.tolist(), *gallery.ids.tolist()], query.ids, gallery.ids, draw)
+        left = Labels(gallery.ids[stay], gallery.cams[stay])
+        found.append(every._replace(columns=np.flatnonzero(stay), gallery=left, open_set=True))
+    return found
 
 
-def _result(name: str, ranking: Ranking, scoring: Scoring, metric: str) -> ProtocolResult:
+def _result(name: str, rankings: list[Ranking], scoring: Scoring, metric: str) -> ProtocolResult:
     """Return the scores as those of a protocol without a data set."""
     direction = name if name in ("i2v", "v2i") else ""
     protocol = Protocol(name, "", direction, scoring.cmc, scoring.drop, NOTE, note=NOTE)
-    return ProtocolResult(protocol, [ranking], None, str(scoring.postprocessing), metric)
+    if scoring.open_set:
+        protocol = open_form(protocol)
+    return ProtocolResult(protocol, rankings, None, str(scoring.postprocessing), metric)

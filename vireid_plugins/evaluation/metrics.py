@@ -4,7 +4,7 @@ Shapes: `Q` queries, `G` gallery images.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from vireid_plugins.evaluation.choices import CMCS
 from vireid_plugins.evaluation.distances import rankable
 from vireid_plugins.evaluation.drop_rules import drop_rules, no_match
 from vireid_plugins.evaluation.labels import labels_of
+from vireid_plugins.evaluation.nearest import nearest
+from vireid_plugins.evaluation.open_set import Identified
 from vireid_plugins.evaluation.rank_positions import RankPositions, Selection, count_positions
 from vireid_plugins.evaluation.types import Floats
 
@@ -35,6 +37,7 @@ class Ranking:
         counted: number of queries with a match in the gallery; only these are scored.
         skipped: number of queries without one.
         ap: (Q,) average precision of each query; NaN without a match.
+        open_set: what became of the queries of an open set; None: all identities are enrolled.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -43,6 +46,7 @@ class Ranking:
     counted: int
     skipped: int = 0
     ap: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    open_set: Identified | None = None
 
 
 def evaluate_ranking(
@@ -98,7 +102,13 @@ def rank(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[Ran
         FeatureError: no query of a trial has a match.
     """
     counted = count_positions(distance, selections)
-    return [ranking_of(positions, selection) for positions, selection in zip(counted, selections, strict=True)]
+    rankings = []
+    for positions, selection in zip(counted, selections, strict=True):
+        ranking = ranking_of(positions, selection)
+        if selection.open_set:
+            ranking = with_open_set(ranking, positions, selection, nearest(distance, selection))
+        rankings.append(ranking)
+    return rankings
 
 
 def ranking_of(positions: RankPositions, selection: Selection) -> Ranking:
@@ -122,3 +132,16 @@ def ranking_of(positions: RankPositions, selection: Selection) -> Ranking:
         skipped=len(selection.rows) - counted,
         ap=np.where(matched, positions.precision, np.nan),
     )
+
+
+def with_open_set(
+    ranking: Ranking, positions: RankPositions, selection: Selection, distances: npt.NDArray[np.float64]
+) -> Ranking:
+    """Return a ranking with what became of its queries, given the distance (Q,) of each to its nearest image."""
+    found = Identified(
+        best=-distances,
+        right=positions.first == 0,
+        genuine=positions.first >= 0,
+        impostor=~np.isin(selection.query.ids, selection.gallery.ids),
+    )
+    return replace(ranking, open_set=found)

@@ -10,6 +10,7 @@ from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
+from vireid_plugins.evaluation.open_set import enrolled_images
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 from vireid_plugins.evaluation.trials import Trial, draw_trials, sides
 from vireid_plugins.evaluation.types import Ints, Labels
@@ -50,11 +51,12 @@ class EvaluationPlan:
 
         Raises:
             ConfigError: the data set lacks the gallery or the draws that the protocol asks for.
-            DataError: draws are missing or do not fit the images on disk.
+            DataError: draws are missing or do not fit the images on disk; or no query of an open set is unknown.
         """
         if protocol.name not in self._trials:
             drawn = draw_trials(self.dataset, protocol)
-            self._trials[protocol.name] = [_positions(self.images, trial) for trial in drawn]
+            trials = [_positions(self.images, trial) for trial in drawn]
+            self._trials[protocol.name] = self._enrolled(protocol, trials) if protocol.enrollments else trials
         return self._trials[protocol.name]
 
     def draw(self) -> "EvaluationPlan":
@@ -80,6 +82,23 @@ class EvaluationPlan:
                 paths = self.images.paths[modality]
                 found.update(paths[position] for position in np.unique(np.concatenate(of_trials)).tolist())
         return frozenset(found)
+
+    def _enrolled(self, protocol: Protocol, trials: list[TrialPositions]) -> list[TrialPositions]:
+        """Return the trials of an open set: draw d keeps the enrolled identities in the gallery of trial d modulo T."""
+        labels = self.images.labels
+        # Of the whole test set, so that all its protocols enroll the same people.
+        identities = [identity for of in labels.values() for identity in of.ids.tolist()]
+        query_side, gallery_side = sides(protocol)
+        found = []
+        for draw in range(protocol.enrollments):
+            query, gallery = trials[draw % len(trials)]
+            ids = labels[query_side].ids[query], labels[gallery_side].ids[gallery]
+            try:
+                stay = enrolled_images(identities, *ids, draw)
+            except DataError as error:
+                raise DataError(f"{protocol.name} on '{self.dataset.folder}': {error}") from None
+            found.append(TrialPositions(query, gallery[stay]))
+        return found
 
     def _require_match(self, protocol: Protocol, trial: TrialPositions) -> None:
         query, gallery = (

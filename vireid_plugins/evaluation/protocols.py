@@ -3,7 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vireid_plugins.errors import ConfigError, require_name
 
@@ -25,6 +25,7 @@ class Protocol:
         drawn: the side that is drawn, `gallery` or `query`; all images of the other side are used.
         shots: images drawn per identity and camera; 0: all of them.
         trials: number of trials over which scores are averaged.
+        enrollments: draws of the half of the identities that is enrolled; 0: all are, a closed set.
         note: what is printed beside its name; empty: nothing.
     """
 
@@ -39,6 +40,7 @@ class Protocol:
     drawn: str = "gallery"
     shots: int = 0
     trials: int = 1
+    enrollments: int = 0
     note: str = ""
 
 
@@ -146,8 +148,18 @@ _ALL = [
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
+# What follows the name of a protocol in that of its open-set form, and the number of enrollments of such a form.
+OPEN, ENROLLMENTS = "/open", 10
 # What makes a name a pattern of `fnmatch`.
 _WILD = re.compile(r"[*?\[]")
+
+
+def open_form(protocol: Protocol) -> Protocol:
+    """Return the open-set form of a protocol, in which half of the identities are unknown; see `open_set`."""
+    if protocol.enrollments:
+        return protocol
+    about = f"The open-set form of {protocol.name}: half of the identities are unknown."
+    return replace(protocol, name=protocol.name + OPEN, about=about, enrollments=ENROLLMENTS)
 
 
 def require_protocols(names: Iterable[str]) -> list[Protocol]:
@@ -155,17 +167,20 @@ def require_protocols(names: Iterable[str]) -> list[Protocol]:
 
     Args:
         names: names and patterns of `fnmatch`, such as `sysu/*`; what a pattern matches comes in the order of
-            `PROTOCOLS`.
+            `PROTOCOLS`. With `/open` at its end a name or pattern stands for the open-set forms, and only then.
 
     Raises:
         ConfigError: a name is unknown, or a pattern matches none; the message lists the available ones.
     """
     protocols: dict[str, Protocol] = {}
     for name in names:
-        matching = fnmatch.filter(PROTOCOLS, name) if _WILD.search(name) else [name]
-        for one in matching or [name]:
-            require_name("TEST.PROTOCOLS", one, PROTOCOLS)
-            protocols[one] = PROTOCOLS[one]
+        closed = name.removesuffix(OPEN)
+        matching = fnmatch.filter(PROTOCOLS, closed) if _WILD.search(closed) else {closed} & PROTOCOLS.keys()
+        if not matching:
+            require_name("TEST.PROTOCOLS", name, PROTOCOLS, f"; each also as NAME{OPEN}")
+        for one in matching:
+            protocol = PROTOCOLS[one] if closed == name else open_form(PROTOCOLS[one])
+            protocols[protocol.name] = protocol
     return list(protocols.values())
 
 

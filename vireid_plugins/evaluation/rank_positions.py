@@ -43,6 +43,7 @@ class Selection(NamedTuple):
         gallery: labels of the G gallery images.
         rule: gallery images that are excluded for a query.
         distinct: count identities instead of images before the first hit.
+        open_set: also find how similar each query is to its nearest image, as thresholds need.
     """
 
     rows: Ints
@@ -51,6 +52,7 @@ class Selection(NamedTuple):
     gallery: Labels
     rule: DropRule
     distinct: bool
+    open_set: bool = False
 
 
 def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[RankPositions]:
@@ -62,7 +64,7 @@ def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) 
     """
     named = [numbered(selection) for selection in selections]
     if isinstance(distance, Tensor):
-        return [_on_device(distance, *selection) for selection in named]
+        return [_on_device(distance, *selection[:6]) for selection in named]
     counted = [_Counting(distance, selection) for selection in named]
 
     def part(start: int, stop: int) -> None:
@@ -91,7 +93,7 @@ class _Counting:
         # Not at the top: numba takes a tenth of a second to import.
         from vireid_plugins.evaluation._count_loops import count
 
-        rows, columns, query, gallery, rule, distinct = selection
+        rows, columns, query, gallery, rule, distinct = selection[:6]
         self.queries = len(rows)
         self.positions = RankPositions(np.empty(self.queries, np.int64), np.zeros(self.queries), np.zeros(self.queries))
         by_identity = np.argsort(gallery.ids, kind="stable")

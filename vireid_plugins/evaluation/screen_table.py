@@ -1,5 +1,6 @@
 """The table of results in the width of a terminal."""
 
+import re
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -9,6 +10,7 @@ from vireid_plugins.io.output import terminal_width
 
 # What is left out of a table that is too wide, one after the other; "±" are the deviations.
 _LEAST = ("CMC", "trials", "Rank-20", "Rank-5", "queries", "Rank-10", "mINP", "±", "features")
+_DEVIATION = re.compile(r" ± [\d.]+")
 
 
 def screen_table(results: Sequence[ProtocolResult], notes: Sequence[str] = ()) -> str:
@@ -22,7 +24,7 @@ def fitted_table(results: Sequence[ProtocolResult], width: int, notes: Sequence[
 
     Args:
         results: one per row.
-        width: characters per line; at least the protocol, rank-1 and mAP are shown, however small it is.
+        width: characters per line; at least the protocol, rank-1, mAP and TPIR are shown, however small it is.
         notes: see `result_cells`.
     """
     headers, rows = result_cells(results, notes)
@@ -32,7 +34,7 @@ def fitted_table(results: Sequence[ProtocolResult], width: int, notes: Sequence[
         if max(map(len, _laid_out(table).splitlines())) <= width:
             break
         if name == "±":
-            table = [[cell.partition(" ± ")[0] for cell in row] for row in table]
+            table = [[_DEVIATION.sub("", cell) for cell in row] for row in table]
             left_out.append("deviations")
         elif name in table[0]:
             at = table[0].index(name)

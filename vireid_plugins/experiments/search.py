@@ -8,7 +8,7 @@ from typing import Any
 from vireid_plugins.config import load_config
 from vireid_plugins.errors import ConfigError, InstallError, require_name
 from vireid_plugins.evaluation.protocols import protocols_of
-from vireid_plugins.evaluation.results import RANKS
+from vireid_plugins.evaluation.results import score_names
 from vireid_plugins.experiments.outcomes import FAILED, FINISHED, KEPT, STOPPED, Outcome
 from vireid_plugins.experiments.plan import PlannedRun, plan_runs
 from vireid_plugins.experiments.runs import score_of
@@ -45,11 +45,12 @@ def check_search(sweep: SweepFile, overrides: Sequence[str]) -> Search:
     search = sweep.search
     assert search is not None
     where = f"sweep '{sweep.file}': search"
-    require_name(f"{where}: score", search.score, ("mAP", "mINP", *(f"Rank-{rank}" for rank in RANKS)))
     cfg = load_config(sweep.config, list(overrides))
-    scored = [protocol.name for name in cfg.DATASETS.TESTS for protocol in protocols_of(name, cfg.TEST.PROTOCOLS)]
+    scored = {one.name: one for name in cfg.DATASETS.TESTS for one in protocols_of(name, cfg.TEST.PROTOCOLS)}
     # Tables name post-processing too, the configuration the protocol alone.
-    require_name(f"{where}: protocol", search.protocol.partition(" ")[0], scored)
+    protocol = search.protocol.partition(" ")[0]
+    require_name(f"{where}: protocol", protocol, scored)
+    require_name(f"{where}: score", search.score, score_names(scored[protocol]))
     choices = {key: space if isinstance(space, list) else [space["low"]] for key, space in search.space.items()}
     for number in range(max(map(len, choices.values()))):
         plan_runs(sweep, [{key: str(some[number % len(some)]) for key, some in choices.items()}], overrides)

@@ -1,7 +1,8 @@
-"""Figures of a trained model (rank lists, CMC, t-SNE, Grad-CAM, distances, training curves) and an HTML report."""
+"""Figures of a trained model (rank lists, CMC, DIR, t-SNE, Grad-CAM, distances, training curves) and an HTML report."""
 
 from vireid_plugins.visualize.cmc import Cmc, cmc_curve, draw_cmc
 from vireid_plugins.visualize.contact_sheet import contact_sheet
+from vireid_plugins.visualize.dir_curve import Dir, dir_curve, draw_dir
 from vireid_plugins.visualize.distances import Separation, draw_separation, separation
 from vireid_plugins.visualize.embedding_map import draw_embedding_map, embedding_map
 from vireid_plugins.visualize.grad_cam import pair_maps, pairs_of
@@ -14,6 +15,7 @@ from vireid_plugins.visualize.training_curves import draw_training, read_metrics
 
 __all__ = [
     "Cmc",
+    "Dir",
     "Extraction",
     "RankList",
     "Separation",
@@ -21,7 +23,9 @@ __all__ = [
     "choose",
     "cmc_curve",
     "contact_sheet",
+    "dir_curve",
     "draw_cmc",
+    "draw_dir",
     "draw_embedding_map",
     "draw_pairs",
     "draw_separation",

@@ -9,9 +9,9 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.results import ProtocolResult
 from vireid_plugins.evaluation.types import Floats
-from vireid_plugins.visualize.panels import panels_in, wrapped
+from vireid_plugins.visualize.panels import curves_in
 from vireid_plugins.visualize.retrieve import Extraction
-from vireid_plugins.visualize.style import DEFAULT, LINES, SERIES, Style
+from vireid_plugins.visualize.style import DEFAULT, Style
 
 LENGTH = 20
 # What a rank position counts, by a protocol's `cmc`.
@@ -57,6 +57,14 @@ def cmc_curve(name: str, found: Extraction, device: str = "cpu", length: int = L
     return cmc_of(name, results[0], length)
 
 
+def require_one_protocol(curves: Sequence[tuple[str, str]]) -> None:
+    """Raise a `ConfigError` unless curves, given as protocol and name, are of one protocol."""
+    protocols = dict(curves)
+    if len(protocols) > 1:
+        ways = ", ".join(f"{protocol} ({name})" for protocol, name in protocols.items())
+        raise ConfigError(f"curves of different protocols cannot be compared: {ways}")
+
+
 def draw_cmc(curves: Sequence[Cmc], style: Style = DEFAULT) -> Any:
     """Return a matplotlib figure of curves.
 
@@ -67,31 +75,18 @@ def draw_cmc(curves: Sequence[Cmc], style: Style = DEFAULT) -> Any:
     Raises:
         ConfigError: they are of different protocols.
     """
-    protocols = {curve.protocol: curve.name for curve in curves}
-    if len(protocols) > 1:
-        ways = ", ".join(f"{protocol} ({name})" for protocol, name in protocols.items())
-        raise ConfigError(f"curves of different protocols cannot be compared: {ways}")
+    require_one_protocol([(curve.protocol, curve.name) for curve in curves])
     with style.applied():
-        figure, (axes,) = panels_in(style, 1, 0.8 + 0.08 * len(curves))
-        width = 72 * figure.get_figwidth() - 4 * style.font_size
-        for number, curve in enumerate(curves):
-            axes.plot(
-                np.arange(1, len(curve.values) + 1),
-                curve.values,
-                color=SERIES[number % len(SERIES)],
-                linestyle=LINES[number % len(LINES)],
-                marker="os^Dv"[number % 5],
-                markersize=2.5,
-                label=wrapped(f"{curve.name}: rank-1 {curve.values[0]:.1f}, mAP {curve.mAP:.1f}", width, style),
-            )
+        lines = [
+            (f"{one.name}: rank-1 {one.values[0]:.1f}, mAP {one.mAP:.1f}", 1.0 + np.arange(len(one.values)), one.values)
+            for one in curves
+        ]
+        figure, axes = curves_in(style, lines, curves[0].protocol, markers="os^Dv")
         longest = max(len(curve.values) for curve in curves)
         axes.set_xticks([r for r in (1, 5, 10, 15, 20, 30, 40, 50) if r <= longest])
         low = min(float(curve.values[0]) for curve in curves)
         # From a multiple of ten below the lowest value; markers at the edge are whole.
         axes.set_ylim(10 * max(0, np.floor(low / 10 - 0.2)), 101.5)
-        axes.grid(color="#dddddd", linewidth=0.5)
         axes.set_xlabel(curves[0].counted)
         axes.set_ylabel("queries, percent")
-        axes.set_title(curves[0].protocol)
-        figure.legend(loc="outside lower center", frameon=False)
     return figure

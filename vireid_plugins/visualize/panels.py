@@ -1,11 +1,13 @@
 """Figures of one panel or several."""
 
 import textwrap
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.visualize._mpl import drawn, matplotlib
-from vireid_plugins.visualize.style import POINTS_PER_CM, Style
+from vireid_plugins.visualize.style import LINES, POINTS_PER_CM, SERIES, Style
 
 # The least width of a panel unless the number of columns is given, in points.
 PANEL = 6.5 * POINTS_PER_CM
@@ -52,6 +54,35 @@ def panels_in(style: Style, count: int, ratio: float, shared: bool = False) -> t
     for unused in grid[count:]:
         unused.remove()
     return figure, list(grid[:count])
+
+
+def curves_in(
+    style: Style, curves: Sequence[tuple[str, Floats, Floats]], title: str, markers: str = ""
+) -> tuple[Any, Any]:
+    """Return a figure of one panel with curves and a legend below it, and the panel.
+
+    Args:
+        style: the look, which applies.
+        curves: label, abscissas (n,) and ordinates (n,) of each.
+        title: above the panel.
+        markers: those of the curves, one after the other; empty: none.
+    """
+    figure, (axes,) = panels_in(style, 1, 0.8 + 0.08 * len(curves))
+    width = 72 * figure.get_figwidth() - 4 * style.font_size
+    for number, (label, x, y) in enumerate(curves):
+        axes.plot(
+            x,
+            y,
+            color=SERIES[number % len(SERIES)],
+            linestyle=LINES[number % len(LINES)],
+            marker=markers[number % len(markers)] if markers else None,
+            markersize=2.5,
+            label=wrapped(label, width, style),
+        )
+    axes.grid(color="#dddddd", linewidth=0.5)
+    axes.set_title(title)
+    figure.legend(loc="outside lower center", frameon=False)
+    return figure, axes
 
 
 def below(axes: Any, points: float, style: Style) -> None:

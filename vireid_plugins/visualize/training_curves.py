@@ -94,6 +94,8 @@ PANELS = {
     "rank-1, percent": r"(.+/)?Rank-1",
     "mAP, percent": r"(.+/)?mAP",
     "mINP, percent": r"(.+/)?mINP",
+    "TPIR@FPIR=1%, percent": r"(.+/)?TPIR@FPIR=1%",
+    "TPIR@FPIR=10%, percent": r"(.+/)?TPIR@FPIR=10%",
     "seconds per step": r"time|data_time",
 }
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from helpers import small_cfg
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.hooks.logger_writer import LoggerWriter
 from vireid_plugins.engine.loggers import LOGGER_REGISTRY, Logger, RunOfLogger, require_loggers
-from vireid_plugins.engine.loggers.mlflow_logger import changed
+from vireid_plugins.engine.loggers.mlflow_logger import changed, metric_name
 from vireid_plugins.errors import ConfigError, InstallError
+from vireid_plugins.evaluation.protocols import PROTOCOLS, open_form
+from vireid_plugins.evaluation.results import score_names
 
 
 class ListLogger(Logger):
@@ -174,6 +177,13 @@ def test_trainer_sends_a_logger_what_it_writes_to_metrics_json(tmp_path: Path) -
         for name, value in one["mean"].items():
             assert last[f"{one['protocol']}/{name}"] == pytest.approx(value)
     assert len(report) == 2
+
+
+def test_metric_name_of_every_score_has_only_what_mlflow_accepts() -> None:
+    assert metric_name("regdb/v2i/open/TPIR@FPIR=1%") == "regdb/v2i/open/TPIR at FPIR 1 percent"
+    for protocol in (PROTOCOLS["regdb/v2i"], open_form(PROTOCOLS["regdb/v2i"])):
+        for score in score_names(protocol):
+            assert re.fullmatch(r"[\w./: -]+", metric_name(f"{protocol.name}/{score}"))
 
 
 def test_changed_keys_are_short_texts() -> None:

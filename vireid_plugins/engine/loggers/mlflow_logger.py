@@ -17,6 +17,8 @@ logger = logging.getLogger("fastreid." + __name__)
 EXPERIMENT = "vireid"
 # MLflow cuts longer parameters, and takes this many at once. The whole configuration is an artifact.
 LONGEST, MOST = 500, 100
+# What MLflow refuses in the name of a metric, such as TPIR@FPIR=1%.
+_WORDS = str.maketrans({"@": " at ", "=": " ", "%": " percent"})
 
 
 @LOGGER_REGISTRY.register()
@@ -67,11 +69,17 @@ class Mlflow(Logger):
     def log(self, values: Mapping[str, float], iteration: int) -> None:
         """Log scalars of an iteration."""
         now = int(time.time() * 1000)
-        self.client.log_batch(self.id, metrics=[self.metric(key, one, now, iteration) for key, one in values.items()])
+        metrics = [self.metric(metric_name(key), one, now, iteration) for key, one in values.items()]
+        self.client.log_batch(self.id, metrics=metrics)
 
     def finish(self, completed: bool) -> None:
         """End the run, as killed unless it is completed."""
         self.client.set_terminated(self.id, status="FINISHED" if completed else "KILLED")
+
+
+def metric_name(name: str) -> str:
+    """Return the name of a scalar as MLflow accepts it: `TPIR at FPIR 1 percent` for `TPIR@FPIR=1%`."""
+    return name.translate(_WORDS)
 
 
 def changed(cfg: CfgNode) -> dict[str, str]:

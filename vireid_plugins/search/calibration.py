@@ -1,0 +1,98 @@
+"""A gallery's answer to "is this person here?": match, unsure or nobody, at a stated false-match rate.
+
+Thresholds are set from people who are not in the gallery: each of their images is a query, and its best cosine is what
+a wrong match looks like. At `match` at most a share `rate` of those queries would be called a match, at `unsure` a
+share `UNSURE` of them; see `vireid_plugins.evaluation.open_set` for the rule. With fewer than 1 / `rate` queries none
+of them would be one. The more images a gallery has, the more similar is the best of the wrong ones: calibrate again
+when it has grown.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vireid_plugins.errors import DataError
+from vireid_plugins.evaluation.open_set import threshold_for
+from vireid_plugins.search.engines.base import damaged
+from vireid_plugins.search.gallery import Gallery
+from vireid_plugins.search.querying import QueryResult
+from vireid_plugins.search.similarity import DIGITS, matches
+
+RATE, UNSURE = 0.01, 0.1
+MATCH, NOT_SURE, NOBODY = "match", "unsure", "nobody"
+FACT = "thresholds"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cosines of DIGITS digits, and how they were found.
+
+    Attributes:
+        match: from here on a hit is a match.
+        unsure: from here on, and below `match`, it may be one.
+        rate: share of unknown people's queries that are called a match at most.
+        queries: number of queries of unknown people.
+        images: number of images in the gallery then.
+    """
+
+    match: float
+    unsure: float
+    rate: float
+    queries: int
+    images: int
+
+    def verdict(self, cosine: float | None) -> str:
+        """Return MATCH, NOT_SURE or NOBODY for the best cosine of a query; None where it has no hit."""
+        if cosine is None or not matches(cosine, self.unsure):
+            return NOBODY
+        return MATCH if matches(cosine, self.match) else NOT_SURE
+
+
+def thresholds_from(unknown: Sequence[QueryResult], images: int, rate: float = RATE) -> Thresholds:
+    """Return the thresholds for a gallery.
+
+    Args:
+        unknown: results of queries for people who are not in the gallery.
+        images: number of images in the gallery.
+        rate: share of such queries that may be called a match.
+
+    Raises:
+        ConfigError: the rate is not from 0 to 1.
+        DataError: no query has a hit.
+    """
+    best = [one.hits[0].cosine if one.hits else -math.inf for one in unknown]
+    if max(best, default=-math.inf) == -math.inf:
+        raise DataError("no image of an unknown person has a hit; are the conditions too narrow?")
+    match, unsure = (_rounded_up(threshold_for(best, share)) for share in (rate, max(rate, UNSURE)))
+    return Thresholds(match, unsure, rate, len(best), images)
+
+
+def _rounded_up(threshold: float) -> float:
+    """Return the next cosine of DIGITS digits at or above a threshold; -1 if everything is accepted."""
+    return -1.0 if threshold == -math.inf else min(math.ceil(threshold * 10**DIGITS) / 10**DIGITS, 1 + 10**-DIGITS)
+
+
+def keep(gallery: Gallery, thresholds: Thresholds) -> None:
+    """Write thresholds into a gallery."""
+    gallery.engine.set_facts({FACT: json.dumps(asdict(thresholds))})
+
+
+def thresholds_of(gallery: Gallery) -> Thresholds | None:
+    """Return the thresholds of a gallery; None if it was never calibrated.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    text = gallery.engine.facts().get(FACT)
+    if text is None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text)
+        thresholds = Thresholds(**found)
+        if not all(isinstance(value, int | float) for value in found.values()):
+            raise ValueError("its thresholds are no numbers")
+    except (ValueError, TypeError) as error:
+        raise damaged(gallery.folder, str(error)) from None
+    return thresholds
