@@ -43,6 +43,18 @@ def test_merged_table_of_one_split_and_a_refinement_has_a_row_for_each(tmp_path:
     ]
 
 
+def test_merged_table_of_an_open_set_beside_a_closed_one_leaves_its_scores_empty(tmp_path: Path) -> None:
+    closed = {"protocol": "regdb/v2i", "refinement": "", "split": 3, "mean": {"mAP": 5.0}}
+    opened = closed | {"protocol": "regdb/v2i/open", "mean": {"mAP": 6.0, "TPIR@FPIR=1%": 0.0}}
+    (tmp_path / "3.json").write_text(json.dumps({"results": [closed, opened]}))
+    lines = merged_table(merge_splits([tmp_path / "3.json"])).splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])] == [
+        ["protocol", "mAP", "TPIR@FPIR=1%", "splits"],
+        ["regdb/v2i", "5.00", "", "1 of 10"],
+        ["regdb/v2i/open", "6.00", "0.00", "1 of 10"],
+    ]
+
+
 def test_merge_splits_of_files_that_do_not_fit_is_one_error(tmp_path: Path) -> None:
     first = write(tmp_path / "1.json", 1, 10)
     with pytest.raises(DataError, match=r"again\.json' and '.*1\.json' both contain regdb/v2i for split 1$"):

@@ -71,18 +71,22 @@ def _named(protocol: str, metric: str) -> str:
 def merged_table(merged: dict[str, Any]) -> str:
     """Return a table with one row per protocol, including the number of splits averaged."""
     results = merged["merged"]
+    # An open set has more scores than a closed one.
+    names = list(dict.fromkeys(name for result in results for name in result["mean"]))
     rows = [
         [
             " + ".join(filter(None, (_named(result["protocol"], result["metric"]), result["refinement"]))),
             *(
                 mean_and_deviation(mean, result["std"][name], len(result["splits"]))
-                for name, mean in result["mean"].items()
+                if (mean := result["mean"].get(name)) is not None
+                else ""
+                for name in names
             ),
             f"{len(result['splits'])} of {len(RegDB.splits)}",
         ]
         for result in results
     ]
-    headers = ["protocol", *results[0]["mean"], "splits"]
+    headers = ["protocol", *names, "splits"]
     return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 

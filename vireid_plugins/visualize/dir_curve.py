@@ -18,14 +18,8 @@ from vireid_plugins.visualize.style import DEFAULT, Style
 
 
 class Dir(NamedTuple):
-    """The DIR curve of a run: its name, TPIR (R,) in percent at each FPIR of `CURVE`, and what they are of.
-
-    Attributes:
-        name: of the run.
-        values: mean over the draws.
-        least: smallest FPIR above 0 that all draws can reach, in percent.
-        protocol: label of the open set.
-    """
+    """The DIR curve of a run: its name, mean TPIR (R,) in percent at each FPIR of `CURVE`, the least FPIR above 0
+    that all draws can reach, in percent, and the label of the open set."""
 
     name: str
     values: Floats
