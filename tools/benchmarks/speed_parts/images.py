@@ -73,7 +73,8 @@ def _filled(loader: TrainLoader) -> None:
 def _here(cached: bool, normalized: bool, folder: Path, device: str) -> Callable[[], object]:
     _tree(folder)
     cfg = _configured(str(folder / "cache") if cached else "", 0)
-    loader, network = build_train_loader(cfg), Trainer.build_model(cfg)
+    network: Any = Trainer.build_model(cfg)
+    loader = build_train_loader(cfg)
     _filled(loader)
     batches = iter(loader)
 
