@@ -2,6 +2,7 @@ import pickle
 import shutil
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import torch
 from helpers import batch, small_cfg
 from PIL import Image
 
-from vireid_plugins.data import build_test_loader, build_train_loader
+from vireid_plugins.data import build_test_loader, build_train_loader, decode
 from vireid_plugins.data.batch import check_blocks
 from vireid_plugins.data.decode import read_image
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.regular import open_regular
 
 
 def test_build_train_loader_gives_batches_that_keep_the_contract(data_root: Path) -> None:
@@ -117,3 +119,34 @@ def test_check_blocks_refuses_rows_out_of_block_order(key: str, values: list[int
     check_blocks(batch(views=(2, 1)))
     with pytest.raises(ValueError, match="block"):
         check_blocks(batch(views=(2, 1)) | {key: torch.tensor(values)})
+
+
+def test_build_loaders_open_no_image_and_each_once_for_all_epochs_with_a_cache(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def noted(file: str) -> BinaryIO:
+        opened.append(file)
+        return open_regular(file)
+
+    monkeypatch.setattr(decode, "open_regular", noted)
+    cfg = small_cfg("SYSU/wrim.yml", "DATALOADER.CACHE", str(tmp_path))
+    loader, test = build_train_loader(cfg), build_test_loader(cfg, "SYSUMM01")[0]
+    assert opened == []
+    for _ in islice(loader, 3 * loader.sampler.steps):
+        pass
+    for _ in range(2):
+        assert len(list(test)) > 0
+    assert len(opened) == len(set(opened)) > len(test.dataset)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_build_train_loader_hands_its_workers_a_list_and_no_images(
+    data_root: Path, tmp_path: Path, cached: bool
+) -> None:
+    images = build_train_loader(small_cfg("SYSU/wrim.yml", "DATALOADER.CACHE", str(tmp_path) if cached else "")).images
+    for number in range(len(images)):
+        assert images.pixels[number].size == 64 * 32 * 3
+    files = sum(len(path) for path, _, _ in images.items)
+    assert len(pickle.dumps(images)) < 4096 + files + 64 * len(images)

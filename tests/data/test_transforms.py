@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import small_cfg
+from reference.augmentation import augmented
 
 from vireid_plugins.data.transforms import AdaptiveGray, ChannelExchange, Erasing, Flip, PadCrop, View, build_view
 from vireid_plugins.errors import ConfigError
@@ -192,3 +193,39 @@ def test_erasing_refuses_values_of_another_scale(key: str, value: list[float], m
     cfg.INPUT.REA[key] = value
     with pytest.raises(ConfigError, match=message):
         Erasing.from_config(cfg)
+
+
+RECIPES = ["agw", "caj", "deen", "icre", "idkl", "mscm", "wrim"]
+# A view of steps that no recipe has in this order.
+ODD = [["Flip", "PadCrop", "Flip@0.5", "PadCrop", "Erasing", "PadCrop@0.5", "Flip@0.5"], []]
+
+
+@pytest.mark.parametrize("size", [(24, 12), (7, 5)])
+@pytest.mark.parametrize("recipe", [*RECIPES, "odd"])
+def test_view_in_one_pass_gives_the_bytes_and_draws_of_its_steps(recipe: str, size: tuple[int, int]) -> None:
+    """Padding is larger than the smaller image: whole crops may show padding alone."""
+    cfg = small_cfg(f"SYSU/{'wrim' if recipe == 'odd' else recipe}.yml", "INPUT.PADDING.VALUE", "9")
+    chains = ODD if recipe == "odd" else [*cfg.INPUT.VIEWS.VISIBLE, *cfg.INPUT.VIEWS.INFRARED]
+    source = image(*size)
+    source.flags.writeable = False
+    for view in (build_view(cfg, chain) for chain in chains):
+        for seed in range(60):
+            fast, plain = RNG(seed), RNG(seed)
+            expected = augmented(view, source, plain)
+            row = np.full(source.shape, 77, view.dtype)
+            view.into(row, source, fast)
+            assert row.dtype == expected.dtype
+            np.testing.assert_array_equal(row, expected)
+            assert fast.random() == plain.random(), "the generators have drawn as much"
+            wide = np.full(source.shape, 77, np.float32)
+            view.into(wide, source, RNG(seed))
+            np.testing.assert_array_equal(wide, expected.astype(np.float32))
+
+
+def test_view_of_a_transform_that_returns_another_type_is_one_error() -> None:
+    class Scaled:
+        def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            return image / 2
+
+    with pytest.raises(ConfigError, match=r"Scaled must return an image \(24, 12, 3\) of uint8.* of float64"):
+        View([(Scaled(), 1)])(image(), RNG(0))

@@ -32,7 +32,6 @@ ALLOWED = {
     "data/synthetic/tree.py _write_person": "in a worker process, below the folder that `write_folder` yields",
     "data/synthetic/sysu.py _finish": "below the folder that `write_folder` yields",
     "data/cache.py _allocate": "the file that `write_by_name` yields",
-    "data/cache.py _decode": "in a worker process, the file that `write_by_name` yields",
     "engine/hooks/checkpoints.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/checkpoints.py save_unscored": "the checkpointer's `save`",
     "engine/hooks/evaluations.py after_epoch": "the checkpointer's `save`",

@@ -10,6 +10,7 @@ NAMES = (
     "peers",
     "evaluation",
     "loading",
+    "images",
     "training",
     "losses",
     "operations",
@@ -35,7 +36,7 @@ def measured_together() -> list[str]:
 
     `gpu` is for `make gpu`. Files with rows of released code keep them where its clones are not there.
     """
-    absent = {"gpu"} if os.environ.get("VIREID_RELEASED") else {"gpu", "peers", "evaluation"}
+    absent = {"gpu"} if os.environ.get("VIREID_RELEASED") else {"gpu", "peers", "evaluation", "images"}
     return [name for name in NAMES if name not in absent]
 
 

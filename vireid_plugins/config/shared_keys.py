@@ -67,8 +67,9 @@ declare_table(
     Key("DATASETS.OWN.SEED", 0, "OwnFolder: seed that draws the test identities."),
 
     Key("DATALOADER.CACHE", "",
-        "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes); "
-        "empty: no cache. Outdated or truncated arrays are rebuilt; several runs may share the folder."),
+        "Folder for decoded and resized images, one memory-mapped array per list of files (images x H x W x 3 bytes), "
+        "which fills as images are read; empty: no cache. Outdated or truncated arrays are replaced; several runs may "
+        "share the folder."),
     Key("DATALOADER.TIMEOUT", 60,
         "Seconds without a batch after which a stuck loader worker is reported; 0: never. Workers that start or use "
         "the processor are not stuck, and may take ten times as long."),

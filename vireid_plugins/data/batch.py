@@ -6,12 +6,14 @@ visible first, views ascending: `[V1, V2, ..., I1, ...]`; row i of every block i
 order is valid.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 VISIBLE = 0
 INFRARED = 1
@@ -28,41 +30,45 @@ class Batch(TypedDict):
     img_paths: list[str]
 
 
-class Item(TypedDict):
-    """One image of a data set, before it is collated: `images` is (H, W, 3), uint8 or float32 on the 0..255 scale."""
+def empty_images(count: int, size: tuple[int, int], dtype: Any) -> Tensor:
+    """Return memory for the images of a batch, (B, H, W, 3).
 
-    images: npt.NDArray[Any]
-    targets: int
-    camids: int
-    modalities: int
-    views: int
-    img_paths: str
-
-
-def collate(items: list[Item]) -> Batch:
-    """Stack items into a batch.
-
-    The images stay uint8 unless a view is float32. They are stored channels last, so that convolutions need no copy.
+    In a data-loader worker it is shared memory, so that the batch is handed over without a copy.
     """
-    dtype = np.result_type(*{item["images"].dtype for item in items})
-    images = torch.from_numpy(np.stack([item["images"] for item in items], dtype=dtype)).permute(0, 3, 1, 2)
+    shape = (count, *size, 3)
+    images = torch.from_numpy(np.empty(0 if get_worker_info() else shape, dtype))
+    if get_worker_info() is None:
+        return images
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * images.itemsize)
+    return images.set_(storage, 0, shape)  # type: ignore[call-overload, no-any-return]
 
-    def column(key: str) -> Tensor:
-        return torch.tensor([item[key] for item in items])  # type: ignore[literal-required]
 
+def assemble(
+    images: Tensor,
+    targets: Sequence[int],
+    camids: Sequence[int],
+    modalities: Sequence[int],
+    views: Sequence[int],
+    img_paths: list[str],
+) -> Batch:
+    """Return a batch of images (B, H, W, 3). They stay channels last, so that convolutions need no copy."""
     return Batch(
-        images=images,
-        targets=column("targets"),
-        camids=column("camids"),
-        modalities=column("modalities"),
-        views=column("views"),
-        img_paths=[item["img_paths"] for item in items],
+        images=images.permute(0, 3, 1, 2),
+        targets=torch.tensor(targets),
+        camids=torch.tensor(camids),
+        modalities=torch.tensor(modalities),
+        views=torch.tensor(views),
+        img_paths=img_paths,
     )
 
 
-def collate_training(items: list[Item]) -> Batch:
-    """Stack items into a training batch and check the row order that the losses rely on, once and on the host."""
-    batch = collate(items)
+def as_it_is(batch: Batch) -> Batch:
+    """Return a batch: the data sets collate."""
+    return batch
+
+
+def checked(batch: Batch) -> Batch:
+    """Return a training batch after checking the row order that the losses rely on, once and on the host."""
     check_blocks(batch)
     return batch
 

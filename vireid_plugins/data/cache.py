@@ -1,8 +1,10 @@
-"""Cache of decoded and resized images in one memory-mapped file.
+"""Cache of decoded and resized images in one memory-mapped file, which fills as images are read.
 
-`<key>.npy` is a plain numpy array (n, H, W, 3) of uint8; `<key>.json` records its sources. The key is a hash of the
-list of files, the size and the interpolation. The array is rebuilt if its files have changed or it is incomplete.
-Processes that need the same array wait for the one that builds it, then share its memory pages.
+`<key>.npy` is a numpy array of n records: a checksum and an image (H, W, 3) of uint8. `<key>.json` records its sources.
+The key is a hash of the list of files, the size and the interpolation. Whoever needs an image that is not there yet, or
+whose checksum does not fit, decodes and stores it. So nobody waits, any number of processes may read and fill an array
+at a time (the second to store an image writes the same bytes), and where a process is killed or a machine loses power,
+an image is whole or does not count. The array is replaced if its files have changed.
 """
 
 import errno
@@ -11,9 +13,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 from numpy.lib.format import open_memmap
-from tqdm import tqdm
 
 from vireid_plugins.data.decode import Decoder
 from vireid_plugins.errors import DataError
-from vireid_plugins.io.files import cannot_write, make_folder, remove_stale, write_by_name, write_json
+from vireid_plugins.io.files import cannot_write, make_folder, overwrite, remove_stale, write_by_name, write_json
 from vireid_plugins.io.json_file import read_json
-from vireid_plugins.processes import in_processes
 
 logger = logging.getLogger("fastreid." + __name__)
-# Images per job of a worker process, and per update of the progress bar.
-CHUNK = 64
+# Names another array for arrays of another layout: earlier releases took every array for complete.
+LAYOUT = 2
 
 
 class ImageCache:
@@ -40,19 +40,19 @@ class ImageCache:
     Args:
         decoder: the images to cache.
         folder: folder of the arrays (`DATALOADER.CACHE`); created if missing.
-        workers: processes that decode; the number of processors by default.
 
     Raises:
-        DataError: an image cannot be read, or the array does not fit on the disk.
+        DataError: an image does not exist, or the array does not fit on the disk.
     """
 
-    def __init__(self, decoder: Decoder, folder: Path, workers: int | None = None) -> None:
-        self.decoder = decoder
-        names = json.dumps([decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
+    def __init__(self, decoder: Decoder, folder: Path) -> None:
+        self.decoder, self.size = decoder, decoder.size
+        names = json.dumps([LAYOUT, decoder.paths, decoder.size, decoder.interpolation, *_deep(decoder)])
         self.file = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:20]}.npy"
-        self._images: npt.NDArray[np.uint8] | None = None
+        self._record = np.dtype([("checksum", np.uint64), ("image", np.uint8, (*decoder.size, 3))])
+        self._close()
         fingerprint = _fingerprint(decoder)
-        # A complete array needs no lock, so it may be on a disk that nobody can write to.
+        # An array that is there needs no lock, so it may be on a disk that nobody can write to.
         if self._is_current(fingerprint):
             return
         make_folder(folder, "DATALOADER.CACHE")
@@ -60,56 +60,92 @@ class ImageCache:
             fingerprint = _fingerprint(decoder)
             if not self._is_current(fingerprint):
                 remove_stale(folder)
-                self._build(fingerprint, workers or os.cpu_count() or 1)
+                self._create(fingerprint)
 
     def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
-        """Return the image (H, W, 3) with this index in the list, read-only."""
+        """Return the image (H, W, 3) with this index in the list, read-only.
+
+        Raises:
+            DataError: it is not in the cache, and its file cannot be read.
+        """
         if self._images is None:
-            self._images = np.load(self.file, mmap_mode="r")
+            self._open()
+        assert self._images is not None
         image: npt.NDArray[np.uint8] = self._images[number]
+        # Once in a process: what is whole stays so.
+        if not self._whole[number]:
+            if self._checksums[number] != _checksum(image):
+                return self._filled(number)
+            self._whole[number] = 1
         return image
 
     def __getstate__(self) -> dict[str, Any]:
         """Omit the open array: data-loader workers open it themselves and share its pages."""
-        return self.__dict__ | {"_images": None}
+        return self.__dict__ | {"_images": None, "_checksums": None, "_whole": None}
+
+    def _close(self) -> None:
+        self._images: npt.NDArray[np.uint8] | None = None
+        self._checksums: Any = None
+        self._whole: Any = None
+        # Whether images are stored; no longer after the first that could not be.
+        self._filling = True
+
+    def _open(self) -> None:
+        mapped = np.load(self.file, mmap_mode="r")
+        # Plain arrays: a memory map makes an object of its own for each image.
+        self._start, records = mapped.offset, np.asarray(mapped)
+        self._images, self._checksums = records["image"], records["checksum"]
+        self._whole = bytearray(len(records))
+
+    def _filled(self, number: int) -> npt.NDArray[np.uint8]:
+        """Decode an image, store it and return it."""
+        image = self.decoder[number]
+        if self._filling:
+            record = np.empty((), self._record)
+            record["checksum"], record["image"] = _checksum(image), image
+            try:
+                overwrite(self.file, self._start + number * self._record.itemsize, record.tobytes())
+            except OSError as error:
+                # It is read without.
+                self._filling = False
+                logger.warning("image cache %s is not filled any further: %s", self.file, error.strerror or error)
+        return image
 
     def _is_current(self, fingerprint: str) -> bool:
-        """Return whether the array is complete and built from the files as they are now."""
+        """Return whether there is an array for the files as they are now."""
         note = self.file.with_suffix(".json")
         if not self.file.is_file() or not note.is_file():
             return False
         try:
             unchanged: bool = read_json(note)["made_of"] == fingerprint
-            shape = np.load(self.file, mmap_mode="r").shape
+            array = np.load(self.file, mmap_mode="r")
         except (ValueError, KeyError, TypeError, OSError, EOFError, OverflowError):
-            logger.warning("image cache %s is damaged; rebuilding it", self.file)
+            logger.warning("image cache %s is damaged; replacing it", self.file)
             return False
         if not unchanged:
-            logger.info("the source images of cache %s have changed; rebuilding it", self.file)
-        return unchanged and shape == self._shape
+            logger.info("the source images of cache %s have changed; replacing it", self.file)
+        return unchanged and (array.shape, array.dtype) == ((len(self.decoder.paths),), self._record)
 
-    @property
-    def _shape(self) -> tuple[int, int, int, int]:
-        return (len(self.decoder.paths), *self.decoder.size, 3)
-
-    def _build(self, fingerprint: str, workers: int) -> None:
-        count, height, width, channels = self._shape
-        needed = count * height * width * channels
+    def _create(self, fingerprint: str) -> None:
+        """Write an array without images."""
+        count, (height, width) = len(self.decoder.paths), self.size
+        needed = count * self._record.itemsize
         free = shutil.disk_usage(self.file.parent).free
         if needed > free:
             raise DataError(
                 f"DATALOADER.CACHE: {count} images of {height} x {width} need {needed / 2**30:.1f} GiB, and "
                 f"'{self.file.parent}' has {free / 2**30:.1f} GiB left; set another folder, or '' for no cache"
             )
-        chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
         with write_by_name(self.file) as array:
-            _allocate(array, self._shape)
-            with tqdm(total=count, desc="image cache", unit="image", disable=None) as bar:
-                for done in in_processes(partial(_decode, self.decoder, array), chunks, workers):
-                    bar.update(done)
-        note = {"made_of": fingerprint, "size": self.decoder.size, "interpolation": self.decoder.interpolation}
+            _allocate(array, count, self._record)
+        note = {"made_of": fingerprint, "size": self.size, "interpolation": self.decoder.interpolation}
         write_json(self.file.with_suffix(".json"), note)
-        logger.info("image cache %s: %d images, %.2f GiB", self.file, count, needed / 2**30)
+        logger.info("image cache %s: %d images, %.2f GiB, fills as they are read", self.file, count, needed / 2**30)
+
+
+def _checksum(image: npt.NDArray[np.uint8]) -> int:
+    """Return a checksum that is never 0, the one of an empty record."""
+    return 1 << 32 | zlib.crc32(image.data)
 
 
 def _deep(decoder: Decoder) -> list[object]:
@@ -130,12 +166,9 @@ def _locked(file: Path) -> Iterator[None]:
         lock.release()
 
 
-def _allocate(file: Path, shape: tuple[int, ...]) -> None:
-    """Write an array without content, and take its place on the disk now.
-
-    Processes write it through mapped memory, where a full disk would kill them (SIGBUS).
-    """
-    open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
+def _allocate(file: Path, count: int, record: np.dtype[Any]) -> None:
+    """Write an array of empty records, and take its place on the disk now."""
+    open_memmap(file, mode="w+", dtype=record, shape=(count,)).flush()
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -157,14 +190,3 @@ def _fingerprint(decoder: Decoder) -> str:
             raise DataError(f"image '{path}' cannot be read: {error}") from None
         digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _decode(decoder: Decoder, file: Path, numbers: Iterable[int]) -> int:
-    """Decode the images with these indices into the array; return their number."""
-    images = np.load(file, mmap_mode="r+")
-    done = 0
-    for number in numbers:
-        images[number] = decoder[number]
-        done += 1
-    images.flush()
-    return done

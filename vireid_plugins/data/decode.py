@@ -127,10 +127,15 @@ def resized(
         image = Image.fromarray(to_eight_bits(*_values(image), stretch, name))
         image.info["exif"] = turn.tobytes()
     deep = _is_deep_color(image)
-    image = ImageOps.exif_transpose(image)
+    # PNG may have its EXIF data after the pixels. Pillow's functions copy images that they leave as they are.
+    image.load()
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
     if deep:
-        _require_scale(np.asarray(image.convert("RGB")))
-    return np.asarray(image.convert("RGB").resize((size[1], size[0]), INTERPOLATIONS[interpolation]))
+        _require_scale(np.asarray(image))
+    return np.asarray(image.resize((size[1], size[0]), INTERPOLATIONS[interpolation]))
 
 
 def _is_deep_color(image: Image.Image) -> bool:

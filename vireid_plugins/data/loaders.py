@@ -13,7 +13,7 @@ from fastreid.utils import comm
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from vireid_plugins.config.check import registered
-from vireid_plugins.data.batch import Batch, Item, collate, collate_training
+from vireid_plugins.data.batch import Batch, as_it_is, checked
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
@@ -53,7 +53,7 @@ class TrainLoader:
 
     def __init__(
         self,
-        loader: DataLoader[Item],
+        loader: DataLoader[Batch],
         sampler: CrossModalitySampler,
         dataset: Epoch,
         augment: BatchAugmentation | None = None,
@@ -123,7 +123,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         batch_sampler=sampler,
         timeout=cfg.DATALOADER.TIMEOUT,
         workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=collate_training,
+        collate_fn=checked,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
@@ -173,7 +173,7 @@ def _identities_per_batch(cfg: CfgNode) -> int:
     return identities
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item], int]:
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Batch], int]:
     """Build the loader of one test set: queries, then the full gallery, each image once.
 
     Returns:
@@ -183,7 +183,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Item]
     return loader_of_test_set(cfg, dataset), len(dataset.query)
 
 
-def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str] | None = None) -> DataLoader[Item]:
+def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str] | None = None) -> DataLoader[Batch]:
     """Build the loader of a data set that is already there, see `build_test_loader`.
 
     Args:
@@ -204,6 +204,6 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str]
         batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
         timeout=cfg.DATALOADER.TIMEOUT,
         workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=collate,
+        collate_fn=as_it_is,
         pin_memory=torch.cuda.is_available(),
     )

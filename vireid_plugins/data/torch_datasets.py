@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from fastreid.data.datasets.bases import ImageDataset
 from fastreid.utils import comm
 from torch.utils.data import Dataset
 
 from vireid_plugins.config.path_keys import expanded
-from vireid_plugins.data.batch import VISIBLE, Item
+from vireid_plugins.data.batch import VISIBLE, Batch, assemble, empty_images
 from vireid_plugins.data.cache import ImageCache
 from vireid_plugins.data.datasets.base import CrossModalityDataset, DatasetItem, require_items
 from vireid_plugins.data.decode import Decoder, is_deep
@@ -38,7 +39,7 @@ def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
     return dataset.modality(item) if isinstance(dataset, CrossModalityDataset) else VISIBLE
 
 
-class TrainImages(Dataset[Item]):
+class TrainImages(Dataset[Batch]):
     """Training images of one or several data sets, with identities relabeled 0..N-1.
 
     Identities are distinct across data sets.
@@ -79,21 +80,34 @@ class TrainImages(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, sample: Sample) -> Item:
-        path, _, camera = self.items[sample.image]
-        modality = self.modalities[sample.image]
-        pixels = self.pixels[sample.image]
-        image = pixels
-        if self.views is not None:
-            image = self.views[modality][sample.view](pixels, np.random.default_rng(sample.seed))
-        return Item(
-            images=image,
-            targets=self.targets[sample.image],
-            camids=camera,
-            modalities=modality,
-            views=sample.view,
-            img_paths=path,
+    def __getitem__(self, sample: Sample) -> Batch:
+        """Return a batch of one image."""
+        return self.__getitems__([sample])
+
+    def __getitems__(self, samples: Sequence[Sample]) -> Batch:
+        """Return a batch, whose images are augmented straight into its memory."""
+        numbers = [sample.image for sample in samples]
+        modalities = [self.modalities[number] for number in numbers]
+        images = empty_images(len(samples), self.pixels.size, self.dtype)
+        for out, sample, modality in zip(images.numpy(), samples, modalities, strict=True):
+            pixels = self.pixels[sample.image]
+            if self.views is None:
+                out[...] = pixels
+            else:
+                self.views[modality][sample.view].into(out, pixels, np.random.default_rng(sample.seed))
+        return assemble(
+            images,
+            [self.targets[number] for number in numbers],
+            [self.items[number][2] for number in numbers],
+            modalities,
+            [sample.view for sample in samples],
+            [self.items[number][0] for number in numbers],
         )
+
+    @property
+    def dtype(self) -> npt.DTypeLike:
+        """The type of the images: uint8 unless a view gives float32."""
+        return np.result_type(np.uint8, *(view.dtype for views in self.views or () for view in views))
 
 
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
@@ -140,7 +154,7 @@ def _warn_of_thermal(decoder: Decoder) -> None:
         warn_of_range([decoder.paths[number] for number in deep], ranges)
 
 
-class TestImages(Dataset[Item]):
+class TestImages(Dataset[Batch]):
     """Queries and gallery of one data set, resized but not augmented."""
 
     __test__ = False  # keeps pytest from collecting it as a test case
@@ -166,13 +180,21 @@ class TestImages(Dataset[Item]):
         assert isinstance(dataset, CrossModalityDataset)
         return [index for index, item in enumerate(self.items) if dataset.relative(item) in only]
 
-    def __getitem__(self, index: int) -> Item:
-        path, identity, camera = self.items[index]
-        return Item(
-            images=self.pixels[index],
-            targets=identity,
-            camids=camera,
-            modalities=modality_of(self.dataset, self.items[index]),
-            views=0,
-            img_paths=path,
+    def __getitem__(self, index: int) -> Batch:
+        """Return a batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a batch."""
+        items = [self.items[index] for index in indices]
+        images = empty_images(len(items), self.pixels.size, np.uint8)
+        for out, index in zip(images.numpy(), indices, strict=True):
+            out[...] = self.pixels[index]
+        return assemble(
+            images,
+            [identity for _, identity, _ in items],
+            [camera for _, _, camera in items],
+            [modality_of(self.dataset, item) for item in items],
+            [0] * len(items),
+            [path for path, _, _ in items],
         )

@@ -13,7 +13,7 @@ from typing import Any
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data._utils import signal_handling
 
-from vireid_plugins.data.batch import Item
+from vireid_plugins.data.batch import Batch
 from vireid_plugins.errors import LoaderError, UserError
 from vireid_plugins.processes import NEEDS_GUARD, end_with_parent, loader_arguments
 
@@ -27,7 +27,7 @@ STUCK = 0.01
 BUSY, START = 10, 600.0
 
 
-class ReportingLoader(DataLoader[Item]):
+class ReportingLoader(DataLoader[Batch]):
     """torch's `DataLoader`, with one clear error for a failure in a worker.
 
     Args:

@@ -175,6 +175,19 @@ def write_bytes(file: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def overwrite(file: Path, position: int, content: bytes) -> None:
+    """Overwrite a part of an existing file, which is not atomic: its reader has to notice what is torn.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with file.open("rb+", buffering=0) as stream:
+        stream.seek(position)
+        left = memoryview(content)
+        while left:
+            left = left[stream.write(left) :]
+
+
 def write_json(file: Path, value: Any) -> None:
     """Write a value as strict JSON, see `json_text`.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.batch_counters import counted_together
 from vireid_plugins.layers.distances import Distances
+from vireid_plugins.layers.pixels import in_rows, normalized_rows
 from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.gather import gathered
 from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
@@ -148,8 +149,11 @@ class CrossModalityBaseline(nn.Module):
         """
         images = images.to(self.device, non_blocking=True)
         # At least float32; a network in float64 (`model.double()`) gets float64.
-        images = images.to(torch.promote_types(self.pixel_mean.dtype, torch.float32))
         mean, std = self.pixel_mean, self.pixel_std
+        dtype = torch.float64 if mean.dtype == torch.float64 else torch.float32
+        if mean.dtype == dtype and in_rows(images):
+            return normalized_rows(images, *self._pixels, dtype)
+        images = images.to(dtype)
         if mean.dtype == torch.float64:
             # The buffers were rounded to float32: 57.120000000000005 became 57.11999893.
             mean, std = (mean.new_tensor(values).view(1, -1, 1, 1) for values in self._pixels)

@@ -1,6 +1,6 @@
 """The registry of transforms, and views: chains of transforms."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,8 @@ from fastreid.utils.registry import Registry
 from torch import Tensor
 
 from vireid_plugins.config.check import registered
+from vireid_plugins.data.transforms.canvas import Canvas, Pixels
 from vireid_plugins.errors import ConfigError, require_name
-
-# uint8, or float32 if normalized.
-Pixels = npt.NDArray[Any]
 
 TRANSFORM_REGISTRY = Registry("TRANSFORM")
 TRANSFORM_REGISTRY.__doc__ = """
@@ -23,6 +21,9 @@ unchanged. All randomness comes from the generator, so that a sample does not de
 
 A class with `after_norm = True` also accepts and returns float32 images: with `INPUT.AFTER_NORM`, it and all later
 transforms of the view are given the normalized image.
+
+A class that moves or fills pixels may also have `draw(canvas, rng)`, which does with a `Canvas` what a call does with
+its image, with the same random numbers: such steps share one pass over the pixels.
 
 For `INPUT.AUGMENT device` it also has `batch(images, rng)`, which takes the images (B, 3, H, W) of one view and a
 `torch.Generator` on their device. It draws for each image independently, with the same probabilities, and does not
@@ -62,14 +63,44 @@ class View:
         self.steps, self.late = steps, late
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
+    @property
+    def dtype(self) -> type[np.generic]:
+        """The type of an augmented image: uint8, or float32 if steps work on the normalized image."""
+        return np.float32 if self.late else np.uint8
+
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the augmented image: uint8, or float32 on the same scale if steps work on the normalized image."""
+        """Return the augmented image (H, W, 3) of an image of uint8, on the same scale."""
+        out = np.empty(image.shape, self.dtype)
+        self.into(out, image, rng)
+        return out
+
+    def into(self, out: Pixels, image: Pixels, rng: np.random.Generator) -> None:
+        """Augment an image.
+
+        Args:
+            out: (H, W, 3), contiguous, where the augmented image is written to: uint8 or float32; uint8 only if
+                `dtype` is.
+            image: (H, W, 3) of uint8, which stays as it is.
+            rng: draws everything that is random.
+        """
         early = len(self.steps) - self.late
-        image = _applied(self.steps[:early], image, rng)
-        if not self.late:
-            return image
-        normalized = (image.astype(np.float32) - self.mean) / self.std
-        return _applied(self.steps[early:], normalized, rng) * self.std + self.mean
+        canvas = Canvas(image, out if out.dtype == image.dtype else np.empty_like(image))
+        _draw(self.steps[:early], canvas, rng)
+        if self.late:
+            normalized = canvas.pixels().astype(np.float32)
+            # Rows of numbers: three at a time, each operation would take five times as long.
+            rows = normalized.reshape(len(normalized), -1)
+            mean, std = (np.tile(numbers, image.shape[1]) for numbers in (self.mean, self.std))
+            rows -= mean
+            rows /= std
+            canvas = Canvas(normalized, normalized)
+            _draw(self.steps[early:], canvas, rng)
+            rows = canvas.pixels().reshape(rows.shape) * std
+            np.add(rows, mean, out=out.reshape(rows.shape))
+        elif canvas.out is out:
+            canvas.finish()
+        else:
+            out[...] = canvas.pixels()
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return augmented images (B, 3, H, W), distributed as in `__call__`; the generator is on their device."""
@@ -81,10 +112,25 @@ class View:
         return _applied_to_batch(self.steps[early:], (images.float() - mean) / std, rng) * std + mean
 
 
-def _applied(steps: list[tuple[Transform, float]], image: Pixels, rng: np.random.Generator) -> Pixels:
+def _draw(steps: list[tuple[Transform, float]], canvas: Canvas, rng: np.random.Generator) -> None:
+    """Apply transforms to what a canvas shows."""
     for transform, probability in steps:
         if probability >= 1 or rng.random() < probability:
-            image = transform(image, rng)
+            draw = getattr(transform, "draw", None)
+            if draw is not None:
+                draw(canvas, rng)
+            else:
+                canvas.replace(_same_form(transform, canvas, transform(canvas.pixels(), rng)))
+
+
+def _same_form(transform: Transform, canvas: Canvas, image: Pixels) -> Pixels:
+    """Return what a transform returned, if it may go into a batch."""
+    given = canvas.out
+    if (image.shape, image.dtype) != (given.shape, given.dtype):
+        raise ConfigError(
+            f"INPUT.VIEWS: {type(transform).__name__} must return an image {given.shape} of {given.dtype}, as it was "
+            f"given, and not {image.shape} of {image.dtype}"
+        )
     return image
 
 

@@ -7,7 +7,8 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, per_image, uniform
+from vireid_plugins.data.transforms.canvas import Pixels
 
 # ITU-R BT.601, as in Pillow's "L" mode.
 LUMA = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)

@@ -13,7 +13,8 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels, per_image, uniform
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, per_image, uniform
+from vireid_plugins.data.transforms.canvas import Canvas, Pixels
 from vireid_plugins.errors import ConfigError, require_name
 
 ASPECT_DRAWS = ("log", "even")
@@ -71,15 +72,18 @@ class Erasing:
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the image with one rectangle filled, or unchanged if no drawn rectangle fits."""
-        height, width, _ = image.shape
+        canvas = Canvas(image, np.empty_like(image))
+        self.draw(canvas, rng)
+        return canvas.pixels()
+
+    def draw(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Fill one rectangle of what the canvas shows, if a drawn one fits."""
+        height, width, _ = canvas.out.shape
         rectangle = self.rectangle(height, width, rng)
-        if rectangle is None:
-            return image
-        top, left, h, w = rectangle
-        erased: Pixels = image.copy()
-        bytes_ = image.dtype == np.uint8
-        erased[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
-        return erased
+        if rectangle is not None:
+            top, left, h, w = rectangle
+            bytes_ = canvas.out.dtype == np.uint8
+            canvas.own()[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
 
     def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
         """Draw a rectangle inside an image: top, left, height and width in pixels; None if none fits."""

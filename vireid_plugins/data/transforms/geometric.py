@@ -1,16 +1,34 @@
 """Horizontal flip, and random crop after padding."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, Pixels
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY
+from vireid_plugins.data.transforms.canvas import Canvas, Pixels
+
+
+class Move(ABC):
+    """A transform that only moves pixels."""
+
+    @abstractmethod
+    def draw(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Move what a canvas shows."""
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the moved image."""
+        canvas = Canvas(image, np.empty_like(image))
+        self.draw(canvas, rng)
+        canvas.finish()
+        return canvas.out
 
 
 @TRANSFORM_REGISTRY.register()
-class Flip:
+class Flip(Move):
     """Flips the image horizontally."""
 
     @classmethod
@@ -18,11 +36,9 @@ class Flip:
         """Build the transform."""
         return cls()
 
-    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the flipped image."""
-        # torch flips 12 times as fast as numpy copies an array with a negative stride, but rejects read-only arrays.
-        flipped: Pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).flip(1).numpy()
-        return flipped
+    def draw(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Flip what the canvas shows."""
+        canvas.mirror()
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the flipped images."""
@@ -30,7 +46,7 @@ class Flip:
 
 
 @TRANSFORM_REGISTRY.register()
-class PadCrop:
+class PadCrop(Move):
     """Pads every side and crops back to the original size at a random position.
 
     Args:
@@ -46,13 +62,10 @@ class PadCrop:
         """Build from `INPUT.PADDING`."""
         return cls(cfg.INPUT.PADDING.SIZE, cfg.INPUT.PADDING.VALUE)
 
-    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the crop."""
-        height, width, _ = image.shape
-        padded = np.full((height + 2 * self.size, width + 2 * self.size, 3), self.value, dtype=np.uint8)
-        padded[self.size : self.size + height, self.size : self.size + width] = image
-        top, left = rng.integers(0, 2 * self.size, 2, endpoint=True)
-        return padded[top : top + height, left : left + width]
+    def draw(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Move what the canvas shows by the drawn offset of the crop."""
+        top, left = rng.integers(0, 2 * self.size, 2, endpoint=True).tolist()
+        canvas.shift(self.size - top, self.size - left, self.value)
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the crops."""
