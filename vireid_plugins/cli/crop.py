@@ -50,9 +50,9 @@ def main(args: argparse.Namespace) -> None:
     with tqdm(unit="frame", disable=None) as bar:
         done = crop(args.source, args.boxes, args.output, settings, lambda frames: bar.update(frames - bar.n))
     for reason, count in sorted(done.left_out.items()):
-        say(f"left out  {count} boxes {reason}")
+        say(f"boxes left out: {count} {reason}")
     if args.start_time and any(one.time is None for one in done.crops):
         say("times are empty: images, and videos without timestamps, have none")
     tracks = sum(bool(track.name) for track in tracks_of(done.crops))
-    say(f"{len(done.crops)} crops of {tracks} tracks from {done.frames} frames")
+    say(f"crops: {len(done.crops)}, tracks: {tracks}, decoded frames: {done.frames}")
     say(f"wrote {args.output}; index it: vireid search index {args.output} --index FOLDER --model RUN")

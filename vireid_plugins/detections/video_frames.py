@@ -79,7 +79,7 @@ class VideoFrames:
         """Return the pixels of a decoded frame, upright."""
         orientation = _orientation(decoded)
         if orientation is None:
-            raise DataError(f"'{self.path}' is turned by {decoded.rotation} degrees; it must be turned by quarters")
+            raise DataError(f"'{self.path}' is turned by an angle that is no multiple of 90 degrees")
         components = decoded.format.components
         if len(components) == 1 and components[0].bits > 8 and decoded.format.name.startswith("gray"):
             return Picture(upright(decoded.to_ndarray(format="gray16le"), orientation), FULL)
