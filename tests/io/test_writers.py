@@ -31,7 +31,6 @@ ALLOWED = {
     "compat/patches.py _download": "torch downloads to a file beside it; its errors are translated",
     "data/synthetic/tree.py _write_person": "in a worker process, below the folder that `write_folder` yields",
     "data/synthetic/sysu.py _finish": "below the folder that `write_folder` yields",
-    "detections/crops.py crop": "below the folder that `write_folder` yields",
     "detections/crops.py _crop_frame": "below the folder that `write_folder` yields",
     "detections/crop_file.py _saved": "to memory",
     "detections/video_frames.py __iter__": "a video is opened for reading",

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from vireid_plugins.detections.boxes import Box, Boxes, inside, pixels_of
 from vireid_plugins.detections.choose import chosen
@@ -19,7 +18,8 @@ from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import write_folder
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class Settings:
     """How boxes become crops.
 
     Attributes:
@@ -59,7 +59,7 @@ def crop(
     source: Path,
     boxes: Path | Boxes,
     folder: Path,
-    settings: Settings = Settings(),  # noqa: B008  it is immutable
+    settings: Settings = Settings(),
     report: Callable[[int], object] = lambda frames: None,
 ) -> Report:
     """Write the crops of boxes on a video or on images to a folder.
