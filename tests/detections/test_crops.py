@@ -131,6 +131,14 @@ def test_crop_of_a_turned_image_with_boxes_of_the_stored_one_is_an_error(tmp_pat
         crop(tmp_path / "a.png", coco(tmp_path, width=32, height=24), tmp_path / "out")
 
 
+def test_crop_refuses_a_folder_inside_its_source(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(PICTURES[0]).save(tmp_path / "in" / "1.png")
+    for folder in (tmp_path / "in", tmp_path / "in" / "crops"):
+        with pytest.raises(DataError, match=r"is inside '.*in', whose images are cropped; choose a folder beside it"):
+            crop(tmp_path / "in", boxes(tmp_path, "1,1,0,0,5,9"), folder)
+
+
 def test_crop_of_no_boxes_writes_an_empty_list(tmp_path: Path, video: Path) -> None:
     assert crop(video, boxes(tmp_path), tmp_path / "out").crops == []
     assert read_crops(tmp_path / "out") == []

@@ -12,12 +12,18 @@ from vireid_plugins.io.system_files import passed_over
 _LONGEST = 40
 
 
-def require_replaceable(folder: Path) -> None:
+def require_replaceable(folder: Path, source: Path) -> None:
     """Raise an error unless a folder does not exist, is empty, or holds crops and nothing else.
 
+    Args:
+        folder: the folder of crops.
+        source: what is cropped; crops inside it would be images of the next run.
+
     Raises:
-        DataError: it holds something else; the message names it.
+        DataError: it holds something else, which the message names, or is inside the source.
     """
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise DataError(f"'{folder}' is inside '{source}', whose images are cropped; choose a folder beside it")
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

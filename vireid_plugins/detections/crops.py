@@ -79,7 +79,7 @@ def crop(
         ConfigError: a setting does not fit the boxes, or the folder cannot be written.
         InstallError: the source is a video, and PyAV is missing.
     """
-    require_replaceable(folder)
+    require_replaceable(folder, source)
     found = boxes if isinstance(boxes, Boxes) else read_boxes(boxes)
     taken, left_out = chosen(found, settings.least_confidence, settings.category, settings.every)
     frames = open_frames(source, settings.first_frame)
