@@ -43,6 +43,7 @@ LEFT_OUT = {
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
     "vireid sweep": "several trainings; tests/experiments/test_sweep.py",
+    "--detector": "weights of a detector; tests/detections/test_detector.py",
     " agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "LOGGERS": "the extras wandb and mlflow; tests/engine/loggers/test_real_packages.py",
