@@ -46,7 +46,7 @@ MATRICES = [
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_frames_of_a_turned_or_mirrored_video_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
-    """PyAV's decoder leaves them as they are stored; OpenCV turns them too."""
+    """PyAV's decoder leaves them as they are stored; OpenCV turns them, and leaves mirrored ones mirrored."""
     (frame,) = open_frames(turn(write_video(tmp_path / "a.mp4", PICTURES[1:2]), matrix), None)
     np.testing.assert_array_equal(frame.picture().values, shown(PICTURES[1], *matrix))
 

@@ -3,7 +3,7 @@
 PyAV and not OpenCV, because it gives the timestamp of every frame, and all of its pixels also with 16 bits. Frames are
 numbered in the order in which they are decoded; what a container says of its length and rate is not asked, since it is
 wrong where frames were dropped. Times are timestamps, from that of the first frame. Decoders of PyAV leave a turned
-video as it is stored, so it is turned here by its display matrix, as players and OpenCV do.
+video as it is stored, so it is turned here by its display matrix, as FFmpeg does.
 """
 
 import math
