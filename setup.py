@@ -14,6 +14,7 @@ BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
 SLURM = ["submitit>=1.5"]
 TUNE = ["optuna>=4"]
+VIDEO = ["av>=14"]
 # Not in dev: MLflow brings some seventy packages. `make test-all` installs them.
 WANDB = ["wandb>=0.19"]
 MLFLOW = ["mlflow>=3"]
@@ -82,6 +83,7 @@ setup(
         "docs": DOCS,
         "slurm": SLURM,
         "tune": TUNE,
+        "video": VIDEO,
         "mlflow": MLFLOW,
         "wandb": WANDB,
         "dev": [
@@ -91,6 +93,7 @@ setup(
             *DOCS,
             *SLURM,
             *TUNE,
+            *VIDEO,
             "selenium>=4.20",
             "pypdf>=5",
             "nbclient>=0.10",

@@ -7,6 +7,7 @@ epoch, and the data root holds small synthetic trees. What a page takes for gran
 """
 
 import argparse
+import json
 import re
 import runpy
 import shlex
@@ -21,6 +22,7 @@ import pytest
 from helpers import CONFIGS, HANG, ROOT, SCRIPTS, commands, needs_exporter, small_cfg
 from PIL import Image
 from test_docs_code import BLOCKS, READERS_OWN
+from videos import numbered, write_video
 from written_runs import write_run
 
 import vireid_command
@@ -41,6 +43,7 @@ LEFT_OUT = {
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
     "vireid sweep": "several trainings; tests/experiments/test_sweep.py",
+    "--detector": "weights of a detector; tests/detections/test_detector.py",
     " agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
     "LOGGERS": "the extras wandb and mlflow; tests/engine/loggers/test_real_packages.py",
@@ -165,6 +168,7 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     (tmp_path / "day").mkdir()
     for name in ("day/01.jpg", "day/02.jpg", "night/01.png"):
         Image.open(tmp_path / "night" / "0001.jpg").save(tmp_path / name)
+    lay_video(tmp_path)
     for seed in range(2):
         for name, rate in (("agw", "0.0002"), ("caj", "0.00035")):
             for folder in (f"{name}_seed-{seed}", f"agw_rates/base_lr-{rate}_seed-{seed}"):
@@ -179,6 +183,22 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     (method,) = re.findall(r"^```yaml\n.*?(^MODEL:.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "my_method.yml").write_text(f"_BASE_: SYSU/one_stream.yml\n{method}")
     return tmp_path
+
+
+def lay_video(desk: Path) -> None:
+    """Lay a video and a folder of frames, with boxes."""
+    pictures = numbered(6)
+    write_video(desk / "street.mp4", pictures)
+    (desk / "street.txt").write_text("".join(f"{n},7,{n},2,12,20,0.9,-1,-1,-1\n" for n in range(1, 7)))
+    (desk / "frames").mkdir()
+    Image.fromarray(pictures[0]).save(desk / "frames" / "a.png")
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 12, 20]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (desk / "frames.json").write_text(json.dumps(content))
 
 
 def lay_own(tree: Path, desk: Path) -> None:

@@ -8,13 +8,14 @@ from helpers import ROOT
 PEOPLE = {"engine", "extraction", "methods", "modeling", "layers", "evaluation", "data"}
 ALLOWED = {
     "__main__": set(),
-    "cli": {"experiments", "checkpoints", "visualize", "export", "search", *PEOPLE},
+    "cli": {"experiments", "checkpoints", "visualize", "export", "search", "detections", *PEOPLE},
     "deploy": {"checkpoints"},
     "experiments": {"visualize", *PEOPLE},
     "visualize": {"collect_env", "search", *PEOPLE},
     "collect_env": {""},
     "": {"search", "engine", "data", "methods", "modeling"},
-    "search": PEOPLE,
+    "search": {"detections", *PEOPLE},
+    "detections": {"data"},
     "export": PEOPLE,
     "checkpoints": PEOPLE,
     "stock": PEOPLE,

@@ -4,13 +4,15 @@ Pillow knows dozens of formats, and the content of a file decides which one read
 other programs. Only the formats named here are ever tried, and only regular files are opened.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from vireid_plugins.data.orientation import UPRIGHT, upright
 from vireid_plugins.data.thermal import DEFAULT, FULL, Stretch, to_eight_bits
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import open_regular
@@ -67,13 +69,46 @@ def read_image(
         DataError: the file cannot be read or decoded, is no regular file, has another format, is far too large for a
             person crop, has several frames, or its values cannot be converted; the message names it.
     """
+    with _opened(path, formats) as image:
+        return resized(image, size, interpolation, stretch, path)
+
+
+def read_values(path: str, formats: Sequence[str] = SEARCH_FORMATS) -> tuple[npt.NDArray[Any], int | None]:
+    """Decode an image at its own size and depth, upright by its EXIF orientation; transparency is ignored.
+
+    Args:
+        path: the file.
+        formats: Pillow's names of the formats that the file may have, whatever its name.
+
+    Returns:
+        The values, (H, W, 3) uint8 of colors, (H, W) of one channel: uint8, or its counts if it has more bits. And the
+        value that is white, or None if it is unknown.
+
+    Raises:
+        DataError: see `read_image`.
+    """
+    with _opened(path, formats) as image:
+        deep = _is_deep_color(image)
+        orientation = image.getexif().get(_ORIENTATION, UPRIGHT)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            values, full = _values(image)
+            return upright(values, orientation), full
+        values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+        if deep:
+            _require_scale(values)
+        return upright(values, orientation), 255
+
+
+@contextmanager
+def _opened(path: str, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """Open an image that may be a person crop; whatever fails inside the `with` block is a `DataError`."""
     try:
         with open_regular(path) as stream:
             if stream.seek(0, 2) > MAX_BYTES:
                 raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
             with Image.open(stream, formats=tuple(formats)) as image:
                 _require_crop(image)
-                return resized(image, size, interpolation, stretch, path)
+                yield image
     except UnidentifiedImageError:
         raise DataError(f"image '{path}' cannot be read: {_unidentified(path, formats)}") from None
     except OSError as error:
