@@ -38,6 +38,9 @@ def _tree(folder: Path) -> Path:
     if not root.is_dir():
         root.parent.mkdir(parents=True)
         write_sysu(folder / "SYSU-MM01", TREE)
+        for file in (folder / "SYSU-MM01").glob("cam[36]/*/*.jpg"):
+            # Of three channels, as the data set's are and the script expects.
+            Image.open(file).convert("RGB").save(file, quality=95)
         root.symlink_to(folder / "SYSU-MM01")
     return folder
 
