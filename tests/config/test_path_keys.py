@@ -86,6 +86,7 @@ def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 NO_PATHS = {
     *("opts", "--protocol", "--dataset", "--metric", "--rerank", "--device", "--dist-url", "--modality", "dataset"),
     *("layout", "--font", "--query", "PATTERN", "pattern", "--help", "-h", "--opts"),
+    *("--detector", "--camera", "--category", "--start-time", "--find", "--since", "--until", "--where"),
 }
 
 

@@ -195,7 +195,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--camera", default="", metavar="NAME,...", help="only images of these cameras")
             one.add_argument("--since", default="", metavar="TIME", help="only from this time on: 2024-05-31T14:00")
             one.add_argument("--until", default="", metavar="TIME", help="only up to this time")
-            one.add_argument("--folder", default="", help="only images below this folder")
+            one.add_argument("--folder", type=path_text, default="", help="only images below this folder")
             text = "only images with this: NAME=VALUE, or !=, <, <=, >, >=; may be repeated"
             one.add_argument("--where", action="append", default=[], metavar="CONDITION", help=text)
             one.add_argument("--device", default="", help="cpu or cuda (default: as the index was built, or cpu)")
