@@ -113,6 +113,7 @@ def before_pipe(words: list[str]) -> list[str]:
     return words[: next((n for n, word in enumerate(words) if word in ("|", ">")), len(words))]
 
 
+@cache
 def steps_of(page: Path, tree: Path) -> list[Step]:
     """Return the commands of a page that can be run, in its order."""
     environment = {"FASTREID_DATASETS": str(tree), "OMP_NUM_THREADS": "1"}

@@ -65,7 +65,7 @@ def compare(case: Case, frozen: bool, together: dict[str, torch.Tensor]) -> None
 def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes have after a step of each of `GATHERED` and of `ALONE`, which is the last file."""
     folder = tmp_path_factory.mktemp("stepped")
-    devices.on_devices(devices.steps, 2, cases=[*GATHERED, ALONE], folder=str(folder))
+    devices.on_forked_devices(devices.steps, 2, cases=[*GATHERED, ALONE], folder=str(folder))
     return folder
 
 
