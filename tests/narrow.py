@@ -6,6 +6,7 @@ fifteenth of the bytes. Networks of bottlenecks keep their widths. Tests about w
 """
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,21 +14,24 @@ from typing import Any
 import vireid_plugins  # noqa: F401  makes fastreid importable
 
 resnet: Any = importlib.import_module("fastreid.modeling.backbones.resnet")
+# Commands are given the environment.
+WIDE = "VIREID_TEST_WIDE_RESNET"
 _whole = resnet.ResNet._make_layer
 
 
-def _narrow(self: Any, block: type, planes: int, *others: Any, **more: Any) -> Any:
-    return _whole(self, block, planes // 4 if block is resnet.BasicBlock else planes, *others, **more)
+def _of_width(self: Any, block: type, planes: int, *others: Any, **more: Any) -> Any:
+    narrow = block is resnet.BasicBlock and WIDE not in os.environ
+    return _whole(self, block, planes // 4 if narrow else planes, *others, **more)
 
 
 @contextmanager
 def wide() -> Iterator[None]:
-    """Build fast-reid's own ResNet-18 meanwhile."""
-    resnet.ResNet._make_layer = _whole
+    """Build fast-reid's own ResNet-18 meanwhile, in commands too."""
+    os.environ[WIDE] = "1"
     try:
         yield
     finally:
-        resnet.ResNet._make_layer = _narrow
+        del os.environ[WIDE]
 
 
-resnet.ResNet._make_layer = _narrow
+resnet.ResNet._make_layer = _of_width
