@@ -32,6 +32,8 @@ SMALL = [
 ]  # fmt: skip
 # What ResNet-18 and 64 x 32 images ask of some methods besides.
 _NON_LOCAL = ["MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']"]
+# What a fresh process builds as quickly, which does not know `narrow`.
+SMALL_FRESH = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
 SMALL_METHODS = {
     "agw": _NON_LOCAL,
     "caj": _NON_LOCAL,

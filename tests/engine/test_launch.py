@@ -15,7 +15,7 @@ import pytest
 import torch
 from double import quick
 from fastreid.utils import comm
-from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
+from helpers import HANG, ROOT, SMALL_FRESH, commands, python, small_cfg
 from near import assert_near
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn.parallel import DistributedDataParallel
@@ -145,9 +145,7 @@ def test_launch_with_wrong_numbers_is_one_error(arguments: list[str], message: s
 @pytest.mark.parametrize("scoring", [["1"], pytest.param(["1", "3"], marks=pytest.mark.slow)], ids=["one", "three"])
 def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_path: Path) -> None:
     """Two train and score; others score the same weights alike, the features in the same order."""
-    # Of a backbone that a fresh process, which does not know `narrow`, builds as a forked one does.
-    backbone = ["MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
-    overrides = [*SMALL, *backbone, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
+    overrides = [*SMALL_FRESH, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
     done = python(
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *VERB, *COMMAND[1:], *overrides,
         "SEED", "-1", "OUTPUT_DIR", str(tmp_path / "2"),
