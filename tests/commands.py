@@ -3,13 +3,14 @@
 Starting a script costs seconds of imports, and the suite starts hundreds of scripts. So `Commands` starts one process,
 the server, that imports the package once. For every command the server forks: the child has all modules in memory,
 takes the command's arguments, environment, folder and streams, and runs the script or the command `vireid`. Unlike a
-fresh process, a forked child cannot start processes or find other packages; tests that need that run a fresh
-interpreter (`helpers.python`).
+fresh process, a forked child cannot find other packages or start fresh processes; tests that need that run a fresh
+interpreter (`helpers.python`). The processes of a run on several devices are its forks.
 
 Run as a script, this file is the server: it reads a JSON line `{"words", "env", "cwd", "limit", "disk"}` and answers
 with one.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -80,6 +81,10 @@ def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, 
         os.environ.clear()
         os.environ.update(env)
         sys.argv = words
+        # fast-reid's own trainer reads it when it is imported.
+        sys.modules["fastreid.data.build"]._root = os.getenv("FASTREID_DATASETS", "datasets")
+        launching = sys.modules["vireid_plugins.engine.launch"]
+        launching.start_processes = functools.partial(launching.start_processes, start_method="fork")
         if words[0] == "vireid":
             runpy.run_module("vireid_plugins", run_name="__main__")
         else:
@@ -128,6 +133,7 @@ def forked(words: list[str], env: dict[str, str], cwd: str, limit: float, disk: 
 def serve() -> None:
     """Answer requests until there are no more."""
     import matplotlib.figure  # noqa: F401  what commands import, once for all of them
+    import narrow  # noqa: F401  makes the depth 18x small
     import numba  # noqa: F401
     import scipy.io  # noqa: F401
     import torch

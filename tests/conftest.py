@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import small_cfg
+from narrow import wide
 
 from vireid_plugins.compat import PATCHES, patch, unpatch
 from vireid_plugins.data.synthetic import LlcmSize, RegdbSize, SysuSize, write_llcm, write_regdb, write_sysu
@@ -86,6 +87,13 @@ def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         Trainer(cfg).train()
     (folder / "config.yaml").write_text(cfg.dump())
     return folder
+
+
+@pytest.fixture
+def wide_resnet() -> Iterator[None]:
+    """fast-reid's own ResNet-18 in place of `narrow`'s, for what other code bases have written."""
+    with wide():
+        yield
 
 
 @pytest.fixture(autouse=True)

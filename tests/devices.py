@@ -1,8 +1,13 @@
-"""Functions that run in the processes of multi-device tests, which import them by name."""
+"""Functions that run in the processes of multi-device tests, which import them by name.
 
+Run as a script, `devices.py MODULE:FUNCTION PROCESSES ARGUMENTS`, it does what `on_devices` does.
+"""
+
+import importlib
 import json
 import os
 import signal
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ import torch.distributed as dist
 from double import quick
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
-from helpers import batch, small_cfg, views_of
+from helpers import batch, python, small_cfg, views_of
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -26,6 +31,13 @@ def on_devices(main: Any, processes: int, **arguments: Any) -> Any:
     """Call `main(arguments)` in so many processes of this machine."""
     args = Namespace(num_gpus=processes, num_machines=1, machine_rank=0, dist_url="", **arguments)
     return launch(main, args, small_cfg())
+
+
+def on_forked_devices(main: Any, processes: int, **arguments: Any) -> None:
+    """As `on_devices`, in forks of a process that has imported everything; fresh ones take seconds each for that."""
+    words = (f"{main.__module__}:{main.__name__}", str(processes), json.dumps(arguments))
+    ran = python(__file__, *words)
+    assert ran.returncode == 0, ran.stderr
 
 
 def network(case: tuple[str, list[str]], frozen: bool) -> nn.Module:
@@ -91,3 +103,8 @@ def die(args: Namespace) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         raise args.error
     dist.barrier()
+
+
+if __name__ == "__main__":
+    module, _, function = sys.argv[1].partition(":")
+    on_devices(getattr(importlib.import_module(module), function), int(sys.argv[2]), **json.loads(sys.argv[3]))

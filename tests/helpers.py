@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import narrow  # noqa: F401  makes the depth 18x small
 import pytest
 import torch
 from commands import Commands
@@ -22,6 +23,7 @@ HANG = 600 * float(os.environ.get("VIREID_TEST_PATIENCE", "1"))
 needs_exporter = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="the export is promised from torch 2.13 on"
 )
+# The depth 18x is that of `narrow`.
 SMALL = [
     "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu",
     "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "DATALOADER.NUM_WORKERS", "0",
@@ -30,6 +32,8 @@ SMALL = [
 ]  # fmt: skip
 # What ResNet-18 and 64 x 32 images ask of some methods besides.
 _NON_LOCAL = ["MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']"]
+# What a fresh process builds as quickly, which does not know `narrow`.
+SMALL_FRESH = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
 SMALL_METHODS = {
     "agw": _NON_LOCAL,
     "caj": _NON_LOCAL,
@@ -95,8 +99,6 @@ def batch(
 # What a forked process cannot do as a fresh one does: find other packages, spawn processes of its own, use threads.
 FRESH = ("--num-gpus", "--num-machines", "tools/train_regdb_splits.py")
 FRESH += ("tools/benchmarks/speed.py", "tools/benchmarks/learning.py")
-# fast-reid reads $FASTREID_DATASETS when it is imported.
-FRESH += ("examples/market1501/train.py",)
 
 # Scripts of tools/ that are a verb of `vireid`.
 SCRIPTS = {

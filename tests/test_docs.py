@@ -91,6 +91,12 @@ def test_commands_name_what_exists(page: Path, command: str) -> None:
     cfg.merge_from_list([word for n in keys if n + 1 < len(rest) for word in (rest[n], rest[n + 1])])
 
 
+def test_pages_have_other_names_than_sphinxs_own() -> None:
+    """Sphinx writes those over them without a warning; `make docs` builds the site, with warnings as errors."""
+    assert not {"search", "genindex", "modindex", "py-modindex"} & {page.stem for page in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.slow
 def test_site_has_every_page_as_itself(tmp_path: Path) -> None:
     """Sphinx writes pages of its own, `search.html` among them, over a page of that name without a warning."""
     ran = python("-m", "sphinx", "-q", "-W", "docs", str(tmp_path))

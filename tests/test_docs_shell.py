@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +116,7 @@ def before_pipe(words: list[str]) -> list[str]:
     return words[: next((n for n, word in enumerate(words) if word in ("|", ">")), len(words))]
 
 
+@cache
 def steps_of(page: Path, tree: Path) -> list[Step]:
     """Return the commands of a page that can be run, in its order."""
     environment = {"FASTREID_DATASETS": str(tree), "OMP_NUM_THREADS": "1"}
@@ -147,15 +149,20 @@ def new_steps_of(page: Path, tree: Path) -> list[Step]:
     return [index, *new] if needs and index is not None and index not in new else new
 
 
+@cache
+def small_configs() -> dict[str, str]:
+    return {name: small_cfg(name).dump() for name in CONFIGS}
+
+
 @pytest.fixture
 def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     """A folder with the checkout's scripts, small configurations and what readers have."""
     for name in ("tools", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in CONFIGS:
+    for name, text in small_configs().items():
         for file in (tmp_path / "configs" / name, tmp_path / name):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(small_cfg(name).dump())
+            file.write_text(text)
     (tmp_path / "demo" / "datasets").symlink_to(tree)
     shutil.copytree(trained, tmp_path / "demo" / "wrim")
     cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", "demo/wrim")

@@ -1,6 +1,6 @@
 """What the package itself needs: the trouble without the patch, its absence with it."""
 
-import subprocess
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,30 +39,53 @@ def test_ddp_on_the_host_is_built_without_devices() -> None:
     assert wrapped(torch.ones(1, 2)).shape == (1, 2)
 
 
+class Images(nn.Module):
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+        self.norm.running_mean.fill_(float(rank))
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.norm(batch["images"])
+
+
+class Keeper:
+    def reset(self) -> None:
+        pass
+
+    def process(self, inputs: object, outputs: torch.Tensor) -> None:
+        self.outputs = outputs
+
+    def evaluate(self) -> dict[str, float]:
+        return {}
+
+
+class Loader(list):
+    dataset = range(1)
+
+
+def score(folder: Path, rank: int) -> None:
+    """Keep what fast-reid's evaluation in this process of two gives without the patch and with it."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    found = []
+    for names in ([], ["buffers"]):
+        patch(only=names)
+        keeper = Keeper()
+        loader = Loader([{"images": torch.ones(1, 2)}])
+        defaults.inference_on_dataset(Images(rank).eval(), loader, keeper, flip_test=False)
+        found.append(keeper.outputs)
+    torch.save(found, folder / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
 def test_buffers_of_the_first_process_are_every_process_s(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; import torch, torch.distributed as dist; from torch import nn\n"
-        "from vireid_plugins.compat import patch; from fastreid.engine import defaults\n"
-        "class Loader(list):\n    dataset = [0]\n"
-        "class Images(nn.Module):\n"
-        "    def __init__(self):\n        super().__init__(); self.norm = nn.BatchNorm1d(2)\n"
-        "    def forward(self, batch):\n        return self.norm(batch['images'])\n"
-        "class Keeper:\n    def reset(self): pass\n"
-        "    def process(self, inputs, outputs): self.outputs = outputs\n    def evaluate(self): return {}\n"
-        "folder, rank = sys.argv[1], int(sys.argv[2])\n"
-        "dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)\n"
-        "loader, found = Loader([{'images': torch.ones(1, 2)}]), []\n"
-        "for names in ([], ['buffers']):\n"
-        "    patch(only=names)\n"
-        "    model, keeper = Images().eval(), Keeper()\n"
-        "    model.norm.running_mean.fill_(float(rank))\n"
-        "    defaults.inference_on_dataset(model, loader, keeper, flip_test=False)\n"
-        "    found.append(keeper.outputs)\n"
-        "torch.save(found, f'{folder}/{rank}.pt')\n"
-        "dist.barrier(); dist.destroy_process_group()\n"
-    )
-    children = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(rank)]) for rank in range(2)]
-    assert [child.wait(timeout=HANG) for child in children] == [0, 0]
+    children = [multiprocessing.get_context("fork").Process(target=score, args=(tmp_path, rank)) for rank in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(HANG)
+    assert [child.exitcode for child in children] == [0, 0]
     (first, first_patched), (second, second_patched) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first_patched, second_patched)

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import CONFIGS, ROOT, SMALL, python
+from helpers import CONFIGS, ROOT, SMALL_FRESH, python
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_wheel_installs_the_command_vireid(installed: Path, little_tree: Path, t
         return python("-c", script, *words, cwd=tmp_path, **environment)
 
     assert "DATASETS.SYSU.TRAIN" in vireid("keys", "SYSU").stdout
-    ran = vireid("train", "--config-file", "SYSU/one_stream.yml", *SMALL, "OUTPUT_DIR", "out")
+    ran = vireid("train", "--config-file", "SYSU/one_stream.yml", *SMALL_FRESH, "OUTPUT_DIR", "out")
     assert ran.returncode == 0, ran.stderr
     assert "sysu/official/all/1shot" in ran.stdout
     assert (tmp_path / "out" / "model_final.pth").exists()

@@ -130,7 +130,7 @@ def test_batch_augmentation_of_a_transform_without_batches_is_one_error() -> Non
         build_train_loader(small_cfg("SYSU/wrim.yml", "INPUT.AUGMENT", "gpu"))
 
 
-@pytest.mark.usefixtures("data_root")
+@pytest.mark.usefixtures("little_root")
 def test_trainer_with_augmentation_on_device_trains_and_scores(tmp_path) -> None:
     trainer = Trainer(small_cfg("SYSU/wrim.yml", *DEVICE, "OUTPUT_DIR", str(tmp_path)))
     before = {name: p.clone() for name, p in trainer.model.named_parameters() if p.requires_grad}

@@ -23,6 +23,8 @@ from vireid_plugins.config.renamed import LOGGED
 from vireid_plugins.engine import Trainer, load_model
 from vireid_plugins.visualize.training_curves import SCORES
 
+# The earlier commit's networks were fast-reid's own.
+pytestmark = pytest.mark.usefixtures("wide_resnet")
 METHODS = sorted(file.stem for file in FOLDER.glob("*.json"))
 # To how many digits two orders of the same sums agree after three steps in double precision.
 AGREEMENT = 1e-12

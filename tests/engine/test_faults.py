@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoint_manifests import differences
-from helpers import HANG, ROOT, SMALL, python, small_cfg
+from helpers import HANG, ROOT, SMALL, SMALL_FRESH, python, small_cfg
 
 from vireid_plugins.data.synthetic import RegdbSize, SysuSize, write_regdb, write_sysu
 from vireid_plugins.engine import Trainer
@@ -122,7 +122,8 @@ def test_train_on_a_signal_ends_every_process_and_saves_the_run(
     keys += ["SOLVER.METRICS_PERIOD", "2"]
     options = [more, []] if more and more[0].startswith("--") else [[], more]
     command = [
-        sys.executable, script, flag, config, *options[0], *SMALL, *keys, *options[1], "OUTPUT_DIR", str(tmp_path),
+        sys.executable, script, flag, config, *options[0], *SMALL_FRESH, *keys, *options[1],
+        "OUTPUT_DIR", str(tmp_path),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

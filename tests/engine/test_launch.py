@@ -1,10 +1,11 @@
 """Several devices, as processes over gloo: gradients of one process, an evaluation without loss, an end for all."""
 
 import json
+import multiprocessing
 import socket
-import subprocess
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 from double import quick
 from fastreid.utils import comm
-from helpers import HANG, ROOT, SMALL, commands, python, small_cfg
+from helpers import HANG, ROOT, SMALL_FRESH, commands, python, small_cfg
 from near import assert_near
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn.parallel import DistributedDataParallel
@@ -64,7 +65,7 @@ def compare(case: Case, frozen: bool, together: dict[str, torch.Tensor]) -> None
 def stepped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes have after a step of each of `GATHERED` and of `ALONE`, which is the last file."""
     folder = tmp_path_factory.mktemp("stepped")
-    devices.on_devices(devices.steps, 2, cases=[*GATHERED, ALONE], folder=str(folder))
+    devices.on_forked_devices(devices.steps, 2, cases=[*GATHERED, ALONE], folder=str(folder))
     return folder
 
 
@@ -95,6 +96,13 @@ def test_launch_without_gather_gives_the_gradient_of_own_identities(stepped: Pat
     assert any(not torch.allclose(together[key], value, rtol=1e-3) for key, value in alone.items())
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are forks of this one, where a fresh one takes seconds to import torch; they train nothing."""
+    module = sys.modules["vireid_plugins.engine.launch"]  # the package's name for it is the function
+    monkeypatch.setattr(module, "start_processes", partial(module.start_processes, start_method="fork"))
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -104,6 +112,7 @@ def test_launch_without_gather_gives_the_gradient_of_own_identities(stepped: Pat
     ],
     ids=["killed", "user-error", "defect"],
 )
+@pytest.mark.usefixtures("forked")
 def test_launch_ends_every_process_when_one_dies(error: Exception | None, expected: tuple[Any, str]) -> None:
     with pytest.raises(expected[0], match=expected[1]):
         devices.on_devices(devices.die, 2, error=error)
@@ -136,7 +145,7 @@ def test_launch_with_wrong_numbers_is_one_error(arguments: list[str], message: s
 @pytest.mark.parametrize("scoring", [["1"], pytest.param(["1", "3"], marks=pytest.mark.slow)], ids=["one", "three"])
 def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_path: Path) -> None:
     """Two train and score; others score the same weights alike, the features in the same order."""
-    overrides = [*SMALL, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
+    overrides = [*SMALL_FRESH, "TEST.SAVE_FEATURES", "True", "TEST.IMS_PER_BATCH", "10", "SOLVER.BASE_LR", "1e-5"]
     done = python(
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *VERB, *COMMAND[1:], *overrides,
         "SEED", "-1", "OUTPUT_DIR", str(tmp_path / "2"),
@@ -164,20 +173,21 @@ def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_
             assert ours["mean"]["Rank-1"] == pytest.approx(theirs["mean"]["Rank-1"], abs=0.5)
 
 
+@pytest.mark.usefixtures("forked")
 def test_launch_on_two_machines_joins_their_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     arguments = {"num_gpus": 1, "num_machines": 2, "dist_url": url, "folder": str(tmp_path)}
-    other = (
-        "import sys; sys.path.insert(0, 'tests'); from argparse import Namespace\n"
-        "from vireid_plugins.engine import launch; import devices\n"
-        f"launch(devices.meet, Namespace(machine_rank=1, **{arguments}), devices.small_cfg())"
+    cfg = small_cfg()
+    second = multiprocessing.get_context("fork").Process(
+        target=launch, args=(devices.meet, Namespace(machine_rank=1, **arguments), cfg)
     )
-    second = subprocess.Popen([sys.executable, "-c", other], cwd=ROOT)
+    second.start()
     try:
-        launch(devices.meet, Namespace(machine_rank=0, **arguments), small_cfg())
-        assert second.wait(timeout=HANG) == 0
+        launch(devices.meet, Namespace(machine_rank=0, **arguments), cfg)
+        second.join(HANG)
+        assert second.exitcode == 0
     finally:
         second.kill()
     for rank in range(2):

@@ -34,7 +34,7 @@ def test_market1501_recipe_trains_and_its_command_resumes(tmp_path: Path, monkey
     out = tmp_path / "out"
     overrides = [
         "MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.BACKBONE.DEPTH", "18x",
-        "MODEL.BACKBONE.FEAT_DIM", "512", "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]",
+        "MODEL.BACKBONE.FEAT_DIM", "128", "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]",
         "SOLVER.IMS_PER_BATCH", "16", "SOLVER.WARMUP_ITERS", "4", "SOLVER.CHECKPOINT_PERIOD", "1",
         "TEST.EVAL_PERIOD", "1", "TEST.FLIP.ENABLED", "True", "DATALOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(out),
     ]  # fmt: skip

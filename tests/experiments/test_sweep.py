@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fake_trainings as fakes
 import pytest
-from helpers import HANG, ROOT, SMALL, python, vireid
+from helpers import HANG, ROOT, SMALL, SMALL_FRESH, python, vireid
 
 from vireid_plugins.errors import ConfigError, LaunchError, StoppedError
 from vireid_plugins.experiments.local import LocalExecutor
@@ -178,7 +178,9 @@ def test_sweep_trains_collects_and_lists(little_tree: Path, tmp_path: Path) -> N
     assert listed.stdout.endswith("2 runs\n")
     assert not (tmp_path / "out").exists()
     # A fresh process: the server of `vireid` forks, and the sweep starts processes.
-    ran = python("-m", "vireid_plugins", "sweep", str(tmp_path / "s.yml"), *SMALL, FASTREID_DATASETS=str(little_tree))
+    ran = python(
+        "-m", "vireid_plugins", "sweep", str(tmp_path / "s.yml"), *SMALL_FRESH, FASTREID_DATASETS=str(little_tree)
+    )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "seed-0: finished" in ran.stdout
     assert "1 of 2 runs failed" in ran.stderr

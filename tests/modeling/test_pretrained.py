@@ -188,6 +188,7 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("wide_resnet")
 @pytest.mark.parametrize("case", PARTIAL)
 def test_pretrained_partial_fill_is_one_error_unless_asked_for(
     tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
@@ -384,6 +385,7 @@ def test_pretrained_file_with_torchvisions_name_and_other_content_is_one_error(t
     assert build_backbone(cfg_of(*given, str(tmp_path / "mine-20261128.pth"))) is not None
 
 
+@pytest.mark.usefixtures("wide_resnet")
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300])
 def test_pretrained_file_with_weights_that_are_not_finite_is_one_error_whatever_is_asked_for(
     tmp_path: Path, value: float

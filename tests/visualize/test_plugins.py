@@ -1,5 +1,6 @@
 import pytest
 from helpers import ROOT, python, small_cfg
+from narrow import wide
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.evaluation import PROTOCOLS
@@ -20,7 +21,8 @@ def test_plugins_lists_every_registered_name_once_and_ours_with_a_line() -> None
 
 def test_network_size_counts_parameters_and_operations() -> None:
     cfg = small_cfg("SYSU/one_stream.yml", "MODEL.HEADS.NUM_CLASSES", "10")
-    size = network_size(cfg, batch=2)
+    with wide():
+        size = network_size(cfg, batch=2)
     # ResNet-18 without its classifier, a neck, ten identities.
     assert size.millions * 1e6 == pytest.approx(11_176_512 + 2 * 512 + 10 * 512)
     assert size.gmac > 0.05

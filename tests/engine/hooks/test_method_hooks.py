@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from counting import Count, counting_cfg, train_together
-from devices import on_devices
+from devices import on_forked_devices
 from fastreid.config import CfgNode
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils.env import seed_all_rng
@@ -133,7 +133,7 @@ def test_checkpoint_of_a_run_has_the_entries_of_the_format(runs: tuple[Run, Run]
 
 @pytest.mark.usefixtures("little_root")
 def test_method_hooks_in_several_processes_are_called_in_each(tmp_path: Path) -> None:
-    on_devices(train_together, 2, folder=str(tmp_path), resume=False)
+    on_forked_devices(train_together, 2, folder=str(tmp_path), resume=False)
     seen = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert seen[0] == seen[1]
     assert seen[0][0] == ["before epoch", 0, 0, 0]

@@ -85,9 +85,9 @@ def test_wrim_net_test_feature_includes_the_auxiliary_branch_where_asked() -> No
             "stage3"
         ]
         neck = model.heads["Q_g"].bottleneck(p4.mean((2, 3), keepdim=True))[..., 0, 0]
-    assert found.shape == (4, 3 * 512 + 256)
-    torch.testing.assert_close(F.normalize(found[:, : 3 * 512]), without)
-    auxiliary = found[:, 3 * 512 :]
+    assert found.shape == (4, 3 * 128 + 64)
+    torch.testing.assert_close(F.normalize(found[:, : 3 * 128]), without)
+    auxiliary = found[:, 3 * 128 :]
     torch.testing.assert_close(F.normalize(auxiliary), F.normalize(neck))
 
 
@@ -148,9 +148,9 @@ def test_wrim_net_with_a_loss_that_has_nothing_to_look_at_is_one_error() -> None
 def test_wrim_net_refuses_a_stock_backbone_and_takes_a_stock_head() -> None:
     with pytest.raises(ConfigError, match=r"MODEL.STREAMS.BACKBONE to build_resnet_backbone"):
         wrim("MODEL.BACKBONE.NAME", "build_resnet_backbone")
-    model = wrim("MODEL.HEADS.NAME", "EmbeddingHead").train()
+    model = wrim("MODEL.HEADS.NAME", "EmbeddingHead", "MODEL.BACKBONE.FEAT_DIM", "128").train()
     sum(model(batch()).values()).backward()
-    assert model.eval()(batch()).shape == (16, 3 * 512)
+    assert model.eval()(batch()).shape == (16, 3 * 128)
 
 
 def test_wrim_net_takes_a_margin_classifier_of_fastreid() -> None:

@@ -24,6 +24,7 @@ KEYS = [
     *("DATALOADER.NUM_INSTANCE", "2", "INPUT.SIZE_TRAIN", "[32, 16]", "INPUT.SIZE_TEST", "[32, 16]"),
     *("TEST.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "5"),
     *("SOLVER.WARMUP_ITERS", "0", "SOLVER.STEPS", "[1000]"),
+    *size((), ("MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25")),
 ]
 
 
