@@ -1,5 +1,6 @@
 """What a query finds."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from galleries import Colors, indexed, paint
 
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search import Gallery
 from vireid_plugins.search import querying as module
 from vireid_plugins.search.engines.where import parsed
@@ -93,7 +94,6 @@ def test_query_images_with_find_leaves_out_the_query_and_its_copies(
         (["time>=2024-05-31T11:00Z"], {"2.jpg", "3.jpg", "5.jpg"}),
         (["time>2024-05-31T11:00Z", "camera!=3"], {"3.jpg"}),
         (["height<175"], {"2.jpg", "3.jpg"}),
-        (["height=180", "camera=2"], set()),
     ],
 )
 def test_query_images_with_conditions_finds_what_passes(
@@ -115,3 +115,14 @@ def test_query_images_for_people_gives_one_answer_per_track(colors: Any, mixed: 
 def test_wanted_of_an_unknown_modality_is_one_error() -> None:
     with pytest.raises(ConfigError, match="--find: unknown value 'thermal'; available: both, infrared, visible"):
         Wanted(find="thermal")
+
+
+def test_query_images_with_conditions_that_nothing_passes_says_what_there_is(colors: Any, mixed: Path) -> None:
+    wanted = Wanted(find="visible", where=tuple(map(parsed, ["height=180", "camera=2", "time>2024-05-31"])))
+    message = re.escape(
+        "no image of the gallery passes modality = 0 and height = 180 and camera = 2 and time > "
+        "2024-05-31T00:00:00+00:00; its cameras are 1, 2, 3, its times are from 2024-05-31T10:00:00+00:00 to "
+        "2024-05-31T12:30:00+00:00, and its columns height"
+    )
+    with pytest.raises(DataError, match=message):
+        queried(colors, mixed, "g/day/b/4.jpg", wanted)

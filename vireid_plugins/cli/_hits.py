@@ -1,6 +1,5 @@
 """Hits of a search as a table and as JSON."""
 
-from datetime import datetime, timezone
 from typing import Any
 
 from tabulate import tabulate
@@ -10,6 +9,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.escape import escaped
 from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines.where import written
 from vireid_plugins.search.querying import QueryResult
 
 
@@ -70,5 +70,5 @@ def _hit(record: Record, cosine: float) -> dict[str, Any]:
 
 def _facts(record: Record) -> dict[str, Any]:
     """Return what is known of an image besides its modality."""
-    time = "" if record.time is None else datetime.fromtimestamp(record.time, timezone.utc).isoformat()
+    time = "" if record.time is None else written(record.time)
     return {"camera": record.camera, "time": time, "track": record.track, "columns": dict(record.extra)}

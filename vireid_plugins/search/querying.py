@@ -12,6 +12,7 @@ from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.embedding import Embedded, embedded, not_read
 from vireid_plugins.search.engines import Condition, Record, Where
+from vireid_plugins.search.engines.where import written
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Found, Unread, find_images
@@ -75,22 +76,38 @@ def query_images(
         wanted: what is searched for.
 
     Raises:
-        DataError: there is no image, or none can be read.
+        DataError: there is no image, none can be read, or no image of the gallery passes the conditions.
     """
     tell = modality_teller(way, queries)
     found = find_images(queries)
+    where = wanted.filter()
+    if where is not None and len(gallery) and not gallery.engine.count(where):
+        raise DataError(f"no image of the gallery passes {where}; {_columns(gallery)}")
     results: list[QueryResult] = []
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
         left_out = [_itself(image) for image in images] if wanted.find else None
         vectors = np.concatenate([batch.vectors for batch in batches])
-        hits = iter(gallery.search(vectors, wanted.top, wanted.filter(), left_out, wanted.people))
+        hits = iter(gallery.search(vectors, wanted.top, where, left_out, wanted.people))
         for batch in batches:
             rows = zip(batch.images, batch.guesses, strict=True)
             results += [QueryResult(str(image.file), *guess, next(hits)) for image, guess in rows]
     if not results:
         raise DataError(not_read(found.unread))
     return results, found.unread
+
+
+def _columns(gallery: Gallery, shown: int = 10) -> str:
+    """Return which cameras, times and columns there are to filter by."""
+    records = gallery.records()
+    cameras = sorted({one.camera for one in records if one.camera})
+    columns = sorted({name for one in records for name in one.extra})
+    times = [one.time for one in records if one.time is not None]
+    more = ", ..." if len(cameras) > shown else ""
+    parts = [f"its cameras are {', '.join(cameras[:shown])}{more}" if cameras else "it knows no cameras"]
+    parts.append(f"its times are from {written(min(times))} to {written(max(times))}" if times else "no times")
+    parts.append(f"and its columns {', '.join(columns)}" if columns else "and no columns of your own")
+    return ", ".join(parts)
 
 
 def _itself(image: Found) -> Callable[[Record], bool]:

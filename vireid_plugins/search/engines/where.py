@@ -56,6 +56,13 @@ class Where:
             if column in WORDS and not all(isinstance(one, str) for one in values):
                 raise ConfigError(f"{column}: {value!r} is no word")
 
+    def __str__(self) -> str:
+        """Return the conditions as they may be written."""
+        return " and ".join(
+            f"{name} {operator} {written(value) if name == 'time' else value}"
+            for name, operator, value in self.conditions
+        )
+
     def passes(self, facts: Mapping[str, Any]) -> bool:
         """Return whether a record passes, whose columns are given; `folder` stands for its key."""
         return all(_holds(condition, facts.get(condition.column)) for condition in self.conditions)
@@ -125,3 +132,8 @@ def moment(text: str) -> float:
             "1970"
         ) from None
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def written(time: float) -> str:
+    """Return a number of seconds since 1970 as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(time, timezone.utc).isoformat()
