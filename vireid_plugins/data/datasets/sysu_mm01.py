@@ -7,6 +7,7 @@ assign the identities; 22 identities on disk are in none of them.
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -151,9 +152,9 @@ class SYSUMM01(CrossModalityDataset):
         return self._items(self.identities(name), CAMERAS)
 
     def _items(self, identities: Iterable[int], cameras: Iterable[int]) -> list[DatasetItem]:
-        cameras = tuple(cameras)
+        cameras, folder = tuple(cameras), os.path.join(self.folder, "")  # noqa: PTH118  much faster for many
         return [
-            (str(self.folder / path), identity, camera)
+            (folder + path, identity, camera)
             for identity in identities
             for camera in cameras
             for path in self.images(identity, camera)
