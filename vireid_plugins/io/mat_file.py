@@ -4,6 +4,7 @@ The format: MathWorks, "MAT-File Format", sections on level 5. scipy's reader tr
 was torn or changed can end the process; here every size is compared with the bytes that are there.
 """
 
+import functools
 import math
 import struct
 import zlib
@@ -102,10 +103,15 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
     return title, array.reshape(sizes, order="F")
 
 
+@functools.cache
+def _dtype(order: str, kind: int) -> np.dtype[Any]:
+    return np.dtype(order + _STORED[kind])
+
+
 def _numbers(kind: int, data: memoryview, order: str) -> Any:
     if kind not in _STORED:
         raise ValueError(f"an element of type {kind} is found where numbers are expected")
-    dtype = np.dtype(order + _STORED[kind])
+    dtype = _dtype(order, kind)
     if len(data) % dtype.itemsize:
         raise ValueError("an element of numbers ends within one")
     return np.frombuffer(data, dtype)

@@ -100,11 +100,11 @@ class SYSUMM01(CrossModalityDataset):
         draws = OfficialDraws(self.folder)
         # The file's order: by camera, then by identity.
         rows = [
-            (images, draws.rows(camera, identity, len(images), trials))
+            (images, draws.rows(camera, identity, len(images), trials)[:trials, :shots].tolist())
             for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
         ]
         return [
-            [images[index - 1] for images, permutations in rows for index in permutations[trial][:shots]]
+            [images[index - 1] for images, permutations in rows for index in permutations[trial]]
             for trial in range(trials)
         ]
 
