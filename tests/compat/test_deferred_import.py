@@ -1,19 +1,28 @@
+import inspect
 import sys
 import types
 from collections.abc import Iterator
 
+import faiss
 import fastreid.data.transforms.build
 import fastreid.evaluation.reid_evaluation
+import fastreid.solver.optim.lamb
 import fastreid.utils.collect_env
+import fastreid.utils.compute_dist
+import fastreid.utils.faiss_utils
 import pytest
 import sklearn.metrics
 import torchvision.transforms
 from helpers import python
+from torch.utils.tensorboard import SummaryWriter
 
-from vireid_plugins.compat.deferred_import import StandIn, deferred
+from vireid_plugins.compat.deferred_import import StandIn, StandInName, deferred
 
 # What only some commands use, and what it costs to import them: a second or two for torch's compiler and scikit-learn.
-SLOW = ("torchvision", "sklearn", "scipy", "numba", "torch._dynamo", "matplotlib", "onnx", "onnxruntime", "pandas")
+SLOW = (
+    "torchvision", "sklearn", "scipy", "numba", "torch._dynamo", "matplotlib", "onnx", "onnxruntime", "pandas", "faiss",
+    "tensorboard",
+)  # fmt: skip
 
 
 def test_deferred_import_of_the_engine_loads_nothing_slow() -> None:
@@ -36,6 +45,8 @@ def test_deferred_import_of_the_engine_leaves_no_stand_in_for_others() -> None:
         (fastreid.data.transforms.build, "T", torchvision.transforms),
         (fastreid.evaluation.reid_evaluation, "metrics", sklearn.metrics),
         (fastreid.utils.collect_env, "torchvision", torchvision),
+        (fastreid.utils.compute_dist, "faiss", faiss),
+        (fastreid.solver.optim.lamb, "SummaryWriter", SummaryWriter),
     ],
 )
 def test_deferred_names_of_fastreid_resolve_to_the_modules(
@@ -53,11 +64,11 @@ def package() -> Iterator[types.ModuleType]:
         sys.modules.pop(name, None)
 
 
-def ask(package: types.ModuleType, source: str) -> types.ModuleType:
+def ask(package: types.ModuleType, source: str, known: dict[str, dict[str, object]] | None = None) -> types.ModuleType:
     """Import a module `asking.uses` of this source, with `colorsys` put off."""
     sys.modules.pop("colorsys", None)
     module = types.ModuleType("asking.uses")
-    with deferred(["colorsys"], "asking"):
+    with deferred(["colorsys"], "asking", known):
         sys.modules["asking"], sys.modules["asking.uses"] = package, module
         exec(source, vars(module))
     return module
@@ -81,6 +92,21 @@ def test_stand_in_that_was_replaced_by_others_stays_replaced(package: types.Modu
     vars(module)["colorsys"] = "mine"
     assert module.kept is sys.modules["colorsys"]
     assert module.colorsys == "mine"
+
+
+def test_deferred_default_argument_is_that_of_the_module() -> None:
+    metric = inspect.signature(fastreid.utils.faiss_utils.search_raw_array_pytorch).parameters["metric"]
+    assert metric.default == faiss.METRIC_L2
+
+
+def test_stand_in_of_known_attributes_and_names_imports_nothing_for_them(package: types.ModuleType) -> None:
+    source = "import colorsys\nfrom colorsys import hls_to_rgb\ndef use(third=colorsys.ONE_THIRD):\n    return third"
+    known = {"colorsys": {"ONE_THIRD": 1 / 3, "hls_to_rgb": StandInName("colorsys", "hls_to_rgb")}}
+    module = ask(package, source, known)
+    assert module.use() == 1 / 3
+    assert "colorsys" not in sys.modules
+    assert module.hls_to_rgb is __import__("colorsys").hls_to_rgb
+    assert vars(module)["hls_to_rgb"] is module.hls_to_rgb
 
 
 def test_deferred_leaves_a_module_that_is_loaded_alone() -> None:

@@ -1,11 +1,15 @@
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastreid.config import CfgNode
 from helpers import small_cfg
 
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine.bound_keys import AVERAGE, BATCHES, OPTIMIZER, RATES
-from vireid_plugins.engine.provenance import BINDING, check_resumed, network_facts
+from vireid_plugins.engine.provenance import BINDING, check_resumed, network_facts, training_facts
 from vireid_plugins.errors import DataError
 
 KIND = dict.fromkeys(BINDING, "the same")
@@ -13,6 +17,18 @@ KIND = dict.fromkeys(BINDING, "the same")
 
 def facts(*overrides: str) -> dict[str, Any]:
     return KIND | network_facts(small_cfg("SYSU/one_stream.yml", "SOLVER.EMA_DECAY", "0.9", *overrides))
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_facts_name_the_same_images_as_at_earlier_commits(little_tree: Path) -> None:
+    """A digest of another form would refuse to resume every older checkpoint."""
+    cfg = small_cfg("SYSU/one_stream.yml")
+    train = TrainImages([SYSUMM01(root=str(little_tree))], None, (64, 32), "bilinear")
+    digest = hashlib.sha256()
+    for (path, _, camera), target, modality in zip(train.items, train.targets, train.modalities, strict=True):
+        folder, person, name = Path(path).parts[-3:]
+        digest.update(f"{folder}/{person}/{name} {target} {camera} {modality}\n".encode())
+    assert training_facts(cfg, train)["digest"] == digest.hexdigest()[:16]
 
 
 # Another value of each key that a checkpoint binds, and one of each part of the network.

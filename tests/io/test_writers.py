@@ -40,7 +40,7 @@ ALLOWED = {
     "engine/hooks/evaluations.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/stop_on_signal.py _end_if_asked": "the checkpointer's `save`",
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",
-    "engine/hooks/writers.py before_train": "events of TensorBoard are appended; `_ending` translates their errors",
+    "engine/hooks/writers.py events_writer": "events of TensorBoard are appended; `_ending` translates their errors",
     "engine/trainer.py build_writers": "lines and events are appended; `Writers` translates their errors",
     "extraction/onnx.py to_onnx": "to memory, or the file that `write_by_name` of the exporter yields",
     "visualize/_mpl.py drawn": "to memory; `write_bytes` writes it",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from fastreid.modeling.backbones import build_backbone
-from helpers import small_cfg
+from helpers import DEPTHS, small_cfg
 
 from vireid_plugins.config import CfgNode
 from vireid_plugins.errors import UserError
@@ -67,6 +67,20 @@ def test_multi_stream_backbone_runs_nothing_beyond_the_maps_asked_for() -> None:
     backbone.stages["stage3"].register_forward_hook(lambda *_: pytest.fail("stage3 was not asked for"))
     maps = backbone(torch.randn(1, 3, 64, 32), maps=("stem", "stage2"))
     assert list(maps) == ["stem", "stage2"]
+
+
+@pytest.mark.parametrize("name", sorted(DEPTHS))
+@pytest.mark.parametrize("extra", ["False", "True"])
+def test_probe_of_no_image_finds_the_shapes_of_one(name: str, extra: str) -> None:
+    """With instance norms and squeeze-and-excitation as well, where some need an image."""
+    options = ["MODEL.BACKBONE.WITH_IBN", extra, "MODEL.BACKBONE.WITH_SE", extra]
+    cfg = small_cfg(
+        "SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", name, "MODEL.BACKBONE.DEPTH", DEPTHS[name], *options
+    )
+    backbone = build_multi_stream_backbone(cfg).eval()
+    maps = backbone(torch.zeros(1, 3, 64, 32), maps=MAPS)
+    found = {key: (backbone.channels[key], *backbone.sizes[key]) for key in MAPS}
+    assert found == {key: tuple(value.shape[1:]) for key, value in maps.items()}
 
 
 def test_multi_stream_backbone_channels_are_those_of_its_maps() -> None:

@@ -1,6 +1,7 @@
 """Visible-infrared person re-identification on fast-reid. The verbs:"""
 
 import argparse
+import importlib
 import os
 from collections.abc import Sequence
 from types import ModuleType
@@ -27,6 +28,7 @@ from vireid_plugins.cli import (
 )
 from vireid_plugins.cli._common import Parser, run
 from vireid_plugins.cli._plugin import add_plugin, use_plugins
+from vireid_plugins.collector import collector_paused
 from vireid_plugins.io.output import tolerant_streams
 
 # In the order of --help.
@@ -119,6 +121,9 @@ def _parse_and_run(parser: argparse.ArgumentParser) -> NoReturn:
     main = vars(args).pop("main")
 
     def run_verb() -> None:
+        with collector_paused(forget=True):
+            # Every verb needs it, and most of it stays until the end.
+            importlib.import_module("vireid_plugins")
         use_plugins(args)
         main(args)
 

@@ -1,16 +1,17 @@
 """Defer imports that cost fast-reid seconds at start-up although each serves a single function.
 
 `fastreid/data/transforms/build.py` and `fastreid/utils/collect_env.py` import torchvision, whose models and operators
-load torch's compiler; `fastreid/evaluation/reid_evaluation.py` imports scikit-learn for its ROC curve. Inside
-`deferred(...)` such an import yields a stand-in. On first access, inside fast-reid or from outside, the real module is
-imported and replaces the stand-in: `fastreid.data.transforms.build.T` is `torchvision.transforms`.
+load torch's compiler; `fastreid/evaluation/reid_evaluation.py` imports scikit-learn for its ROC curve,
+`fastreid/utils/compute_dist.py` faiss for re-ranking, and `fastreid/solver/optim/lamb.py` TensorBoard for an
+annotation. Inside `deferred(...)` such an import yields a stand-in. On first access, inside fast-reid or from outside,
+the real module is imported and replaces the stand-in: `fastreid.data.transforms.build.T` is `torchvision.transforms`.
 """
 
 import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +21,12 @@ class StandIn(types.ModuleType):
 
     Args:
         name: the module's full name.
+        known: attributes that are read without importing it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: Mapping[str, Any] | None = None) -> None:
         super().__init__(name)
+        vars(self).update(known or {})
         # Attributes of fast-reid's modules that refer to this stand-in.
         self._holders: list[tuple[types.ModuleType, str]] = []
 
@@ -33,17 +36,38 @@ class StandIn(types.ModuleType):
             raise AttributeError(name)
         return getattr(self.resolve(), name)
 
-    def resolve(self) -> types.ModuleType:
-        """Import the module, replace the stand-in wherever it is held, and return the module."""
-        module = importlib.import_module(self.__name__)
+    def resolve(self) -> Any:
+        """Import what this stands for, put it wherever the stand-in is held, and return it."""
+        found = self.imported()
         for holder, attribute in self._holders:
             if vars(holder).get(attribute) is self:
-                setattr(holder, attribute, module)
-        return module
+                setattr(holder, attribute, found)
+        return found
+
+    def imported(self) -> Any:
+        """Import what this stands for."""
+        return importlib.import_module(self.__name__)
 
     def hold(self, holder: types.ModuleType, attribute: str) -> None:
         """Record that a module's attribute refers to this stand-in."""
         self._holders.append((holder, attribute))
+
+
+class StandInName(StandIn):
+    """Stand-in for a name of a module, which `from module import name` yields.
+
+    Args:
+        module: the module's full name.
+        name: the name in it.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        super().__init__(module)
+        self._name = name
+
+    def imported(self) -> Any:
+        """Import the module and return what the name is there."""
+        return getattr(super().imported(), self._name)
 
 
 class _Holder(types.ModuleType):
@@ -55,21 +79,25 @@ class _Holder(types.ModuleType):
 
 
 @contextmanager
-def deferred(names: Sequence[str], package: str) -> Iterator[None]:
+def deferred(
+    names: Sequence[str], package: str, known: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[None]:
     """Defer imports inside a `with` block.
 
     Args:
-        names: full names of modules, including their parents. Packages that are already imported, or not installed, are
-            skipped.
+        names: full names of modules, including parents that are not imported before. Modules that are already imported,
+            also with a parent among the names, or not installed, are skipped.
         package: the package whose modules keep their stand-ins after the block. Other modules see one only if they
             import a listed module inside the block, and it then behaves like the module.
+        known: by module, the attributes that the package reads while it is imported, such as default arguments.
     """
-    packages = {name.split(".")[0] for name in names}
-    to_defer = {top for top in packages if top not in sys.modules and importlib.util.find_spec(top) is not None}
-    stand_ins = {name: StandIn(name) for name in names if name.split(".")[0] in to_defer}
+    known = known or {}
+    absent = [name for name in names if not {name, *_listed_parents(name, names)} & set(sys.modules)]
+    installed = {name: importlib.util.find_spec(name.split(".")[0]) is not None for name in absent}
+    stand_ins = {name: StandIn(name, known.get(name)) for name in absent if installed[name]}
     for name, stand_in in stand_ins.items():
         parent, _, child = name.rpartition(".")
-        if parent:
+        if parent in stand_ins:
             setattr(stand_ins[parent], child, stand_in)
     imported_before = set(sys.modules)
     sys.modules.update(stand_ins)
@@ -82,6 +110,10 @@ def deferred(names: Sequence[str], package: str) -> Iterator[None]:
         for name in set(sys.modules) - imported_before:
             if name.split(".")[0] == package:
                 _record_stand_ins(sys.modules[name])
+
+
+def _listed_parents(name: str, names: Sequence[str]) -> list[str]:
+    return [parent for parent in names if name.startswith(f"{parent}.")]
 
 
 def _record_stand_ins(module: types.ModuleType) -> None:

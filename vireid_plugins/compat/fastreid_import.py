@@ -12,18 +12,25 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from vireid_plugins.compat.deferred_import import deferred
+from vireid_plugins.compat.deferred_import import StandInName, deferred
 from vireid_plugins.compat.torchvision_import import repair_torchvision
 from vireid_plugins.errors import InstallError
 
 FASTREID_VERSION = "1.4.0"
 FASTREID_INSTALL = f"pip install --no-deps fastreid=={FASTREID_VERSION}"
-_DEFERRED = ("torchvision", "torchvision.transforms", "sklearn", "sklearn.metrics")
+_TENSORBOARD = "torch.utils.tensorboard"
+_DEFERRED = ("torchvision", "torchvision.transforms", "sklearn", "sklearn.metrics", "faiss", _TENSORBOARD)
+# A default argument of `search_raw_array_pytorch`, and an annotation of `log_lamb_rs`.
+_KNOWN: dict[str, dict[str, Any]] = {
+    "faiss": {"METRIC_L2": 1},
+    _TENSORBOARD: {"SummaryWriter": StandInName(_TENSORBOARD, "SummaryWriter")},
+}
 
 
 def prepare() -> None:
-    """Check the version of fastreid and import it; torchvision and scikit-learn are imported on first use.
+    """Check the version of fastreid and import it; what few functions need is imported on first use.
 
     Repeated calls do nothing.
 
@@ -36,7 +43,7 @@ def prepare() -> None:
     check_fastreid_version()
     repair_torchvision()
     try:
-        with removed_names_restored(), deferred(_DEFERRED, "fastreid"):
+        with removed_names_restored(), deferred(_DEFERRED, "fastreid", _KNOWN):
             importlib.import_module("fastreid.engine")
     except ImportError as error:
         for name in [name for name in sys.modules if name.split(".")[0] == "fastreid"]:

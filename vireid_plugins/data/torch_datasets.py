@@ -145,7 +145,8 @@ def _pixels(
 
 def _warn_of_thermal(decoder: Decoder) -> None:
     """Log a warning if the images of 16 bits have a narrow range: some of them, since other processes read the rest."""
-    deep = [number for number, path in enumerate(decoder.paths) if is_deep(path)]
+    # Most are JPEG files, of which the name says enough.
+    deep = [number for number, path in enumerate(decoder.paths) if path[-4:] != ".jpg" and is_deep(path)]
     with collecting() as ranges:
         for number in deep[:: -(-len(deep) // THERMAL_SAMPLES) or 1]:
             with suppress(DataError):  # named where every image is read

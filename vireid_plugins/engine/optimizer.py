@@ -8,6 +8,7 @@ from fastreid.config import CfgNode
 from fastreid.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
 
+from vireid_plugins.compat.eager_optimizer import eager
 from vireid_plugins.errors import ConfigError
 
 
@@ -41,7 +42,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         )
     )
-    built: torch.optim.Optimizer = maybe_add_gradient_clipping(cfg, optimizer)(groups, **arguments)
+    built: torch.optim.Optimizer = maybe_add_gradient_clipping(cfg, eager(optimizer))(groups, **arguments)
     return built
 
 

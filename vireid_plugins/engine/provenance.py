@@ -176,8 +176,9 @@ def _lines(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
 
 def _digest(train: TrainImages) -> str:
     """Return a digest of the list of training images that does not depend on the data root."""
-    digest = hashlib.sha256()
-    for (path, _, camera), target, modality in zip(train.items, train.targets, train.modalities, strict=True):
-        # The last three parts of a path are camera or modality, identity and image in all data sets.
-        digest.update(f"{'/'.join(path.replace(chr(92), '/').split('/')[-3:])} {target} {camera} {modality}\n".encode())
-    return digest.hexdigest()[:16]
+    # The last three parts of a path are camera or modality, identity and image in all data sets.
+    lines = [
+        f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 3)[-3:])} {target} {camera} {modality}\n"
+        for (path, _, camera), target, modality in zip(train.items, train.targets, train.modalities, strict=True)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """What a run needs of its data sets, checked before anything is built or trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from fastreid.config import CfgNode
 from fastreid.data.datasets.bases import ImageDataset
@@ -35,8 +36,15 @@ def require_training(
         DataError: an image is missing or empty, or an identity is both trained and tested.
     """
     require_files("training", images.items)
+    tested: list[ImageDataset] = [plan.dataset for plan in plans.values()]
+    known = {_identity(dataset) for dataset in tested}
     # A training set that is not tested has test identities too.
-    require_separate(datasets, [*(plan.dataset for plan in plans.values()), *datasets])
+    require_separate(datasets, [*tested, *(dataset for dataset in datasets if _identity(dataset) not in known)])
+
+
+def _identity(dataset: ImageDataset) -> tuple[Any, ...]:
+    """Return what tells the test images of the data sets of a run apart."""
+    return type(dataset), getattr(dataset, "folder", None), getattr(dataset, "split", None)
 
 
 def require_data(configurations: Iterable[CfgNode]) -> None:

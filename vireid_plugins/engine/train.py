@@ -5,14 +5,16 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastreid.config import CfgNode
 from fastreid.utils import comm
-from fastreid.utils.collect_env import collect_env_info
 
+from vireid_plugins.collect_env import described
+from vireid_plugins.collector import collector_paused
 from vireid_plugins.config import load_config
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
@@ -74,15 +76,24 @@ class Run:
         return cls(overrides=tuple(args.opts), **{name: getattr(args, name) for name in names})
 
     def load(self) -> CfgNode:
-        """Return the checked configuration.
+        """Return the checked configuration, read once.
 
         Raises:
             ConfigError: a key, value or name is wrong, or there is no run to score.
             DataError: the checkpoint of the run to score cannot be read.
         """
+        cfg: CfgNode = self._config.clone()
+        return cfg
+
+    @cached_property
+    def _config(self) -> CfgNode:
         if self.trained:
             return scored_config(self.trained, self.overrides, self.config_file, self.on)
         return load_config(self.config_file, self.overrides)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the options: another process reads the configuration itself."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def setup(run: Run) -> CfgNode:
@@ -97,7 +108,7 @@ def setup(run: Run) -> CfgNode:
     cfg = seeded(run.load(), run.resume)
     make_folder(Path(cfg.OUTPUT_DIR), "OUTPUT_DIR")
     log = open_log(Path(cfg.OUTPUT_DIR), run.quiet)
-    log.info("Environment:\n%s", Lines(collect_env_info()), extra=FILE_ONLY)
+    log.info("Environment:\n%s", Lines(described()), extra=FILE_ONLY)
     log.info("Command line: %s", " ".join(sys.argv), extra=FILE_ONLY)
     log.info("Full configuration:\n%s", Lines(cfg), extra=FILE_ONLY)
     log.info("Environment and full configuration: %s", Path(cfg.OUTPUT_DIR) / "log.txt")
@@ -149,7 +160,8 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH):
             _say_finished(cfg, folder)
             return None
-        trainer = Trainer(cfg)
+        with collector_paused():
+            trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         begin_log()
         config = folder / CONFIG

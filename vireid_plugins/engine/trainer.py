@@ -16,7 +16,7 @@ from fastreid.engine.train_loop import HookBase
 from fastreid.evaluation import inference_on_dataset
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
-from fastreid.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
+from fastreid.utils.events import EventStorage, EventWriter, JSONWriter
 from torch import nn
 
 from vireid_plugins.compat.patches import broadcast_buffers
@@ -37,7 +37,7 @@ from vireid_plugins.engine.hooks.progress import Progress
 from vireid_plugins.engine.hooks.random_state import RandomState
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
-from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.hooks.writers import Writers, events_writer
 from vireid_plugins.engine.launch import lost_another
 from vireid_plugins.engine.loggers import require_loggers
 from vireid_plugins.engine.memory import explained
@@ -240,7 +240,8 @@ class Trainer(DefaultTrainer):
             self.random_state,
         ]
         if comm.is_main_process():
-            self.writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR))
+            overridden = type(self).build_writers is not Trainer.build_writers
+            self.writers = Writers(self.build_writers, Path(cfg.OUTPUT_DIR), foreign=overridden)
             self.checkpoints = Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
             self.checkpointer.checkpointables |= {"checkpoints": self.checkpoints, "writers": self.writers}
             # Write before saving: a run that dies in between loses no line.
@@ -277,7 +278,7 @@ class Trainer(DefaultTrainer):
         folder = Path(self.cfg.OUTPUT_DIR)
         # First what may refuse to start.
         loggers = writers_of_loggers(self.cfg, resumed=self.checkpointer.resumed is not None)
-        return [JSONWriter(str(folder / "metrics.json")), TensorboardXWriter(str(folder)), *loggers]
+        return [JSONWriter(str(folder / "metrics.json")), events_writer(folder), *loggers]
 
     def _precise_bn(self) -> HookBase | None:
         """Return fast-reid's hook for exact batch statistics, with its own loader, if `TEST.PRECISE_BN` is enabled."""

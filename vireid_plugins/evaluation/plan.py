@@ -1,5 +1,6 @@
 """The plan of an evaluation: everything but the features, made once per test set and used throughout a run."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
 from vireid_plugins.evaluation.open_set import enrolled_images
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
-from vireid_plugins.evaluation.trials import Trial, draw_trials, sides
+from vireid_plugins.evaluation.trials import draw_trials, sides
 from vireid_plugins.evaluation.types import Ints, Labels
 
 
@@ -55,9 +56,15 @@ class EvaluationPlan:
         """
         if protocol.name not in self._trials:
             drawn = draw_trials(self.dataset, protocol)
-            trials = [_positions(self.images, trial) for trial in drawn]
+            # One side is the same list in every trial.
+            found = {id(paths): self._found(paths) for paths in itertools.chain.from_iterable(drawn)}
+            trials = [TrialPositions(*(found[id(paths)] for paths in trial)) for trial in drawn]
             self._trials[protocol.name] = self._enrolled(protocol, trials) if protocol.enrollments else trials
         return self._trials[protocol.name]
+
+    def _found(self, paths: Sequence[str]) -> Ints:
+        """Return the positions of images among those of their modality."""
+        return np.array([self.images.position[path] for path in paths], np.int64)
 
     def draw(self) -> "EvaluationPlan":
         """Draw the trials of all protocols now, so that errors come before a training; return the plan.
@@ -129,7 +136,3 @@ def _rule(dataset: CrossModalityDataset, protocol: Protocol) -> DropRule:
     rules = drop_rules(dataset.unseen)
     require_name(f"{protocol.name}: drop", protocol.drop, rules)
     return rules[protocol.drop]
-
-
-def _positions(images: ImagesByModality, trial: Trial) -> TrialPositions:
-    return TrialPositions(*(np.array([images.position[path] for path in paths], np.int64) for paths in trial))

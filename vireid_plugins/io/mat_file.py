@@ -4,6 +4,8 @@ The format: MathWorks, "MAT-File Format", sections on level 5. scipy's reader tr
 was torn or changed can end the process; here every size is compared with the bytes that are there.
 """
 
+import functools
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -79,9 +81,10 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
     if not len(data):
         return "", np.empty((0, 0))
     flags, shape, name = (_numbers(*next(elements, (0, data[:0])), order) for _ in range(3))
-    if len(flags) != 2 or shape.dtype.kind != "i" or len(shape) < 2 or (shape < 0).any() or name.dtype.itemsize != 1:
+    sizes = shape.tolist()
+    if len(flags) != 2 or shape.dtype.kind != "i" or len(sizes) < 2 or min(sizes) < 0 or name.dtype.itemsize != 1:
         raise ValueError("an array has no class, shape and name")
-    title, count = name.tobytes().decode("latin-1"), int(np.prod(shape.astype(object)))
+    title, count = name.tobytes().decode("latin-1"), math.prod(sizes)
     kind = int(flags[0]) & 0xFF
     if kind == _CELL:
         cells = [_array(inner, order, depth + 1)[1] for code, inner in elements if code == _MATRIX]
@@ -97,13 +100,18 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
     else:
         # Text and structures, which an official file may hold besides.
         return title, None
-    return title, array.reshape(shape.tolist(), order="F")
+    return title, array.reshape(sizes, order="F")
+
+
+@functools.cache
+def _dtype(order: str, kind: int) -> np.dtype[Any]:
+    return np.dtype(order + _STORED[kind])
 
 
 def _numbers(kind: int, data: memoryview, order: str) -> Any:
     if kind not in _STORED:
         raise ValueError(f"an element of type {kind} is found where numbers are expected")
-    dtype = np.dtype(order + _STORED[kind])
+    dtype = _dtype(order, kind)
     if len(data) % dtype.itemsize:
         raise ValueError("an element of numbers ends within one")
     return np.frombuffer(data, dtype)

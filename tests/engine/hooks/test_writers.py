@@ -1,14 +1,16 @@
 """What is written of a run: every evaluation once."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from fastreid.utils.env import seed_all_rng
+from fastreid.utils.events import EventStorage, TensorboardXWriter
 from helpers import small_cfg
 
 from vireid_plugins.engine import Trainer
-from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.hooks.writers import Writers, events_writer
 
 
 @pytest.mark.parametrize(("period", "at"), [(1, [1, 2]), (3, [2])], ids=["every-epoch", "at-the-end"])
@@ -30,3 +32,30 @@ def test_writers_write_every_evaluation_once(tmp_path: Path, period: int, at: li
     assert all(set(line) - {"eta_seconds", "iteration"} for line in lines)
     # Losses of both epochs, once.
     assert [line["iteration"] for line in lines if "total_loss" in line] == [steps - 1, 2 * steps - 1]
+
+
+def test_events_writer_opens_its_file_with_the_first_scalars(tmp_path: Path) -> None:
+    writer = events_writer(tmp_path)
+    assert isinstance(writer, TensorboardXWriter)
+    assert not list(tmp_path.iterdir())
+    with EventStorage(3) as storage:
+        storage.put_scalar("loss", 2.0)
+        writer.write()
+    writer.close()
+    (file,) = tmp_path.iterdir()
+    assert b"loss" in file.read_bytes()
+    assert writer._last_write == 3
+
+
+def test_events_writer_without_scalars_leaves_no_file(tmp_path: Path) -> None:
+    events_writer(tmp_path).close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_events_writer_without_tensorboard_says_so_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match=r"torch\.utils\.tensorboard"):
+        events_writer(tmp_path)

@@ -140,7 +140,7 @@ class CrossModalityDataset(ImageDataset):
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names of the images in a folder below the data set's, none if it does not exist."""
-        return self.tolerated(lambda: image_names(self.folder / folder))
+        return self.tolerated(lambda: image_names(f"{self.folder}{os.sep}{folder}"))
 
     def tolerated(self, read: Callable[[], list[Found]]) -> list[Found]:
         """Return what `read` returns; if `problems` is a list, add a `DataError` to it and return nothing."""
@@ -308,6 +308,8 @@ def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> Non
     folder = f"{dataset.folder}{os.sep}" if cross else ""
     form = f"the path of an image that starts with '{folder}'" if cross else "the path of an image"
     texts = bool(items) and not cross and isinstance(items[0], tuple | list) and isinstance(items[0][1], str)
+    if cross and _are_items(items, folder):
+        return
     for number, item in enumerate(items):
         if (
             not isinstance(item, tuple | list)
@@ -323,6 +325,15 @@ def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> Non
                 f"{name}: item {number} of {kind} is {item!r}; it must be (path, identity, camera) with {form}, as "
                 f"text, and {labels}"
             )
+
+
+def _are_items(items: Sequence[Any], folder: str) -> bool:
+    """Return whether all items are tuples (path below the folder, int, int), column by column: much faster."""
+    if not items or {*map(type, items)} != {tuple} or {*map(len, items)} != {3}:
+        return False
+    paths, identities, cameras = zip(*items, strict=True)
+    types = [{*map(type, column)} for column in (paths, identities, cameras)]
+    return types == [{str}, {int}, {int}] and all(path.startswith(folder) for path in paths)
 
 
 def _is_whole(value: Any) -> bool:

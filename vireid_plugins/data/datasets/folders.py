@@ -8,6 +8,8 @@ from vireid_plugins.data.decode import DATASET_SUFFIXES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.system_files import passed_over
 
+_USUAL = ".jpg"
+
 
 def without_suffix(path: str) -> str:
     """Return the path of an image without its suffix, or any other path as it is."""
@@ -30,7 +32,7 @@ def exists(path: Path) -> bool:
     return True
 
 
-def image_names(folder: Path) -> list[str]:
+def image_names(folder: str | Path) -> list[str]:
     """Return the sorted names of the images in a folder, none if it does not exist.
 
     Names end in one of `DATASET_SUFFIXES` in any letter case. Other files, files of the system and folders are passed
@@ -39,14 +41,19 @@ def image_names(folder: Path) -> list[str]:
     Raises:
         DataError: the folder cannot be read, or two images differ only in their suffix; the message names them.
     """
-    stems: dict[str, str] = {}
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if _is_image(entry))
+            files = [entry.name for entry in entries if not entry.is_dir()]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise DataError(f"folder '{folder}' cannot be read: {error.strerror}") from None
+    usual = [name for name in files if name.endswith(_USUAL) and not name.startswith(".")]
+    if len(usual) == len(files):
+        # Nearly every folder; with one suffix, no two images differ only in theirs.
+        return sorted(usual)
+    names = sorted(name for name in files if without_suffix(name) != name and not passed_over(name))
+    stems: dict[str, str] = {}
     for name in names:
         first = stems.setdefault(without_suffix(name), name)
         if first != name:
@@ -54,10 +61,6 @@ def image_names(folder: Path) -> list[str]:
                 f"folder '{folder}': '{first}' and '{name}' differ only in their suffix; keep one file per image"
             )
     return names
-
-
-def _is_image(entry: "os.DirEntry[str]") -> bool:
-    return without_suffix(entry.name) != entry.name and not passed_over(entry.name) and not entry.is_dir()
 
 
 class ListedImages:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,17 @@ _WHERE_FROM = "copy it from evaluation/data_split/ of the repository wuancong/SY
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
+class _Content(NamedTuple):
+    """What is in the file: its variables, and the permutations that are checked, by camera and identity."""
+
+    variables: Mapping[str, Any]
+    checked: dict[tuple[int, int], Any]
+
+
 @functools.lru_cache(maxsize=1)
-def _parsed(content: bytes) -> Mapping[str, Any]:
-    """Return the variables of the file, which every official protocol asks for."""
-    return parse_mat(content)
+def _parsed(content: bytes) -> _Content:
+    """Return what is in the file, which every official protocol asks for."""
+    return _Content(parse_mat(content), {})
 
 
 class OfficialDraws:
@@ -57,7 +64,7 @@ class OfficialDraws:
         if _HDF5 in content[:1024]:
             raise self._wrong("it was saved as version 7.3; the official file has version 5")
         try:
-            variables = _parsed(content)
+            variables, self._checked = _parsed(content)
         except ValueError as error:
             raise self._wrong(f"it is damaged or of another version ({error})") from None
         if VARIABLE not in variables:
@@ -91,6 +98,9 @@ class OfficialDraws:
             if count:
                 raise DataError(f"{where} has {count} images, but rand_perm_cam.mat has no such identity")
             return np.empty((trials, 0), np.uint8)
+        known = self._checked.get((camera, identity))
+        if known is not None and known.shape[1] == count and len(known) >= trials:
+            return known
         rows = of_camera[identity - 1, 0]
         if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "iuf":
             raise self._wrong(f"camera {camera}, identity {identity} must be (10, n) whole numbers")
@@ -106,7 +116,8 @@ class OfficialDraws:
             )
         if count and len(rows) < trials:
             raise self._wrong(f"camera {camera}, identity {identity} has {len(rows)} trials instead of {trials}")
-        return rows.astype(np.int64)
+        self._checked[camera, identity] = rows.astype(np.int64)
+        return self._checked[camera, identity]
 
 
 def _is_cell(value: Any) -> bool:

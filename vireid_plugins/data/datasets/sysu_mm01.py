@@ -7,6 +7,7 @@ assign the identities; 22 identities on disk are in none of them.
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -99,11 +100,11 @@ class SYSUMM01(CrossModalityDataset):
         draws = OfficialDraws(self.folder)
         # The file's order: by camera, then by identity.
         rows = [
-            (images, draws.rows(camera, identity, len(images), trials))
+            (images, draws.rows(camera, identity, len(images), trials)[:trials, :shots].tolist())
             for identity, camera, images in sorted(listings, key=lambda listing: (listing[1], listing[0]))
         ]
         return [
-            [images[index - 1] for images, permutations in rows for index in permutations[trial][:shots]]
+            [images[index - 1] for images, permutations in rows for index in permutations[trial]]
             for trial in range(trials)
         ]
 
@@ -151,9 +152,9 @@ class SYSUMM01(CrossModalityDataset):
         return self._items(self.identities(name), CAMERAS)
 
     def _items(self, identities: Iterable[int], cameras: Iterable[int]) -> list[DatasetItem]:
-        cameras = tuple(cameras)
+        cameras, folder = tuple(cameras), os.path.join(self.folder, "")  # noqa: PTH118  much faster for many
         return [
-            (str(self.folder / path), identity, camera)
+            (folder + path, identity, camera)
             for identity in identities
             for camera in cameras
             for path in self.images(identity, camera)

@@ -1,11 +1,13 @@
 """fast-reid's writers and loggers, continued without gaps or repeated lines after a resume."""
 
 import importlib
+import importlib.util
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,14 @@ class Writers(PeriodicWriter):
     Args:
         build: creates the writers, which open their files, at the start of training.
         folder: the output folder.
+        foreign: whether they may be others than this package's, whose event files are opened with the first scalars.
     """
 
     trainer: Any
 
-    def __init__(self, build: Callable[[], list[EventWriter]], folder: Path) -> None:
+    def __init__(self, build: Callable[[], list[EventWriter]], folder: Path, foreign: bool = True) -> None:
         super().__init__([], PERIOD)
-        self.build, self.folder = build, folder
+        self.build, self.folder, self.foreign = build, folder, foreign
         self.resumed: dict[str, Any] = {}
         self.storage: Any = None
 
@@ -49,13 +52,13 @@ class Writers(PeriodicWriter):
         """Restore the scalars of the resumed run, and drop what was written after its checkpoint."""
         start, self.storage = self.trainer.start_iter, get_event_storage()
         drop_lines_from(self.folder / "metrics.json", self._first_unwritten(JSONWriter, start))
-        with _translated(self.folder), events_written_at_once():
+        with _translated(self.folder), events_written_at_once() if self.foreign else nullcontext():
             self._writers = self.build()
             for number, writer in enumerate(self._writers):
                 if isinstance(writer, TensorboardXWriter) and start:
                     writer.close()
-                    self._writers[number] = TensorboardXWriter(
-                        str(self.folder), purge_step=self._first_unwritten(TensorboardXWriter, start)
+                    self._writers[number] = events_writer(
+                        self.folder, purge_step=self._first_unwritten(TensorboardXWriter, start)
                     )
                 elif isinstance(writer, JSONWriter):
                     writer._file_handle = _StrictLines(writer._file_handle)
@@ -154,6 +157,42 @@ def _translated(folder: Path) -> Iterator[None]:
         if not refusal(error):
             raise
         raise cannot_write(os.fsdecode(error.filename or folder), error) from None
+
+
+def events_writer(folder: Path, **arguments: Any) -> TensorboardXWriter:
+    """Return fast-reid's writer for TensorBoard, which is imported with the first scalars, after many steps.
+
+    Args:
+        folder: the folder of its file.
+        arguments: of torch's `SummaryWriter`.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        # Says what is missing, now.
+        return TensorboardXWriter(str(folder), **arguments)
+    return _LateEvents(str(folder), **arguments)
+
+
+class _LateEvents(TensorboardXWriter):
+    """fast-reid's writer for TensorBoard, whose file is opened when something is written."""
+
+    def __init__(self, folder: str, **arguments: Any) -> None:
+        self._open: Callable[[], TensorboardXWriter] = partial(TensorboardXWriter, folder, **arguments)
+        self._last_write = -1
+
+    def write(self) -> None:
+        """Write the scalars."""
+        if not hasattr(self, "_writer"):
+            with events_written_at_once():
+                opened = self._open()
+            self._writer, self._window_size = opened._writer, opened._window_size
+        super().write()
+
+
+# The key of its state in checkpoints.
+_LateEvents.__name__ = TensorboardXWriter.__name__
 
 
 @contextmanager

@@ -87,16 +87,27 @@ def _map_shapes(cfg: CfgNode, pieces: Cut, trained: dict[str, list[torch.Size]])
 
 
 def _probe(pieces: Cut, size: list[int]) -> dict[str, list[torch.Size]]:
-    """Return the shape of the feature map after each block for a blank image, so that no shapes are hard-coded."""
+    """Return the shape of the feature map after each block, so that no shapes are hard-coded; B is 0 or 1."""
+    try:
+        # An empty batch has the shapes of an image and takes no time.
+        return _shapes(pieces, torch.zeros(0, 3, *size))
+    except (IndexError, RuntimeError):
+        # Instance norms and some reshapes need an image.
+        return _shapes(pieces, torch.zeros(1, 3, *size))
+
+
+@torch.no_grad()
+def _shapes(pieces: Cut, x: torch.Tensor) -> dict[str, list[torch.Size]]:
+    """Return the shape of what each block makes of the images x (B, 3, H, W)."""
     parts = {"stem": pieces.stem, **{f"stage{n}": blocks for n, blocks in enumerate(pieces.stages, start=1)}}
     shapes: dict[str, list[torch.Size]] = {}
-    x = torch.zeros(1, 3, *size)
-    with torch.no_grad():
-        for name, blocks in parts.items():
-            shapes[name] = []
-            for block in blocks:
-                was_training = block.training
+    for name, blocks in parts.items():
+        shapes[name] = []
+        for block in blocks:
+            was_training = block.training
+            try:
                 x = block.eval()(x)
+            finally:
                 block.train(was_training)
-                shapes[name].append(x.shape)
+            shapes[name].append(x.shape)
     return shapes
