@@ -12,12 +12,12 @@
 Other columns are ignored.
 """
 
-import csv
 from pathlib import Path
 
 from vireid_plugins.detections.boxes import Box, Boxes
 from vireid_plugins.detections.numbers import natural, number
 from vireid_plugins.errors import DataError
+from vireid_plugins.io.csv_table import CsvTable
 
 _CORNER, _SIZE, _END = ("left", "top"), ("width", "height"), ("right", "bottom")
 
@@ -32,31 +32,19 @@ def read_table(file: Path, text: str) -> Boxes:
     Raises:
         DataError: the header lacks a column, or a line is malformed; the message names file and line.
     """
-    lines = csv.reader(text.splitlines(keepends=True), strict=True)
+    table = CsvTable(file, text, lower=True)
     boxes: list[Box] = []
-    header: list[str] = []
     try:
-        for row in lines:
-            if not any(cell.strip() for cell in row):
-                continue
-            if not header:
-                header = [cell.strip().lower() for cell in row]
-                _require(header)
-                continue
-            if len(row) != len(header):
-                raise ValueError(f"it has {len(row)} values, and the header names {len(header)}")
-            values = dict(zip(header, (cell.strip() for cell in row), strict=True))
-            boxes.append(_box(f"{file}:{lines.line_num}", values))
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"'{file}:{lines.line_num}': {error}") from None
+        _require(table.header)
+        for row in table:
+            boxes.append(_box(table.where.strip("'"), row))
+    except ValueError as error:
+        raise DataError(f"{table.where}: {error}") from None
     return Boxes(file, boxes, {box.category for box in boxes if box.category})
 
 
 def _require(header: list[str]) -> None:
     """Raise a `ValueError` for a header without the columns that are needed."""
-    for name in header:
-        if name and header.count(name) > 1:
-            raise ValueError(f"the header names '{name}' twice")
     complete = all(name in header for name in _CORNER) and any(
         all(name in header for name in pair) for pair in (_SIZE, _END)
     )

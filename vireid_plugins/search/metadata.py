@@ -5,14 +5,13 @@ own folder; `camera`, `time` and `track` have places of their own, and every oth
 filter by. An empty cell says nothing.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.csv_table import CsvTable
 from vireid_plugins.io.regular import read_bytes
 from vireid_plugins.search.engines.where import KNOWN, NAME, moment, number_or_word
 from vireid_plugins.search.images import Found
@@ -69,22 +68,11 @@ class Metadata:
 
 
 def _of_csv(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if FILE not in header:
-            raise DataError(f"'{file}', line 1: there is no column '{FILE}'; the columns are {', '.join(header)}")
-        if len(set(header)) < len(header):
-            raise DataError(f"'{file}', line 1: two columns have the same name")
-        for cells in reader:
-            where = f"'{file}', line {reader.line_num}"
-            if cells and len(cells) != len(header):
-                raise DataError(f"{where}: {len(cells)} cells, but the header has {len(header)}")
-            if cells:
-                named = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name}
-                yield where, {name: cell for name, cell in named.items() if cell}
-    except csv.Error as error:
-        raise DataError(f"'{file}', line {reader.line_num}: {error}") from None
+    table = CsvTable(file, text)
+    if FILE not in table.header:
+        raise DataError(f"{table.where}: there is no column '{FILE}'; the columns are {', '.join(table.header)}")
+    for row in table:
+        yield table.where, {name: value for name, value in row.items() if value}
 
 
 def _of_json(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
