@@ -17,6 +17,7 @@ import torch
 from helpers import HANG, ROOT, commands, small_cfg
 
 from vireid_plugins.data.datasets import RegDB
+from vireid_plugins.search.engines import FolderEngine
 
 # What is done to a desk before the command.
 Change = Callable[[Path], object]
@@ -177,5 +178,8 @@ def lay_desk(whole: Path, desk: Path) -> None:
     # A folder's images are told by their paths, and a log is written to.
     own(desk, "night")
     write("trained/log.txt", "")(desk)
-    note = (desk / "people.index" / "gallery.json").read_text()
-    write("people.index/gallery.json", note.replace(str(whole), str(desk)))(desk)
+    (desk / "people.index").unlink()
+    shutil.copytree(whole / "people.index", desk / "people.index")
+    with FolderEngine(desk / "people.index") as gallery:
+        gallery.rekey({one.key: one.key.replace(str(whole), str(desk)) for one in gallery.records()})
+        gallery.set_facts({name: text.replace(str(whole), str(desk)) for name, text in gallery.facts().items()})

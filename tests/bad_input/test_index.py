@@ -12,7 +12,7 @@ INDEX = f"--config-file sysu.yml --weights {FINAL}"
 
 def vectors_that_run(desk: Path) -> None:
     """Write a gallery's vectors as a pickle that runs a command."""
-    np.save(own(desk, "people.index/vectors.npy"), np.array([Evil()], dtype=object))
+    np.save(own(desk, "people.index/segment.1.npy"), np.array([Evil()], dtype=object))
 
 
 def change_model(desk: Path) -> None:
@@ -28,7 +28,7 @@ CASES = {
     "torn": Case(
         QUERY,
         "the gallery 'people.index' is damaged",
-        cut("people.index/gallery.json"),
+        cut("people.index/gallery.db"),
     ),
     "vectors that run": Case(
         QUERY,
@@ -38,7 +38,7 @@ CASES = {
     "vectors missing": Case(
         QUERY,
         "the gallery 'people.index' is damaged",
-        drop("people.index/vectors.npy"),
+        drop("people.index/segment.1.npy"),
     ),
     "weights gone": Case(
         QUERY,

@@ -32,7 +32,8 @@ def test_find_images_goes_by_endings_and_counts_the_others(tmp_path: Path) -> No
 
 def test_find_images_passes_over_hidden_files_files_of_systems_and_galleries(tmp_path: Path) -> None:
     lay(tmp_path, "1.jpg", "._1.jpg", "Thumbs.db", ".cache/1.jpg", "@eaDir/1.jpg", "__MACOSX/1.jpg", "desktop.ini")
-    lay(tmp_path, "people.index/gallery.json", "people.index/vectors.npy", "people.index/1.jpg")
+    lay(tmp_path, "people.index/gallery.db", "people.index/segment.1.npy", "people.index/1.jpg")
+    lay(tmp_path, "earlier.index/gallery.json", "earlier.index/vectors.npy", "earlier.index/1.jpg")
     assert names(tmp_path) == ["1.jpg"]
     assert not find_images(tmp_path).left_out
 

@@ -5,11 +5,12 @@ and readers see the state before or after it. A record has a number, which ascen
 is a file of vectors with ascending numbers, and segments do not overlap.
 """
 
+import errno
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,16 +81,18 @@ class Rows:
         """Create the database of a gallery of some facts, unless there is one, and open it."""
         file = folder / DATABASE
         try:
-            db = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)
-            db.execute("BEGIN EXCLUSIVE")
-            if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-                for statement in _TABLES.split(";")[:-1]:
-                    db.execute(statement)
-                db.executemany("INSERT INTO facts VALUES (?, ?)", {"format": str(FORMAT), **facts}.items())
-            db.execute("COMMIT")
-            db.close()
+            with closing(sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)) as db:
+                db.execute("BEGIN EXCLUSIVE")
+                if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in _TABLES.split(";")[:-1]:
+                        db.execute(statement)
+                    db.executemany("INSERT INTO facts VALUES (?, ?)", {"format": str(FORMAT), **facts}.items())
+                db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise cannot_write(file, error) from None
+            # What was never a gallery would look like a damaged one.
+            if file.is_file() and not file.stat().st_size:
+                file.unlink()
+            raise cannot_write(file, _system_error(error)) from None
         return cls(folder)
 
     def close(self) -> None:
@@ -108,8 +111,8 @@ class Rows:
                 raise DataError(
                     f"the gallery '{self.folder}' is being written by another process; try again when that has ended"
                 ) from None
-            if any(word in str(error) for word in ("readonly", "disk is full", "I/O")):
-                raise cannot_write(self.folder / DATABASE, error) from None
+            if isinstance(system := _system_error(error), OSError):
+                raise cannot_write(self.folder / DATABASE, system) from None
             raise damaged(self.folder, f"{DATABASE}: {error}") from None
         except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise damaged(self.folder, f"{DATABASE}: {error}") from None
@@ -122,15 +125,12 @@ class Rows:
         try:
             with self.understood():
                 yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        with self.understood():
-            try:
                 self._db.execute("COMMIT")
-            except sqlite3.Error:
+        except BaseException:
+            # Of some errors, such as a full disk, SQLite takes everything back itself.
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-                raise
+            raise
 
     def version(self) -> int:
         """Return a number that changes when another connection has changed the database."""
@@ -241,6 +241,13 @@ class Rows:
 
     def _one(self, statement: str, values: Sequence[Any] = ()) -> Any:
         return self._db.execute(statement, values).fetchone()[0]
+
+
+def _system_error(error: sqlite3.OperationalError) -> Exception:
+    """Return the system's error behind one of SQLite, which has texts of its own, if there is one."""
+    numbers = {"readonly": errno.EROFS, "disk is full": errno.ENOSPC, "disk I/O": errno.EIO}
+    found = next((number for text, number in numbers.items() if text in str(error)), None)
+    return error if found is None else OSError(found, os.strerror(found))
 
 
 def _parts(values: list[Any]) -> Iterator[list[Any]]:
