@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 
 import torch
@@ -20,7 +21,7 @@ def collect() -> dict[str, str]:
     environment = {"vireid_plugins": vireid_plugins.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            environment[name] = importlib.metadata.version(name)
+            environment[name] = _version(name)
         except importlib.metadata.PackageNotFoundError:
             environment[name] = "not installed"
     environment["platform"] = platform.platform()
@@ -29,6 +30,13 @@ def collect() -> dict[str, str]:
     environment["cuda"] = f"{torch.version.cuda}: {', '.join(devices)}" if devices else "no device"
     environment["FASTREID_DATASETS"] = os.environ.get("FASTREID_DATASETS", "not set")
     return environment
+
+
+def _version(name: str) -> str:
+    """Return the version of a distribution; `importlib.metadata.version` reads the whole description with it."""
+    found = importlib.metadata.distribution(name)
+    line = re.search(r"^Version: *(\S+)", found.read_text("METADATA") or "", re.MULTILINE)
+    return line[1] if line else found.version
 
 
 def described() -> str:

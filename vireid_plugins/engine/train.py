@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -160,14 +161,15 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH):
             _say_finished(cfg, folder)
             return None
-        with collector_paused():
+        # What a command imported is forgotten before; here the lists and the network are as well.
+        with collector_paused(forget=gc.get_freeze_count() > 0):
             trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         begin_log()
         config = folder / CONFIG
         # A finished run is only scored: what it was trained with stays.
         if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
-            write_bytes(config, trainer.cfg.dump().encode())
+            write_bytes(config, trainer.checkpointer.facts["config"].encode())
         scores = trainer.train()
         if comm.is_main_process():
             logger.info("%s", Lines(closing(folder, trainer.checkpointer.chosen_on, trainer.best())))

@@ -64,7 +64,7 @@ class EvaluationPlan:
 
     def _found(self, paths: Sequence[str]) -> Ints:
         """Return the positions of images among those of their modality."""
-        return np.array([self.images.position[path] for path in paths], np.int64)
+        return np.array([*map(self.images.position.__getitem__, paths)], np.int64)
 
     def draw(self) -> "EvaluationPlan":
         """Draw the trials of all protocols now, so that errors come before a training; return the plan.

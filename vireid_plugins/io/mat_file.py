@@ -77,6 +77,9 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
     """Return the name and the content of a matrix element."""
     if depth > _MAX_DEPTH:
         raise ValueError(f"its cells are nested more than {_MAX_DEPTH} deep")
+    numbers = _cell_of_numbers(data, order) if depth else None
+    if numbers is not None:
+        return "", numbers
     elements = _elements(data, order)
     if not len(data):
         return "", np.empty((0, 0))
@@ -101,6 +104,19 @@ def _array(data: memoryview, order: str, depth: int = 0) -> tuple[str, Any]:
         # Text and structures, which an official file may hold besides.
         return title, None
     return title, array.reshape(sizes, order="F")
+
+
+def _cell_of_numbers(data: memoryview, order: str) -> Any:
+    """Return a matrix without a name whose elements have the usual lengths, as nearly all cells; None for another."""
+    if len(data) < 48:
+        return None
+    *tags, rows, columns, text, none, kind, size = struct.unpack_from(order + "4I2I2i2I2I", data)
+    flags = tags.pop(2)
+    usual = (tags[:2], tags[3:], (text, none)) == ([6, 8], [5, 8], (1, 0)) and kind in _STORED
+    if not usual or flags & _COMPLEX or flags & 0xFF not in _NUMBERS or min(rows, columns) < 0 or 48 + size > len(data):
+        return None
+    array = _numbers(kind, data[48 : 48 + size], order)
+    return array.reshape((rows, columns), order="F") if len(array) == rows * columns else None
 
 
 @functools.cache

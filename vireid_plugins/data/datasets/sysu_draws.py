@@ -92,15 +92,15 @@ class OfficialDraws:
         Raises:
             DataError: the draws do not match the images, or have fewer trials; the message names the folder.
         """
+        known = self._checked.get((camera, identity))
+        if known is not None and known.shape[1] == count and len(known) >= trials:
+            return known
         of_camera = self.permutations[camera - 1, 0]
         where = f"SYSU-MM01: '{self.folder / f'cam{camera}' / f'{identity:04d}'}'"
         if not 0 < identity <= len(of_camera):
             if count:
                 raise DataError(f"{where} has {count} images, but rand_perm_cam.mat has no such identity")
             return np.empty((trials, 0), np.uint8)
-        known = self._checked.get((camera, identity))
-        if known is not None and known.shape[1] == count and len(known) >= trials:
-            return known
         rows = of_camera[identity - 1, 0]
         if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "iuf":
             raise self._wrong(f"camera {camera}, identity {identity} must be (10, n) whole numbers")
