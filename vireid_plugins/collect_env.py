@@ -8,8 +8,6 @@ import sys
 
 import torch
 
-import vireid_plugins
-
 PACKAGES = (
     "fastreid", "torch", "torchvision", "numpy", "Pillow", "scipy", "scikit-learn", "faiss-cpu", "numba", "yacs",
     "tensorboard", "matplotlib", "onnx", "onnxruntime",
@@ -18,7 +16,9 @@ PACKAGES = (
 
 def collect() -> dict[str, str]:
     """Return the versions of Python and packages, the platform, the devices and the data root."""
-    environment = {"vireid_plugins": vireid_plugins.__version__, "python": platform.python_version()}
+    # The package is there when its modules are; they import it from no other module.
+    here = sys.modules["vireid_plugins"]
+    environment = {"vireid_plugins": here.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             environment[name] = _version(name)

@@ -94,10 +94,7 @@ def test_test_feature_of_caj_and_deen_scores_as_the_released_sums(method: str, d
     ours = cross_distances(table.of(INFRARED, cosine)[:3], table.of(VISIBLE, cosine)[:5], cfg.TEST.METRIC)
 
     rows = {m: [collector.paths.index(path) for path in table.images.paths[m]] for m in (INFRARED, VISIBLE)}
-    images = [
-        torch.stack([torch.from_numpy(loader.dataset[row]["images"].copy()) for row in some]).permute(0, 3, 1, 2)
-        for some in (rows[INFRARED][:3], rows[VISIBLE][:5])
-    ]
+    images = [loader.dataset.__getitems__(some)["images"] for some in (rows[INFRARED][:3], rows[VISIBLE][:5])]
     with torch.no_grad():
         theirs = similarities(model, images, [torch.full((3,), INFRARED), torch.full((5,), VISIBLE)])
     if method == "deen":
