@@ -73,6 +73,8 @@ def test_sweep_runs_as_many_at_a_time_as_it_may(tmp_path: Path, monkeypatch: pyt
 def test_sweep_that_is_stopped_ends_its_runs_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch)
     monkeypatch.setenv("FAKE_SECONDS", str(HANG))
+    # A shell's background ignores it.
+    before = signal.getsignal(signal.SIGINT)
     begin = LocalExecutor._start
 
     def start(self: LocalExecutor, *given: object) -> None:
@@ -82,7 +84,7 @@ def test_sweep_that_is_stopped_ends_its_runs_and_says_so(tmp_path: Path, monkeyp
     monkeypatch.setattr(LocalExecutor, "_start", start)
     with pytest.raises(StoppedError, match="3 of 3 runs were stopped; the same command continues them"):
         run_sweep(sweep_of(tmp_path), [], lambda _: None)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def wait_for(condition: object, what: str) -> None:
