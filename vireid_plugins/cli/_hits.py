@@ -7,9 +7,9 @@ from tabulate import tabulate
 from vireid_plugins.cli._common import say, say_table
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.escape import escaped
+from vireid_plugins.io.moment import written
 from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
-from vireid_plugins.search.engines.where import written
 from vireid_plugins.search.querying import QueryResult
 
 

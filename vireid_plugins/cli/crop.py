@@ -71,12 +71,12 @@ def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from vireid_plugins.detections import Settings, crop
-    from vireid_plugins.detections.moment import moment
     from vireid_plugins.detections.tracks import tracks_of
+    from vireid_plugins.io.moment import moment
 
     settings = Settings(
         *(args.camera, args.first_frame, args.least_confidence, args.category, args.every),
-        start=moment("--start-time", args.start_time) if args.start_time else None,
+        start=moment(args.start_time, "--start-time") if args.start_time else None,
     )
     if bool(args.boxes) == bool(args.detector) or bool(args.detector) != bool(args.weights):
         args.error("needs --boxes FILE, or --detector NAME with --weights FILE")

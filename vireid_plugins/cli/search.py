@@ -134,7 +134,7 @@ def calibrate(args: argparse.Namespace) -> None:
 
 def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
     """Return the conditions of --camera, --since, --until, --folder and --where."""
-    from vireid_plugins.search.engines.where import Condition, moment, parsed
+    from vireid_plugins.search.engines.where import Condition, parsed, seconds
     from vireid_plugins.search.moved import one_spelling
 
     found = [parsed(text) for text in args.where]
@@ -144,7 +144,7 @@ def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
         found.append(Condition("folder", "=", one_spelling(args.folder)))
     for text, operator in ((args.since, ">="), (args.until, "<=")):
         if text:
-            found.append(Condition("time", operator, moment(text)))
+            found.append(Condition("time", operator, seconds(text)))
     return tuple(found)
 
 

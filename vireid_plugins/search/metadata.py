@@ -13,7 +13,7 @@ from typing import Any
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.io.csv_table import CsvTable
 from vireid_plugins.io.regular import read_bytes
-from vireid_plugins.search.engines.where import KNOWN, NAME, moment, number_or_word
+from vireid_plugins.search.engines.where import KNOWN, NAME, number_or_word, seconds
 from vireid_plugins.search.images import Found
 from vireid_plugins.search.moved import one_spelling
 
@@ -97,7 +97,7 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
             facts[name] = str(value)
         elif name == "time":
             try:
-                facts["time"] = moment(str(value))
+                facts["time"] = seconds(str(value))
             except ConfigError as error:
                 raise DataError(f"{where}: {error}") from None
         elif name in KNOWN or not NAME.fullmatch(name):

@@ -9,10 +9,10 @@ import numpy as np
 
 from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.io.moment import written
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.embedding import Embedded, embedded, not_read
 from vireid_plugins.search.engines import Condition, Record, Where
-from vireid_plugins.search.engines.where import written
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Found, Unread, find_images

@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.io.moment import moment, written
 
 # Columns that every record has a place for; `folder` is its key's.
 KNOWN = ("modality", "camera", "time", "track", "folder")
@@ -105,7 +105,7 @@ def parsed(text: str) -> Condition:
     name, operator, value = match.groups()
     if name in WORDS:
         return Condition(name, operator, value)
-    return Condition(name, operator, moment(value) if name == "time" else number_or_word(value))
+    return Condition(name, operator, seconds(value) if name == "time" else number_or_word(value))
 
 
 def number_or_word(text: str) -> str | float | int:
@@ -115,25 +115,12 @@ def number_or_word(text: str) -> str | float | int:
     return float(text) if _FRACTION.fullmatch(text) else text
 
 
-def moment(text: str) -> float:
-    """Return the seconds since 1970 UTC of a number or of an ISO 8601 time, which is UTC unless it says otherwise.
+def seconds(text: str) -> float:
+    """Return the seconds since 1970 UTC of a number of them, or of a time in ISO 8601.
 
     Raises:
         ConfigError: it is neither.
     """
     if _WHOLE.fullmatch(text) or _FRACTION.fullmatch(text):
         return float(text)
-    try:
-        # Python 3.10 does not know the Z.
-        time = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
-    except ValueError:
-        raise ConfigError(
-            f"'{text}' is no time; write 2024-05-31T14:00:00, with +02:00 behind it unless it is UTC, or seconds since "
-            "1970"
-        ) from None
-    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
-
-
-def written(time: float) -> str:
-    """Return a number of seconds since 1970 as ISO 8601, in UTC."""
-    return datetime.fromtimestamp(time, timezone.utc).isoformat()
+    return moment(text)
