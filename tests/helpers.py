@@ -55,6 +55,7 @@ DEPTHS = {
     "build_mobilenetv2_backbone": "0.1x",
     "build_shufflenetv2_backbone": "0.5x",
     "build_repvgg_backbone": "A0",
+    "build_vit_backbone": "tiny",
 }
 CONFIGS = sorted(
     str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").glob("*/*.yml") if "_base_" not in str(file)

@@ -85,6 +85,10 @@ declare_table(
     Key("MODEL.STREAMS.SEPARATE_STAGES", 0, "Number of stages after the stem that are copied with it."),
     Key("MODEL.STREAMS.BACKBONE", "build_resnet_backbone",
         "Backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY."),
+    Key("MODEL.STREAMS.TOKENS", "class",
+        'With build_vit_backbone, what the heads get of the last tokens: "class", the class token; "patches", a '
+        'feature map of the patches, for part pooling and map modules; "mean", their mean. Other backbones do not read '
+        "it."),
     Key("MODEL.STREAMS.MAX_POOL", "auto",
         'Max-pooling of ResNet: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The two give '
         'different features with the same weights; "auto" uses the one the pretrained weights were trained with.'),

@@ -52,6 +52,8 @@ class CrossModalityBaseline(nn.Module):
     # Feature maps of the backbone that training and evaluation need.
     train_maps: ClassVar[tuple[str, ...]] = ("stage4",)
     test_maps: ClassVar[tuple[str, ...]] = ("stage4",)
+    # Whether the method's own modules work on feature maps, so that the class token of a ViT is not enough.
+    needs_maps: ClassVar[bool] = False
     pixel_mean: Tensor
     pixel_std: Tensor
     losses: nn.ModuleList
@@ -86,6 +88,11 @@ class CrossModalityBaseline(nn.Module):
             raise ConfigError(
                 f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone with a stem and stages; set it to "
                 f"build_multi_stream_backbone and MODEL.STREAMS.BACKBONE to {cfg.MODEL.BACKBONE.NAME}"
+            )
+        if cls.needs_maps and backbone.grid is not None and backbone.tokens != "patches":
+            raise ConfigError(
+                f"MODEL.STREAMS.TOKENS: {cls.__name__} needs feature maps, and '{backbone.tokens}' has none; set it to "
+                "patches, and MODEL.HEADS.POOL_LAYER to GlobalAvgPool"
             )
         heads = cls.build_heads(cfg, backbone.channels)
         if cfg.MODEL.HEADS.PROJECTION_DIM:
