@@ -39,6 +39,7 @@ SMALL_METHODS = {
     "caj": _NON_LOCAL,
     "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
     "icre": ["MODEL.ICRE.DIM", "32"],
+    "pmt": ["MODEL.BACKBONE.DEPTH", "tiny", "MODEL.VIT.BLOCKS", "2"],
     "osnet_miim_circle": ["MODEL.BACKBONE.DEPTH", "x1_0"],
     "resnest_wrim": ["MODEL.BACKBONE.DEPTH", "50x"],
     "regnet_nonlocal_cosface": ["MODEL.BACKBONE.DEPTH", "800y"],
