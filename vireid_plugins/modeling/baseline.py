@@ -220,7 +220,8 @@ class CrossModalityBaseline(nn.Module):
         if not self.loss_epochs:
             return losses
         # Not from the batch: batches are loaded ahead.
-        epoch = events.get_event_storage().epoch if events._CURRENT_STORAGE_STACK else self.epoch
+        storage = events.get_event_storage() if events._CURRENT_STORAGE_STACK else None
+        epoch = getattr(storage, "epoch", self.epoch)
         ranges = ((one, self.loss_epochs.get(type(one).__name__)) for one in losses)
         return [one for one, epochs in ranges if epochs is None or epochs.has(epoch)]
 

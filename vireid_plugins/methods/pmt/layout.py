@@ -1,4 +1,4 @@
-"""How PMT's public code (repository hulu88/PMT) names its parameters."""
+"""How PMT's public code (AAAI 2023, repository hulu88/PMT) names its parameters."""
 
 from vireid_plugins.io.checkpoint_layout import Layout, Rule, neck_rules
 

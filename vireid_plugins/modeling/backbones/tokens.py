@@ -36,7 +36,9 @@ class Grid:
         Returns:
             (n B, 1 + h w, C).
         """
-        token = x[:, :1].repeat(len(feature_map) // max(1, len(x)), 1, 1) if len(feature_map) > len(x) else x[:, :1]
+        token = x[:, :1]
+        if feature_map.shape[0] != x.shape[0]:
+            token = token.repeat(feature_map.shape[0] // x.shape[0], 1, 1)
         return torch.cat([token, feature_map.flatten(2).transpose(1, 2)], dim=1)
 
     def pooled(self, x: Tensor, tokens: str) -> Tensor:

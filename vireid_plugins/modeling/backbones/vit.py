@@ -98,7 +98,9 @@ class TokenEmbedding(nn.Module):
                 f"INPUT.SIZE_TEST: a ViT has positions for {self.grid.height} x {self.grid.width} patches, and got "
                 f"images of {x.shape[2]} x {x.shape[3]}; test with INPUT.SIZE_TRAIN"
             )
-        tokens = cat([self.cls_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1) + self.pos_embed
+        # `len` would fix the number of images of an exported network.
+        token = self.cls_token.expand(x.shape[0], -1, -1)
+        tokens = cat([token, x.flatten(2).transpose(1, 2)], dim=1) + self.pos_embed
         if self.modality_factor:
             index = require_known(modalities).to(x.device, non_blocking=True)
             tokens = tokens + self.modality_factor * self.modality_embed[index]
