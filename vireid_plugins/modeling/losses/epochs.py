@@ -1,4 +1,4 @@
-"""Losses that are used in some epochs only (`MODEL.LOSSES.EPOCHS`), for methods that train in phases (PMT, AAAI 2023)."""
+"""Losses that are used in some epochs only (`MODEL.LOSSES.EPOCHS`), for methods in phases, such as PMT (AAAI 2023)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
