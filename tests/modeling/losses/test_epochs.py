@@ -53,6 +53,9 @@ def test_trainer_uses_each_loss_in_its_epochs(tmp_path: Path) -> None:
 
     trainer.model.loss_dict = loss_dict
     trainer.train()
+    lines = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "epoch 2 of 2, step" in line]
+    assert lines
+    assert not any("loss_hard_triplet" in line for line in lines)
     assert seen == {
         0: {"loss_label_smooth_ce", "loss_hard_triplet"},
         1: {"loss_label_smooth_ce", "loss_weighted_triplet"},
