@@ -37,7 +37,7 @@ def test_losses_change_with_the_epoch_of_the_storage_or_the_model() -> None:
 
 
 @pytest.mark.usefixtures("little_root")
-def test_trainer_uses_each_loss_in_its_epochs(tmp_path: Path) -> None:
+def test_trainer_uses_each_loss_in_its_epochs(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     cfg = small_cfg(
         *("SYSU/one_stream.yml", *NAMES, "MODEL.LOSSES.EPOCHS", ROWS, "SOLVER.MAX_EPOCH", "2"),
         *("OUTPUT_DIR", str(tmp_path), "SOLVER.METRICS_PERIOD", "1"),
@@ -53,7 +53,7 @@ def test_trainer_uses_each_loss_in_its_epochs(tmp_path: Path) -> None:
 
     trainer.model.loss_dict = loss_dict
     trainer.train()
-    lines = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "epoch 2 of 2, step" in line]
+    lines = [line for line in log.text.splitlines() if "epoch 2 of 2, step" in line]
     assert lines
     assert not any("loss_hard_triplet" in line for line in lines)
     assert seen == {
