@@ -258,6 +258,7 @@ FORMS = {
     "MAE": lambda w: {"model": {**w, "mask_token": torch.ones(1, 1, 48), "decoder_norm.weight": torch.ones(3)}},
     "old": lambda w: {**w, "patch_embed.proj.weight": w["patch_embed.proj.weight"].flatten(1)},
     "DeiT": distilled,
+    "fast-reid": lambda w: {"model": {f"backbone.{n}": t for n, t in w.items()} | {"heads.weight": torch.ones(2)}},
     "TransReID": lambda w: {
         **{f"base.{n}": t for n, t in w.items()},
         "base.sie_embed": torch.ones(6, 1, 48), "b1.0.norm1.weight": torch.ones(48),
