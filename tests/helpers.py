@@ -39,6 +39,7 @@ SMALL_METHODS = {
     "caj": _NON_LOCAL,
     "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
     "icre": ["MODEL.ICRE.DIM", "32"],
+    "pmt": ["MODEL.BACKBONE.DEPTH", "tiny", "MODEL.VIT.BLOCKS", "2"],
     "osnet_miim_circle": ["MODEL.BACKBONE.DEPTH", "x1_0"],
     "resnest_wrim": ["MODEL.BACKBONE.DEPTH", "50x"],
     "regnet_nonlocal_cosface": ["MODEL.BACKBONE.DEPTH", "800y"],
@@ -55,6 +56,7 @@ DEPTHS = {
     "build_mobilenetv2_backbone": "0.1x",
     "build_shufflenetv2_backbone": "0.5x",
     "build_repvgg_backbone": "A0",
+    "build_vit_backbone": "tiny",
 }
 CONFIGS = sorted(
     str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").glob("*/*.yml") if "_base_" not in str(file)

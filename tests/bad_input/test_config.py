@@ -79,8 +79,8 @@ CASES = {
         "MODEL.STREAMS.BACKBONE: unknown value 'build_vgg'; available: build_",
     ),
     "backbone without a cut": Case(
-        TRAIN + "MODEL.STREAMS.BACKBONE build_vit_backbone",
-        "MODEL.STREAMS.BACKBONE: unknown value 'build_vit_backbone'",
+        TRAIN + "MODEL.STREAMS.BACKBONE build_mobilenetv3_backbone",
+        "MODEL.STREAMS.BACKBONE: unknown value 'build_mobilenetv3_backbone'",
     ),
     "head": Case(
         TRAIN + "MODEL.HEADS.NAME Neck",

@@ -9,10 +9,11 @@ from vireid_plugins.data.samplers import (
     BalancedCrossModalitySampler,
     CrossModalityIdentitySampler,
     CrossModalitySampler,
+    DistinctImagesSampler,
 )
 from vireid_plugins.errors import ConfigError, DataError
 
-BOTH = [CrossModalityIdentitySampler, BalancedCrossModalitySampler]
+KINDS = [CrossModalityIdentitySampler, BalancedCrossModalitySampler, DistinctImagesSampler]
 
 
 def images(counts: dict[int, tuple[int, int]]) -> tuple[list[int], list[int]]:
@@ -31,7 +32,7 @@ def batches(sampler: CrossModalitySampler, number: int) -> list[list]:
     return list(islice(sampler, number))
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_give_batches_in_blocks_of_the_same_identities(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     sampler = kind(targets, modalities, identities_per_batch=4, instances=3, views=(2, 1))
@@ -46,7 +47,7 @@ def test_samplers_give_batches_in_blocks_of_the_same_identities(kind: type[Cross
         assert len({s.seed for s in batch}) == len(batch)
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_of_several_ranks_share_the_identities_of_one_plan(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     whole = kind(targets, modalities, identities_per_batch=6, instances=2)
@@ -56,7 +57,7 @@ def test_samplers_of_several_ranks_share_the_identities_of_one_plan(kind: type[C
         assert all(len({targets[s.image] for s in share}) == 2 for share in shares)
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_have_epochs_that_depend_on_seed_and_number_alone(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images(uneven())
     arguments = {"identities_per_batch": 4, "instances": 2}
@@ -109,7 +110,7 @@ def test_balanced_cross_modality_sampler_visits_each_as_often_as_it_says() -> No
                 assert len(seen) == len(set(seen))
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_leave_out_identities_without_a_modality_with_a_warning(
     kind: type[CrossModalitySampler], log: pytest.LogCaptureFixture
 ) -> None:
@@ -119,7 +120,7 @@ def test_samplers_leave_out_identities_without_a_modality_with_a_warning(
     assert {targets[s.image] for batch in batches(sampler, 4) for s in batch} == {0, 3}
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_of_too_few_identities_are_one_error_and_no_endless_loop(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images({0: (5, 5), 1: (5, 5)})
     with pytest.raises(DataError, match="2 identities with both modalities, but a batch needs 3"):
@@ -128,7 +129,7 @@ def test_samplers_of_too_few_identities_are_one_error_and_no_endless_loop(kind: 
         kind(targets, modalities, identities_per_batch=1, instances=2, world=2)
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_samplers_of_few_images_have_an_epoch_of_one_step(kind: type[CrossModalitySampler]) -> None:
     targets, modalities = images({0: (1, 1), 1: (1, 1)})
     sampler = kind(targets, modalities, identities_per_batch=2, instances=4)
@@ -136,5 +137,18 @@ def test_samplers_of_few_images_have_an_epoch_of_one_step(kind: type[CrossModali
     assert len(batches(sampler, 1)[0]) == 16
 
 
-def test_samplers_are_both_registered() -> None:
-    assert [SAMPLER_REGISTRY.get(kind.__name__) for kind in BOTH] == BOTH
+def test_samplers_are_all_registered() -> None:
+    assert [SAMPLER_REGISTRY.get(kind.__name__) for kind in KINDS] == KINDS
+
+
+def test_distinct_images_sampler_draws_an_image_twice_only_where_there_are_too_few() -> None:
+    targets, modalities = images({0: (3, 9), 1: (4, 4), 2: (20, 5)})
+    sampler = DistinctImagesSampler(targets, modalities, identities_per_batch=3, instances=4)
+    for batch in batches(sampler, 50):
+        drawn: dict[tuple[int, int], list[int]] = {}
+        for sample in batch:
+            drawn.setdefault((targets[sample.image], modalities[sample.image]), []).append(sample.image)
+        distinct = {key: len(set(some)) for key, some in drawn.items()}
+        assert all(count == 4 for key, count in distinct.items() if key != (0, 0))
+        assert distinct[0, 0] <= 3
+    assert sampler.steps == (3 + 4 + 20) // 12 + 1

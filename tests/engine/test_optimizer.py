@@ -76,3 +76,28 @@ def test_build_optimizer_of_an_unknown_name_is_one_error() -> None:
     model, cfg = model_of("SOLVER.OPT", "Adma")
     with pytest.raises(ConfigError, match="'Adma'; use Adam"):
         build_optimizer(cfg, model)
+
+
+def test_build_optimizer_multiplies_the_rates_of_the_names_that_match() -> None:
+    rows = [["backbone.stem..*", 0.5], ["heads..*", 2.0], ["backbone..*", 3.0]]
+    model, cfg = model_of("SOLVER.LR_FACTORS", str(rows), "SOLVER.BASE_LR", "1.0", "SOLVER.BIAS_LR_FACTOR", "1.0")
+    rates = {id(p): group["lr"] for group in build_optimizer(cfg, model).param_groups for p in group["params"]}
+    expected = {"backbone.stem": 0.5, "heads": 2.0, "backbone.stages": 3.0}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert rates[id(parameter)] == next(rate for start, rate in expected.items() if name.startswith(start))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([["backbone", 0.5]], r"LR_FACTORS: no parameter's whole name matches 'backbone'; names are like backbone\."),
+        ([["(", 0.5]], r"LR_FACTORS: invalid row \['\(', 0\.5\]"),
+        ([["backbone..*", -1.0]], r"LR_FACTORS: invalid row"),
+        ([["backbone..*"]], r"LR_FACTORS: invalid row"),
+    ],
+)
+def test_build_optimizer_with_wrong_factors_is_one_error(rows: list[object], message: str) -> None:
+    model, cfg = model_of("SOLVER.LR_FACTORS", str(rows))
+    with pytest.raises(ConfigError, match=message):
+        build_optimizer(cfg, model)

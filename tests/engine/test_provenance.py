@@ -39,6 +39,7 @@ REFUSED = {
     "SOLVER.WEIGHT_DECAY_BIAS": "0.1",
     "SOLVER.BIAS_LR_FACTOR": "3.0",
     "SOLVER.HEADS_LR_FACTOR": "3.0",
+    "SOLVER.LR_FACTORS": "[['heads..*', 0.5]]",
     "SEED": "7",
     "SOLVER.IMS_PER_BATCH": "32",
     "DATALOADER.NUM_INSTANCE": "4",

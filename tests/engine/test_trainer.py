@@ -121,6 +121,17 @@ def test_trainer_that_died_in_an_epoch_ends_as_an_uninterrupted_one(whole: Run, 
     assert_resumed_as_whole(whole.trainer, cfg_of(tmp_path / "cut", *TWO_EPOCHS))
 
 
+@pytest.mark.usefixtures("little_root")
+def test_trainer_in_phases_that_died_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    """PMT, which dies in its second phase: losses, views and the schedule of its groups follow the epoch."""
+    phases = [
+        *("MODEL.LOSSES.EPOCHS", "[['ModalityTriplet', 1, 1], ['HardTriplet', 2, 0], ['MSEL', 2, 0], ['DCL', 2, 0]]"),
+        *("INPUT.FIRST_EPOCHS", "1"),
+    ]
+    whole, cut = (cfg_of(tmp_path / name, *TWO_EPOCHS, *phases, config="SYSU/pmt.yml") for name in ("whole", "cut"))
+    assert_resumed_as_whole(train(whole), cut)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("data_root")
 def test_trainer_of_one_stream_that_died_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:

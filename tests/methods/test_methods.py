@@ -110,6 +110,16 @@ class TestICRE(MethodTester):
     }
 
 
+class TestPMT(MethodTester):
+    """ViT-B/16 with 210 patches (85.8 M), a neck of 2 x 768 and a classifier of 768 an identity."""
+
+    full: ClassVar = {
+        "SYSU/pmt.yml": Size(86_114_304, 18.04, 768),
+        "RegDB/pmt.yml": Size(85_969_152, 18.04, 768),
+        "LLCM/pmt.yml": Size(86_358_528, 18.04, 768),
+    }
+
+
 class TestMixes(MethodTester):
     full: ClassVar = {
         "mix/mobilenet_arc_icg.yml": Size(2_654_112, 0.29, 256),

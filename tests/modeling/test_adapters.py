@@ -8,7 +8,7 @@ from helpers import DEPTHS, small_cfg
 
 from vireid_plugins.compat import patch
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.backbones.adapters import ADAPTERS
+from vireid_plugins.modeling.backbones.adapters import ADAPTERS, BUILDERS
 
 
 def overrides(name: str, streams: int = 1) -> list[str]:
@@ -24,7 +24,7 @@ def test_adapters_pieces_in_series_are_the_backbone(name: str) -> None:
     cfg = small_cfg("SYSU/one_stream.yml", *overrides(name))
     torch.manual_seed(0)
     patch(only=["package_files"])
-    whole = BACKBONE_REGISTRY.get(name)(cfg).eval()
+    whole = (BUILDERS.get(name) or BACKBONE_REGISTRY.get(name))(cfg).eval()
     torch.manual_seed(0)
     pieces = build_backbone(cfg).eval()
     x = torch.randn(2, 3, 64, 32)
@@ -41,5 +41,7 @@ def test_build_backbone_with_a_depth_that_does_not_exist_is_one_error(name: str)
 
 
 def test_build_backbone_of_one_that_cannot_be_cut_names_those_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"unknown value 'build_vit_backbone'; available: .*build_osnet_backbone"):
-        build_backbone(small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", "build_vit_backbone"))
+    with pytest.raises(
+        ConfigError, match=r"unknown value 'build_mobilenetv3_backbone'; available: .*build_osnet_backbone"
+    ):
+        build_backbone(small_cfg("SYSU/one_stream.yml", "MODEL.STREAMS.BACKBONE", "build_mobilenetv3_backbone"))

@@ -107,7 +107,7 @@ def test_max_pool_of_torchvision_is_padded_and_fastreids_is_not() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["MODEL.STREAMS.BACKBONE", "build_vit_backbone"], "build_resnet_backbone"),
+        (["MODEL.STREAMS.BACKBONE", "build_mobilenetv3_backbone"], "build_resnet_backbone"),
         (["MODEL.STREAMS.COUNT", "3"], "1, 2, 4"),
         (["MODEL.STREAMS.SEPARATE_STAGES", "5"], "0 to 4"),
         (["MODEL.STREAMS.MAX_POOL", "padded"], "torchvision"),

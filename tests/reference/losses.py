@@ -19,6 +19,7 @@ from reference.centers import (
     quadruple_center_triplet,
 )
 from reference.contrast import cmkic
+from reference.progressive import dcl, modality_triplet, msel
 from reference.purifier import entropies, purified_relation, softened
 from reference.rows import mean
 from reference.triplets import hard_triplet, weighted_differences
@@ -139,4 +140,9 @@ NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
     "MDR": _mdr,
     "Purification": _purifier,
     "ModalityHeads": _modality_heads,
+    "ModalityTriplet": _on_pooled(
+        lambda x, inputs, loss: modality_triplet(x, inputs.targets, inputs.visible_rows, loss.margin)
+    ),
+    "MSEL": _on_pooled(lambda x, inputs, loss: msel(x, inputs.targets, inputs.visible_rows)),
+    "DCL": _on_pooled(lambda x, inputs, loss: dcl(x, inputs.targets)),
 }

@@ -52,7 +52,7 @@ def check_config(cfg: CfgNode) -> None:
     require_name("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, ("float16", "bfloat16"))
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16" and cfg.MODEL.DEVICE == "cpu":
         raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
-    require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR"))
+    require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR", "FlooredCosineLR"))
     require_name("TEST.RERANK.FORM", cfg.TEST.RERANK.FORM, ("ordinary", "query_only"))
     _check_metric(cfg)
     require_name("DATASETS.SYSU.TRAIN", cfg.DATASETS.SYSU.TRAIN, ("train", "trainval"))
@@ -68,6 +68,7 @@ _LEAST: dict[int, tuple[str, ...]] = {
     0: (
         *("SOLVER.BASE_LR", "SOLVER.ETA_MIN_LR", "SOLVER.HEADS_LR_FACTOR", "SOLVER.BIAS_LR_FACTOR", "SOLVER.MOMENTUM"),
         *("SOLVER.WEIGHT_DECAY", "SOLVER.WEIGHT_DECAY_BIAS", "SOLVER.WEIGHT_DECAY_NORM", "SOLVER.GAMMA"),
+        *("INPUT.FIRST_EPOCHS",),
         *("SOLVER.WARMUP_ITERS", "SOLVER.WARMUP_EPOCHS", "SOLVER.WARMUP_FACTOR", "SOLVER.FREEZE_ITERS"),
         *("SOLVER.CHECKPOINT_KEEP", "SOLVER.SKIP_NONFINITE", "DATALOADER.NUM_WORKERS", "DATALOADER.TIMEOUT"),
         *("MODEL.HEADS.NUM_CLASSES", "MODEL.HEADS.EMBEDDING_DIM", "TEST.RERANK.LAMBDA"),
@@ -97,8 +98,8 @@ def _check_numbers(cfg: CfgNode) -> None:
                     raise ConfigError(f"{key}: must be {words} {bound}, got {values[key]}")
     if not 0 <= cfg.SOLVER.EMA_DECAY < 1:
         raise ConfigError(f"SOLVER.EMA_DECAY: must be at least 0 (no average) and below 1, got {cfg.SOLVER.EMA_DECAY}")
-    if cfg.SOLVER.SCHED == "CosineAnnealingLR" and not cfg.SOLVER.BASE_LR:
-        raise ConfigError("SOLVER.BASE_LR: must be above 0 with SOLVER.SCHED CosineAnnealingLR, got 0")
+    if cfg.SOLVER.SCHED != "MultiStepLR" and not cfg.SOLVER.BASE_LR:
+        raise ConfigError(f"SOLVER.BASE_LR: must be above 0 with SOLVER.SCHED {cfg.SOLVER.SCHED}, got 0")
     require_name("SOLVER.WARMUP_METHOD", cfg.SOLVER.WARMUP_METHOD, ("constant", "linear", "exp"))
     _check_list("SOLVER.STEPS", values["SOLVER.STEPS"], "numbers of at least 0", lambda step: step >= 0)
     _check_list("MODEL.PIXEL_MEAN", values["MODEL.PIXEL_MEAN"], "3 numbers", lambda _: True, 3)

@@ -41,7 +41,11 @@ def keys(pattern: str = "") -> list[Key]:
 
 
 # fast-reid's keys that mean something else here; the others keep their meaning.
-_OTHER_MEANING = {"SOLVER.STEPS": "Epochs of the run at which the rate drops, whatever the warm-up."}
+_OTHER_MEANING = {
+    "SOLVER.STEPS": "Epochs of the run at which the rate drops, whatever the warm-up.",
+    "SOLVER.SCHED": "MultiStepLR, CosineAnnealingLR, or FlooredCosineLR: once per epoch, with SOLVER.ETA_MIN_LR as "
+    "start and floor of all groups, whatever their rate (PMT).",
+}
 
 
 def fastreid_keys(pattern: str = "") -> list[Key]:

@@ -16,15 +16,24 @@ declare_table(
         "Services that a run also sends its losses and scores to, names in LOGGER_REGISTRY: wandb, mlflow."),
 
     Key("INPUT.VIEWS.VISIBLE", _VIEW,
-        'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p. The '
+        'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p, '
+        '"First|Second" one of two or more, at even odds. The '
         "names are in TRANSFORM_REGISTRY. Two visible views and one infrared view make a batch [V1, V2, I1]."),
     Key("INPUT.VIEWS.INFRARED", _VIEW, "Views of an infrared image."),
+    Key("INPUT.FIRST_EPOCHS", 0, "Number of epochs that begin the run with INPUT.FIRST_VIEWS (PMT's first phase)."),
+    Key("INPUT.FIRST_VIEWS.VISIBLE", [],
+        "Views of a visible image in these epochs, as many as later; empty: INPUT.VIEWS.VISIBLE."),
+    Key("INPUT.FIRST_VIEWS.INFRARED", [], "Views of an infrared image in these epochs; empty: INPUT.VIEWS.INFRARED."),
     Key("INPUT.AUGMENT", "host",
         'Where images are augmented: "host", one by one in the loader\'s processes, or "device", whole batches on the '
         "network's device. The distribution is the same; the random numbers differ."),
     Key("INPUT.AFTER_NORM", False,
         "Copy channels and erase in the normalized image, as CAJ and MSCMNet do; the result differs from doing so "
         "before normalization by up to 0.39. Erasing then writes INPUT.REA.VALUE / 255."),
+    Key("INPUT.JITTER", 0.3,
+        "BrightnessContrast: brightness and contrast are multiplied by numbers from U(1 - this, 1 + this)."),
+    Key("INPUT.BLUR.SIZE", 21, "GaussianBlur: side of the kernel in pixels, odd."),
+    Key("INPUT.BLUR.SIGMA", [0.1, 3.0], "GaussianBlur: smallest and largest standard deviation in pixels."),
     Key("INPUT.BRIGHTNESS", 0.5, "Brightness: the image is multiplied by a number from U(1 - this, 1 + this)."),
     Key("INPUT.REA.AREA", [0.02, 0.4],
         "Erasing: smallest and largest fraction of the image's area; the rectangle is filled with INPUT.REA.VALUE."),
@@ -85,6 +94,10 @@ declare_table(
     Key("MODEL.STREAMS.SEPARATE_STAGES", 0, "Number of stages after the stem that are copied with it."),
     Key("MODEL.STREAMS.BACKBONE", "build_resnet_backbone",
         "Backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY."),
+    Key("MODEL.STREAMS.TOKENS", "class",
+        'With build_vit_backbone, what the heads get of the last tokens: "class", the class token; "patches", a '
+        'feature map of the patches, for part pooling and map modules; "mean", their mean. Other backbones do not read '
+        "it."),
     Key("MODEL.STREAMS.MAX_POOL", "auto",
         'Max-pooling of ResNet: "fastreid" has padding 0 and ceil mode, "torchvision" padding 1. The two give '
         'different features with the same weights; "auto" uses the one the pretrained weights were trained with.'),
@@ -103,11 +116,17 @@ declare_table(
     Key("MODEL.HEADS.NECK_STD", 0.0, "Standard deviation of the BNNeck's initial weights around 1."),
     Key("MODEL.HEADS.PROJECTION_DIM", 0,
         "Output width of the MLP on the pooled feature, which losses read as `projection`; 0: no MLP."),
+    Key("MODEL.LOSSES.EPOCHS", [],
+        'Rows [loss, first, last], such as ["HardTriplet", 7, 0]: a loss of MODEL.LOSSES.NAME that is used in some '
+        "epochs only, counted from 1; last 0 is the end of the run."),
     Key("MODEL.LOSSES.GATHER", False,
         "On several devices: each loss sees the images of all of them, with gradients, not only its own."),
 
     Key("SOLVER.AMP.DTYPE", "float16",
         'Autocast type with SOLVER.AMP.ENABLED: "float16" (CUDA only, with loss scaling) or "bfloat16".'),
+    Key("SOLVER.LR_FACTORS", [],
+        'Rows [pattern, factor]: parameters whose whole name matches the regular expression have that factor times '
+        "their rate; the first row that matches counts."),
     Key("SOLVER.WARMUP_EPOCHS", 0,
         "Epochs of a warm-up that steps once per epoch, as in the AGW family; the last one has the full rate. 0: warm "
         "up over SOLVER.WARMUP_ITERS iterations."),

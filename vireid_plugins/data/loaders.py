@@ -1,7 +1,7 @@
 """Training and test loaders for fast-reid's trainer."""
 
 import logging
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +19,7 @@ from vireid_plugins.data.decode import INTERPOLATIONS
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import TestImages, TrainImages
-from vireid_plugins.data.transforms import BatchAugmentation, build_view
+from vireid_plugins.data.transforms import BatchAugmentation, View, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
 from vireid_plugins.errors import ConfigError, require_name
 
@@ -104,19 +104,19 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
             if isinstance(dataset, CrossModalityDataset):
                 dataset.warn_of_gaps()
             dataset.show_train()
-    views = [
-        [build_view(cfg, names) for names in modality]
-        for modality in (cfg.INPUT.VIEWS.VISIBLE, cfg.INPUT.VIEWS.INFRARED)
-    ]
+    views, first_views = _views(cfg, cfg.INPUT.VIEWS), _views(cfg, _first_views(cfg))
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
-    augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank) if cfg.INPUT.AUGMENT == "device" else None
-    image_views = None if augment else views
-    stretch = stretch_of(cfg)
+    on_device = cfg.INPUT.AUGMENT == "device"
+    augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank, first_views) if on_device else None
     train = TrainImages(
-        datasets, image_views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch
+        *(datasets, None if augment else views, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE),
+        stretch=stretch_of(cfg),
+        first_views=None if augment else first_views,
     )
     sampler = build_sampler(cfg, train.targets, train.modalities)
+    if augment:
+        augment.first_steps = cfg.INPUT.FIRST_EPOCHS * sampler.steps
     logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
     loader = ReportingLoader(
         dataset=train,
@@ -129,6 +129,26 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     )
     epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes)
     return TrainLoader(loader, sampler, epoch, augment, datasets)
+
+
+def _views(cfg: CfgNode, node: Mapping[str, Any]) -> list[list[View]]:
+    return [[build_view(cfg, names) for names in modality] for modality in (node["VISIBLE"], node["INFRARED"])]
+
+
+def _first_views(cfg: CfgNode) -> dict[str, Any]:
+    """Return the views that begin the run.
+
+    Raises:
+        ConfigError: they are more or fewer than those that follow.
+    """
+    first = {name: views or cfg.INPUT.VIEWS[name] for name, views in cfg.INPUT.FIRST_VIEWS.items()}
+    for name, views in first.items():
+        if len(views) != len(cfg.INPUT.VIEWS[name]):
+            raise ConfigError(
+                f"INPUT.FIRST_VIEWS.{name}: has {len(views)} views and INPUT.VIEWS.{name} has "
+                f"{len(cfg.INPUT.VIEWS[name])}; a batch has the same blocks in every epoch"
+            )
+    return first
 
 
 def _require_views(cfg: CfgNode) -> None:
@@ -158,6 +178,7 @@ def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int
         rank=comm.get_rank(),
         world=comm.get_world_size(),
     )
+    sampler.first_epochs = cfg.INPUT.FIRST_EPOCHS
     return sampler
 
 

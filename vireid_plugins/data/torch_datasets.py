@@ -27,11 +27,20 @@ THERMAL_SAMPLES = 16
 
 
 class Sample(NamedTuple):
-    """What a sampler requests from a training set: the index of an image, its view and its augmentation seed."""
+    """What a sampler requests from a training set.
+
+    Attributes:
+        image: index of the image.
+        view: number of the view.
+        seed: seed of the augmentation.
+        begins: whether the view is one of those that begin the run (`INPUT.FIRST_VIEWS`). The sample says so, since
+            batches of the next epoch are loaded ahead.
+    """
 
     image: int
     view: int
     seed: int
+    begins: bool = False
 
 
 def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
@@ -51,6 +60,7 @@ class TrainImages(Dataset[Batch]):
         interpolation: a key of `INTERPOLATIONS`.
         cache: folder of the image cache; empty for none.
         stretch: how images of more than 8 bits are read.
+        first_views: the views that begin the run; None: `views`.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class TrainImages(Dataset[Batch]):
         interpolation: str,
         cache: str = "",
         stretch: Stretch = DEFAULT,
+        first_views: Sequence[Sequence[View]] | None = None,
     ) -> None:
         self.items: list[DatasetItem] = []
         self.modalities: list[int] = []
@@ -75,6 +86,7 @@ class TrainImages(Dataset[Batch]):
         self.targets = [labels[key] for key in keys]
         self.num_classes = len(labels)
         self.views = views
+        self.first_views = views if first_views is None else first_views
         self.pixels = _pixels(self.items, size, interpolation, cache, stretch)
 
     def __len__(self) -> int:
@@ -91,10 +103,11 @@ class TrainImages(Dataset[Batch]):
         images = empty_images(len(samples), self.pixels.size, self.dtype)
         for out, sample, modality in zip(images.numpy(), samples, modalities, strict=True):
             pixels = self.pixels[sample.image]
-            if self.views is None:
+            views = self.first_views if sample.begins else self.views
+            if views is None:
                 out[...] = pixels
             else:
-                self.views[modality][sample.view].into(out, pixels, np.random.default_rng(sample.seed))
+                views[modality][sample.view].into(out, pixels, np.random.default_rng(sample.seed))
         return assemble(
             images,
             [self.targets[number] for number in numbers],
@@ -107,7 +120,8 @@ class TrainImages(Dataset[Batch]):
     @property
     def dtype(self) -> npt.DTypeLike:
         """The type of the images: uint8 unless a view gives float32."""
-        return np.result_type(np.uint8, *(view.dtype for views in self.views or () for view in views))
+        chains = (*(self.views or ()), *(self.first_views or ()))
+        return np.result_type(np.uint8, *(view.dtype for views in chains for view in views))
 
 
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:

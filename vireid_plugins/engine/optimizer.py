@@ -1,6 +1,7 @@
 """fast-reid's optimizer with a few parameter groups instead of one per parameter."""
 
 import inspect
+import re
 from typing import Any
 
 import torch
@@ -31,19 +32,62 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     late = cfg.SOLVER.OPT == "SGD" and cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
     if "fused" in inspect.signature(optimizer).parameters and not late:
         arguments["fused"] = True
-    groups = merged_groups(
-        get_default_optimizer_params(
-            model,
-            base_lr=cfg.SOLVER.BASE_LR,
-            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-            heads_lr_factor=cfg.SOLVER.HEADS_LR_FACTOR,
-            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-        )
+    groups = get_default_optimizer_params(
+        model,
+        base_lr=cfg.SOLVER.BASE_LR,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+        bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+        heads_lr_factor=cfg.SOLVER.HEADS_LR_FACTOR,
+        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
     )
+    groups = merged_groups(_with_factors(groups, model, _factors(cfg)))
     built: torch.optim.Optimizer = maybe_add_gradient_clipping(cfg, eager(optimizer))(groups, **arguments)
     return built
+
+
+def _factors(cfg: CfgNode) -> list[tuple[re.Pattern[str], float]]:
+    """Return `SOLVER.LR_FACTORS`.
+
+    Raises:
+        ConfigError: a row is not a regular expression and a factor of at least 0.
+    """
+    rows: list[tuple[re.Pattern[str], float]] = []
+    for row in cfg.SOLVER.LR_FACTORS:
+        try:
+            pattern, factor = row
+            rows.append((re.compile(pattern), float(factor)))
+        except (TypeError, ValueError, re.error):
+            rows.append((re.compile(""), -1.0))
+        if not 0 <= rows[-1][1] < float("inf"):
+            raise ConfigError(
+                f"SOLVER.LR_FACTORS: invalid row {row!r}; a row is a regular expression of whole parameter names and a "
+                r"factor of at least 0, such as ['backbone\..*', 0.5]"
+            )
+    return rows
+
+
+def _with_factors(
+    groups: list[dict[str, Any]], model: nn.Module, factors: list[tuple[re.Pattern[str], float]]
+) -> list[dict[str, Any]]:
+    """Multiply the rates of the parameters whose names match, in groups of one parameter each.
+
+    Raises:
+        ConfigError: a pattern matches no parameter.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for pattern, _ in factors:
+        if not any(pattern.fullmatch(name) for name in names.values()):
+            raise ConfigError(
+                f"SOLVER.LR_FACTORS: no parameter's whole name matches '{pattern.pattern}'; names are like "
+                f"{next(iter(names.values()))}"
+            )
+    for group in groups:
+        name = names[id(group["params"][0])]
+        factor = next((factor for pattern, factor in factors if pattern.fullmatch(name)), None)
+        if factor is not None:
+            group["lr"] *= factor
+    return groups
 
 
 def merged_groups(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,5 +5,6 @@ from vireid_plugins.methods import (  # noqa: F401
     icre,
     idkl,
     mscm,
+    pmt,
     wrim,
 )

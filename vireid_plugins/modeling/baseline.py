@@ -5,6 +5,7 @@ Shapes: `B` images, `D` embedding, `N` classes.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import torch
@@ -25,6 +26,7 @@ from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import MAIN, Branch, LossInputs
 from vireid_plugins.modeling.losses import Loss, build_losses, weighted
+from vireid_plugins.modeling.losses.epochs import EpochRange, epoch_ranges
 
 # Iterations between two readings of the training accuracy from the device.
 ACCURACY_PERIOD = 20
@@ -47,11 +49,17 @@ class CrossModalityBaseline(nn.Module):
         pixel_std: standard deviation of each channel.
         gather: K, to let the losses see the images of all processes; 0 does not.
         test_feature: the feature that evaluation takes from a head.
+        loss_epochs: by the name of its class, the epochs of a loss that is not used in all.
+
+    Attributes:
+        epoch: the epoch of the losses outside a training, counted from 0; in a training it is the trainer's.
     """
 
     # Feature maps of the backbone that training and evaluation need.
     train_maps: ClassVar[tuple[str, ...]] = ("stage4",)
     test_maps: ClassVar[tuple[str, ...]] = ("stage4",)
+    # Whether the method's own modules work on feature maps, so that the class token of a ViT is not enough.
+    needs_maps: ClassVar[bool] = False
     pixel_mean: Tensor
     pixel_std: Tensor
     losses: nn.ModuleList
@@ -67,8 +75,10 @@ class CrossModalityBaseline(nn.Module):
         pixel_std: list[float],
         gather: int = 0,
         test_feature: TestFeature = TestFeature(),  # noqa: B008  frozen
+        loss_epochs: Mapping[str, EpochRange] = MappingProxyType({}),
     ) -> None:
         super().__init__()
+        self.loss_epochs, self.epoch = dict(loss_epochs), 0
         self.gather, self.test_feature = gather, test_feature
         self.backbone = backbone
         # fast-reid applies SOLVER.HEADS_LR_FACTOR to the parameters below this name.
@@ -87,6 +97,11 @@ class CrossModalityBaseline(nn.Module):
                 f"MODEL.BACKBONE.NAME: {cls.__name__} needs a backbone with a stem and stages; set it to "
                 f"build_multi_stream_backbone and MODEL.STREAMS.BACKBONE to {cfg.MODEL.BACKBONE.NAME}"
             )
+        if cls.needs_maps and backbone.grid is not None and backbone.tokens != "patches":
+            raise ConfigError(
+                f"MODEL.STREAMS.TOKENS: {cls.__name__} needs feature maps, and '{backbone.tokens}' has none; set it to "
+                "patches, and MODEL.HEADS.POOL_LAYER to GlobalAvgPool"
+            )
         heads = cls.build_heads(cfg, backbone.channels)
         if cfg.MODEL.HEADS.PROJECTION_DIM:
             heads["projection"] = Projection(backbone.channels["stage4"], cfg.MODEL.HEADS.PROJECTION_DIM)
@@ -94,6 +109,7 @@ class CrossModalityBaseline(nn.Module):
             "backbone": backbone,
             "heads": heads,
             "losses": build_losses(cfg),
+            "loss_epochs": epoch_ranges(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_feature": TestFeature.from_config(cfg),
@@ -185,7 +201,7 @@ class CrossModalityBaseline(nn.Module):
         distances = Distances()
         inputs = [replace(one, shared_distances=distances) for one in inputs]
         values: dict[str, Tensor] = {}
-        for loss in cast(list[Loss], list(self.losses)):
+        for loss in self.active_losses():
             applicable = [one for one in inputs if loss.applies(one)]
             if not applicable:
                 raise ConfigError(
@@ -197,6 +213,17 @@ class CrossModalityBaseline(nn.Module):
                 values |= {f"{prefix}_{key}": weighted(one.weight, value) for key, value in terms.items()}
         self._log_accuracy(inputs[0])
         return values
+
+    def active_losses(self) -> list[Loss]:
+        """Return the losses of the current epoch."""
+        losses = cast(list[Loss], list(self.losses))
+        if not self.loss_epochs:
+            return losses
+        # Not from the batch: batches are loaded ahead.
+        storage = events.get_event_storage() if events._CURRENT_STORAGE_STACK else None
+        epoch = getattr(storage, "epoch", self.epoch)
+        ranges = ((one, self.loss_epochs.get(type(one).__name__)) for one in losses)
+        return [one for one, epochs in ranges if epochs is None or epochs.has(epoch)]
 
     def _log_accuracy(self, inputs: LossInputs) -> None:
         """Log the classification accuracy of the first branch, if there is an event storage."""

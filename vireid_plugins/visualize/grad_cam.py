@@ -7,6 +7,7 @@ expect a network that takes a single tensor and predicts classes; a method here 
 returns features, and Grad-CAM itself is four lines.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
+from fastreid.modeling.backbones.vision_transformer import Block
 from torch import Tensor
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
@@ -38,7 +40,7 @@ class PairMaps(NamedTuple):
 
 
 def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
-    """Compute Grad-CAM on the last feature map of a method for one pair.
+    """Compute Grad-CAM on the last feature map of a method for one pair; of a class token, on the map before it.
 
     Args:
         model: a method in evaluation mode.
@@ -48,13 +50,22 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
     images = torch.from_numpy(np.stack([visible, infrared])).permute(0, 3, 1, 2)
     modalities = torch.tensor([VISIBLE, INFRARED])
     with torch.enable_grad():
-        maps: dict[str, Tensor] = model.extract(model.normalize(images), modalities, torch.zeros_like(modalities))
-        name, last = list(maps.items())[-1]
-        if not last.requires_grad:
-            last = last.detach().requires_grad_()
-        features = F.normalize(model.embed({**maps, name: last}, modalities))
+        pixels = model.normalize(images)
+        backbone: Any = getattr(model, "backbone", None)
+        grid: Any = getattr(backbone, "grid", None)
+        if grid is not None and backbone.tokens == "class":
+            features, sequences = _before_last_block(model, pixels, modalities)
+        else:
+            maps: dict[str, Tensor] = model.extract(pixels, modalities, torch.zeros_like(modalities))
+            name, last = list(maps.items())[-1]
+            if not last.requires_grad:
+                last = last.detach().requires_grad_()
+            features, sequences = model.embed({**maps, name: last}, modalities), [last]
+        features = F.normalize(features)
         cosine = (features[0] * features[1]).sum()
-        (gradient,) = torch.autograd.grad(cosine, last)
+        gradient, last = torch.cat(torch.autograd.grad(cosine, sequences)), torch.cat(sequences)
+    if last.ndim == 3:
+        gradient, last = grid.to_map(gradient), grid.to_map(last)
     heat = (gradient.mean((2, 3), keepdim=True) * last).sum(1).detach()
     # A method that expands its embeddings (DEEN) has several rows per image.
     heat = heat.view(-1, 2, *heat.shape[1:]).sum(0)
@@ -63,6 +74,30 @@ def pair_maps(model: Any, visible: Pixels, infrared: Pixels) -> PairMaps:
     scaled = (resized - low) / (high - low).clamp_min(1e-12)
     first, second = scaled.float().cpu().numpy()
     return PairMaps(visible, infrared, first, second, cosine.item())
+
+
+def _before_last_block(model: Any, images: Tensor, modalities: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return a ViT's features and the sequences that its last block was given: one of both images, or one of each.
+
+    After that block the class token, which is the feature, no longer depends on the patches.
+    """
+    blocks: dict[str, list[Block]] = {}
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, Block):
+            blocks.setdefault(re.sub(r"copies\.\d+\.", "", name), []).append(module)
+    sequences: list[Tensor] = []
+
+    def keep(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        sequences.append(given[0].detach().requires_grad_())
+        return (sequences[-1],)
+
+    hooks = [block.register_forward_pre_hook(keep) for block in list(blocks.values())[-1]]
+    try:
+        features = model.embed(model.extract(images, modalities, torch.zeros_like(modalities)), modalities)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return features, sequences
 
 
 def pairs_of(cfg: CfgNode, count: int, seed: int | None = None, wanted: Sequence[str] = ()) -> list[PairMaps]:

@@ -77,3 +77,23 @@ def test_build_lr_scheduler_sets_the_rates_of_the_optimizer() -> None:
         optimizer.step()
         schedule.step()
     assert rates == pytest.approx([2.0] * ITERS + [0.2] * ITERS)
+
+
+def test_floored_cosine_starts_and_ends_every_group_at_the_same_rate() -> None:
+    cfg = small_cfg(
+        *("SYSU/wrim.yml", "SOLVER.SCHED", "FlooredCosineLR", "SOLVER.MAX_EPOCH", "6"),
+        *("SOLVER.WARMUP_EPOCHS", "2", "SOLVER.ETA_MIN_LR", "0.1"),
+    )
+    groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": rate} for rate in (1.0, 3.0)]
+    optimizer = torch.optim.SGD(groups)
+    schedule = build_lr_scheduler(cfg, optimizer, ITERS)["lr_sched"]
+    rates = []
+    for _ in range(6 * ITERS):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    # Epoch 1 is the warm-up: half of the way from the floor. Epoch 3 is half of the cosine.
+    assert rates[0] == pytest.approx([0.55, 1.55])
+    assert rates[ITERS - 1] == rates[0]
+    assert rates[2 * ITERS] == pytest.approx([0.55, 1.55])
+    assert rates[-1] == pytest.approx([0.1, 0.1])

@@ -2,11 +2,12 @@
 
 from vireid_plugins.data.samplers.balanced import BalancedCrossModalitySampler
 from vireid_plugins.data.samplers.base import SAMPLER_REGISTRY, CrossModalitySampler
-from vireid_plugins.data.samplers.identity import CrossModalityIdentitySampler
+from vireid_plugins.data.samplers.identity import CrossModalityIdentitySampler, DistinctImagesSampler
 
 __all__ = [
     "SAMPLER_REGISTRY",
     "BalancedCrossModalitySampler",
     "CrossModalityIdentitySampler",
     "CrossModalitySampler",
+    "DistinctImagesSampler",
 ]

@@ -60,6 +60,8 @@ class CrossModalitySampler(ABC):
         self.P, self.K, self.views = identities_per_batch, instances, views
         self.seed, self.rank, self.world = seed, rank, world
         self.first_step = 0
+        # Epochs that begin the run with views of their own (INPUT.FIRST_EPOCHS).
+        self.first_epochs = 0
         self.pools = _pools(targets, modalities)
         if self.P % world:
             raise ConfigError(
@@ -87,11 +89,13 @@ class CrossModalitySampler(ABC):
             rng = np.random.default_rng([self.seed, epoch])
             for step, pairs in enumerate(itertools.islice(self.plan(rng), self.steps)):
                 # Skipped steps too, since this draws from the same generator as the plan.
-                batch = self._batch(pairs, rng)
+                batch = self._batch(pairs, rng, begins=epoch < self.first_epochs)
                 if epoch > first_epoch or step >= skipped:
                     yield batch
 
-    def _batch(self, pairs: list[tuple[Indices, Indices]], rng: np.random.Generator) -> list[Sample]:
+    def _batch(
+        self, pairs: list[tuple[Indices, Indices]], rng: np.random.Generator, begins: bool = False
+    ) -> list[Sample]:
         """Arrange a batch in blocks `[V1, V2, ..., I1, ...]`, with an augmentation seed for each image."""
         blocks = sum(self.views)
         seeds = rng.integers(0, 2**63, size=(blocks, self.P, self.K))[:, self.rank :: self.world].reshape(blocks, -1)
@@ -100,7 +104,7 @@ class CrossModalitySampler(ABC):
         for modality, view in ((m, v) for m in (VISIBLE, INFRARED) for v in range(self.views[m])):
             images = np.concatenate([pair[modality] for pair in mine])
             row = seeds[len(batch) // len(images)]
-            batch += [Sample(int(i), view, int(s)) for i, s in zip(images, row, strict=True)]
+            batch += [Sample(int(i), view, int(s), begins) for i, s in zip(images, row, strict=True)]
         return batch
 
 

@@ -1,6 +1,7 @@
 """The sampler of AGW and most methods built on it (Ye et al., TPAMI 2022; behavior of the released code)."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,9 @@ class CrossModalityIdentitySampler(CrossModalitySampler):
     SYSU-MM01 at 8 x (4 + 4). The released code logs one less, the length of its loader.
     """
 
+    # Whether an identity's images are drawn with replacement, also if it has K or more.
+    replace: ClassVar[bool] = True
+
     @property
     def steps(self) -> int:
         """Batches per epoch."""
@@ -25,4 +29,17 @@ class CrossModalityIdentitySampler(CrossModalitySampler):
         """Yield batches without end."""
         while True:
             chosen = rng.choice(len(self.pools), self.P, replace=False)
-            yield [(rng.choice(self.pools[i][0], self.K), rng.choice(self.pools[i][1], self.K)) for i in chosen]
+            yield [(self._drawn(self.pools[i][0], rng), self._drawn(self.pools[i][1], rng)) for i in chosen]
+
+    def _drawn(self, pool: Indices, rng: np.random.Generator) -> Indices:
+        return rng.choice(pool, self.K, replace=self.replace or len(pool) < self.K)
+
+
+@SAMPLER_REGISTRY.register()
+class DistinctImagesSampler(CrossModalityIdentitySampler):
+    """Draws P identities and K images of each modality, both without replacement, as PMT's code does.
+
+    An identity with fewer than K images of a modality, at which that code fails, has them drawn with replacement.
+    """
+
+    replace: ClassVar[bool] = False

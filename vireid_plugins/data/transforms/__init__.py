@@ -12,17 +12,21 @@ from vireid_plugins.data.transforms.channels import (
 from vireid_plugins.data.transforms.erasing import Erasing
 from vireid_plugins.data.transforms.geometric import Flip, PadCrop
 from vireid_plugins.data.transforms.on_device import BatchAugmentation
+from vireid_plugins.data.transforms.photometric import BrightnessContrast, GaussianBlur, Luma
 
 __all__ = [
     "TRANSFORM_REGISTRY",
     "AdaptiveGray",
     "BatchAugmentation",
     "Brightness",
+    "BrightnessContrast",
     "ChannelExchange",
     "ChannelScale",
     "Erasing",
     "Flip",
+    "GaussianBlur",
     "Gray",
+    "Luma",
     "PadCrop",
     "SecondChannelOrGray",
     "Transform",

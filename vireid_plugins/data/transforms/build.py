@@ -154,8 +154,31 @@ def per_image(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
+class OneOf:
+    """One of several transforms, each as likely as the others; written `"First|Second"`.
+
+    Args:
+        choices: the transforms.
+    """
+
+    def __init__(self, choices: list[Transform]) -> None:
+        self.choices = choices
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the image that the drawn transform returns."""
+        return self.choices[rng.integers(len(self.choices))](image, rng)
+
+    def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the images, of each of which one transform is drawn."""
+        drawn = per_image((len(self.choices) * uniform(images, rng)).long())
+        out = images
+        for number, transform in enumerate(self.choices):
+            out = torch.where(drawn == number, transform.batch(images, rng), out)
+        return out
+
+
 def build_view(cfg: CfgNode, names: list[str]) -> View:
-    """Build a view from entries `"Name"` or `"Name@probability"`.
+    """Build a view from entries `"Name"` or `"Name@probability"`; a name may be several, `"First|Second"`.
 
     Raises:
         ConfigError: a transform is unknown, a probability is outside 0..1, or, with `INPUT.AFTER_NORM`, a transform of
@@ -167,20 +190,23 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
         raise ConfigError(f"INPUT.VIEWS: each view is a list of names, such as ['Flip', 'Erase@0.5']; got {names!r}")
     for entry in names:
         name, _, probability = entry.partition("@")
-        require_name("INPUT.VIEWS", name, registered(TRANSFORM_REGISTRY))
+        parts = name.split("|")
+        for part in parts:
+            require_name("INPUT.VIEWS", part, registered(TRANSFORM_REGISTRY))
         try:
             chance = float(probability or 1)
         except ValueError:
             chance = -1.0
         if not 0 <= chance <= 1:
             raise ConfigError(f"INPUT.VIEWS: '{entry}' must end in a probability between 0 and 1, as in '{name}@0.5'")
-        kind = TRANSFORM_REGISTRY.get(name)
-        if cfg.INPUT.AFTER_NORM and getattr(kind, "after_norm", False):
+        kinds = [TRANSFORM_REGISTRY.get(part) for part in parts]
+        if cfg.INPUT.AFTER_NORM and all(getattr(kind, "after_norm", False) for kind in kinds):
             late += 1
         elif late:
             raise ConfigError(
                 f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot follow '{names[len(steps) - 1]}', which works on "
                 "the normalized image; move it before"
             )
-        steps.append((kind.from_config(cfg), chance))
+        built = [kind.from_config(cfg) for kind in kinds]
+        steps.append((built[0] if len(built) == 1 else OneOf(built), chance))
     return View(steps, late, cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)

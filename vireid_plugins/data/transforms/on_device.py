@@ -22,13 +22,26 @@ class BatchAugmentation:
         device: the network's device.
         seed: seed of the run.
         rank: rank of this process.
+        first_views: the views that begin the run; None: `views`.
+
+    Attributes:
+        first_steps: number of steps that begin the run with these.
 
     Raises:
         ConfigError: a transform has no `batch` method.
     """
 
-    def __init__(self, views: Sequence[Sequence[View]], device: str, seed: int = 0, rank: int = 0) -> None:
-        for transform in (step for modality in views for view in modality for step, _ in view.steps):
+    def __init__(
+        self,
+        views: Sequence[Sequence[View]],
+        device: str,
+        seed: int = 0,
+        rank: int = 0,
+        first_views: Sequence[Sequence[View]] | None = None,
+    ) -> None:
+        self.first_views, self.first_steps = views if first_views is None else first_views, 0
+        chains = (*views, *self.first_views)
+        for transform in (step for modality in chains for view in modality for step, _ in view.steps):
             if not hasattr(transform, "batch"):
                 raise ConfigError(
                     f"INPUT.AUGMENT: {type(transform).__name__} has no `batch` method and cannot run on a device; "
@@ -47,7 +60,8 @@ class BatchAugmentation:
         state = np.random.SeedSequence([self.seed, self.rank, step]).generate_state(1, np.uint64)
         rng = torch.Generator(self.device).manual_seed(int(state[0]) >> 1)
         images = batch["images"].to(self.device, non_blocking=True)
-        blocks = [view for modality in (VISIBLE, INFRARED) for view in self.views[modality]]
+        views = self.first_views if step < self.first_steps else self.views
+        blocks = [view for modality in (VISIBLE, INFRARED) for view in views[modality]]
         parts = [view.batch(part, rng) for view, part in zip(blocks, images.chunk(len(blocks)), strict=True)]
         if any(part.is_floating_point() for part in parts):
             parts = [part.float() for part in parts]

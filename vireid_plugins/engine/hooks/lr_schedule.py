@@ -6,6 +6,7 @@ epochs 7 and 10.
 
 import bisect
 import math
+from collections.abc import Callable
 
 import torch
 from fastreid.config import CfgNode
@@ -50,11 +51,48 @@ class AbsoluteSchedule:
         return float(minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2)
 
 
+def floored_rate(rate: float, epoch: int, *, epochs: int, warmup: int, floor: float) -> float:
+    """Return the rate of an epoch under `SOLVER.SCHED FlooredCosineLR`, as in PMT's code.
+
+    Start and end are the same for all groups, so that no common factor gives it. The cosine is under way when the
+    warm-up ends.
+
+    Args:
+        rate: the group's full rate.
+        epoch: counted from 1.
+        epochs: `SOLVER.MAX_EPOCH`.
+        warmup: `SOLVER.WARMUP_EPOCHS`; that epoch is the first after the warm-up.
+        floor: `SOLVER.ETA_MIN_LR`.
+    """
+    if epoch < warmup:
+        return floor + epoch * (rate - floor) / warmup
+    return floor + (rate - floor) * (1 + math.cos(math.pi * min(1.0, epoch / epochs))) / 2
+
+
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, LambdaLR]:
     """Return the schedule under the name by which fast-reid's checkpointer saves it."""
+    if cfg.SOLVER.SCHED == "FlooredCosineLR":
+        return {"lr_sched": LambdaLR(optimizer, _floored_factors(cfg, optimizer, iters_per_epoch))}
     schedule = AbsoluteSchedule(cfg, iters_per_epoch)
     # A plain function: LambdaLR saves the attributes of callable objects, but checkpoints contain only plain values.
     return {"lr_sched": LambdaLR(optimizer, lambda iteration: schedule(iteration))}
+
+
+def _floored_factors(
+    cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int
+) -> list[Callable[[int], float]]:
+    """Return the factor of each group's rate, by the zero-based iteration."""
+    s = cfg.SOLVER
+
+    def factor_of(rate: float) -> Callable[[int], float]:
+        def factor(iteration: int) -> float:
+            epoch = iteration // iters_per_epoch + 1
+            floored = floored_rate(rate, epoch, epochs=s.MAX_EPOCH, warmup=s.WARMUP_EPOCHS, floor=s.ETA_MIN_LR)
+            return floored / rate if rate else 0.0
+
+        return factor
+
+    return [factor_of(group["lr"]) for group in optimizer.param_groups]
 
 
 class LearningRate(HookBase):

@@ -92,10 +92,14 @@ class Progress(HookBase):
     def _facts(self, parts: bool = False) -> str:
         """Return what is known by now, the losses one by one if `parts`."""
         trainer = self.trainer
-        latest = {name: value for name, (value, _) in trainer.storage.latest().items()}
+        found = trainer.storage.latest()
+        latest = {name: value for name, (value, _) in found.items()}
         facts = []
         if "total_loss" in latest:
-            each = [f"{name} {latest[name]:.4g}" for name in latest if "loss" in name and name != "total_loss"]
+            # Not the losses of an earlier phase (MODEL.LOSSES.EPOCHS).
+            at = found["total_loss"][1]
+            names = [name for name, (_, when) in found.items() if "loss" in name and when == at]
+            each = [f"{name} {latest[name]:.4g}" for name in names if name != "total_loss"]
             facts.append(f"loss {latest['total_loss']:.4g}" + (f" ({', '.join(each)})" if parts and each else ""))
         if "lr" in latest:
             facts.append(f"lr {latest['lr']:.2e}")

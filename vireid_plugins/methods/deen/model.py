@@ -8,7 +8,7 @@ comes after stage 2, and stage 3 is the last. For what is stated, released and g
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class DEEN(CrossModalityBaseline):
         dee: the expansion.
         parts: arguments of `CrossModalityBaseline`.
     """
+
+    needs_maps: ClassVar[bool] = True
 
     @configurable
     def __init__(self, *, mfa: Sequence[MFA], dee: DEE, **parts: Any) -> None:
@@ -65,12 +67,15 @@ class DEEN(CrossModalityBaseline):
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return the last feature map, 3B rows: originals, first branch, second branch."""
-        x = self.backbone.stem(images, modalities, views)
+        x = refined = self.backbone.stem(images, modalities, views)
         stages = list(self.backbone.stages.values())
         for stage, mfa in zip(stages[:-1], self.mfa, strict=True):
-            x = mfa(stage(x, modalities, views), [x])
+            x = stage(x, modalities, views)
+            refined = mfa(self.backbone.to_map(x), [refined])
+            x = self.backbone.with_map(x, refined)
         columns = [None if column is None else column.repeat(3) for column in (modalities, views)]
-        return {"expanded": stages[-1](self.dee(x), *columns)}
+        expanded = stages[-1](self.backbone.with_map(x, self.dee(refined)), *columns)
+        return {"expanded": self.backbone.to_map(expanded)}
 
     def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor

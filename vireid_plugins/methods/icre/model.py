@@ -8,7 +8,7 @@ docs/methods/icre.md.
     F_id = MPFR(E2, E3, E4);  F_e = SDCE(F_d, F_id) -> head
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
@@ -30,6 +30,8 @@ class ICRE(CrossModalityBaseline):
         shallow: names of the feature maps that `mpfr` aggregates, usually shallow ones.
         parts: arguments of `CrossModalityBaseline`.
     """
+
+    needs_maps: ClassVar[bool] = True
 
     @configurable
     def __init__(self, *, mpfr: MPFR, sdce: SDCE, shallow: tuple[str, ...], **parts: Any) -> None:

@@ -40,6 +40,7 @@ class IDKL(CrossModalityBaseline):
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stage2", "stage3", "stage4")
+    needs_maps: ClassVar[bool] = True
 
     @configurable
     def __init__(self, *, purifier: Purifier | None, options: IDKLOptions, **parts: Any) -> None:
@@ -78,14 +79,23 @@ class IDKL(CrossModalityBaseline):
             heads[f"discriminator{number}"] = modality_head(channels[name])
         return heads
 
+    def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
+        """Return the feature maps and, in training, what the specific stages start from."""
+        if not self.training:
+            return super().extract(images, modalities, views)
+        outputs = self.backbone.outputs(images, modalities, views, self.train_maps)
+        maps = {name: self.backbone.to_map(x) for name, x in outputs.items()}
+        return {"shared": outputs["stage2"], **maps}
+
     def loss_inputs(
         self, maps: dict[str, Tensor], targets: Tensor, modalities: Tensor, views: Tensor
     ) -> list[LossInputs]:
         """Return the shared branch with the inputs of IDKL's losses, and each specific branch on its own."""
         rows = (targets, modalities, views)
         shared = as_branch(self.heads["sh"](maps["stage4"], targets))
-        middle = self.specific[0](maps["stage2"])
-        raw_map = self.specific[1](middle)
+        middle = self.specific[0](maps["shared"])
+        raw_map = self.backbone.to_map(self.specific[1](middle))
+        middle = self.backbone.to_map(middle)
         specific: list[LossInputs] = []
         terms = None
         if self.options.has_raw_identity:

@@ -48,6 +48,11 @@ class MSCMNet(CrossModalityBaseline):
                 f"length is the number of positions in a feature map; got {list(cfg.INPUT.SIZE_TEST)}"
             )
         parts = super().from_config(cfg)
+        if parts["backbone"].grid is not None:
+            raise ConfigError(
+                "MODEL.STREAMS.BACKBONE: MSCMNet relates feature maps of different sizes, and "
+                f"{cfg.MODEL.STREAMS.BACKBONE} has one size; use a convolutional network"
+            )
         channels = parts["backbone"].channels
         size = parts["backbone"].sizes["stage3"]
         blocks = []

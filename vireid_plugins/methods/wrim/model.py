@@ -39,6 +39,7 @@ class WRIMNet(CrossModalityBaseline):
     """
 
     train_maps: ClassVar[tuple[str, ...]] = ("stage3", "stage4")
+    needs_maps: ClassVar[bool] = True
 
     @configurable
     def __init__(self, *, options: WRIMOptions, **parts: Any) -> None:

@@ -9,17 +9,29 @@ from torch import nn
 
 from vireid_plugins.errors import require_name
 from vireid_plugins.modeling.backbones.pretrained import max_pool_of
+from vireid_plugins.modeling.backbones.tokens import Grid
+from vireid_plugins.modeling.backbones.vit import build_vit, pieces_of
 
 # Name of a fast-reid backbone builder -> function that cuts the backbones it builds.
 ADAPTERS: dict[str, Callable[[nn.Module, CfgNode], "Cut"]] = {}
+# Name of a fast-reid backbone builder -> what builds its network in its place, with further keys.
+BUILDERS: dict[str, Callable[[CfgNode], nn.Module]] = {"build_vit_backbone": build_vit}
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A backbone cut into pieces: the modules of the stem and the blocks of each of the four stages, in order."""
+    """A backbone cut into pieces: the modules of the stem and the blocks of each of the four stages, in order.
+
+    Attributes:
+        stem: the modules of the stem, called as `module(x)`.
+        stages: the blocks of each stage, called as `block(x)`, or as `block(x, modalities)` if they have an attribute
+            `takes_modalities` that is true.
+        grid: layout of the sequences that the stages take and return; None: they are feature maps.
+    """
 
     stem: list[nn.Module]
     stages: list[list[nn.Module]]
+    grid: Grid | None = None
 
 
 def register_adapter(
@@ -110,3 +122,9 @@ def cut_shufflenetv2(backbone: Any, cfg: CfgNode) -> Cut:
 def cut_repvgg(backbone: Any, cfg: CfgNode) -> Cut:
     """Cut RepVGG."""
     return Cut([backbone.stage0], [list(getattr(backbone, f"stage{number}")) for number in range(1, 5)])
+
+
+@register_adapter("build_vit_backbone")
+def cut_vit(backbone: Any, cfg: CfgNode) -> Cut:
+    """Cut the vision transformer; its stages have sequences instead of feature maps."""
+    return Cut(*pieces_of(backbone, cfg))

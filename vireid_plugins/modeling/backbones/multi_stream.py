@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vireid_plugins.layers.frozen_statistics import frozen_statistics
 from vireid_plugins.layers.streams import StreamSwitch
+from vireid_plugins.modeling.backbones.tokens import Grid
 
 # Input sizes that a compiled stage may see: full and last batches of training and of evaluation, with some margin.
 SIZES_PER_STAGE = 8
@@ -18,7 +19,7 @@ class Stage(nn.Module):
     """Blocks in series, with attention modules (see `ATTENTION_REGISTRY`) after some of them.
 
     Args:
-        blocks: called as `block(x)`.
+        blocks: called as `block(x)`, or as `block(x, modalities)` if they have a true `takes_modalities`.
         plugged: pairs (zero-based index of a block, module); the module is called as `module(x, modalities)` after it.
     """
 
@@ -31,7 +32,7 @@ class Stage(nn.Module):
         self.keeps_input_only = False
 
     def forward(self, x: Tensor, modalities: Tensor | None = None, views: Tensor | None = None) -> Tensor:
-        """Return the stage's output for a feature map (B, C, H, W)."""
+        """Return the stage's output for a feature map (B, C, H, W) or a sequence (B, T, C)."""
         if not (self.keeps_input_only and self.training and torch.is_grad_enabled()):
             return self._run(x, modalities)
         out: Tensor = checkpoint(
@@ -41,7 +42,7 @@ class Stage(nn.Module):
 
     def _run(self, x: Tensor, modalities: Tensor | None) -> Tensor:
         for number, block in enumerate(self.blocks):
-            x = block(x)
+            x = block(x, modalities) if getattr(block, "takes_modalities", False) else block(x)
             for after, module in zip(self.after, self.attention, strict=True):
                 if after == number:
                     x = module(x, modalities)
@@ -52,7 +53,9 @@ class MultiStreamBackbone(nn.Module):
     """Stem and four stages of any backbone that an adapter can cut.
 
     A meta-architecture may call `stem(images, modalities, views)` and the `stages` (a `ModuleDict` of `stage1` ..
-    `stage4`, called the same way) itself; `forward` is the default composition.
+    `stage4`, called the same way) itself; `forward` is the default composition. Between the stages of a transformer
+    are sequences (B, 1 + h w, C): `to_map` and `with_map` lead to feature maps and back, and do nothing to a feature
+    map.
 
     Args:
         stem: the stem.
@@ -61,6 +64,8 @@ class MultiStreamBackbone(nn.Module):
         sizes: height and width of these feature maps at `INPUT.SIZE_TRAIN`.
         count: number of streams, 1, 2 or 4.
         separate_stages: number of stages that are copied per stream, besides the stem.
+        grid: layout of the sequences between the stages; None: they are feature maps.
+        tokens: what the last sequence gives as the feature map `stage4`; see `MODEL.STREAMS.TOKENS`.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class MultiStreamBackbone(nn.Module):
         *,
         count: int = 1,
         separate_stages: int = 0,
+        grid: Grid | None = None,
+        tokens: str = "class",
     ) -> None:
         super().__init__()
         self.stem = StreamSwitch(stem, count)
@@ -82,6 +89,7 @@ class MultiStreamBackbone(nn.Module):
             }
         )
         self.channels, self.sizes = channels, sizes
+        self.grid, self.tokens = grid, tokens
 
     def forward(
         self,
@@ -93,20 +101,55 @@ class MultiStreamBackbone(nn.Module):
         """Return the requested feature maps by name; later stages are not computed.
 
         Args:
+            images: see `outputs`.
+            modalities: see `outputs`.
+            views: see `outputs`.
+            maps: see `outputs`.
+        """
+        outputs = self.outputs(images, modalities, views, maps)
+        return {name: self.last_map(x) if name == "stage4" else self.to_map(x) for name, x in outputs.items()}
+
+    def outputs(
+        self,
+        images: Tensor,
+        modalities: Tensor | None = None,
+        views: Tensor | None = None,
+        maps: Sequence[str] = ("stage4",),
+    ) -> dict[str, Tensor]:
+        """Return what stem and stages return, by name: what the next stage takes.
+
+        Args:
             images: (B, 3, H, W), normalized.
             modalities: (B,) on the host; needed only with several streams.
             views: (B,) on the host; 0 by default.
             maps: names among `stem`, `stage1` .. `stage4`.
         """
-        feature_maps: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         x = images
         for name, module in (("stem", self.stem), *self.stages.items()):
             x = module(x, modalities, views)
             if name in maps:
-                feature_maps[name] = x
-            if len(feature_maps) == len(maps):
+                found[name] = x
+            if len(found) == len(maps):
                 break
-        return feature_maps
+        return found
+
+    def to_map(self, x: Tensor) -> Tensor:
+        """Return what a stage returned as a feature map (B, C, H, W), of a sequence its patches."""
+        return x if self.grid is None or x.ndim == 4 else self.grid.to_map(x)
+
+    def with_map(self, x: Tensor, feature_map: Tensor) -> Tensor:
+        """Return what the next stage takes: a feature map that was made of what a stage returned.
+
+        Args:
+            x: what the stage returned, (B, C, H, W) or (B, T, C).
+            feature_map: (B, C, H, W), or (n B, C, H, W) whose row i belongs to row i mod B of `x`.
+        """
+        return feature_map if self.grid is None or x.ndim == 4 else self.grid.with_map(x, feature_map)
+
+    def last_map(self, x: Tensor) -> Tensor:
+        """Return what stage 4 returned as a feature map (B, C, H, W), of a sequence what `tokens` names."""
+        return x if self.grid is None else self.grid.pooled(x, self.tokens)
 
 
 def stages_of(model: nn.Module) -> list[Stage]:

@@ -23,6 +23,7 @@ from vireid_plugins.compat.registry import patch
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.io.weight_file import DIGEST, named_tensors, read_weight_file
 from vireid_plugins.modeling.backbones.names import renamed
+from vireid_plugins.modeling.backbones.vit_weights import prepared
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -35,6 +36,7 @@ CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.fc.")
 NON_LOCAL = "NL_"
 # Parts of parameter names that reveal an option of the network.
 OPTIONS = {".IN.": "MODEL.BACKBONE.WITH_IBN", ".se.fc.": "MODEL.BACKBONE.WITH_SE"}
+VIT = "build_vit_backbone"
 ADVICE = "set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with MODEL.BACKBONE.PRETRAIN False"
 # What a download can end with; torch raises a RuntimeError if the digest is wrong.
 FAILED = (URLError, OSError, HTTPException, RuntimeError)
@@ -60,7 +62,7 @@ class Weights:
 def read_pretrained(cfg: CfgNode) -> Weights:
     """Return the weights from `MODEL.BACKBONE.PRETRAIN_PATH` or, if that is empty, download them.
 
-    Plain ResNets come from torchvision, other backbones from fast-reid's URLs.
+    Plain ResNets and the ViT come from torchvision, other backbones from fast-reid's URLs.
 
     Raises:
         ConfigError: the download fails, or there are no weights for this backbone.
@@ -71,7 +73,11 @@ def read_pretrained(cfg: CfgNode) -> Weights:
         return _from_path(path)
     plain = not (cfg.MODEL.BACKBONE.WITH_IBN or cfg.MODEL.BACKBONE.WITH_SE)
     if plain and cfg.MODEL.STREAMS.BACKBONE == "build_resnet_backbone":
-        return _from_torchvision(cfg)
+        return _from_torchvision(f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}")
+    if cfg.MODEL.STREAMS.BACKBONE == VIT:
+        if cfg.MODEL.BACKBONE.DEPTH != "base":
+            raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: torchvision has no ViT {cfg.MODEL.BACKBONE.DEPTH}; {ADVICE}")
+        return _from_torchvision("vit_b_16")
     return _from_fastreid(cfg)
 
 
@@ -142,6 +148,8 @@ def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None
     key = "MODEL.BACKBONE.PRETRAIN_PATH" if cfg.MODEL.BACKBONE.PRETRAIN_PATH else "MODEL.BACKBONE.PRETRAIN"
     what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
     given = {names[in_file]: value for in_file, value in weights.tensors.items()}
+    if name == VIT:
+        given = prepared(backbone, given, weights.source, shortened=cfg.MODEL.VIT.BLOCKS > 0)
     match = fit(backbone.state_dict(), given, f"{key}: '{weights.source}'")
     if not match.fitting:
         hints = "".join(_hints(match, weights.tensors))
@@ -213,10 +221,10 @@ def _hints(match: Fit, tensors: Mapping[str, Tensor]) -> list[str]:
     return hints
 
 
-def _from_torchvision(cfg: CfgNode) -> Weights:
+def _from_torchvision(model: str) -> Weights:
     from torchvision.models import get_model_weights  # imported here because it takes a second
 
-    url = get_model_weights(f"resnet{cfg.MODEL.BACKBONE.DEPTH.rstrip('x')}")["IMAGENET1K_V1"].url
+    url = get_model_weights(model)["IMAGENET1K_V1"].url
     try:
         return parse_state_dict(_read_downloaded(_downloaded(url)), url)
     except FAILED as error:
