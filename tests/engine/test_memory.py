@@ -29,7 +29,7 @@ def test_explained_names_the_keys_the_batch_and_the_size(kind: str, training: bo
     assert "64 x 32" in said
     assert "\n" not in said
     for part in (
-        ["16 images", "SOLVER.ACCUMULATE", "MODEL.CHECKPOINT_STAGES", "SOLVER.AMP.ENABLED", "model_0003.pth"]
+        ["16 images", "SOLVER.ACCUMULATE", "MODEL.RECOMPUTE_ACTIVATIONS", "SOLVER.AMP.ENABLED", "model_0003.pth"]
         if training
         else [f"{cfg.TEST.IMS_PER_BATCH} images", "TEST.IMS_PER_BATCH"]
     ):

@@ -228,6 +228,36 @@ def test_stages_that_are_checkpointed_give_the_same_step(config: str) -> None:
     assert kept[1] < kept[0] / 2
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "SYSU/wrim.yml",
+        "SYSU/mscm.yml",
+        *(pytest.param(f"SYSU/{name}.yml", marks=pytest.mark.slow) for name in ("agw", "deen", "idkl", "icre", "pmt")),
+    ],
+)
+def test_activations_that_are_recomputed_give_the_same_step(config: str) -> None:
+    """Losses, gradients and running statistics, to the bit."""
+    whole = batch(3, 2, views=views_of(small_cfg(config)))
+    found = []
+    for recompute in ("False", "True"):
+        model = network((config, ["MODEL.RECOMPUTE_ACTIVATIONS", recompute]), frozen=False)
+        torch.manual_seed(0)
+        losses = model(whole)
+        sum(losses.values()).backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        found.append({**losses, **gradients, **dict(model.named_buffers())})
+    assert list(found[0]) == list(found[1])
+    for key, value in found[0].items():
+        assert torch.equal(found[1][key], value), key
+
+
+def test_activations_are_not_recomputed_in_compiled_stages() -> None:
+    keys = ["MODEL.RECOMPUTE_ACTIVATIONS", "True", "MODEL.COMPILE", "True"]
+    with pytest.raises(ConfigError, match=r"not with MODEL\.COMPILE"):
+        network(("SYSU/agw.yml", keys), frozen=False)
+
+
 @pytest.mark.parametrize("stages", [[1], pytest.param([0, 2, 3, 4], marks=pytest.mark.slow)], ids=["first", "others"])
 def test_stages_that_are_compiled_give_the_same_step(stages: list[int]) -> None:
     """Stages as torch traces them; the compiler itself is the user's. Tracing those with attention takes longest."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 # Keys that may change on resume without a message: devices, speed, paths, scoring and logging.
 FREE: tuple[str, ...] = (
     *("OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN", "MODEL.COMPILE", "CUDNN", "TEST."),
+    "MODEL.RECOMPUTE_ACTIVATIONS",
     "LOGGERS",
     *("DATALOADER.NUM_WORKERS", "DATALOADER.CACHE", "DATALOADER.TIMEOUT"),
     *("SOLVER.CHECKPOINT_", "SOLVER.METRICS_PERIOD", "SOLVER.SKIP_NONFINITE"),

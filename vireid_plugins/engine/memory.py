@@ -45,6 +45,7 @@ def _message(cfg: CfgNode, training: bool, last_good: str, reason: str) -> str:
     solver, model = cfg.SOLVER, cfg.MODEL
     return (
         f"{what}. Raise SOLVER.ACCUMULATE ({solver.ACCUMULATE}: the batch in so many parts), set "
+        f"MODEL.RECOMPUTE_ACTIVATIONS True ({model.RECOMPUTE_ACTIVATIONS}), "
         f"MODEL.CHECKPOINT_STAGES True ({model.CHECKPOINT_STAGES}) or SOLVER.AMP.ENABLED True ({solver.AMP.ENABLED}), "
         f"or lower SOLVER.IMS_PER_BATCH or INPUT.SIZE_TRAIN; {last_good}"
     )

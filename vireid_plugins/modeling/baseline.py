@@ -4,6 +4,7 @@ Shapes: `B` images, `D` embedding, `N` classes.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
@@ -20,6 +21,7 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.batch_counters import counted_together
 from vireid_plugins.layers.distances import Distances
 from vireid_plugins.layers.pixels import in_rows, normalized_rows
+from vireid_plugins.layers.recomputed_activations import recomputed_activations
 from vireid_plugins.modeling.backbones import MultiStreamBackbone
 from vireid_plugins.modeling.gather import gathered
 from vireid_plugins.modeling.heads import Projection, TestFeature, build_head
@@ -48,6 +50,7 @@ class CrossModalityBaseline(nn.Module):
         pixel_mean: mean of each channel on the 0..255 scale.
         pixel_std: standard deviation of each channel.
         gather: K, to let the losses see the images of all processes; 0 does not.
+        recompute: compute activations again in the backward pass, instead of storing them.
         test_feature: the feature that evaluation takes from a head.
         loss_epochs: by the name of its class, the epochs of a loss that is not used in all.
 
@@ -74,12 +77,13 @@ class CrossModalityBaseline(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         gather: int = 0,
+        recompute: bool = False,
         test_feature: TestFeature = TestFeature(),  # noqa: B008  frozen
         loss_epochs: Mapping[str, EpochRange] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.loss_epochs, self.epoch = dict(loss_epochs), 0
-        self.gather, self.test_feature = gather, test_feature
+        self.gather, self.recompute, self.test_feature = gather, recompute, test_feature
         self.backbone = backbone
         # fast-reid applies SOLVER.HEADS_LR_FACTOR to the parameters below this name.
         self.heads = heads
@@ -114,6 +118,7 @@ class CrossModalityBaseline(nn.Module):
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_feature": TestFeature.from_config(cfg),
             "gather": cfg.DATALOADER.NUM_INSTANCE if cfg.MODEL.LOSSES.GATHER else 0,
+            "recompute": _recompute(cfg),
         }
 
     @classmethod
@@ -143,7 +148,7 @@ class CrossModalityBaseline(nn.Module):
         views = torch.zeros_like(modalities) if views is None else views
         precise_bn = _is_precise_bn(batch["targets"])
         targets = batch["targets"].to(self.device, non_blocking=True).clamp_min(0)
-        with counted_together(self):
+        with counted_together(self), recomputed_activations(self) if self.recompute else nullcontext():
             maps = self.extract(images, modalities, views)
             inputs = self.loss_inputs(maps, targets, modalities, views)
         return {} if precise_bn else self.loss_dict(inputs)
@@ -237,6 +242,12 @@ def _described(inputs: list[LossInputs]) -> str:
     names = ", ".join(name for one in inputs for name in one.branches)
     projected = any(one.projection is not None for one in inputs)
     return f"the branches {names}" + ("" if projected else " and no projection (MODEL.HEADS.PROJECTION_DIM is 0)")
+
+
+def _recompute(cfg: CfgNode) -> bool:
+    if cfg.MODEL.RECOMPUTE_ACTIVATIONS and cfg.MODEL.COMPILE:
+        raise ConfigError("MODEL.RECOMPUTE_ACTIVATIONS: not with MODEL.COMPILE; set one of them to False")
+    return bool(cfg.MODEL.RECOMPUTE_ACTIVATIONS)
 
 
 def _on_host(column: Tensor | None) -> Tensor | None:

@@ -31,6 +31,7 @@ class Job:
         double: run in float64, else in float32.
         details: record features and weights after every step, which costs time and memory.
         salt: seed of weights and images.
+        recompute: this package recomputes activations (`MODEL.RECOMPUTE_ACTIVATIONS`).
     """
 
     method: str
@@ -41,6 +42,7 @@ class Job:
     double: bool = True
     details: bool = True
     salt: int = 0
+    recompute: bool = False
 
 
 @dataclass

@@ -166,6 +166,7 @@ def config(job: Job, classes: int) -> CfgNode:
             "INPUT.SIZE_TRAIN", str(list(scale.size)), "INPUT.SIZE_TEST", str(list(scale.size)),
             "DATALOADER.NUM_INSTANCE", str(scale.instances),
             "SOLVER.IMS_PER_BATCH", str(2 * scale.identities * scale.instances),
+            "MODEL.RECOMPUTE_ACTIVATIONS", str(job.recompute),
         ]
     )  # fmt: skip
     if job.double:

@@ -71,6 +71,7 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
         repository.recipe,
         double=False,
         details=False,
+        recompute=True,
     )
     allowed = limit()
 
@@ -107,6 +108,7 @@ def measure(method: str, folder: Path, scratch: Path, repeats: int, say: Callabl
         "K": job.scale.instances,
         "images": len(batch["targets"]),
         "dtype": "float32",
+        "keys of this package": "MODEL.RECOMPUTE_ACTIVATIONS True",
         "warm_up": 1,
         "memory_limit": allowed,
         "released": _summary(theirs),

@@ -150,6 +150,7 @@ METHODS = {
 # Each configuration key that changes speed or memory, in addition to bfloat16.
 KEYS = {
     "MODEL.COMPILE": ["MODEL.COMPILE", "True"],
+    "MODEL.RECOMPUTE_ACTIVATIONS": ["MODEL.RECOMPUTE_ACTIVATIONS", "True"],
     "MODEL.CHECKPOINT_STAGES": ["MODEL.CHECKPOINT_STAGES", "True"],
     "SOLVER.ACCUMULATE 2": ["SOLVER.ACCUMULATE", "2"],
     "SOLVER.EMA_DECAY": ["SOLVER.EMA_DECAY", "0.999"],
