@@ -20,7 +20,16 @@ from vireid_plugins.engine.step import TrainingStep
 FIXTURES = ROOT / "tests" / "fixtures"
 Shape = tuple[int, ...]
 # Of a layout's keys; RegDB's DEEN is derived from the others' below.
-FILES = {"agw": "agw", "deen": "deen", "deen_regdb": "deen", "idkl": "idkl_released", "mscm": "mscm_released"}
+FILES = {
+    "agw": "agw",
+    "deen": "deen",
+    "deen_regdb": "deen",
+    "idkl": "idkl_released",
+    "mpanet": "mpanet",
+    "mscm": "mscm_released",
+    "saai": "saai",
+    "saai_regdb": "saai",
+}
 # Identities of SYSU-MM01, which the lists of keys were printed with.
 PRINTED = 395
 
@@ -115,7 +124,7 @@ class Training:
     ) -> None:
         classes = len(weights[LAYOUTS[layout].classifier])
         sizes = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
-        found = convert(layout, weights, sizes)
+        found = convert(layout, weights, [*sizes, *overrides])
         assert not found.missing
         self.used = found.used
         cfg = get_cfg()

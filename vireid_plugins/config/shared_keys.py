@@ -17,7 +17,8 @@ declare_table(
 
     Key("INPUT.VIEWS.VISIBLE", _VIEW,
         'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p. The '
-        "names are in TRANSFORM_REGISTRY. Two visible views and one infrared view make a batch [V1, V2, I1]."),
+        "names are in TRANSFORM_REGISTRY; all transforms after the entry Normalize work on the normalized image. Two "
+        "visible views and one infrared view make a batch [V1, V2, I1]."),
     Key("INPUT.VIEWS.INFRARED", _VIEW, "Views of an infrared image."),
     Key("INPUT.AUGMENT", "host",
         'Where images are augmented: "host", one by one in the loader\'s processes, or "device", whole batches on the '
@@ -32,8 +33,12 @@ declare_table(
     Key("INPUT.REA.ASPECT_DRAW", "log",
         'Erasing: height / width is drawn log-uniformly ("log", as in torchvision and IDKL) or uniformly ("even", as '
         "in the code of AGW, CAJ, DEEN and MSCMNet, whose rectangles are taller)."),
+    Key("INPUT.REA.FILL", "value",
+        'Erasing: "value" fills the rectangle with INPUT.REA.VALUE, "noise" with standard normal numbers in the '
+        "normalized image (SAAI)."),
     Key("INPUT.PADDING.VALUE", 0,
-        "PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop."),
+        "PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop; with INPUT.PADDING.MODE "
+        '"symmetric" they show the mirror image at the border instead (SAAI).'),
     Key("INPUT.ADAPTIVE_GRAY.LUMA_PROB", 0.5,
         "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
     Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),

@@ -4,6 +4,8 @@ from vireid_plugins.methods import (  # noqa: F401
     deen,
     icre,
     idkl,
+    mpanet,
     mscm,
+    saai,
     wrim,
 )

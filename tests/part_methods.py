@@ -1,0 +1,176 @@
+"""What the tests of MPANet and SAAI share: their fixtures, fillings and steps (tests/fixtures/*_salt5.npz)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fastreid.modeling.meta_arch import build_model
+from released import FIXTURES, Shape, Training, filled, shapes
+from torch import Tensor, nn
+
+from vireid_plugins.checkpoints import LAYOUTS, convert
+from vireid_plugins.config import config_path, get_cfg
+from vireid_plugins.modeling.heads.teachers import Teacher, TeacherUpdate
+
+RS = np.random.RandomState
+# The images are the network's own.
+PLAIN = ["MODEL.PIXEL_MEAN", "[0.0, 0.0, 0.0]", "MODEL.PIXEL_STD", "[1.0, 1.0, 1.0]"]
+# Of ResNet-50's feature map, from the image's size at last stride 1.
+STRIDE = 16
+
+
+class Fixture:
+    """The numbers of a method's released code.
+
+    Args:
+        name: of the file.
+    """
+
+    def __init__(self, name: str) -> None:
+        with np.load(FIXTURES / f"{name}.npz") as file:
+            self.arrays = dict(file)
+        self.salt = int(self.arrays["salt"])
+
+    def group(self, name: str) -> dict[str, np.ndarray]:
+        """The entries whose names begin with `name/`."""
+        return {key.split("/", 1)[1]: value for key, value in self.arrays.items() if key.startswith(f"{name}/")}
+
+
+def weights_of(
+    layout: str,
+    salt: int,
+    size: tuple[int, int],
+    classes: int,
+    factor: Callable[[str, Shape], float] = lambda key, shape: 1.0,
+    without: Sequence[str] = (),
+    width: int = 0,
+) -> dict[str, Tensor]:
+    """The released state dict, filled.
+
+    Args:
+        layout: whose keys.
+        salt: of the filling.
+        size: of the images, which the number of position embeddings follows.
+        classes: N.
+        factor: see `filled`.
+        without: beginnings of keys that this variant lacks.
+        width: of f, where it is not that of the printed keys.
+    """
+    positions = (-(-size[0] // STRIDE)) * (-(-size[1] // STRIDE))
+    of: dict[str, Shape] = {}
+    for key, shape in shapes(layout, classes).items():
+        if key.startswith(tuple(without)):
+            continue
+        if key.endswith("pos_embeding"):
+            shape = (positions, shape[1])
+        if width and "layer" not in key and "classifier" in key:
+            shape = (shape[0], width)
+        if width and key.startswith("bn_neck") and shape:
+            shape = (width,)
+        of[key] = shape
+    return filled(layout, of, salt, factor)
+
+
+def tame(key: str, shape: Shape) -> float:
+    """The factor of trainings."""
+    return 0.25 if key.endswith("bn3.weight") else 1.0
+
+
+def network(layout: str, weights: Mapping[str, Tensor], size: tuple[int, int]) -> nn.Module:
+    """The network of a layout's configuration in evaluation and double precision, filled."""
+    sizes = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
+    converted = convert(layout, weights, sizes)
+    assert not converted.missing
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(LAYOUTS[layout].config))
+    classes = str(len(weights["classifier.weight"]))
+    cfg.merge_from_list(
+        ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", classes, *sizes]
+    )
+    model: nn.Module = build_model(cfg)
+    model.load_state_dict(converted.weights)
+    return model.double().eval()
+
+
+def images_of(salt: int, count: int, size: tuple[int, int]) -> Tensor:
+    """The images of evaluation features."""
+    drawn = RS(1000 + salt).standard_normal((count, 3, *size)).astype(np.float32)
+    return torch.from_numpy(drawn).double()
+
+
+def batch_of(step: int, identities: int, size: tuple[int, int], dtype: torch.dtype) -> dict[str, Any]:
+    """The batch of a step: P identities of two visible and two infrared images each."""
+    rows = 2 * identities
+    drawn = [RS(5000 + 10 * step + block).standard_normal((rows, 3, *size)).astype(np.float32) for block in (0, 1)]
+    chosen = np.repeat(RS(5500 + step).choice(10, identities, replace=False), 2)
+    return {
+        "images": torch.from_numpy(np.concatenate(drawn)).to(dtype),
+        "targets": torch.from_numpy(np.tile(chosen, 2)),
+        "modalities": torch.arange(2).repeat_interleave(rows),
+        "views": torch.zeros(2 * rows, dtype=torch.long),
+    }
+
+
+def move_teachers(model: Any, share: float) -> None:
+    """What the hook does before a step."""
+    pairs = [
+        (model.heads[name], model.heads[f"{name}_teacher"]) for name in ("visible", "infrared") if name in model.heads
+    ]
+    assert all(isinstance(teacher, Teacher) for _, teacher in pairs)
+    TeacherUpdate(pairs, 0.0).move(share)
+
+
+def assert_trajectory(
+    training: Training,
+    expected: Mapping[str, np.ndarray],
+    terms: Mapping[str, str],
+    *,
+    size: tuple[int, int],
+    identities: int = 4,
+    scales: Mapping[str, float],
+    agreement: tuple[float, float] = (1e-11, 1e-9),
+) -> None:
+    """Take the steps of a group and compare terms, gradients, norms and rates.
+
+    Args:
+        training: at the released weights.
+        expected: the group.
+        terms: our name -> released name.
+        size: of the images.
+        identities: P.
+        scales: weight of each of our terms, 1 where it is not given.
+        agreement: relative, of the terms at the first step and at later ones.
+    """
+    single = next(training.model.parameters()).dtype == torch.float32
+    dtype = torch.float32 if single else torch.float64
+    seen: list[Any] = []
+    handle = training.model.losses[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    for step, share in enumerate(expected["update_rate"]):
+        for group in training.optimizer.param_groups:
+            group["lr"] = float(expected["lr"][step])
+        move_teachers(training.model, float(share))
+        losses = training.step(batch_of(step, identities, size, dtype))
+        assert set(losses) == set(terms)
+        rtol = agreement[min(step, 1)]
+        for ours, released in terms.items():
+            wanted = scales.get(ours, 1.0) * expected[released][step]
+            np.testing.assert_allclose(losses[ours], wanted, rtol=rtol, atol=1e-13, err_msg=f"{ours} at step {step}")
+        np.testing.assert_allclose(sum(losses.values()), expected["total"][step], rtol=rtol, err_msg=f"total {step}")
+        f = seen[step].branches["global"].pooled.detach().norm(dim=1).mean().item()
+        np.testing.assert_allclose(f, expected["feat_norm"][step], rtol=rtol, err_msg=f"feat_norm {step}")
+        if step == 0:
+            found = [training.gradient(key) for key in expected["grad_keys"].tolist()]
+            found = [-1.0 if np.isnan(value) else value for value in found]
+            rounding = (1e-5, 1e-6) if single else (1e-9, 1e-12)
+            np.testing.assert_allclose(found, expected["grad0"], *rounding, err_msg="gradients")
+    handle.remove()
+    keys = expected["keys"].tolist()
+    norms = np.array([training.norms(key) for key in keys]).T
+    for name, values in zip(("norm_start", "norm_end", "moved"), norms, strict=True):
+        if name == "moved" and single:
+            continue
+        # A weight that moves by a thousandth of itself: to the digits that its own norm has.
+        atol = 1e-14 * expected["norm_start"] if name == "moved" else 0
+        gap = np.abs(values - expected[name])
+        assert (gap <= (2e-4 if single else 1e-9) * np.abs(expected[name]) + atol).all(), (name, keys[gap.argmax()])
