@@ -2,6 +2,14 @@
 
 from vireid_plugins.config.keys import Key, declare_table
 
+# Rows (pattern of protocols, k1, k2): what SAAI's public code runs; its `*` is that of RegDB.
+AIM_NEIGHBORS = (
+    ("sysu/*/all/1shot", 4, 1),
+    ("sysu/*/indoor/1shot", 2, 2),
+    ("sysu/*/10shot", 20, 6),
+    ("*", 8, 2),
+)
+
 _VIEW = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
 _STAGE = (
     'Attention modules in stage {}, names in ATTENTION_REGISTRY: "Name" at its end, "Name@2" after block 2, counted '
@@ -148,6 +156,12 @@ declare_table(
     Key("TEST.RERANK.FORM", "ordinary",
         'Form of k-reciprocal re-ranking with TEST.RERANK.ENABLED (K1, K2, LAMBDA): "ordinary" takes neighbors from '
         'all images, "query_only" from the queries alone.'),
+    Key("TEST.AIM.ENABLED", False,
+        "Affinity inference (SAAI): rank by the similarities of two images to their nearest gallery images, added to "
+        "their own. It looks at the whole gallery at once, and the printed row says so."),
+    Key("TEST.AIM.NEIGHBORS", [list(row) for row in AIM_NEIGHBORS],
+        "Affinity inference: rows [protocol, k1, k2], a name in PROTOCOLS or a pattern such as sysu/*; the first that "
+        "matches counts. The default is what SAAI's public code runs."),
     Key("TEST.EXPECTED_RESULTS", [],
         'Rows [data set, score, value in percent, tolerance], such as ["SYSUMM01", "mAP", 75.4, 1.0], compared with '
         "the first protocol's scores after the last epoch or --eval-only; a miss fails the run."),
