@@ -86,10 +86,10 @@ class PartBaseline(CrossModalityBaseline):
         if MODALITIES[0] not in self.heads:
             return [inputs]
         visible, infrared = inputs.by_modality(branch.neck)
-        specific = torch.cat([self.heads["visible"](visible), self.heads["infrared"](infrared)])
+        own = torch.cat([self.heads["visible"](visible), self.heads["infrared"](infrared)])
         with torch.no_grad():
-            taught = torch.cat([self.heads["infrared_teacher"](visible), self.heads["visible_teacher"](infrared)])
-        return [replace(inputs, specific=specific, taught=taught)]
+            teacher = torch.cat([self.heads["infrared_teacher"](visible), self.heads["visible_teacher"](infrared)])
+        return [replace(inputs, own_logits=own, teacher_logits=teacher)]
 
     def pooled(self, feature_map: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return f (B, D) of a feature map (B, C, H, W), and the masks (B, n, P) if there are any."""

@@ -152,5 +152,6 @@ def test_saai_equals_released_trajectory(released: Fixture, case: Case) -> None:
         size=case.size,
         identities=case.identities,
         scales=case.scales,
+        sums={"id": list(TERMS)[:4]},
         agreement=agreement,
     )

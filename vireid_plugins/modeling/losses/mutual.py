@@ -44,7 +44,7 @@ class SpecificLoss(Loss):
 
     def applies(self, inputs: LossInputs) -> bool:
         """Return whether the method has such classifiers."""
-        return isinstance(inputs, PartInputs) and inputs.specific is not None
+        return isinstance(inputs, PartInputs) and inputs.own_logits is not None
 
 
 @LOSS_REGISTRY.register()
@@ -54,8 +54,8 @@ class SpecificCE(SpecificLoss):
     def compute(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Return a term for each modality."""
         assert isinstance(inputs, PartInputs)
-        assert inputs.specific is not None
-        visible, infrared = inputs.by_modality(full_precision(inputs.specific))
+        assert inputs.own_logits is not None
+        visible, infrared = inputs.by_modality(full_precision(inputs.own_logits))
         of_visible, of_infrared = inputs.by_modality(inputs.targets)
         return {
             "specific_ce_visible": F.cross_entropy(visible, of_visible),
@@ -83,6 +83,6 @@ class MutualTeaching(SpecificLoss):
     def compute(self, inputs: LossInputs) -> Tensor:
         """Return the loss."""
         assert isinstance(inputs, PartInputs)
-        assert inputs.specific is not None
-        assert inputs.taught is not None
-        return mutual_teaching(full_precision(inputs.specific), full_precision(inputs.taught), self.form)
+        assert inputs.own_logits is not None
+        assert inputs.teacher_logits is not None
+        return mutual_teaching(full_precision(inputs.own_logits), full_precision(inputs.teacher_logits), self.form)

@@ -20,13 +20,13 @@ class PartInputs(LossInputs):
 
     Attributes:
         masks: A (B, n, P), between 0 and 1; None without parts.
-        specific: logits (B, N) of the classifier of the row's own modality; None without such classifiers.
-        taught: logits (B, N) of the teacher of the other modality, without a gradient.
+        own_logits: logits (B, N) of the classifier of the row's own modality; None without such classifiers.
+        teacher_logits: logits (B, N) of the teacher of the other modality, without a gradient.
     """
 
     masks: Tensor | None = None
-    specific: Tensor | None = None
-    taught: Tensor | None = None
+    own_logits: Tensor | None = None
+    teacher_logits: Tensor | None = None
 
 
 class MaskLoss(Loss):
