@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from vireid_plugins.checkpoints import LAYOUTS, convert
 from vireid_plugins.config import config_path, get_cfg
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
+from vireid_plugins.layers.centers import centers
 from vireid_plugins.modeling.heads.teachers import Teacher, TeacherUpdate
+from vireid_plugins.modeling.losses import center_cluster, mutual_teaching
+from vireid_plugins.modeling.losses.center_cluster import center_pull, center_push
 
 RS = np.random.RandomState
 # The images are the network's own.
@@ -32,6 +36,8 @@ class Fixture:
         with np.load(FIXTURES / f"{name}.npz") as file:
             self.arrays = dict(file)
         self.salt = int(self.arrays["salt"])
+        # Added to the seeds of all inputs but the images of features, as in the other trajectories' files.
+        self.seeds = int(self.arrays.get("seeds", 0))
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """The entries whose names begin with `name/`."""
@@ -100,17 +106,56 @@ def images_of(salt: int, count: int, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(drawn).double()
 
 
-def batch_of(step: int, identities: int, size: tuple[int, int], dtype: torch.dtype) -> dict[str, Any]:
+def batch_of(seeds: int, step: int, identities: int, size: tuple[int, int], dtype: torch.dtype) -> dict[str, Any]:
     """The batch of a step: P identities of two visible and two infrared images each."""
     rows = 2 * identities
-    drawn = [RS(5000 + 10 * step + block).standard_normal((rows, 3, *size)).astype(np.float32) for block in (0, 1)]
-    chosen = np.repeat(RS(5500 + step).choice(10, identities, replace=False), 2)
+    drawn = [
+        RS(seeds + 5000 + 10 * step + block).standard_normal((rows, 3, *size)).astype(np.float32) for block in (0, 1)
+    ]
+    chosen = np.repeat(RS(seeds + 5500 + step).choice(10, identities, replace=False), 2)
     return {
         "images": torch.from_numpy(np.concatenate(drawn)).to(dtype),
         "targets": torch.from_numpy(np.tile(chosen, 2)),
         "modalities": torch.arange(2).repeat_interleave(rows),
         "views": torch.zeros(2 * rows, dtype=torch.long),
     }
+
+
+def assert_center_cluster(expected: Mapping[str, np.ndarray], name: str, tolerance: float) -> None:
+    """Compare value, gradient and both terms of the center cluster loss, which is stored under this name."""
+    x, y = torch.from_numpy(expected["x"]).requires_grad_(), torch.from_numpy(expected["y"])
+    value = center_cluster(x, y, margin=0.7, tolerance=tolerance)
+    value.backward()
+    np.testing.assert_allclose(value.item(), expected[name], rtol=1e-12)
+    np.testing.assert_allclose(x.grad, expected[f"{name}_grad"], rtol=1e-12, atol=1e-12)
+    center = centers(x, y, y)
+    np.testing.assert_allclose(center_pull(x, center, tolerance).item(), expected[f"{name}_pull"], rtol=1e-12)
+    np.testing.assert_allclose(center_push(center, y, 0.7).item(), expected[f"{name}_push"], rtol=1e-12)
+
+
+def assert_teaching(released: Fixture, name: str, form: str) -> None:
+    """Compare value and gradient of mutual teaching, which is stored under this name."""
+    expected, seeds = released.group("mutual"), released.seeds
+    student, teacher = (torch.from_numpy(2 * RS(seeds + seed).standard_normal((16, 10))) for seed in (7305, 7405))
+    student.requires_grad_()
+    value = mutual_teaching(student, teacher, form)
+    value.backward()
+    np.testing.assert_allclose(value.item(), expected[name], rtol=1e-12)
+    np.testing.assert_allclose(student.grad, expected["grad"], rtol=1e-12, atol=1e-12)
+
+
+def rates_of(config: str) -> list[float]:
+    """The learning rate of each epoch of a shipped configuration."""
+    cfg = get_cfg()
+    cfg.merge_from_file(config_path(config))
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
+    schedule = build_lr_scheduler(cfg, optimizer, iters_per_epoch=1)["lr_sched"]
+    found = []
+    for _ in range(cfg.SOLVER.MAX_EPOCH):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
 
 
 def move_teachers(model: Any, share: float) -> None:
@@ -124,7 +169,8 @@ def move_teachers(model: Any, share: float) -> None:
 
 def assert_trajectory(
     training: Training,
-    expected: Mapping[str, np.ndarray],
+    released: Fixture,
+    group: str,
     terms: Mapping[str, str],
     *,
     size: tuple[int, int],
@@ -137,7 +183,8 @@ def assert_trajectory(
 
     Args:
         training: at the released weights.
-        expected: the group.
+        released: the numbers of the released code.
+        group: name of the group.
         terms: our name -> released name.
         size: of the images.
         identities: P.
@@ -145,6 +192,7 @@ def assert_trajectory(
         sums: released name -> our terms of which it is the sum; some groups store only that.
         agreement: relative, of the terms at the first step and at later ones.
     """
+    expected = released.group(group)
     single = next(training.model.parameters()).dtype == torch.float32
     dtype = torch.float32 if single else torch.float64
     seen: list[Any] = []
@@ -153,17 +201,17 @@ def assert_trajectory(
         for group in training.optimizer.param_groups:
             group["lr"] = float(expected["lr"][step])
         move_teachers(training.model, float(share))
-        losses = training.step(batch_of(step, identities, size, dtype))
+        losses = training.step(batch_of(released.seeds, step, identities, size, dtype))
         assert set(losses) == set(terms)
         rtol = agreement[min(step, 1)]
-        for released, parts in sums.items():
+        for name, parts in sums.items():
             found = sum(losses[part] for part in parts)
-            np.testing.assert_allclose(found, expected[released][step], rtol=rtol, err_msg=f"{released} at step {step}")
-        for ours, released in terms.items():
-            if released not in expected:
+            np.testing.assert_allclose(found, expected[name][step], rtol=rtol, err_msg=f"{name} at step {step}")
+        for ours, name in terms.items():
+            if name not in expected:
                 assert any(ours in parts for parts in sums.values()), ours
                 continue
-            wanted = scales.get(ours, 1.0) * expected[released][step]
+            wanted = scales.get(ours, 1.0) * expected[name][step]
             np.testing.assert_allclose(losses[ours], wanted, rtol=rtol, atol=1e-13, err_msg=f"{ours} at step {step}")
         np.testing.assert_allclose(sum(losses.values()), expected["total"][step], rtol=rtol, err_msg=f"total {step}")
         f = seen[step].branches["global"].pooled.detach().norm(dim=1).mean().item()

@@ -30,7 +30,7 @@ def transformed(transform: Any, image: Pixels, rng: np.random.Generator) -> Pixe
         side, (height, width, _) = transform.size, image.shape
         sides = ((side, side), (side, side), (0, 0))
         constant = {"constant_values": transform.value} if transform.mode == "constant" else {}
-        padded = np.pad(image, sides, mode=transform.mode, **constant)  # type: ignore[call-overload]
+        padded: Pixels = np.pad(image, sides, mode=transform.mode, **constant)  # type: ignore[call-overload]
         top, left = rng.integers(0, 2 * side, 2, endpoint=True)
         return padded[top : top + height, left : left + width]
     if isinstance(transform, Erasing):

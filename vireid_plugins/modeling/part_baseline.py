@@ -8,8 +8,8 @@ modality, and a teacher for each modality.
 Shapes: `B` images, `C` channels of the feature map, `n` parts, `P` positions, `D` = (n + 1) C, `N` classes.
 """
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from fastreid.config import CfgNode, configurable
@@ -27,12 +27,30 @@ from vireid_plugins.modeling.losses.parts import PartInputs
 MODALITIES = ("visible", "infrared")
 
 
-def require_parts(node: str, parts: int, update_rate: float) -> None:
-    """Raise a `ConfigError` unless the number of parts and the teachers' rate of a method's node are valid."""
-    if parts < 0:
-        raise ConfigError(f"{node}.PARTS: must be 0 or more, got {parts}")
-    if not 0 <= update_rate <= 1:
-        raise ConfigError(f"{node}.UPDATE_RATE: must be 0 to 1, got {update_rate}")
+@dataclass(frozen=True, kw_only=True)
+class PartOptions:
+    """Options of a method with parts and mutual teaching; a method has a subclass with its defaults.
+
+    Args:
+        parts: n, number of part masks; 0 pools the whole feature map alone (ablation).
+        mutual: with a classifier and a teacher for each modality.
+        update_rate: share of a classifier's weights that its teacher takes at each step; it falls after 99 epochs.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    node: ClassVar[str]
+
+    parts: int
+    mutual: bool = True
+    update_rate: float
+
+    def __post_init__(self) -> None:
+        if self.parts < 0:
+            raise ConfigError(f"{self.node}.PARTS: must be 0 or more, got {self.parts}")
+        if not 0 <= self.update_rate <= 1:
+            raise ConfigError(f"{self.node}.UPDATE_RATE: must be 0 to 1, got {self.update_rate}")
 
 
 class PartBaseline(CrossModalityBaseline):
@@ -50,16 +68,17 @@ class PartBaseline(CrossModalityBaseline):
         self.masks, self.update_rate = masks, update_rate
 
     @staticmethod
-    def part_heads(cfg: CfgNode, width: int, mutual: bool) -> nn.ModuleDict:
+    def part_heads(cfg: CfgNode, channels: int, options: PartOptions) -> nn.ModuleDict:
         """Return the head of all rows and, with mutual teaching, classifiers and teachers of each modality.
 
         Args:
             cfg: the configuration.
-            width: D.
-            mutual: with mutual teaching.
+            channels: C.
+            options: of the method.
         """
+        width = channels * (options.parts + 1)
         heads = nn.ModuleDict({"global": build_head(cfg, width)})
-        for name in MODALITIES if mutual else ():
+        for name in MODALITIES if options.mutual else ():
             # Not fast-reid's margins: the classifiers of one modality are linear.
             student = nn.Linear(width, cfg.MODEL.HEADS.NUM_CLASSES, bias=False)
             if cfg.MODEL.HEADS.CLASSIFIER_STD:

@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 import torch
 from double import quick
-from part_methods import PLAIN, RS, Fixture, assert_trajectory, images_of, network, tame, weights_of
+from part_methods import (
+    PLAIN,
+    Fixture,
+    assert_center_cluster,
+    assert_teaching,
+    assert_trajectory,
+    images_of,
+    network,
+    rates_of,
+    tame,
+    weights_of,
+)
 from released import Training
 
-from vireid_plugins.config import config_path, get_cfg
-from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
-from vireid_plugins.layers.centers import centers
 from vireid_plugins.modeling.heads.teachers import update_share
-from vireid_plugins.modeling.losses import center_cluster, mutual_teaching
-from vireid_plugins.modeling.losses.center_cluster import center_pull, center_push
 
 FILE = "mpanet_salt5"
 TERMS = {
@@ -42,25 +48,11 @@ def quick_convolutions(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_center_cluster_equals_released_value_and_gradient(released: Fixture) -> None:
-    expected = released.group("loss")
-    x, y = torch.from_numpy(expected["x"]).requires_grad_(), torch.from_numpy(expected["y"])
-    value = center_cluster(x, y, margin=0.7)
-    value.backward()
-    np.testing.assert_allclose(value.item(), expected["cc"], rtol=1e-12)
-    np.testing.assert_allclose(x.grad, expected["cc_grad"], rtol=1e-12, atol=1e-12)
-    center = centers(x, y, y)
-    np.testing.assert_allclose(center_pull(x, center, 0.0).item(), expected["cc_pull"], rtol=1e-12)
-    np.testing.assert_allclose(center_push(center, y, 0.7).item(), expected["cc_push"], rtol=1e-12)
+    assert_center_cluster(released.group("loss"), "cc", 0.0)
 
 
 def test_mutual_teaching_equals_released_divergence_and_gradient(released: Fixture) -> None:
-    expected = released.group("mutual")
-    student, teacher = (torch.from_numpy(2 * RS(seed).standard_normal((16, 10))) for seed in (7305, 7405))
-    student.requires_grad_()
-    value = mutual_teaching(student, teacher, "kl")
-    value.backward()
-    np.testing.assert_allclose(value.item(), expected["KL"], rtol=1e-12)
-    np.testing.assert_allclose(student.grad, expected["grad"], rtol=1e-12, atol=1e-12)
+    assert_teaching(released, "KL", "kl")
 
 
 def test_update_share_equals_released_rate_of_all_epochs(released: Fixture) -> None:
@@ -71,16 +63,9 @@ def test_update_share_equals_released_rate_of_all_epochs(released: Fixture) -> N
 
 @pytest.mark.parametrize("data", ["SYSU", "RegDB"])
 def test_schedule_equals_released_rates_of_all_epochs(released: Fixture, data: str) -> None:
-    cfg = get_cfg()
-    cfg.merge_from_file(config_path(f"{data}/mpanet.yml"))
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
-    schedule = build_lr_scheduler(cfg, optimizer, iters_per_epoch=1)["lr_sched"]
-    found = []
-    for _ in range(cfg.SOLVER.MAX_EPOCH):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    np.testing.assert_allclose(found, released.arrays[f"lr_by_epoch_{data.lower()}"], rtol=1e-12)
+    np.testing.assert_allclose(
+        rates_of(f"{data}/mpanet.yml"), released.arrays[f"lr_by_epoch_{data.lower()}"], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +139,4 @@ def test_mpanet_equals_released_trajectory(released: Fixture, case: Case) -> Non
         dtype=torch.float32 if single else torch.float64,
     )
     agreement = (1e-5, 2e-4) if single else (1e-11, 1e-9)
-    assert_trajectory(
-        training, released.group(case.group), case.terms, size=(96, 48), scales=SCALES, agreement=agreement
-    )
+    assert_trajectory(training, released, case.group, case.terms, size=(96, 48), scales=SCALES, agreement=agreement)

@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 import torch
 from double import quick
-from part_methods import PLAIN, RS, Fixture, assert_trajectory, images_of, network, tame, weights_of
+from part_methods import (
+    PLAIN,
+    Fixture,
+    assert_center_cluster,
+    assert_teaching,
+    assert_trajectory,
+    images_of,
+    network,
+    rates_of,
+    tame,
+    weights_of,
+)
 from released import Training
 
-from vireid_plugins.config import config_path, get_cfg
-from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
-from vireid_plugins.layers.centers import centers
 from vireid_plugins.modeling.heads.teachers import update_share
-from vireid_plugins.modeling.losses import center_cluster, mutual_teaching
-from vireid_plugins.modeling.losses.center_cluster import center_pull, center_push
 
 FILE = "saai_salt5"
 TERMS = {
@@ -43,25 +49,11 @@ def quick_convolutions(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_center_cluster_with_a_tolerance_equals_released_value_and_gradient(released: Fixture) -> None:
-    expected = released.group("loss")
-    x, y = torch.from_numpy(expected["x"]).requires_grad_(), torch.from_numpy(expected["y"])
-    value = center_cluster(x, y, margin=0.7, tolerance=0.01)
-    value.backward()
-    np.testing.assert_allclose(value.item(), expected["cs"], rtol=1e-12)
-    np.testing.assert_allclose(x.grad, expected["cs_grad"], rtol=1e-12, atol=1e-12)
-    center = centers(x, y, y)
-    np.testing.assert_allclose(center_pull(x, center, 0.01).item(), expected["cs_pull"], rtol=1e-12)
-    np.testing.assert_allclose(center_push(center, y, 0.7).item(), expected["cs_push"], rtol=1e-12)
+    assert_center_cluster(released.group("loss"), "cs", 0.01)
 
 
 def test_mutual_teaching_equals_released_soft_cross_entropy_and_gradient(released: Fixture) -> None:
-    expected = released.group("mutual")
-    student, teacher = (torch.from_numpy(2 * RS(seed).standard_normal((16, 10))) for seed in (7305, 7405))
-    student.requires_grad_()
-    value = mutual_teaching(student, teacher, "soft_ce")
-    value.backward()
-    np.testing.assert_allclose(value.item(), expected["soft"], rtol=1e-12)
-    np.testing.assert_allclose(student.grad, expected["grad"], rtol=1e-12, atol=1e-12)
+    assert_teaching(released, "soft", "soft_ce")
 
 
 def test_update_share_equals_released_rate_of_all_epochs(released: Fixture) -> None:
@@ -71,16 +63,7 @@ def test_update_share_equals_released_rate_of_all_epochs(released: Fixture) -> N
 
 
 def test_schedule_equals_released_rates_of_all_epochs(released: Fixture) -> None:
-    cfg = get_cfg()
-    cfg.merge_from_file(config_path("SYSU/saai.yml"))
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
-    schedule = build_lr_scheduler(cfg, optimizer, iters_per_epoch=1)["lr_sched"]
-    found = []
-    for _ in range(cfg.SOLVER.MAX_EPOCH):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    np.testing.assert_allclose(found, released.arrays["lr_by_epoch"], rtol=1e-12)
+    np.testing.assert_allclose(rates_of("SYSU/saai.yml"), released.arrays["lr_by_epoch"], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +130,8 @@ def test_saai_equals_released_trajectory(released: Fixture, case: Case) -> None:
     agreement = (1e-5, 2e-4) if single else (1e-11, 1e-9)
     assert_trajectory(
         training,
-        released.group(case.group),
+        released,
+        case.group,
         TERMS,
         size=case.size,
         identities=case.identities,

@@ -129,10 +129,12 @@ def _affinity_dense(protocol: str, folder: Path, device: str) -> Callable[[], ob
 
     def top(similar: Floats) -> Floats:
         least = np.sort(similar, axis=1)[:, -min(k1, len(gallery)), None]
-        return np.where(similar >= least, similar, 0)
+        kept: Floats = np.where(similar >= least, similar, 0)
+        return kept
 
     def unit(rows: Floats) -> Floats:
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        divided: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return divided
 
     def run() -> Floats:
         among, across = gallery @ gallery.T, query @ gallery.T

@@ -1,4 +1,4 @@
-"""How MPANet's public code (repository DoubtedSteam/MPANet) names its parameters."""
+"""How MPANet's public code (CVPR 2021; repository DoubtedSteam/MPANet) names its parameters."""
 
 from vireid_plugins.io.checkpoint_layout import ONE_STREAM_MUTUAL, Layout, Rule
 

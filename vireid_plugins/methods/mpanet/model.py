@@ -35,4 +35,4 @@ class MPANet(PartBaseline):
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
         """Build the heads on f."""
         options = MPANetOptions(**arguments(cfg.MODEL.MPANET))
-        return cls.part_heads(cfg, channels["stage4"] * (options.parts + 1), options.mutual)
+        return cls.part_heads(cfg, channels["stage4"], options)

@@ -1,4 +1,4 @@
-"""How SAAI's public code (repository xiaoye-hhh/SAAI) names its parameters."""
+"""How SAAI's public code (ICCV 2023; repository xiaoye-hhh/SAAI) names its parameters."""
 
 from vireid_plugins.io.checkpoint_layout import ONE_STREAM_MUTUAL, Layout, Rule
 

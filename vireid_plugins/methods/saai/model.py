@@ -38,7 +38,7 @@ class SAAI(PartBaseline):
     def build_heads(cls, cfg: CfgNode, channels: dict[str, int]) -> nn.ModuleDict:
         """Build the heads on f, with the BNNeck apart from the classifier."""
         options = SAAIOptions(**arguments(cfg.MODEL.SAAI))
-        heads = cls.part_heads(cfg, channels["stage4"] * (options.parts + 1), options.mutual)
+        heads = cls.part_heads(cfg, channels["stage4"], options)
         head: Any = heads["global"]
         heads["necks"] = PerModality(Neck(*head.bottleneck))
         head.bottleneck = nn.Sequential()

@@ -1,4 +1,6 @@
-"""Losses on part masks, and what they and those on classifiers of one modality look at (MPANet, SAAI).
+"""Losses on part masks, and what they and those on classifiers of one modality look at.
+
+MPANet (CVPR 2021) and SAAI (ICCV 2023) have both.
 
 Shapes: `B` rows, `n` parts, `P` positions, `N` classes.
 """
