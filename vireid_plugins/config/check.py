@@ -131,6 +131,8 @@ def _check_metric(cfg: CfgNode) -> None:
         raise ConfigError(
             "TEST.AIM.ENABLED: affinity inference and re-ranking (TEST.RERANK.ENABLED) exclude each other"
         )
+    if cfg.TEST.AIM.ENABLED and not cfg.TEST.AIM.NEIGHBORS:
+        raise ConfigError("TEST.AIM.NEIGHBORS: needs a row [protocol or pattern, k1, k2], such as ['*', 8, 2]; got []")
     for row in cfg.TEST.AIM.NEIGHBORS:
         require_neighbors(row)
     if cfg.TEST.RERANK.ENABLED and metric == "inner_product":

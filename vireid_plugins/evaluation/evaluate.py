@@ -102,6 +102,7 @@ def score(
     """
     require_metric(metric)
     postprocessing.check(metric)
+    by_protocol = {protocol.name: postprocessing.at(protocol.name) for protocol in plan.protocols}
     images = plan.images
     table = FeatureTable(images, features, paths, where)
     for protocol in plan.protocols:
@@ -122,7 +123,7 @@ def score(
         if postprocessing:
             ranked = iter(
                 [
-                    _postprocessed(s, matrices[query], matrices[gallery], postprocessing.at(protocol.name), metric)
+                    _postprocessed(s, matrices[query], matrices[gallery], by_protocol[protocol.name], metric)
                     for protocol in protocols
                     for s in selected[protocol.name]
                 ]
@@ -136,7 +137,7 @@ def score(
             protocol,
             rankings[protocol.name],
             plan.dataset.split,
-            str(postprocessing.at(protocol.name)),
+            str(by_protocol[protocol.name]),
             metric,
             _per_query(plan, protocol, selected[protocol.name], rankings[protocol.name]),
         )
