@@ -11,6 +11,7 @@ from fastreid.modeling.meta_arch import build_model
 from helpers import views_of
 from PIL import Image
 from torch import nn
+from torchvision.transforms import RandomErasing
 
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data import build_test_loader, build_train_loader
@@ -237,6 +238,16 @@ def rectangles(step: Erasing, size: tuple[int, int]) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     drawn = [one for one in (step.rectangle(*size, rng) for _ in range(DRAWS)) if one]
     sides = np.array(drawn)[:, 2:]
+    return sides[:, 0], sides[:, 1]
+
+
+def torchvision_rectangles(size: tuple[int, int]) -> tuple[Any, Any]:
+    """Heights and widths that torchvision's transform draws at its defaults, which the released code takes."""
+    image = torch.zeros(3, *size)
+    theirs = RandomErasing()
+    drawn = [theirs.get_params(image, theirs.scale, theirs.ratio, [0.0])[2:4] for _ in range(DRAWS)]
+    # Where nothing fits, torchvision gives the whole image back.
+    sides = np.array([side for side in drawn if side != size])
     return sides[:, 0], sides[:, 1]
 
 

@@ -25,8 +25,11 @@ FILES = {
     "deen": "deen",
     "deen_regdb": "deen",
     "idkl": "idkl_released",
+    "mpanet": "mpanet",
     "mscm": "mscm_released",
     "pmt": "pmt",
+    "saai": "saai",
+    "saai_regdb": "saai",
 }
 # Identities of SYSU-MM01, which the lists of keys were printed with.
 PRINTED = 395

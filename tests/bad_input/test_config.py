@@ -229,6 +229,25 @@ CASES = {
         TRAIN + "TEST.METRIC euclidean TEST.AQE.ENABLED True",
         "TEST.AQE.ENABLED: query expansion needs the cosine, but TEST.METRIC is euclidean",
     ),
+    "metric and affinity": Case(
+        TRAIN + "TEST.METRIC euclidean TEST.AIM.ENABLED True",
+        "TEST.AIM.ENABLED: affinity inference needs the cosine, but TEST.METRIC is euclidean",
+    ),
+    "affinity and re-ranking": Case(
+        TRAIN + "TEST.AIM.ENABLED True TEST.RERANK.ENABLED True",
+        "TEST.AIM.ENABLED: affinity inference and re-ranking (TEST.RERANK.ENABLED) exclude each other",
+    ),
+    "no neighbors": Case(
+        TRAIN + "TEST.AIM.ENABLED True TEST.AIM.NEIGHBORS []",
+        "TEST.AIM.NEIGHBORS: needs a row [protocol or pattern, k1, k2], such as ['*', 8, 2]; got []",
+    ),
+    "neighbors": Case(
+        TRAIN + "TEST.AIM.NEIGHBORS [['*',0,2]]",
+        (
+            "TEST.AIM.NEIGHBORS: invalid row ['*', 0, 2]; a row is [protocol or pattern, k1, k2] with numbers of at "
+            "least 1, such as ['sysu/*', 20, 6]"
+        ),
+    ),
     "aspect draw": Case(
         TRAIN + "INPUT.REA.ASPECT_DRAW evenly",
         "INPUT.REA.ASPECT_DRAW: unknown value 'evenly'; available: even, log",

@@ -36,6 +36,17 @@ def test_score_of_labels_as_an_open_set_prints_both_directions(files: Path) -> N
     assert [row.split("|")[1].strip() for row in rows] == [f"{way}/open (your own labels)" for way in ("i2v", "v2i")]
 
 
+def test_score_with_affinity_inference_says_its_numbers(files: Path) -> None:
+    words = ["--features", "F.npy", "--ids", "ids.txt", "--modalities", "modalities.txt", "--aim"]
+    for numbers, said in (([], "k1 8, k2 2"), (["4", "1"], "k1 4, k2 1")):
+        ran = vireid("score", *words, *numbers, cwd=files)
+        assert ran.returncode == 0, ran.stderr
+        assert f"| i2v (your own labels) + affinity inference ({said}) |" in ran.stdout
+    ran = vireid("score", *words, "4", cwd=files)
+    assert ran.returncode != 0
+    assert "--aim takes k1 and k2, or nothing; got 1 numbers" in ran.stderr
+
+
 def test_score_of_labels_prints_both_directions_and_says_whose_they_are(files: Path) -> None:
     words = ["--features", "F.npy", "--ids", "ids.txt", "--modalities", "modalities.txt", "--json", "o.json"]
     ran = vireid("score", *words, cwd=files)

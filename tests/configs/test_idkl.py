@@ -3,14 +3,19 @@
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from recipes import DRAWS, Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps
-from torchvision.transforms import RandomErasing
+from recipes import (
+    Erased,
+    Recipe,
+    check_evaluator,
+    check_images,
+    check_recipe,
+    in_steps,
+    torchvision_rectangles,
+)
 
 VIEW = [("Flip", 0.5), ("PadCrop", 1.0), ("Erasing", 0.5)]
 BLACK = (0, 0, 0)
@@ -78,16 +83,6 @@ RECIPES = {
     "RegDB/idkl": replace(PAPER, steps=34, galleries=REGDB),
     "LLCM/idkl": replace(PAPER, steps=232, galleries=("llcm/v2i", "llcm/i2v")),
 }
-
-
-def torchvision_rectangles(size: tuple[int, int]) -> tuple[Any, Any]:
-    """Heights and widths that torchvision's transform draws at its defaults, which the released code takes."""
-    image = torch.zeros(3, *size)
-    theirs = RandomErasing()
-    drawn = [theirs.get_params(image, theirs.scale, theirs.ratio, [0.0])[2:4] for _ in range(DRAWS)]
-    # Where nothing fits, torchvision gives the whole image back.
-    sides = np.array([side for side in drawn if side != size])
-    return sides[:, 0], sides[:, 1]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -46,13 +46,18 @@ def both(view: View) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("names", "late"), [*((chain, False) for chain in CHAINS), *(([f"{name}@0.7"], True) for name in LATE)]
+    ("names", "late"),
+    [
+        *((chain, False) for chain in CHAINS),
+        *(([f"{name}@0.7"], True) for name in LATE),
+        pytest.param(["PadCrop", "ChannelExchange@0.5", "Normalize", "Erasing@0.7"], True, id="saai"),
+    ],
 )
 def test_view_of_a_batch_has_the_distribution_of_single_images(names: list[str], late: bool) -> None:
-    cfg = small_cfg(
-        "SYSU/wrim.yml", "INPUT.AFTER_NORM", str(late), "INPUT.PADDING.SIZE", "2", "INPUT.PADDING.VALUE", "9"
-    )
-    singly, together = both(build_view(cfg, names))
+    keys = ["INPUT.AFTER_NORM", str(late), "INPUT.PADDING.SIZE", "2", "INPUT.PADDING.VALUE", "9"]
+    if "Normalize" in names:
+        keys += ["INPUT.PADDING.MODE", "symmetric", "INPUT.REA.FILL", "noise"]
+    singly, together = both(build_view(small_cfg("SYSU/wrim.yml", *keys), names))
     assert together.dtype == singly.dtype == (np.float32 if late else np.uint8)
     first, second = statistics(singly), statistics(together)
     for name, column in first.items():

@@ -39,6 +39,20 @@ def test_pad_crop_shows_every_offset_and_the_value_outside() -> None:
     assert drawn == windows
 
 
+def test_pad_crop_in_the_symmetric_mode_shows_every_offset_of_the_mirrored_borders() -> None:
+    source = image(6, 5)
+    for size in (2, 8):
+        padded = np.pad(source, ((size, size), (size, size), (0, 0)), mode="symmetric")
+        steps = 2 * size + 1
+        windows = {padded[t : t + 6, left : left + 5].tobytes() for t in range(steps) for left in range(steps)}
+        drawn = {PadCrop(size, mode="symmetric")(source, RNG(seed)).tobytes() for seed in range(400)}
+        assert drawn == windows if size == 2 else drawn < windows
+    with pytest.raises(
+        ConfigError, match=r"INPUT\.PADDING\.MODE: unknown value 'edge'; available: constant, symmetric"
+    ):
+        PadCrop(mode="edge")
+
+
 def test_erasing_fills_one_rectangle_within_its_bounds() -> None:
     source = np.zeros((60, 40, 3), dtype=np.uint8)
     shares = []
@@ -179,6 +193,40 @@ def test_build_view_of_brightness_stays_in_range_and_gray_has_equal_channels() -
     assert (found == found[..., :1]).all()
 
 
+def test_build_view_normalizes_where_the_view_says() -> None:
+    """Channels are copied before, and the noise is that of the normalized image."""
+    view = build_view(
+        small_cfg("SYSU/wrim.yml", "INPUT.REA.FILL", "noise"), ["ChannelExchange", "Normalize", "Erasing"]
+    )
+    assert view.late == 1
+    source = np.full((64, 32, 3), 200, np.uint8)
+    drawn = []
+    for seed in range(20):
+        found = (view(source, RNG(seed)) - MEAN) / STD
+        erased = ~np.isclose(found, (200 - MEAN) / STD, atol=1e-4).any(-1)
+        drawn.append(found[erased])
+    noise = np.concatenate(drawn)
+    assert len(noise) > 3000
+    np.testing.assert_allclose([noise.mean(), noise.std()], [0, 1], atol=0.05)
+    assert np.abs(np.corrcoef(noise.T) - np.eye(3)).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "message"),
+    [
+        (["Normalize", "PadCrop"], (), "'PadCrop' takes no normalized image; move it before 'Normalize'"),
+        (["Erasing"], ("INPUT.REA.FILL", "noise"), "'Erasing' fills with noise"),
+        (["Erasing", "Normalize"], ("INPUT.REA.FILL", "noise"), "'Erasing' fills with noise"),
+        (["Erasing"], ("INPUT.REA.FILL", "black"), r"INPUT\.REA\.FILL: unknown value 'black'; available: noise, value"),
+    ],
+)
+def test_build_view_of_a_step_on_the_wrong_side_of_normalize_is_one_error(
+    names: list[str], keys: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_view(small_cfg("SYSU/wrim.yml", *keys), names)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -195,7 +243,7 @@ def test_erasing_refuses_values_of_another_scale(key: str, value: list[float], m
         Erasing.from_config(cfg)
 
 
-RECIPES = ["agw", "caj", "deen", "icre", "idkl", "mscm", "wrim"]
+RECIPES = ["agw", "caj", "deen", "icre", "idkl", "mpanet", "mscm", "saai", "wrim"]
 # A view of steps that no recipe has in this order.
 ODD = [["Flip", "PadCrop", "Flip@0.5", "PadCrop", "Erasing", "PadCrop@0.5", "Flip@0.5"], []]
 

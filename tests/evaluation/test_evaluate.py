@@ -10,7 +10,13 @@ from reference.ranking import per_query
 
 from vireid_plugins.data.datasets import LLCM, SYSUMM01, CrossModalityDataset
 from vireid_plugins.errors import ConfigError, DataError, FeatureError
-from vireid_plugins.evaluation import PROTOCOLS, CrossModalityEvaluator, EvaluationPlan, evaluate_protocol
+from vireid_plugins.evaluation import (
+    PROTOCOLS,
+    CrossModalityEvaluator,
+    EvaluationPlan,
+    PostProcessing,
+    evaluate_protocol,
+)
 from vireid_plugins.evaluation.evaluate import dataset_of, score
 from vireid_plugins.evaluation.features import load_features
 from vireid_plugins.evaluation.protocols import protocols_of
@@ -206,6 +212,24 @@ def test_cross_modality_evaluator_names_postprocessing_in_row_log_and_file(tree,
     assert f"| sysu/agw/all/1shot + {said}" in log.text
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert report["settings"]["refinement"] == report["results"][0]["refinement"] == said
+
+
+def test_cross_modality_evaluator_names_the_affinity_inference_of_each_protocol(tree, features, tmp_path, log) -> None:
+    names = ["sysu/agw/all/1shot", "sysu/official/all/10shot"]
+    cfg = small_cfg("SYSU/wrim.yml", "TEST.AIM.ENABLED", "True", "TEST.PROTOCOLS", str(names))
+    dataset = SYSUMM01(root=str(tree))
+    evaluator = evaluator_of(cfg, dataset, tmp_path)
+    matrix, paths = features
+    evaluator.process({"img_paths": [str(dataset.folder / path) for path in paths]}, torch.from_numpy(matrix))
+    evaluator.evaluate()
+    results = json.loads((tmp_path / "evaluation.json").read_text())["results"]
+    expected = ["affinity inference (k1 4, k2 1)", "affinity inference (k1 20, k2 6)"]
+    assert [result["refinement"] for result in results] == expected
+    for name, numbers, result, said in zip(names, [(4, 1), (20, 6)], results, expected, strict=True):
+        assert f"| {name} + {said}" in log.text
+        post = PostProcessing(affinity=(("*", *numbers),))
+        again = evaluate_protocol(matrix, paths, name, tree, postprocessing=post).means
+        assert result["mean"] == pytest.approx(again)
 
 
 def test_cross_modality_evaluator_saves_features_that_score_the_same(tree, tmp_path) -> None:

@@ -120,6 +120,35 @@ class TestPMT(MethodTester):
     }
 
 
+class TestMPANet(MethodTester):
+    """With SYSU-MM01's identities 41.2 M; its teachers, 11.3 M numbers more, are buffers."""
+
+    full: ClassVar = {
+        "SYSU/mpanet.yml": Size(41_192_518, 6.09, 14336),
+        "RegDB/mpanet.yml": Size(33_064_006, 4.06, 14336),
+        "LLCM/mpanet.yml": Size(54_869_062, 6.09, 14336),
+    }
+
+
+class TestSAAI(MethodTester):
+    """With SYSU-MM01's identities 44.0 M; its teachers, 12.9 M numbers more, are buffers."""
+
+    full: ClassVar = {
+        "SYSU/saai.yml": Size(43_990_080, 5.14, 16384),
+        "RegDB/saai.yml": Size(34_044_992, 5.14, 16384),
+        "LLCM/saai.yml": Size(59_620_416, 5.14, 16384),
+    }
+
+    def test_saai_refuses_another_size_at_test(self) -> None:
+        model = self.model("SYSU/saai.yml").eval()
+        with pytest.raises(ConfigError, match=r"INPUT\.SIZE_TEST: gives a feature map of 6 x 2, but SAAI's"):
+            model({"images": torch.rand(1, 3, 96, 32), "modalities": torch.zeros(1, dtype=torch.long)})
+
+    def test_saai_needs_the_modality_of_an_image(self) -> None:
+        with pytest.raises(ValueError, match="the batch needs `modalities`"):
+            self.model("SYSU/saai.yml").eval()(torch.rand(1, 3, 64, 32))
+
+
 class TestMixes(MethodTester):
     full: ClassVar = {
         "mix/mobilenet_arc_icg.yml": Size(2_654_112, 0.29, 256),

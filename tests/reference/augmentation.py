@@ -28,7 +28,9 @@ def transformed(transform: Any, image: Pixels, rng: np.random.Generator) -> Pixe
         return image[:, ::-1]
     if isinstance(transform, PadCrop):
         side, (height, width, _) = transform.size, image.shape
-        padded = np.pad(image, ((side, side), (side, side), (0, 0)), constant_values=transform.value)
+        sides = ((side, side), (side, side), (0, 0))
+        constant = {"constant_values": transform.value} if transform.mode == "constant" else {}
+        padded: Pixels = np.pad(image, sides, mode=transform.mode, **constant)  # type: ignore[call-overload]
         top, left = rng.integers(0, 2 * side, 2, endpoint=True)
         return padded[top : top + height, left : left + width]
     if isinstance(transform, Erasing):
@@ -37,9 +39,10 @@ def transformed(transform: Any, image: Pixels, rng: np.random.Generator) -> Pixe
             return image
         top, left, h, w = rectangle
         erased: Pixels = image.copy()
-        erased[top : top + h, left : left + w] = (
-            np.rint(transform.value) if image.dtype == np.uint8 else transform.value / 255
-        )
+        fill = np.rint(transform.value) if image.dtype == np.uint8 else transform.value / 255
+        if transform.needs_normalized:
+            fill = rng.standard_normal((h, w, 3), np.float32)
+        erased[top : top + h, left : left + w] = fill
         return erased
     other: Pixels = transform(image, rng)
     return other

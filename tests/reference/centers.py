@@ -65,6 +65,14 @@ def center_tolerance(x: Tensor, targets: Tensor, visible: int, rho1: float, rho2
     return mean(pulls) + (mean(pushes) if pushes else 0.0)
 
 
+def center_cluster(x: Tensor, targets: Tensor, margin: float, tolerance: float) -> Tensor:
+    """Return the pull of rows to their center, both modalities together, and the push of the centers."""
+    of = {k: center(x, rows_of(targets, k)) for k in identities(targets)}
+    pull = mean(F.relu(distance(x[i], of[int(targets[i])]) - tolerance) for i in range(len(x)))
+    pushes = [F.relu(margin - distance(of[p], of[q])) for p in of for q in of if p != q]
+    return pull + (mean(pushes) if pushes else 0.0)
+
+
 def expansion(original: Tensor, branch: Tensor, targets: Tensor, visible: int, margin: float) -> Tensor:
     """Return CPM of one branch."""
     halves = range(visible), range(visible, len(original))

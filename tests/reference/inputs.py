@@ -8,13 +8,16 @@ from torch import Tensor
 from vireid_plugins.methods.deen.losses import ExpansionInputs
 from vireid_plugins.methods.idkl.losses import IDKLInputs, PurifierTerms
 from vireid_plugins.modeling.loss_inputs import Branch, LossInputs
+from vireid_plugins.modeling.losses.parts import PartInputs
 
 # Width of CMKIC's projection.
 PROJECTED = 128
+# Of part masks.
+PARTS, POSITIONS = 4, 6
 
 
 @dataclass(frozen=True)
-class EverythingInputs(IDKLInputs, ExpansionInputs):
+class EverythingInputs(IDKLInputs, ExpansionInputs, PartInputs):
     """What every loss finds something in."""
 
 
@@ -43,8 +46,8 @@ def random_inputs(
     rng = torch.Generator().manual_seed(seed)
     leaves: list[Tensor] = []
 
-    def leaf(count: int, columns: int) -> Tensor:
-        leaves.append(torch.randn(count, columns, generator=rng).to(device).requires_grad_())
+    def leaf(*shape: int) -> Tensor:
+        leaves.append(torch.randn(*shape, generator=rng).to(device).requires_grad_())
         return leaves[-1]
 
     shared = Branch(leaf(rows, width), leaf(rows, width), leaf(rows, classes))
@@ -66,5 +69,8 @@ def random_inputs(
         confusers=[leaf(rows, 2), leaf(rows, 2)],
         discriminators=[leaf(rows, 2)],
         expanded=leaf(3 * rows, width),
+        masks=leaf(rows, PARTS, POSITIONS),
+        own_logits=leaf(rows, classes),
+        teacher_logits=leaf(rows, classes),
     )
     return inputs, leaves

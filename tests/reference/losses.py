@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reference.alignments import class_alignment, cross_alignment, mixture_alignment, self_alignment
 from reference.centers import (
+    center_cluster,
     center_guided,
     center_tolerance,
     expansion,
@@ -19,6 +20,7 @@ from reference.centers import (
     quadruple_center_triplet,
 )
 from reference.contrast import cmkic
+from reference.parts import diversity, overlap, specific_ce, teaching
 from reference.progressive import dcl, modality_triplet, msel
 from reference.purifier import entropies, purified_relation, softened
 from reference.rows import mean
@@ -145,4 +147,9 @@ NAIVE: dict[str, Callable[[Any, Any], Tensor]] = {
     ),
     "MSEL": _on_pooled(lambda x, inputs, loss: msel(x, inputs.targets, inputs.visible_rows)),
     "DCL": _on_pooled(lambda x, inputs, loss: dcl(x, inputs.targets)),
+    "CenterCluster": _on_pooled(lambda x, inputs, loss: center_cluster(x, inputs.targets, loss.margin, loss.tolerance)),
+    "SpecificCE": lambda loss, inputs: specific_ce(inputs),
+    "MutualTeaching": lambda loss, inputs: teaching(inputs, loss.form),
+    "PatternSeparation": lambda loss, inputs: overlap(inputs.masks),
+    "PartDiversity": lambda loss, inputs: diversity(inputs.masks, loss.form),
 }

@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expand", type=int, default=0, metavar="TIMES", help="query expansion; printed with the scores"
     )
+    parser.add_argument(
+        "--aim",
+        nargs="*",
+        type=int,
+        metavar="K",
+        help="affinity inference, with k1 and k2 if given, else those that SAAI runs; printed with the scores",
+    )
     parser.add_argument("--device", default="cpu", help="device for distances: cpu or cuda (default %(default)s)")
     parser.add_argument("--json", type=path, metavar="OUT", help="also write the results to this file")
     parser.add_argument(
@@ -114,6 +121,12 @@ def _of_labels(args: argparse.Namespace) -> tuple[str, list[Any]]:
 
 
 def _postprocessing(args: argparse.Namespace) -> Any:
+    from vireid_plugins.config.shared_keys import AIM_NEIGHBORS
     from vireid_plugins.evaluation.postprocess import PostProcessing
 
-    return PostProcessing(rerank=args.rerank, expansions=args.expand)
+    affinity: Any = ()
+    if args.aim is not None:
+        if len(args.aim) not in (0, 2):
+            args.error(f"--aim takes k1 and k2, or nothing; got {len(args.aim)} numbers")
+        affinity = (("*", *args.aim),) if args.aim else AIM_NEIGHBORS
+    return PostProcessing(rerank=args.rerank, expansions=args.expand, affinity=affinity)

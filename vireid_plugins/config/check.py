@@ -126,10 +126,30 @@ def _check_metric(cfg: CfgNode) -> None:
     require_name("TEST.METRIC", metric, ("cosine", "euclidean", "inner_product"))
     if cfg.TEST.AQE.ENABLED and metric != "cosine":
         raise ConfigError(f"TEST.AQE.ENABLED: query expansion needs the cosine, but TEST.METRIC is {metric}")
+    if cfg.TEST.AIM.ENABLED and metric != "cosine":
+        raise ConfigError(f"TEST.AIM.ENABLED: affinity inference needs the cosine, but TEST.METRIC is {metric}")
+    if cfg.TEST.AIM.ENABLED and cfg.TEST.RERANK.ENABLED:
+        raise ConfigError(
+            "TEST.AIM.ENABLED: affinity inference and re-ranking (TEST.RERANK.ENABLED) exclude each other"
+        )
+    if cfg.TEST.AIM.ENABLED and not cfg.TEST.AIM.NEIGHBORS:
+        raise ConfigError("TEST.AIM.NEIGHBORS: needs a row [protocol or pattern, k1, k2], such as ['*', 8, 2]; got []")
+    for row in cfg.TEST.AIM.NEIGHBORS:
+        require_neighbors(row)
     if cfg.TEST.RERANK.ENABLED and metric == "inner_product":
         raise ConfigError(
             "TEST.RERANK.ENABLED: re-ranking needs a distance, but TEST.METRIC is inner_product; set it to cosine or "
             "euclidean"
+        )
+
+
+def require_neighbors(row: Any) -> None:
+    """Raise a `ConfigError` unless a row of `TEST.AIM.NEIGHBORS` is well-formed."""
+    numbers = row[1:] if isinstance(row, list | tuple) and len(row) == 3 and isinstance(row[0], str) else ()
+    if not numbers or not all(type(k) is int and k >= 1 for k in numbers):
+        raise ConfigError(
+            f"TEST.AIM.NEIGHBORS: invalid row {row!r}; a row is [protocol or pattern, k1, k2] with numbers of at least "
+            "1, such as ['sysu/*', 20, 6]"
         )
 
 

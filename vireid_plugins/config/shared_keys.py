@@ -2,6 +2,14 @@
 
 from vireid_plugins.config.keys import Key, declare_table
 
+# Rows (pattern of protocols, k1, k2): what SAAI's public code runs; its `*` is that of RegDB.
+AIM_NEIGHBORS = (
+    ("sysu/*/all/1shot", 4, 1),
+    ("sysu/*/indoor/1shot", 2, 2),
+    ("sysu/*/10shot", 20, 6),
+    ("*", 8, 2),
+)
+
 _VIEW = [["PadCrop", "Flip@0.5", "Erasing@0.5"]]
 _STAGE = (
     'Attention modules in stage {}, names in ATTENTION_REGISTRY: "Name" at its end, "Name@2" after block 2, counted '
@@ -17,8 +25,9 @@ declare_table(
 
     Key("INPUT.VIEWS.VISIBLE", _VIEW,
         'Views of a visible image, each a list of transforms in order; "Name@p" applies one with probability p, '
-        '"First|Second" one of two or more, at even odds. The '
-        "names are in TRANSFORM_REGISTRY. Two visible views and one infrared view make a batch [V1, V2, I1]."),
+        '"First|Second" one of two or more, at even odds. The names are in TRANSFORM_REGISTRY; all transforms after '
+        "the entry Normalize work on the normalized image. Two visible views and one infrared view make a batch "
+        "[V1, V2, I1]."),
     Key("INPUT.VIEWS.INFRARED", _VIEW, "Views of an infrared image."),
     Key("INPUT.FIRST_EPOCHS", 0, "Number of epochs that begin the run with INPUT.FIRST_VIEWS (PMT's first phase)."),
     Key("INPUT.FIRST_VIEWS.VISIBLE", [],
@@ -41,8 +50,12 @@ declare_table(
     Key("INPUT.REA.ASPECT_DRAW", "log",
         'Erasing: height / width is drawn log-uniformly ("log", as in torchvision and IDKL) or uniformly ("even", as '
         "in the code of AGW, CAJ, DEEN and MSCMNet, whose rectangles are taller)."),
+    Key("INPUT.REA.FILL", "value",
+        'Erasing: "value" fills the rectangle with INPUT.REA.VALUE, "noise" with standard normal numbers in the '
+        "normalized image (SAAI)."),
     Key("INPUT.PADDING.VALUE", 0,
-        "PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop."),
+        "PadCrop: value of the INPUT.PADDING.SIZE pixels added on each side before the crop; with INPUT.PADDING.MODE "
+        '"symmetric" they show the mirror image at the border instead (SAAI).'),
     Key("INPUT.ADAPTIVE_GRAY.LUMA_PROB", 0.5,
         "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
     Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),
@@ -165,6 +178,12 @@ declare_table(
     Key("TEST.RERANK.FORM", "ordinary",
         'Form of k-reciprocal re-ranking with TEST.RERANK.ENABLED (K1, K2, LAMBDA): "ordinary" takes neighbors from '
         'all images, "query_only" from the queries alone.'),
+    Key("TEST.AIM.ENABLED", False,
+        "Affinity inference (SAAI): rank by the similarities of two images to their nearest gallery images, added to "
+        "their own. It looks at the whole gallery at once, and the printed row says so."),
+    Key("TEST.AIM.NEIGHBORS", [list(row) for row in AIM_NEIGHBORS],
+        "Affinity inference: rows [protocol, k1, k2], a name in PROTOCOLS or a pattern such as sysu/*; the first that "
+        "matches counts. The default is what SAAI's public code runs."),
     Key("TEST.EXPECTED_RESULTS", [],
         'Rows [data set, score, value in percent, tolerance], such as ["SYSUMM01", "mAP", 75.4, 1.0], compared with '
         "the first protocol's scores after the last epoch or --eval-only; a miss fails the run."),

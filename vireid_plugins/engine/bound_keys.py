@@ -41,7 +41,8 @@ RATES = (
 
 # Keys that decide what the score is by which the best checkpoint is chosen.
 SCORE = (
-    *("DATASETS.TESTS", "TEST.PROTOCOLS", "TEST.METRIC", "TEST.RERANK.", "TEST.AQE.", "TEST.FLIP.", "TEST.FEATURE"),
+    *("DATASETS.TESTS", "TEST.PROTOCOLS", "TEST.METRIC", "TEST.RERANK.", "TEST.AQE.", "TEST.AIM."),
+    *("TEST.FLIP.", "TEST.FEATURE"),
     *IMAGES,
 )
 

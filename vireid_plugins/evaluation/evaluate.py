@@ -48,7 +48,7 @@ def evaluate_protocol(
         protocol: a name in `PROTOCOLS`, or a protocol.
         data_root: the folder that contains the data set's folder, or that folder itself.
         split: split of a data set with splits, such as 1 to 10 of RegDB; None for other data sets.
-        postprocessing: query expansion and re-ranking.
+        postprocessing: query expansion, re-ranking, affinity inference.
         device: device for distances and rank positions.
         metric: `cosine`, `euclidean` (squared) or `inner_product`; the latter two use unnormalized features.
 
@@ -102,6 +102,7 @@ def score(
     """
     require_metric(metric)
     postprocessing.check(metric)
+    by_protocol = {protocol.name: postprocessing.at(protocol.name) for protocol in plan.protocols}
     images = plan.images
     table = FeatureTable(images, features, paths, where)
     for protocol in plan.protocols:
@@ -121,7 +122,11 @@ def score(
         every = [selection for protocol in protocols for selection in selected[protocol.name]]
         if postprocessing:
             ranked = iter(
-                [_postprocessed(s, matrices[query], matrices[gallery], postprocessing, metric) for s in every]
+                [
+                    _postprocessed(s, matrices[query], matrices[gallery], by_protocol[protocol.name], metric)
+                    for protocol in protocols
+                    for s in selected[protocol.name]
+                ]
             )
         else:
             ranked = iter(distances.ranked(query, every))
@@ -132,7 +137,7 @@ def score(
             protocol,
             rankings[protocol.name],
             plan.dataset.split,
-            str(postprocessing),
+            str(by_protocol[protocol.name]),
             metric,
             _per_query(plan, protocol, selected[protocol.name], rankings[protocol.name]),
         )

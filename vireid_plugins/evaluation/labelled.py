@@ -85,7 +85,9 @@ def score_labelled(arrays: Mapping[str, Any], scoring: Scoring) -> list[Protocol
         raise FeatureError(f"found {found}; needed are {ways}; or name a protocol (--protocol, --dataset)")
     if way == WAYS[0]:
         if scoring.postprocessing:
-            raise ConfigError("re-ranking and query expansion need features, and distances are given")
+            raise ConfigError(
+                "re-ranking, query expansion and affinity inference need features, and distances are given"
+            )
         distance = rankable(arrays["distance"])
         selections = _selections(_sides(arrays), tuple(distance.shape), scoring)
         return [_result("query to gallery", rank(distance, selections), scoring, GIVEN)]
@@ -165,7 +167,7 @@ def _of_features(name: str, sides: Sequence[dict[str, Any]], scoring: Scoring) -
     for selection in _selections(sides, (len(query), len(gallery)), scoring):
         if scoring.postprocessing:
             images = right.at(row_or_slice(selection.columns))
-            distance = scoring.postprocessing.distance(left.whole(), images, scoring.metric)
+            distance = scoring.postprocessing.at(name).distance(left.whole(), images, scoring.metric)
             rankings += rank(distance, [selection._replace(columns=np.arange(len(images)))])
         else:
             rankings.append(rank_features(left, right, selection, scoring.metric, scoring.device))
@@ -226,4 +228,4 @@ def _result(name: str, rankings: list[Ranking], scoring: Scoring, metric: str) -
     protocol = Protocol(name, "", direction, scoring.cmc, scoring.drop, NOTE, note=NOTE)
     if scoring.open_set:
         protocol = open_form(protocol)
-    return ProtocolResult(protocol, rankings, None, str(scoring.postprocessing), metric)
+    return ProtocolResult(protocol, rankings, None, str(scoring.postprocessing.at(name)), metric)

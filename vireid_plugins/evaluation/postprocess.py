@@ -1,6 +1,7 @@
-"""Post-processing: query expansion and re-ranking. Off by default; results name it when it is on."""
+"""Post-processing: query expansion, re-ranking, affinity inference. Off by default; results name it when it is on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.evaluation.query_expansion import aqe
 
+from vireid_plugins.config.check import require_neighbors
 from vireid_plugins.errors import ConfigError, FeatureError
 from vireid_plugins.evaluation import lengths
+from vireid_plugins.evaluation.affinity import affinity_distance
 from vireid_plugins.evaluation.distances import cross_distances, squared_distances
 from vireid_plugins.evaluation.rerank import rerank
 from vireid_plugins.evaluation.types import Floats
@@ -18,7 +21,7 @@ from vireid_plugins.evaluation.types import Floats
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """Query expansion followed by re-ranking, each over the queries and the gallery of one trial.
+    """Query expansion, then re-ranking or affinity inference, each over the queries and the gallery of one trial.
 
     Attributes:
         rerank: form of the k-reciprocal re-ranking (`RERANK_FORMS`); empty: none.
@@ -28,6 +31,8 @@ class PostProcessing:
         expansions: number of times every feature is replaced by the mean of its neighbors (fast-reid's `aqe`); 0: none.
         neighbours: number of neighbors, including the image itself.
         alpha: the neighbors' weights are their similarities to this power, at least 0; see `ClippedPower`.
+        affinity: rows (pattern of protocols, k1, k2) of affinity inference, of which the first that matches counts;
+            empty: none. See `affinity.affinity_distance`.
     """
 
     rerank: str = ""
@@ -37,10 +42,11 @@ class PostProcessing:
     expansions: int = 0
     neighbours: int = 5
     alpha: float = 3.0
+    affinity: tuple[tuple[str, int, int], ...] = ()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "PostProcessing":
-        """Return the post-processing that `TEST.RERANK` and `TEST.AQE` configure."""
+        """Return the post-processing that `TEST.RERANK`, `TEST.AQE` and `TEST.AIM` configure."""
         rerank, expansion = cfg.TEST.RERANK, cfg.TEST.AQE
         return cls(
             rerank=rerank.FORM if rerank.ENABLED else "",
@@ -50,10 +56,11 @@ class PostProcessing:
             expansions=expansion.QE_TIME if expansion.ENABLED else 0,
             neighbours=expansion.QE_K,
             alpha=expansion.ALPHA,
+            affinity=tuple((row[0], row[1], row[2]) for row in cfg.TEST.AIM.NEIGHBORS) if cfg.TEST.AIM.ENABLED else (),
         )
 
     def __bool__(self) -> bool:
-        return bool(self.rerank or self.expansions)
+        return bool(self.rerank or self.expansions or self.affinity)
 
     def __str__(self) -> str:
         parts = []
@@ -61,7 +68,25 @@ class PostProcessing:
             parts.append(f"query expansion ({self.expansions} x {self.neighbours}, alpha {self.alpha:g})")
         if self.rerank:
             parts.append(f"{self.rerank} re-ranking (k1 {self.k1}, k2 {self.k2}, lambda {self.lambda_:g})")
+        if len(self.affinity) == 1:
+            parts.append("affinity inference (k1 {1}, k2 {2})".format(*self.affinity[0]))
+        elif self.affinity:
+            parts.append("affinity inference (k1, k2 by protocol)")
         return " + ".join(parts)
+
+    def at(self, protocol: str) -> "PostProcessing":
+        """Return the post-processing of a protocol, with the numbers of affinity inference that are its own.
+
+        Raises:
+            ConfigError: no row has them.
+        """
+        rows = [
+            row for row in self.affinity if fnmatchcase(protocol, row[0]) or fnmatchcase(protocol, f"{row[0]}/open")
+        ]
+        if self.affinity and not rows:
+            patterns = ", ".join(row[0] for row in self.affinity)
+            raise ConfigError(f"TEST.AIM.NEIGHBORS: no row is for {protocol}; there are {patterns}")
+        return replace(self, affinity=tuple(rows[:1]))
 
     def check(self, metric: str) -> None:
         """Raise a `ConfigError` unless the numbers are valid and the metric works with this post-processing."""
@@ -76,9 +101,16 @@ class PostProcessing:
                 "re-ranking (TEST.RERANK) needs a distance, but TEST.METRIC is inner_product; set it to cosine or "
                 "euclidean"
             )
+        if self.affinity and (metric != "cosine" or self.rerank):
+            reason = (
+                "excludes re-ranking (TEST.RERANK)" if self.rerank else f"needs the cosine, but TEST.METRIC is {metric}"
+            )
+            raise ConfigError(f"affinity inference (TEST.AIM) {reason}")
+        for row in self.affinity:
+            require_neighbors(row)
 
     def distance(self, query: Floats, gallery: Floats, metric: str = "cosine") -> Floats:
-        """Return the post-processed distances (Q, G).
+        """Return the post-processed distances (Q, G); where numbers differ by protocol, those of `at` first.
 
         Re-ranking uses squared Euclidean distances, which are 2 - 2 cos for normalized features.
 
@@ -93,6 +125,9 @@ class PostProcessing:
         """
         if self.expansions:
             query, gallery = self._expanded(query, gallery)
+        if self.affinity:
+            (_, k1, k2), *_ = self.affinity
+            return _rankable(affinity_distance(query, gallery, k1, k2), "affinity inference")
         if not self.rerank:
             return _rankable(np.asarray(cross_distances(query, gallery, metric)), "query expansion")
         squared = squared_distances(np.concatenate([query, gallery]))

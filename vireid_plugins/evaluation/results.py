@@ -29,7 +29,7 @@ class ProtocolResult:
         protocol: the protocol.
         rankings: one per trial.
         split: split of a data set with splits, else None.
-        postprocessing: description of query expansion and re-ranking; empty: none.
+        postprocessing: description of query expansion, re-ranking or affinity inference; empty: none.
         metric: a key of `METRICS`.
         queries: average precision of every query; None: it was not kept.
     """

@@ -64,3 +64,13 @@ DUAL_STREAM: tuple[Rule, ...] = (
     *stage_rules(r"base_resnet\.base", "1234"),
     *neck_rules("bottleneck", "classifier", "global"),
 )
+# Of MPANet and SAAI, which was made from it: one stream, and classifiers and teachers of each modality.
+ONE_STREAM_MUTUAL: tuple[Rule, ...] = (
+    (r"backbone\.conv1\.(.*)", r"backbone.stem.copies.0.blocks.0.\1"),
+    (r"backbone\.bn1\.(.*)", r"backbone.stem.copies.0.blocks.1.\1"),
+    (r"backbone\.layer([1234])\.(.*)", r"backbone.stages.stage\1.blocks.\2"),
+    (r"backbone\.MAM([34])\.channel_attention\.(.*)", r"backbone.stages.stage\1.attention.0.gate.\2"),
+    (r"classifier\.weight", r"heads.global.weight"),
+    (r"(visible|infrared)_classifier\.weight", r"heads.\1.weight"),
+    (r"(visible|infrared)_classifier_\.weight", r"heads.\1_teacher.weight"),
+)

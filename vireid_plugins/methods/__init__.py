@@ -4,7 +4,9 @@ from vireid_plugins.methods import (  # noqa: F401
     deen,
     icre,
     idkl,
+    mpanet,
     mscm,
     pmt,
+    saai,
     wrim,
 )

@@ -36,6 +36,9 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("Purification", {"form": "released"}),
     ("ModalityHeads", {"confuser_labels": "pseudo"}),
     ("ModalityHeads", {"reduction": "mean"}),
+    ("CenterCluster", {"margin": 9.0, "tolerance": 0.4}),
+    ("MutualTeaching", {"form": "soft_ce"}),
+    ("PartDiversity", {"form": "cos"}),
 ]
 
 

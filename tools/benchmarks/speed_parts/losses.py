@@ -18,7 +18,8 @@ CONFIGS = {
     "LabelSmoothCE": "wrim", "HardTriplet": "wrim", "CMKIC": "wrim", "WeightedTriplet": "agw",
     "SquaredDifferenceTriplet": "caj", "HeteroCenter": "agw", "QCT": "mscm", "ICG": "icre", "CPM": "deen",
     "Orthogonality": "deen", "TGSA": "idkl", "CSA": "idkl", "MDR": "idkl", "Purification": "idkl",
-    "ModalityHeads": "idkl", "ModalityTriplet": "pmt", "MSEL": "pmt", "DCL": "pmt",
+    "ModalityHeads": "idkl", "CenterCluster": "mpanet", "SpecificCE": "mpanet", "MutualTeaching": "mpanet",
+    "PatternSeparation": "mpanet", "PartDiversity": "saai", "ModalityTriplet": "pmt", "MSEL": "pmt", "DCL": "pmt",
 }  # fmt: skip
 WIDTH, CLASSES = size((2048, 395), (16, 20))
 

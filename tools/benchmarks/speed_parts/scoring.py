@@ -1,4 +1,6 @@
-"""Scoring at real sizes: this package's counting against loops over queries, and its re-ranking against fast-reid's."""
+"""Scoring at real sizes: this package's counting against loops over queries, its re-ranking against
+fast-reid's, and sparse affinity inference against whole matrices.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,8 +13,10 @@ from reference.ranking import per_query
 from speed_parts.measure import Subject
 from speed_parts.sizes import size
 from speed_parts.trees import llcm_names, regdb_names, sysu_names
+from vireid_plugins.config.shared_keys import AIM_NEIGHBORS
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
+from vireid_plugins.evaluation.distances import cross_distances
 from vireid_plugins.evaluation.evaluate import dataset_of, score
 from vireid_plugins.evaluation.feature_table import FeatureTable
 from vireid_plugins.evaluation.plan import EvaluationPlan
@@ -82,9 +86,9 @@ def matrices(plan: EvaluationPlan, features: Floats, paths: list[str]) -> dict[i
     return {modality: table.of(modality) for modality in (VISIBLE, INFRARED)}
 
 
-def _one_trial(folder: Path) -> tuple[Floats, Floats]:
+def _one_trial(folder: Path, name: str = "sysu/official/all/1shot") -> tuple[Floats, Floats]:
     dataset, features, paths = real_test_set(folder, "SYSUMM01")
-    protocol = PROTOCOLS["sysu/official/all/1shot"]
+    protocol = PROTOCOLS[name]
     plan = EvaluationPlan(dataset, [protocol]).draw()
     of = matrices(plan, features, paths)
     rows, columns = plan.trials(protocol)[0]
@@ -111,6 +115,42 @@ def rerank_fastreid(folder: Path, device: str) -> Callable[[], object]:
     return run
 
 
+def _affinity(protocol: str, folder: Path, device: str) -> Callable[[], object]:
+    """Prepare affinity inference of a trial by this package."""
+    query, gallery = _one_trial(folder, protocol)
+    post = PostProcessing(affinity=AIM_NEIGHBORS).at(protocol)
+    return lambda: post.distance(query, gallery)
+
+
+def _affinity_dense(protocol: str, folder: Path, device: str) -> Callable[[], object]:
+    """Prepare it with whole matrices, as the public code computes it."""
+    query, gallery = _one_trial(folder, protocol)
+    ((_, k1, k2),) = PostProcessing(affinity=AIM_NEIGHBORS).at(protocol).affinity
+
+    def top(similar: Floats) -> Floats:
+        least = np.sort(similar, axis=1)[:, -min(k1, len(gallery)), None]
+        kept: Floats = np.where(similar >= least, similar, 0)
+        return kept
+
+    def unit(rows: Floats) -> Floats:
+        divided: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return divided
+
+    def run() -> Floats:
+        among, across = gallery @ gallery.T, query @ gallery.T
+        nearest = np.argsort(-among, axis=1)[:, :k2]
+        distance: Floats = -unit(top(across)) @ unit(top(among)[nearest].mean(1)).T - across
+        return distance
+
+    return run
+
+
+def _without(protocol: str, folder: Path, device: str) -> Callable[[], object]:
+    """Prepare the distances of a trial."""
+    query, gallery = _one_trial(folder, protocol)
+    return lambda: cross_distances(query, gallery, "cosine")
+
+
 OFFICIAL = tuple(f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10))
 _TASKS = {
     "SYSU-MM01, the four official protocols": OFFICIAL,
@@ -129,4 +169,9 @@ SUBJECTS = [
     ),
     Subject("re-ranking of one SYSU-MM01 trial", "this package", rerank_here),
     Subject("re-ranking of one SYSU-MM01 trial", "fast-reid", rerank_fastreid, slow=True),
+    *(
+        Subject(f"affinity inference of one trial of {protocol}", way, partial(prepare, protocol))
+        for protocol in ("sysu/official/all/1shot", "sysu/official/all/10shot")
+        for way, prepare in (("sparse", _affinity), ("dense", _affinity_dense), ("cosines alone", _without))
+    ),
 ]

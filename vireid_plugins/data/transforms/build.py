@@ -13,6 +13,8 @@ from vireid_plugins.config.check import registered
 from vireid_plugins.data.transforms.canvas import Canvas, Pixels
 from vireid_plugins.errors import ConfigError, require_name
 
+# The entry of a view from which on its transforms work on the normalized image.
+NORMALIZE = "Normalize"
 TRANSFORM_REGISTRY = Registry("TRANSFORM")
 TRANSFORM_REGISTRY.__doc__ = """
 Transforms of one training image. A class with an explicit constructor and `from_config(cfg)`. Called with an image
@@ -20,7 +22,7 @@ Transforms of one training image. A class with an explicit constructor and `from
 unchanged. All randomness comes from the generator, so that a sample does not depend on the worker that reads it.
 
 A class with `after_norm = True` also accepts and returns float32 images: with `INPUT.AFTER_NORM`, it and all later
-transforms of the view are given the normalized image.
+transforms of the view are given the normalized image. So are all that follow the entry `Normalize` of a view.
 
 A class that moves or fills pixels may also have `draw(canvas, rng)`, which does with a `Canvas` what a call does with
 its image, with the same random numbers: such steps share one pass over the pixels.
@@ -178,17 +180,21 @@ class OneOf:
 
 
 def build_view(cfg: CfgNode, names: list[str]) -> View:
-    """Build a view from entries `"Name"` or `"Name@probability"`; a name may be several, `"First|Second"`.
+    """Build a view from entries `"Name"` or `"Name@probability"`, or `NORMALIZE`; a name may be several, as in `"A|B"`.
 
     Raises:
-        ConfigError: a transform is unknown, a probability is outside 0..1, or, with `INPUT.AFTER_NORM`, a transform of
-            uint8 images follows one of normalized images.
+        ConfigError: a transform is unknown, a probability is outside 0..1, a transform of uint8 images is given
+            normalized ones, or one of normalized images uint8.
     """
     steps: list[tuple[Transform, float]] = []
     late = 0
+    normalized = False
     if not isinstance(names, list | tuple) or not all(isinstance(entry, str) for entry in names):
         raise ConfigError(f"INPUT.VIEWS: each view is a list of names, such as ['Flip', 'Erase@0.5']; got {names!r}")
     for entry in names:
+        if entry == NORMALIZE:
+            normalized = True
+            continue
         name, _, probability = entry.partition("@")
         parts = name.split("|")
         for part in parts:
@@ -200,13 +206,21 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
         if not 0 <= chance <= 1:
             raise ConfigError(f"INPUT.VIEWS: '{entry}' must end in a probability between 0 and 1, as in '{name}@0.5'")
         kinds = [TRANSFORM_REGISTRY.get(part) for part in parts]
-        if cfg.INPUT.AFTER_NORM and all(getattr(kind, "after_norm", False) for kind in kinds):
+        by_key = cfg.INPUT.AFTER_NORM and NORMALIZE not in names
+        if (normalized or by_key) and all(getattr(kind, "after_norm", False) for kind in kinds):
             late += 1
+        elif normalized:
+            raise ConfigError(f"INPUT.VIEWS: '{name}' takes no normalized image; move it before '{NORMALIZE}'")
         elif late:
             raise ConfigError(
                 f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot follow '{names[len(steps) - 1]}', which works on "
                 "the normalized image; move it before"
             )
         built = [kind.from_config(cfg) for kind in kinds]
+        if any(getattr(one, "needs_normalized", False) for one in built) and not late:
+            raise ConfigError(
+                f"INPUT.VIEWS: '{name}' fills with noise (INPUT.REA.FILL), which is that of normalized images; write "
+                f"'{NORMALIZE}' before it, or set INPUT.AFTER_NORM"
+            )
         steps.append((built[0] if len(built) == 1 else OneOf(built), chance))
     return View(steps, late, cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)

@@ -24,20 +24,21 @@ class Canvas:
 
     def __init__(self, image: Pixels, out: Pixels) -> None:
         self.image, self.out = image, out
-        self._top = self._left = self._padding = 0
+        self._top = self._left = 0
+        self._padding: int | None = 0
         self._padded = self._mirrored = False
 
     def mirror(self) -> None:
         """Flip the image horizontally."""
         self._mirrored = not self._mirrored
 
-    def shift(self, top: int, left: int, padding: int) -> None:
-        """Move the image down and to the right; what gets free is filled with a value.
+    def shift(self, top: int, left: int, padding: int | None) -> None:
+        """Move the image down and to the right; what gets free is filled.
 
         Args:
             top: rows, negative for up.
             left: columns, negative for left.
-            padding: the value.
+            padding: the value; None for the mirror image at the border, border pixels included.
         """
         if self._padded:
             self.image = self._moved()
@@ -72,6 +73,9 @@ class Canvas:
         image, out = self.image, self.out
         if image is out:
             image = out.copy()
+        if self._padded and self._padding is None:
+            image = self._mirrored_borders(image)
+            self._padded, self._top, self._left = False, 0, 0
         from_rows, rows = _overlap(self._top, out.shape[0])
         from_columns, columns = _overlap(self._left, out.shape[1])
         shown = image[from_rows, from_columns]
@@ -86,6 +90,19 @@ class Canvas:
         self._top = self._left = 0
         self._padded = self._mirrored = False
         return out
+
+    def _mirrored_borders(self, image: Pixels) -> Pixels:
+        """Return the shifted image, with its mirror image where it is shifted away."""
+        height, width, _ = image.shape
+        rows, columns = mirrored(np.arange(height) - self._top, height), mirrored(np.arange(width) - self._left, width)
+        moved: Pixels = image[rows[:, None], columns]
+        return moved
+
+
+def mirrored(places: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.intp]:
+    """Return the places in a side (0 to `length` - 1) that its mirror images show at places beyond it."""
+    around = places % (2 * length)
+    return np.minimum(around, 2 * length - 1 - around)
 
 
 def _overlap(offset: int, length: int) -> tuple[slice, slice]:

@@ -18,6 +18,7 @@ from vireid_plugins.data.transforms.canvas import Canvas, Pixels
 from vireid_plugins.errors import ConfigError, require_name
 
 ASPECT_DRAWS = ("log", "even")
+FILLS = ("value", "noise")
 
 
 @TRANSFORM_REGISTRY.register()
@@ -30,10 +31,11 @@ class Erasing:
         area: smallest and largest share of the image (`INPUT.REA.AREA`).
         aspect: smallest and largest height / width (`INPUT.REA.ASPECT`).
         aspect_draw: `log` for log-uniform, `even` for uniform (`INPUT.REA.ASPECT_DRAW`).
+        fill: `value` for the color, `noise` for standard normal numbers in the normalized image (`INPUT.REA.FILL`).
 
     Raises:
         ConfigError: a range is empty or not positive, the area exceeds the image, the value is not a color on the
-            0..255 scale, or `aspect_draw` is unknown.
+            0..255 scale, or `aspect_draw` or `fill` is unknown.
     """
 
     attempts = 100
@@ -45,6 +47,7 @@ class Erasing:
         area: Sequence[float] = (0.02, 0.4),
         aspect: Sequence[float] = (0.3, 3.33),
         aspect_draw: str = "log",
+        fill: str = "value",
     ) -> None:
         for key, limits in (("AREA", area), ("ASPECT", aspect)):
             if len(limits) != 2 or not 0 < limits[0] <= limits[1]:
@@ -58,6 +61,8 @@ class Erasing:
         if 0 < max(value) <= 1:
             raise ConfigError(f"INPUT.REA.VALUE: {list(value)} is on the 0..1 scale; multiply it by 255")
         require_name("INPUT.REA.ASPECT_DRAW", aspect_draw, ASPECT_DRAWS)
+        require_name("INPUT.REA.FILL", fill, FILLS)
+        self.needs_normalized = fill == "noise"
         self.value = np.asarray(value, dtype=np.float32)
         self.area, self.logarithm = area, aspect_draw == "log"
         # Range of the uniform draw: of the aspect ratio or its logarithm.
@@ -68,7 +73,7 @@ class Erasing:
     def from_config(cls, cfg: CfgNode) -> "Erasing":
         """Build from `INPUT.REA`."""
         node = cfg.INPUT.REA
-        return cls(node.VALUE, node.AREA, node.ASPECT, node.ASPECT_DRAW)
+        return cls(node.VALUE, node.AREA, node.ASPECT, node.ASPECT_DRAW, node.FILL)
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the image with one rectangle filled, or unchanged if no drawn rectangle fits."""
@@ -83,7 +88,10 @@ class Erasing:
         if rectangle is not None:
             top, left, h, w = rectangle
             bytes_ = canvas.out.dtype == np.uint8
-            canvas.own()[top : top + h, left : left + w] = np.rint(self.value) if bytes_ else self.value / 255
+            fill = np.rint(self.value) if bytes_ else self.value / 255
+            if self.needs_normalized:
+                fill = rng.standard_normal((h, w, 3), np.float32)
+            canvas.own()[top : top + h, left : left + w] = fill
 
     def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
         """Draw a rectangle inside an image: top, left, height and width in pixels; None if none fits."""
@@ -114,4 +122,6 @@ class Erasing:
         bytes_ = images.dtype == torch.uint8
         value = torch.from_numpy(np.rint(self.value) if bytes_ else self.value / 255)
         value = value.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1)
+        if self.needs_normalized:
+            value = torch.randn(images.shape, generator=rng, device=images.device)
         return torch.where(inside & per_image(fits.any(1)), value, images)

@@ -9,7 +9,10 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY
-from vireid_plugins.data.transforms.canvas import Canvas, Pixels
+from vireid_plugins.data.transforms.canvas import Canvas, Pixels, mirrored
+from vireid_plugins.errors import require_name
+
+PADDING_MODES = ("constant", "symmetric")
 
 
 class Move(ABC):
@@ -52,26 +55,37 @@ class PadCrop(Move):
     Args:
         size: pixels added on each side (`INPUT.PADDING.SIZE`).
         value: their value (`INPUT.PADDING.VALUE`).
+        mode: `constant` for that value, `symmetric` for the mirror image at the border, border pixels included
+            (`INPUT.PADDING.MODE`).
+
+    Raises:
+        ConfigError: the mode is unknown.
     """
 
-    def __init__(self, size: int = 10, value: int = 0) -> None:
-        self.size, self.value = size, value
+    def __init__(self, size: int = 10, value: int = 0, mode: str = "constant") -> None:
+        require_name("INPUT.PADDING.MODE", mode, PADDING_MODES)
+        self.size, self.value, self.mode = size, value, mode
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "PadCrop":
         """Build from `INPUT.PADDING`."""
-        return cls(cfg.INPUT.PADDING.SIZE, cfg.INPUT.PADDING.VALUE)
+        return cls(cfg.INPUT.PADDING.SIZE, cfg.INPUT.PADDING.VALUE, cfg.INPUT.PADDING.MODE)
 
     def draw(self, canvas: Canvas, rng: np.random.Generator) -> None:
         """Move what the canvas shows by the drawn offset of the crop."""
         top, left = rng.integers(0, 2 * self.size, 2, endpoint=True).tolist()
-        canvas.shift(self.size - top, self.size - left, self.value)
+        canvas.shift(self.size - top, self.size - left, self.value if self.mode == "constant" else None)
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the crops."""
         count, _, height, width = images.shape
         device = images.device
-        padded = F.pad(images, [self.size] * 4, value=self.value)
+        if self.mode == "constant":
+            padded = F.pad(images, [self.size] * 4, value=self.value)
+        else:
+            around = (torch.from_numpy(mirrored(np.arange(-self.size, n + self.size), n)) for n in (height, width))
+            rows, columns = (places.to(device, non_blocking=True) for places in around)
+            padded = images[:, :, rows[:, None], columns]
         top, left = torch.randint(2 * self.size + 1, (2, count, 1, 1), generator=rng, device=device)
         rows = top + torch.arange(height, device=device)[:, None]
         columns = left + torch.arange(width, device=device)

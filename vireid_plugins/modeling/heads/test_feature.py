@@ -5,7 +5,6 @@ L2-normalized features of an image and its mirror image (released code).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -71,5 +70,17 @@ class TestFeature:
                 f"TEST.FEATURE: MODEL.HEADS.NAME {type(head).__name__} does not provide a pooled and a BNNeck feature; "
                 "set it to BranchHead, or leave POOLED_WEIGHT 0 and NORMALIZE False"
             )
-        pair: Any = zip((self.pooled, self.neck), head.pooled_and_neck(feature_map), strict=True)
+        return self._weighted(*head.pooled_and_neck(feature_map))
+
+    def joined(self, pooled: Tensor, neck: Tensor) -> Tensor:
+        """Return the test feature, as `of` does, of methods that compute the BNNeck feature themselves.
+
+        Args:
+            pooled: (B, D) before the BNNeck.
+            neck: (B, D) after it.
+        """
+        return torch.cat(self._weighted(pooled, neck), dim=1) if self.pooled or self.normalize else neck
+
+    def _weighted(self, pooled: Tensor, neck: Tensor) -> list[Tensor]:
+        pair = ((self.pooled, pooled), (self.neck, neck))
         return [weight**0.5 * F.normalize(feature) for weight, feature in pair if weight]
