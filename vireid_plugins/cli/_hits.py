@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from vireid_plugins.cli._common import say, say_table
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.escape import escaped
 from vireid_plugins.io.moment import written
 from vireid_plugins.search.calibration import Thresholds
@@ -22,7 +23,7 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
         people: hits are people, and the number of their images is shown.
         thresholds: those of the gallery, if it was calibrated.
     """
-    sure = f", {result.probability:.0%} sure" if guessed else ""
+    sure = ", unsure" if guessed and result.certainty < SURE else ""
     verdict = "" if thresholds is None else f": {_verdict(result, thresholds)}"
     say("", f"{result.query} ({MODALITIES[result.modality]}{sure}){verdict}")
     columns = ["rank", "cosine", "modality"]
@@ -51,7 +52,7 @@ def as_json(result: QueryResult, thresholds: Thresholds | None) -> dict[str, Any
     return {
         "query": result.query,
         "modality": MODALITIES[result.modality],
-        "probability": result.probability,
+        "modality_sure": result.certainty >= SURE,
         "verdict": None if thresholds is None else _verdict(result, thresholds),
         "hits": [
             {"rank": hit.rank, **_hit(hit.record, hit.cosine), "alike": [_hit(*one) for one in hit.alike]}

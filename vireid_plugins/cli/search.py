@@ -49,6 +49,11 @@ def index(args: argparse.Namespace) -> None:
         )
     for line in done.unsure:
         say(f"unsure  {line}")
+    if done.unsure:
+        say(
+            f"{len(done.unsure)} images may be visible or infrared; if any of them is indexed as the wrong one: "
+            f"vireid search index THOSE_IMAGES --index {args.index} --modality visible or infrared"
+        )
     for unread in done.unread:
         say(f"not read  {unread}")
     if done.left_out:

@@ -24,11 +24,11 @@ SEARCHED = 512
 
 
 class QueryResult(NamedTuple):
-    """A query, its modality, the probability of that modality (1 unless it was guessed), and its hits."""
+    """A query, its modality, how certain that is (1 unless it was guessed), and its hits."""
 
     query: str
     modality: int
-    probability: float
+    certainty: float
     hits: list[Hit]
 
 
