@@ -13,8 +13,8 @@ from PIL import Image
 from vireid_plugins.data.datasets import SYSUMM01
 
 
-def search(command: str, folder: Path, *words: str) -> Any:
-    return python("tools/search.py", command, str(folder), *words)
+def search(command: str, *words: str | Path) -> Any:
+    return python("tools/search.py", command, *map(str, words))
 
 
 def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_path: Path) -> None:
@@ -60,6 +60,14 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     # The best of three is at the lower threshold's edge, which is not accepted either.
     assert [one["verdict"] for one in known["queries"]] == ["nobody"] * 3
     assert [hit["modality"] for one in known["queries"] for hit in one["hits"]] == ["visible"] * 6
+
+    marks = "".join(f"{one['query']},{one['hits'][0]['path']},no\n" for one in known["queries"])
+    (tmp_path / "index" / "marks.csv").write_text(f"query,file,same\n{marks}")
+    marked = search("calibrate", "--pairs", *index, "--modality", "infrared", "--find", "visible")
+    assert "of 3 queries without an image of their person at most 1.00%" in marked.stdout, marked.stderr
+    assert "0 of 0 pairs of one person, 0 of 3 of different people" in marked.stdout
+    neither = search("calibrate", *index)
+    assert "needs a folder of images of people who are not in the index, or --pairs" in neither.stderr
 
     # Bring it up to date: one image gone, one new, one changed.
     removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", copy

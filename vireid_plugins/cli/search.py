@@ -114,25 +114,48 @@ def query(args: argparse.Namespace) -> None:
 
 
 def calibrate(args: argparse.Namespace) -> None:
-    """Set the thresholds of an index from images of people who are not in it."""
+    """Set the thresholds of an index from images of people who are not in it, or from labeled pairs (--pairs)."""
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
     from vireid_plugins.search.calibration import keep, thresholds_from
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
+    from vireid_plugins.search.pairs import MARKS, calibrate_with_pairs, read_pairs
     from vireid_plugins.search.querying import Wanted, query_images
 
+    if (args.images is None) is (args.pairs is None):
+        args.error("needs a folder of images of people who are not in the index, or --pairs")
+    # A flag without a file: the marks that a service keeps in the index.
+    pairs = None if args.pairs is None else read_pairs(args.pairs or args.index / MARKS)
     with Gallery.load(args.index) as gallery:
         extractor = extractor_of(gallery, args.device, args.weights)
         wanted = Wanted(1, args.find, conditions(args))
-        results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
-        found = thresholds_from(results, len(gallery), args.rate)
+        if pairs is None:
+            results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+            found = thresholds_from(results, len(gallery), args.rate)
+        else:
+            done = calibrate_with_pairs(gallery, extractor, pairs, args.modality, wanted, args.rate)
+            found, unread = done.thresholds, done.unread
         keep(gallery, found)
-    few = "" if args.rate * found.queries >= 1 else f"; {found.queries} are too few for it, so none of them is one"
+    enough = found.queries >= found.least_queries
+    few = "" if enough else f"; {found.queries} are too few for it, so none of them is one"
+    queries = "images of unknown people" if pairs is None else "queries without an image of their person"
     say(
-        f"match from {found.match:.6f} on, unsure from {found.unsure:.6f} on: of {found.queries} images of unknown "
-        f"people at most {args.rate:.2%} are called a match{few}"
+        f"match from {found.match:.6f} on, unsure from {found.unsure:.6f} on: of {found.queries} {queries} at most "
+        f"{args.rate:.2%} are called a match{few}"
     )
+    if pairs is not None:
+        say(
+            f"at or above a match: {done.same[1]} of {done.same[0]} pairs of one person, {done.different[1]} of "
+            f"{done.different[0]} of different people"
+        )
+        if found.source == "pairs":
+            say(
+                f"the pairs do not tell what is nearest in the index: for its {found.images} images the rate was "
+                f"divided by {found.least_queries * args.rate:.0f}, and {found.least_queries:.0f} queries are enough"
+            )
+        if done.untold:
+            say(f"left out: {done.untold} queries of which the nearest image, but for their person's, has no label")
     if unread:
         raise DataError(not_read(unread))
 
@@ -167,7 +190,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (index, query, calibrate, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("images", type=path, help="a folder of images, or one image")
+        count = "?" if command is calibrate else None
+        one.add_argument("images", type=path, nargs=count, help="a folder of images, or one image")
         one.add_argument("--index", type=path, required=True, help="folder of the index")
         if command is not remove:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
@@ -189,6 +213,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"
             one.add_argument("--rate", type=float, default=0.01, help=text)
+            text = "in place of images: labeled pairs, a .csv file with query, file, same (marks.csv of the index)"
+            one.add_argument("--pairs", nargs="?", type=path, const=False, metavar="FILE", help=text)
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
             one.add_argument("--people", action="store_true", help="one answer per track, and per near-duplicate")

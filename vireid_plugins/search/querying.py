@@ -86,7 +86,7 @@ def query_images(
     results: list[QueryResult] = []
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
-        left_out = [_itself(image) for image in images] if wanted.find else None
+        left_out = [itself(image) for image in images] if wanted.find else None
         vectors = np.concatenate([batch.vectors for batch in batches])
         hits = iter(gallery.search(vectors, wanted.top, where, left_out, wanted.people))
         for batch in batches:
@@ -110,7 +110,7 @@ def _columns(gallery: Gallery, shown: int = 10) -> str:
     return ", ".join(parts)
 
 
-def _itself(image: Found) -> Callable[[Record], bool]:
+def itself(image: Found) -> Callable[[Record], bool]:
     """Return a function that tells whether a record is an image itself, or has the same content."""
     digest = sha256_of(image.file)
     return lambda record: record.key == image.path or record.digest == digest
