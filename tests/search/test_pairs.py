@@ -134,7 +134,7 @@ def _cosines(drawn: Any, left: list[Path], right: list[Path]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("query,file\n", "there is no column 'same'; pairs have query, file, same"),
+        ("query,file\n", "there is no column 'same'; pairs have the columns query, file, same"),
         ("query,file,same\na,b,maybe\n", r"pairs\.csv:2': same is 'maybe'; use yes or no"),
         ("query,file,same\na,,no\n", r"pairs\.csv:2': a pair needs a query and a file"),
     ],
