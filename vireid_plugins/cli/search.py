@@ -22,18 +22,25 @@ if TYPE_CHECKING:
 
 def index(args: argparse.Namespace) -> None:
     """Index a folder, or update its index: new images are added, missing ones removed."""
+    from functools import partial
+
     from tqdm import tqdm
 
+    from vireid_plugins.detections.sidecar import NAME as CROPS
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.indexing import index_images
     from vireid_plugins.search.metadata import Metadata
+    from vireid_plugins.search.tracks import NONE, index_tracks, way_of
 
     if args.weights:
         args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
-    metadata = Metadata.read(args.metadata) if args.metadata else None
+    beside = args.images / CROPS
+    file = args.metadata or (beside if beside.is_file() else None)
+    metadata = Metadata.read(file) if file else None
+    tracks = way_of(args.index, args.tracks)
     extractor = Extractor(trained_config(args, args.device))
     with tqdm(unit="image", disable=None) as bar:
 
@@ -41,7 +48,8 @@ def index(args: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        done = index_images(
+        make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
+        done = make(
             *(extractor, args.images, args.index, args.modality, report),
             metadata=metadata,
             dtype=args.dtype,
@@ -64,7 +72,8 @@ def index(args: argparse.Namespace) -> None:
             f"--index {args.index}"
         )
     shown = {"added": 0, "unchanged": 0, "removed": 0} | done.counts
-    say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images")
+    entries = "" if done.entries is None else f" in {done.entries} tracks and images without one"
+    say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images{entries}")
     say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
@@ -79,6 +88,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
     from vireid_plugins.search.querying import Wanted, query_images
+    from vireid_plugins.search.tracks import frames_of
     from vireid_plugins.visualize._mpl import require_format, save
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
@@ -88,15 +98,15 @@ def query(args: argparse.Namespace) -> None:
     with Gallery.load(args.index) as gallery:
         extractor = extractor_of(gallery, args.device, args.weights)
         results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
-        thresholds, images = thresholds_of(gallery), len(gallery)
+        thresholds, images, frames = thresholds_of(gallery), len(gallery), frames_of(gallery)
     for one in results:
-        print_hits(one, guessed=args.modality == "auto", people=args.people, thresholds=thresholds)
+        print_hits(one, guessed=args.modality == "auto", people=args.people, thresholds=thresholds, frames=frames)
     if thresholds is not None and images > 2 * thresholds.images:
         say(
             "", f"the index had {thresholds.images} images when it was calibrated, and has {images}: calibrate it again"
         )
     if args.json:
-        report = [as_json(one, thresholds) for one in results]
+        report = [as_json(one, thresholds, frames) for one in results]
         calibrated = None if thresholds is None else asdict(thresholds)
         write_json(args.json, {"index": str(args.index), "thresholds": calibrated, "queries": report})
     if args.picture:
@@ -178,9 +188,9 @@ def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
 
 def remove(args: argparse.Namespace) -> None:
     """Remove an image, or all images below a folder, from an index."""
-    from vireid_plugins.search.indexing import remove_images
+    from vireid_plugins.search.tracks import remove_from
 
-    removed, left = remove_images(args.index, args.images)
+    removed, left = remove_from(args.index, args.images)
     say(f"removed {removed}; {left} images")
 
 
@@ -209,6 +219,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--metadata", type=path, help=text)
             text = "numbers of a new index: float16 takes half the space (default %(default)s)"
             one.add_argument("--dtype", choices=("float32", "float16"), default="float32", help=text)
+            text = "one entry for all images of a track: the mean of their vectors, or the best one's (default none)"
+            one.add_argument("--tracks", choices=("mean", "best", "none"), help=text)
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"

@@ -40,6 +40,7 @@ class Indexed:
 
     Attributes:
         total: number of images that it has now.
+        entries: number of entries of a gallery of tracks; None for one of images.
         counts: numbers of images by what became of them: `added`, `copied` (their content was known), `described` (only
             their metadata changed), `unchanged` and `removed`.
         unsure: the images whose modality is unsure; each has the likelier one.
@@ -49,6 +50,7 @@ class Indexed:
     """
 
     total: int = 0
+    entries: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
     unsure: list[str] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
