@@ -12,6 +12,7 @@ from vireid_plugins.detections import represent
 from vireid_plugins.errors import DataError
 from vireid_plugins.search import Condition, Gallery, Record
 from vireid_plugins.search.metadata import Metadata
+from vireid_plugins.search.pairs import calibrate_with_pairs
 from vireid_plugins.search.querying import Wanted, query_images
 from vireid_plugins.search.tracks import frames_of, index_tracks, remove_from, way_of
 
@@ -123,3 +124,12 @@ def test_index_tracks_that_was_killed_before_the_entries_goes_on(colors: Any, tm
         file.unlink()
     assert indexed(colors, folder, CROPS).entries == 3
     assert set(entries(folder)) == {"a2.png", "b1.png", "c1.png"}
+
+
+def test_calibrate_with_pairs_passes_over_the_track_of_the_query(colors: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    indexed(colors, folder, CROPS)
+    pairs = {str(folder / "a1.png"): {str(folder / "b1.png"): False}}
+    with Gallery.load(tmp_path / "index") as gallery:
+        done = calibrate_with_pairs(gallery, colors, pairs, "visible", Wanted(1), 0.01)
+    assert (done.thresholds.source, done.untold) == ("marks", 0)

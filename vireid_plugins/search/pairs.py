@@ -34,8 +34,9 @@ from vireid_plugins.search.gallery import Gallery
 from vireid_plugins.search.images import Found, Unread, find_images
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.moved import one_spelling
-from vireid_plugins.search.querying import Wanted, itself
+from vireid_plugins.search.querying import Wanted, query_or_its_track
 from vireid_plugins.search.similarity import cosines, matches
+from vireid_plugins.search.tracks import frames_of
 
 # The file of pairs in the folder of a gallery.
 MARKS = "marks.csv"
@@ -135,7 +136,9 @@ def calibrate_with_pairs(
         found = cosines(vector, np.stack([images[other] for other in labels])).tolist() if labels else []
         labeled.append(_Labeled(image, vector, labels, dict(zip(labels, found, strict=True))))
     size = gallery.engine.count(wanted.filter())
-    told = [best for one in labeled if (best := _best_wrong(gallery, records, one, wanted)) is not None]
+    frames = frames_of(gallery)
+    bests = [_best_wrong(gallery, records, one, query_or_its_track(one.image, frames), wanted) for one in labeled]
+    told = [best for best in bests if best is not None]
     if told:
         thresholds = thresholds_at(told, size, rate, 1.0, "marks")
     else:
@@ -151,12 +154,17 @@ def calibrate_with_pairs(
     return Calibrated(thresholds, shares[0], shares[1], len(labeled) - thresholds.queries, unread)
 
 
-def _best_wrong(gallery: Gallery, records: Mapping[str, Record], one: _Labeled, wanted: Wanted) -> float | None:
+def _best_wrong(
+    gallery: Gallery,
+    records: Mapping[str, Record],
+    one: _Labeled,
+    is_query: Callable[[Record], bool],
+    wanted: Wanted,
+) -> float | None:
     """Return the cosine of a query's best wrong image in a gallery; None if the labels do not tell which that is."""
     same = {path for path, same in one.labels.items() if same}
     shown = [records[path] for path in same if path in records]
     tracks = {(record.camera, record.track) for record in shown if record.track}
-    is_query = itself(one.image)
 
     def left_out(record: Record) -> bool:
         return is_query(record) or record.key in same or (record.camera, record.track) in tracks

@@ -88,7 +88,7 @@ def query_images(
     frames = frames_of(gallery) if wanted.find else {}
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
-        left_out = [_query_or_its_track(image, frames) for image in images] if wanted.find else None
+        left_out = [query_or_its_track(image, frames) for image in images] if wanted.find else None
         vectors = np.concatenate([batch.vectors for batch in batches])
         hits = iter(gallery.search(vectors, wanted.top, where, left_out, wanted.people))
         for batch in batches:
@@ -112,15 +112,15 @@ def _columns(gallery: Gallery, shown: int = 10) -> str:
     return ", ".join(parts)
 
 
-def itself(image: Found) -> Callable[[Record], bool]:
+def _itself(image: Found) -> Callable[[Record], bool]:
     """Return a function that tells whether a record is an image itself, or has the same content."""
     digest = sha256_of(image.file)
     return lambda record: record.key == image.path or record.digest == digest
 
 
-def _query_or_its_track(image: Found, frames: Mapping[Track, Sequence[Record]]) -> Callable[[Record], bool]:
+def query_or_its_track(image: Found, frames: Mapping[Track, Sequence[Record]]) -> Callable[[Record], bool]:
     """Return a function that tells whether a record is an image itself, or a track that it is an image of."""
-    is_query = itself(image)
+    is_query = _itself(image)
     tracks = tracks_with(frames, is_query) if frames else set()
     return lambda record: is_query(record) or track_of(record) in tracks
 
