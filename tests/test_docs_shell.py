@@ -172,7 +172,9 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
         for number, image in enumerate(sorted((tree / "SYSU-MM01" / f"cam{camera}").rglob("*.jpg"))[:12], start=1):
             shutil.copy(image, tmp_path / folder / f"{number:04d}.jpg")
     shutil.copytree(tmp_path / "gallery" / "2019", tmp_path / "gallery" / "2020")
-    shutil.copytree(tmp_path / "gallery" / "2019", tmp_path / "strangers")
+    for folder in ("strangers", "street"):
+        shutil.copytree(tmp_path / "gallery" / "2019", tmp_path / folder)
+    (tmp_path / "pairs.csv").write_text("query,file,same\nnight/0001.jpg,gallery/2020/0001.jpg,no\n")
     lines = [f"2020/{number:04d}.jpg,4,2024-05-31T23:{number}0Z,{160 + number}" for number in range(1, 6)]
     (tmp_path / "gallery" / "facts.csv").write_text("\n".join(["file,camera,time,height", *lines]))
     (tmp_path / "day").mkdir()

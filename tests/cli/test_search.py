@@ -13,8 +13,8 @@ from PIL import Image
 from vireid_plugins.data.datasets import SYSUMM01
 
 
-def search(command: str, folder: Path, *words: str) -> Any:
-    return python("tools/search.py", command, str(folder), *words)
+def search(command: str, *words: str | Path) -> Any:
+    return python("tools/search.py", command, *map(str, words))
 
 
 def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_path: Path) -> None:
@@ -61,6 +61,14 @@ def test_search_indexes_queries_adds_and_removes(tree: Path, trained: Path, tmp_
     assert [one["verdict"] for one in known["queries"]] == ["nobody"] * 3
     assert [hit["modality"] for one in known["queries"] for hit in one["hits"]] == ["visible"] * 6
 
+    marks = "".join(f"{one['query']},{one['hits'][0]['path']},no\n" for one in known["queries"])
+    (tmp_path / "index" / "marks.csv").write_text(f"query,file,same\n{marks}")
+    marked = search("calibrate", "--pairs", *index, "--modality", "infrared", "--find", "visible")
+    assert "of 3 queries without an image of their person at most 1.00%" in marked.stdout, marked.stderr
+    assert "0 of 0 pairs of one person, 0 of 3 of different people" in marked.stdout
+    neither = search("calibrate", *index)
+    assert "needs a folder of images of people who are not in the index, or --pairs" in neither.stderr
+
     # Bring it up to date: one image gone, one new, one changed.
     removed, changed = gallery / f"person{dataset.gallery[0][1]}" / "0.jpg", copy
     removed.unlink()
@@ -105,3 +113,24 @@ def test_search_with_other_weights_is_refused(tree: Path, trained: Path, tmp_pat
     weights.unlink()
     asked = search("query", images, "--index", str(tmp_path / "index"))
     assert "which no longer exist" in asked.stderr
+
+
+def test_search_of_tracks_names_their_frames(tree: Path, trained: Path, tmp_path: Path) -> None:
+    crops, index = tmp_path / "crops", ["--index", tmp_path / "index"]
+    crops.mkdir()
+    for number, item in enumerate(SYSUMM01(root=str(tree)).gallery[:3]):
+        shutil.copy(item[0], crops / f"{number}.jpg")
+    lines = ["file,camera,track,time", "0.jpg,north,t,7", "1.jpg,north,t,5", "2.jpg,north,,1"]
+    (crops / "crops.csv").write_text("\n".join(lines) + "\n")
+    words = ["--config-file", trained / "config.yaml", "--tracks", "mean", "--modality", "visible"]
+    made = search("index", crops, *index, *words)
+    assert "3 images in 2 tracks and images without one" in made.stdout, made.stderr
+    asked = search("query", crops / "2.jpg", *index, "--modality", "visible", "--json", tmp_path / "q.json")
+    assert "frames" in asked.stdout, asked.stderr
+    (one,) = json.loads((tmp_path / "q.json").read_text())["queries"]
+    (hit,) = (hit for hit in one["hits"] if hit["track"] == "t")
+    assert [(Path(frame["path"]).name, frame["time"][:19]) for frame in hit["frames"]] == [
+        *(("1.jpg", "1970-01-01T00:00:05"), ("0.jpg", "1970-01-01T00:00:07"))
+    ]
+    refused = search("index", crops, *index, *words[:2], "--tracks", "best")
+    assert "was made with --tracks mean" in refused.stderr

@@ -1,6 +1,5 @@
 """Images of more than 8 bits: files as thermal cameras write them, in both byte orders."""
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import small_cfg
 from PIL import Image
+from thermal_files import read, tiff
 
 from vireid_plugins.data.decode import SEARCH_FORMATS, read_image
 from vireid_plugins.data.thermal import DEFAULT, Stretch, reporting, stretch_of
@@ -17,27 +17,6 @@ from vireid_plugins.errors import ConfigError, DataError
 FULL = (np.arange(256) * 257).reshape(16, 16)
 GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 NARROW = 3000 + 2 * GRAY.astype(int)
-
-
-def tiff(file: Path, values: np.ndarray, kind: str, photometric: int = 1) -> Path:
-    """Write a TIFF of one strip by hand, since Pillow does not write every kind: a numpy type with its byte order."""
-    order, (height, width) = kind[0], values.shape
-    data = values.astype(kind).tobytes()
-    form = {"u": 1, "i": 2, "f": 3}[kind[1]]
-    tags = {256: width, 257: height, 258: 8 * int(kind[2]), 259: 1, 262: photometric}
-    tags |= {273: 8, 277: 1, 278: height, 279: len(data), 339: form}
-    content = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8 + len(data)) + data
-    content += struct.pack(order + "H", len(tags))
-    for tag, value in tags.items():
-        content += struct.pack(order + "HHIHH", tag, 3, 1, value, 0)
-    file.write_bytes(content + bytes(4))
-    return file
-
-
-def read(file: Path, stretch: Stretch = DEFAULT) -> np.ndarray:
-    found = read_image(str(file), (16, 16), "bilinear", stretch, SEARCH_FORMATS)
-    assert (found == found[..., :1]).all()
-    return found[..., 0]
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -142,7 +121,7 @@ def test_reporting_logs_one_warning_with_the_first_name_the_number_and_the_range
     with reporting(), reporting():
         for name in ("gray", "a", "b", "a"):
             read(tmp_path / f"{name}.png")
-        read(tmp_path / "a.png", Stretch(0, 1))
+        read(tmp_path / "a.png", Stretch(0, 4000))
     warnings = {id(record): record.getMessage() for record in log.records if record.levelname == "WARNING"}
     (message,) = warnings.values()
     assert message.startswith(f"2 images, the first '{tmp_path}/a.png': a narrow range of values, 3005.1 to 3504.9 of ")

@@ -53,3 +53,9 @@ def test_quality_of_counts_does_not_depend_on_their_scale() -> None:
 
 def test_quality_of_a_flat_crop_is_zero() -> None:
     assert quality_of(Picture(np.full((64, 32, 3), 9, np.uint8), 255), 1) == 0
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.uint8])
+def test_quality_of_what_is_flat_is_0(kind: type) -> None:
+    full = {np.uint16: 65_535, np.uint8: 255}.get(kind)
+    assert quality_of(Picture(np.full((16, 8), 7, kind), full), 1.0) == 0

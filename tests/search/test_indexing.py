@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from galleries import Colors, indexed, names_in, paint, records_in
 from helpers import small_cfg
+from PIL import Image
 
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import DataError
@@ -239,3 +240,17 @@ def test_index_images_without_links_follows_none(colors: Any, tmp_path: Path) ->
     (tmp_path / "g" / "h").symlink_to("../h")
     assert indexed(colors, tmp_path / "g", links=False).total == 1
     assert indexed(colors, tmp_path / "g").total == 2
+
+
+def test_index_images_with_a_modality_replaces_the_guess_and_keeps_the_rest(colors: Any, tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    for number, color in enumerate([(90, 90, 90), (200, 20, 90)]):
+        Image.new("RGB", (8, 8), color).save(tmp_path / "g" / f"{number}.png")
+    (tmp_path / "facts.csv").write_text("file,camera\ng/0.png,north\ng/1.png,south\n")
+    facts = Metadata.read(tmp_path / "facts.csv")
+    folder, index = tmp_path / "g", tmp_path / "index"
+    done = index_images(colors, folder, index, "auto", metadata=facts)
+    assert done.unsure == [f"{folder / '1.png'}: indexed as visible"]
+    assert index_images(colors, folder / "1.png", index, "infrared").counts == {"added": 1}
+    assert index_images(colors, folder, index, "auto").counts == {"unchanged": 2}
+    assert [(one.camera, one.modality) for one in records_in(index)] == [("north", 1), ("south", 1)]

@@ -1,19 +1,28 @@
 """Hits of a search as a table and as JSON."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from vireid_plugins.cli._common import say, say_table
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.escape import escaped
 from vireid_plugins.io.moment import written
 from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
 from vireid_plugins.search.querying import QueryResult
+from vireid_plugins.search.tracks import Track, track_of
 
 
-def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thresholds | None) -> None:
+def print_hits(
+    result: QueryResult,
+    guessed: bool,
+    people: bool,
+    thresholds: Thresholds | None,
+    frames: Mapping[Track, Sequence[Record]],
+) -> None:
     """Print a query and its hits.
 
     Args:
@@ -21,8 +30,9 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
         guessed: the query's modality was guessed.
         people: hits are people, and the number of their images is shown.
         thresholds: those of the gallery, if it was calibrated.
+        frames: the images of its tracks; their number is shown.
     """
-    sure = f", {result.probability:.0%} sure" if guessed else ""
+    sure = ", unsure" if guessed and result.certainty < SURE else ""
     verdict = "" if thresholds is None else f": {_verdict(result, thresholds)}"
     say("", f"{result.query} ({MODALITIES[result.modality]}{sure}){verdict}")
     columns = ["rank", "cosine", "modality"]
@@ -37,24 +47,37 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
             f"{hit.cosine:.3f}",
             MODALITIES[hit.record.modality],
             *(escaped(_facts(hit.record)[name]) for name in shown),
+            *([len(frames.get(track_of(hit.record) or (0, "", ""), [hit]))] if frames else []),
             *([1 + len(hit.alike)] if people else []),
             escaped(hit.path),
         ]
         for hit in result.hits
     ]
-    headers = [*columns, *shown, *(["images"] if people else []), "image"]
+    headers = [*columns, *shown, *(["frames"] if frames else []), *(["images"] if people else []), "image"]
     say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
 
 
-def as_json(result: QueryResult, thresholds: Thresholds | None) -> dict[str, Any]:
-    """Return a query and its hits in words and numbers; the verdict is null without thresholds."""
+def as_json(
+    result: QueryResult, thresholds: Thresholds | None, frames: Mapping[Track, Sequence[Record]]
+) -> dict[str, Any]:
+    """Return a query and its hits in words and numbers; the verdict is null without thresholds.
+
+    Args:
+        result: the query and its hits.
+        thresholds: those of the gallery, if it was calibrated.
+        frames: the images of its tracks; see `vireid_plugins.search.tracks`.
+    """
     return {
         "query": result.query,
         "modality": MODALITIES[result.modality],
-        "probability": result.probability,
+        "modality_sure": result.certainty >= SURE,
         "verdict": None if thresholds is None else _verdict(result, thresholds),
         "hits": [
-            {"rank": hit.rank, **_hit(hit.record, hit.cosine), "alike": [_hit(*one) for one in hit.alike]}
+            {
+                "rank": hit.rank,
+                **_hit(hit.record, hit.cosine, frames),
+                "alike": [_hit(*one, frames) for one in hit.alike],
+            }
             for hit in result.hits
         ],
     }
@@ -64,8 +87,12 @@ def _verdict(result: QueryResult, thresholds: Thresholds) -> str:
     return thresholds.verdict(result.hits[0].cosine if result.hits else None)
 
 
-def _hit(record: Record, cosine: float) -> dict[str, Any]:
-    return {"path": record.key, "cosine": cosine, "modality": MODALITIES[record.modality], **_facts(record)}
+def _hit(record: Record, cosine: float, frames: Mapping[Track, Sequence[Record]]) -> dict[str, Any]:
+    found = {"path": record.key, "cosine": cosine, "modality": MODALITIES[record.modality], **_facts(record)}
+    track = track_of(record)
+    if track is None or track not in frames:
+        return found
+    return {**found, "frames": [{"path": one.key, **_facts(one)} for one in frames[track]]}
 
 
 def _facts(record: Record) -> dict[str, Any]:

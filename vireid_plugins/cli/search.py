@@ -22,18 +22,25 @@ if TYPE_CHECKING:
 
 def index(args: argparse.Namespace) -> None:
     """Index a folder, or update its index: new images are added, missing ones removed."""
+    from functools import partial
+
     from tqdm import tqdm
 
+    from vireid_plugins.detections.sidecar import NAME as CROPS
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.indexing import index_images
     from vireid_plugins.search.metadata import Metadata
+    from vireid_plugins.search.tracks import NONE, index_tracks, way_of
 
     if args.weights:
         args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
-    metadata = Metadata.read(args.metadata) if args.metadata else None
+    beside = args.images / CROPS
+    file = args.metadata or (beside if beside.is_file() else None)
+    metadata = Metadata.read(file) if file else None
+    tracks = way_of(args.index, args.tracks)
     extractor = Extractor(trained_config(args, args.device))
     with tqdm(unit="image", disable=None) as bar:
 
@@ -41,7 +48,8 @@ def index(args: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        done = index_images(
+        make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
+        done = make(
             *(extractor, args.images, args.index, args.modality, report),
             metadata=metadata,
             dtype=args.dtype,
@@ -49,6 +57,11 @@ def index(args: argparse.Namespace) -> None:
         )
     for line in done.unsure:
         say(f"unsure  {line}")
+    if done.unsure:
+        say(
+            f"{len(done.unsure)} images may be visible or infrared; if any of them is indexed as the wrong one: "
+            f"vireid search index THOSE_IMAGES --index {args.index} --modality visible or infrared"
+        )
     for unread in done.unread:
         say(f"not read  {unread}")
     if done.left_out:
@@ -59,7 +72,8 @@ def index(args: argparse.Namespace) -> None:
             f"--index {args.index}"
         )
     shown = {"added": 0, "unchanged": 0, "removed": 0} | done.counts
-    say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images")
+    entries = "" if done.entries is None else f" in {done.entries} tracks and images without one"
+    say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images{entries}")
     say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
@@ -74,6 +88,7 @@ def query(args: argparse.Namespace) -> None:
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
     from vireid_plugins.search.querying import Wanted, query_images
+    from vireid_plugins.search.tracks import frames_of
     from vireid_plugins.visualize._mpl import require_format, save
     from vireid_plugins.visualize.rank_lists import picture_of_hits
 
@@ -83,15 +98,15 @@ def query(args: argparse.Namespace) -> None:
     with Gallery.load(args.index) as gallery:
         extractor = extractor_of(gallery, args.device, args.weights)
         results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
-        thresholds, images = thresholds_of(gallery), len(gallery)
+        thresholds, images, frames = thresholds_of(gallery), len(gallery), frames_of(gallery)
     for one in results:
-        print_hits(one, guessed=args.modality == "auto", people=args.people, thresholds=thresholds)
+        print_hits(one, guessed=args.modality == "auto", people=args.people, thresholds=thresholds, frames=frames)
     if thresholds is not None and images > 2 * thresholds.images:
         say(
             "", f"the index had {thresholds.images} images when it was calibrated, and has {images}: calibrate it again"
         )
     if args.json:
-        report = [as_json(one, thresholds) for one in results]
+        report = [as_json(one, thresholds, frames) for one in results]
         calibrated = None if thresholds is None else asdict(thresholds)
         write_json(args.json, {"index": str(args.index), "thresholds": calibrated, "queries": report})
     if args.picture:
@@ -109,25 +124,48 @@ def query(args: argparse.Namespace) -> None:
 
 
 def calibrate(args: argparse.Namespace) -> None:
-    """Set the thresholds of an index from images of people who are not in it."""
+    """Set the thresholds of an index from images of people who are not in it, or from labeled pairs (--pairs)."""
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
     from vireid_plugins.search.calibration import keep, thresholds_from
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
+    from vireid_plugins.search.pairs import MARKS, calibrate_with_pairs, read_pairs
     from vireid_plugins.search.querying import Wanted, query_images
 
+    if (args.images is None) is (args.pairs is None):
+        args.error("needs a folder of images of people who are not in the index, or --pairs")
+    # A flag without a file: the marks that a service keeps in the index.
+    pairs = None if args.pairs is None else read_pairs(args.pairs or args.index / MARKS)
     with Gallery.load(args.index) as gallery:
         extractor = extractor_of(gallery, args.device, args.weights)
         wanted = Wanted(1, args.find, conditions(args))
-        results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
-        found = thresholds_from(results, len(gallery), args.rate)
+        if pairs is None:
+            results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+            found = thresholds_from(results, len(gallery), args.rate)
+        else:
+            done = calibrate_with_pairs(gallery, extractor, pairs, args.modality, wanted, args.rate)
+            found, unread = done.thresholds, done.unread
         keep(gallery, found)
-    few = "" if args.rate * found.queries >= 1 else f"; {found.queries} are too few for it, so none of them is one"
+    enough = found.queries >= found.least_queries
+    few = "" if enough else f"; {found.queries} are too few for it, so none of them is one"
+    queries = "images of unknown people" if pairs is None else "queries without an image of their person"
     say(
-        f"match from {found.match:.6f} on, unsure from {found.unsure:.6f} on: of {found.queries} images of unknown "
-        f"people at most {args.rate:.2%} are called a match{few}"
+        f"match from {found.match:.6f} on, unsure from {found.unsure:.6f} on: of {found.queries} {queries} at most "
+        f"{args.rate:.2%} are called a match{few}"
     )
+    if pairs is not None:
+        say(
+            f"at or above a match: {done.same[1]} of {done.same[0]} pairs of one person, {done.different[1]} of "
+            f"{done.different[0]} of different people"
+        )
+        if found.source == "pairs":
+            say(
+                f"the pairs do not tell what is nearest in the index: for its {found.images} images the rate was "
+                f"divided by {found.least_queries * args.rate:.0f}, and {found.least_queries:.0f} queries are enough"
+            )
+        if done.untold:
+            say(f"left out: {done.untold} queries of which the nearest image, but for their person's, has no label")
     if unread:
         raise DataError(not_read(unread))
 
@@ -150,9 +188,9 @@ def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
 
 def remove(args: argparse.Namespace) -> None:
     """Remove an image, or all images below a folder, from an index."""
-    from vireid_plugins.search.indexing import remove_images
+    from vireid_plugins.search.tracks import remove_from
 
-    removed, left = remove_images(args.index, args.images)
+    removed, left = remove_from(args.index, args.images)
     say(f"removed {removed}; {left} images")
 
 
@@ -162,7 +200,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (index, query, calibrate, remove):
         one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        one.add_argument("images", type=path, help="a folder of images, or one image")
+        count = "?" if command is calibrate else None
+        one.add_argument("images", type=path, nargs=count, help="a folder of images, or one image")
         one.add_argument("--index", type=path, required=True, help="folder of the index")
         if command is not remove:
             ways = "visible, infrared, folder (from a folder's name) or auto (from the colors)"
@@ -180,10 +219,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--metadata", type=path, help=text)
             text = "numbers of a new index: float16 takes half the space (default %(default)s)"
             one.add_argument("--dtype", choices=("float32", "float16"), default="float32", help=text)
+            text = "one entry for all images of a track: the mean of their vectors, or the best one's (default none)"
+            one.add_argument("--tracks", choices=("mean", "best", "none"), help=text)
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"
             one.add_argument("--rate", type=float, default=0.01, help=text)
+            text = "in place of images: labeled pairs, a .csv file with query, file, same (marks.csv of the index)"
+            one.add_argument("--pairs", nargs="?", type=path, const=False, metavar="FILE", help=text)
         if command is query:
             one.add_argument("--top", type=positive, default=10, help="images per query (default %(default)s)")
             one.add_argument("--people", action="store_true", help="one answer per track, and per near-duplicate")

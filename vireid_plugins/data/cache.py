@@ -25,6 +25,7 @@ from filelock import FileLock
 from numpy.lib.format import open_memmap
 
 from vireid_plugins.data.decode import Decoder
+from vireid_plugins.data.thermal import RULES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import cannot_write, make_folder, overwrite, remove_stale, write_by_name, write_json
 from vireid_plugins.io.json_file import read_json
@@ -150,7 +151,7 @@ def _checksum(image: npt.NDArray[np.uint8]) -> int:
 
 def _deep(decoder: Decoder) -> list[object]:
     """Return what tells arrays of lists with PNG files apart, which may have 16 bits; nothing for other lists."""
-    return [decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
+    return [RULES, decoder.stretch] if any(path.lower().endswith(".png") for path in decoder.paths) else []
 
 
 @contextmanager

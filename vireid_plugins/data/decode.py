@@ -37,6 +37,11 @@ MAX_BYTES = 8 * MAX_PIXELS
 # Tags of TIFF: what its smallest value shows, the sizes of a tile, the type of its values.
 _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = 262, 322, 323, 339
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
+# Bits of a value, a text about the image, and whether channels are stored by pixel or one after another.
+_BITS, _TEXT, _PLANES = 258, 270, 284
+_ONE_AFTER_ANOTHER = 2
+# What tifffile writes into a file about an array of three frames.
+_THREE_FRAMES = '{"shape": [3, '
 # Pillow knows gray of 16 bits whose smallest value is white only with little-endian values.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", _WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 # Tag of EXIF.
@@ -88,6 +93,7 @@ def read_values(path: str, formats: Sequence[str] = SEARCH_FORMATS) -> tuple[npt
         DataError: see `read_image`.
     """
     with _opened(path, formats) as image:
+        _require_one_picture(image)
         deep = _is_deep_color(image)
         orientation = image.getexif().get(_ORIENTATION, UPRIGHT)
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -141,6 +147,19 @@ def _require_crop(image: Image.Image) -> None:
         raise ValueError(f"it has {frames} frames; save a single frame as an image")
 
 
+def _require_one_picture(image: Image.Image) -> None:
+    """Raise a `ValueError` for a TIFF of which Pillow would make one picture where there are frames, or noise."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) != _ONE_AFTER_ANOTHER or len(tags.get(_BITS, ())) < 2:
+        return
+    # Pillow takes the bytes of channels of 16 bits for pixels of 8.
+    if set(tags[_BITS]) != {8} or str(tags.get(_TEXT, "")).startswith(_THREE_FRAMES):
+        raise ValueError(
+            "its channels are stored one after another, as a stack of frames is; save a single frame, or colors of 8 "
+            "bits pixel by pixel"
+        )
+
+
 def resized(
     image: Image.Image, size: Sequence[int], interpolation: str = "bilinear", stretch: Stretch = DEFAULT, name: str = ""
 ) -> npt.NDArray[np.uint8]:
@@ -156,6 +175,7 @@ def resized(
     Raises:
         ValueError: its values cannot be converted.
     """
+    _require_one_picture(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         turn = Image.Exif()
         turn[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
@@ -198,13 +218,15 @@ def _values(image: Image.Image) -> tuple[npt.NDArray[Any], int | None]:
 
     The array is read as it is: Pillow's conversions of big-endian values go through 8 bits.
     """
+    tags: Any = getattr(image, "tag_v2", {})
     full = FULL if image.mode.startswith("I;16") else None
+    if full and tags.get(_BITS) == (12,):
+        full = 4095
     maximum = _maximum(image)
     values = np.asarray(image)
     if maximum is not None:
         # Pillow has scaled the values to 16 bits by the header's maximum.
         values, full = np.rint(values * (maximum / FULL)).astype(np.int32), maximum
-    tags: Any = getattr(image, "tag_v2", {})
     if image.mode == "I" and tags.get(_SAMPLE_FORMAT) == (_UNSIGNED,):
         values = values.astype(np.uint32)  # Pillow has read unsigned values as signed ones
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:

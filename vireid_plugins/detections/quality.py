@@ -50,6 +50,9 @@ def _gray(crop: Picture) -> npt.NDArray[np.float32]:
     values: npt.NDArray[Any] = crop.values
     if values.ndim == 3:
         return (values @ np.array(_LUMA, np.float32)).astype(np.float32)
+    if values.min() == values.max():
+        # Counts without a scale cannot be stretched.
+        return np.zeros(values.shape, np.float32)
     if values.dtype != np.uint8:
         values = to_eight_bits(values, crop.full, DEFAULT)
     return values.astype(np.float32)

@@ -23,6 +23,9 @@ from vireid_plugins.search.similarity import DIGITS, matches
 RATE, UNSURE = 0.01, 0.1
 MATCH, NOT_SURE, NOBODY = "match", "unsure", "nobody"
 FACT = "thresholds"
+# What a gallery may be calibrated with: images of people who are not in it, labels of what was found in it, or labeled
+# pairs of other images (`vireid_plugins.search.pairs`).
+SOURCES = ("strangers", "marks", "pairs")
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,10 @@ class Thresholds:
         match: from here on a hit is a match.
         unsure: from here on, and below `match`, it may be one.
         rate: share of unknown people's queries that are called a match at most.
-        queries: number of queries of unknown people.
-        images: number of images in the gallery then.
+        queries: number of queries that the thresholds are from.
+        images: number of images in the gallery then, of those that pass the conditions if it was calibrated with pairs.
+        source: one of SOURCES, what the gallery was calibrated with.
+        least_queries: number of queries from which on one of them may be called a match.
     """
 
     match: float
@@ -42,6 +47,8 @@ class Thresholds:
     rate: float
     queries: int
     images: int
+    source: str = "strangers"
+    least_queries: float = 0.0
 
     def verdict(self, cosine: float | None) -> str:
         """Return MATCH, NOT_SURE or NOBODY for the best cosine of a query; None where it has no hit."""
@@ -65,8 +72,26 @@ def thresholds_from(unknown: Sequence[QueryResult], images: int, rate: float = R
     best = [one.hits[0].cosine if one.hits else -math.inf for one in unknown]
     if max(best, default=-math.inf) == -math.inf:
         raise DataError("no image of an unknown person has a hit; are the conditions too narrow?")
-    match, unsure = (_rounded_up(threshold_for(best, share)) for share in (rate, max(rate, UNSURE)))
-    return Thresholds(match, unsure, rate, len(best), images)
+    return thresholds_at(best, images, rate)
+
+
+def thresholds_at(
+    best: Sequence[float], images: int, rate: float, times: float = 1.0, source: str = "strangers"
+) -> Thresholds:
+    """Return the thresholds from the best wrong cosine of each query.
+
+    Args:
+        best: the cosines, -inf where a query has none.
+        images: number of images in the gallery.
+        rate: share of unknown people's queries that may be called a match.
+        times: how often as many images as the cosines are the best of are in the gallery.
+        source: one of SOURCES.
+
+    Raises:
+        ConfigError: the rate is not from 0 to 1.
+    """
+    match, unsure = (_rounded_up(threshold_for(best, share / times)) for share in (rate, max(rate, UNSURE)))
+    return Thresholds(match, unsure, rate, len(best), images, source, times / rate if rate else 0.0)
 
 
 def _rounded_up(threshold: float) -> float:
@@ -91,7 +116,9 @@ def thresholds_of(gallery: Gallery) -> Thresholds | None:
     try:
         found: dict[str, Any] = json.loads(text)
         thresholds = Thresholds(**found)
-        if not all(isinstance(value, int | float) for value in found.values()):
+        if thresholds.source not in SOURCES:
+            raise ValueError(f"its thresholds are from '{thresholds.source}'")
+        if not all(isinstance(value, int | float) for name, value in found.items() if name != "source"):
             raise ValueError("its thresholds are no numbers")
     except (ValueError, TypeError) as error:
         raise damaged(gallery.folder, str(error)) from None

@@ -14,7 +14,7 @@ from vireid_plugins.search.modality import Teller
 
 
 class Embedded(NamedTuple):
-    """Images of a batch: for each its modality with the probability of that, and a row of the vectors (n, D)."""
+    """Images of a batch: for each its modality with the certainty of that, and a row of the vectors (n, D)."""
 
     images: list[Found]
     guesses: list[tuple[int, float]]

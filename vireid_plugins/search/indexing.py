@@ -4,7 +4,7 @@ import functools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import sha256_of
@@ -23,7 +24,7 @@ from vireid_plugins.search.gallery import Gallery, open_gallery
 from vireid_plugins.search.gallery_folder import writing
 from vireid_plugins.search.images import Folder, Found, Unread, find_images
 from vireid_plugins.search.metadata import Metadata
-from vireid_plugins.search.modality import UNSURE, modality_teller
+from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.model_of import made_by, require_same
 from vireid_plugins.search.moved import is_folder, one_spelling
 
@@ -39,15 +40,17 @@ class Indexed:
 
     Attributes:
         total: number of images that it has now.
+        entries: number of entries of a gallery of tracks; None for one of images.
         counts: numbers of images by what became of them: `added`, `copied` (their content was known), `described` (only
             their metadata changed), `unchanged` and `removed`.
-        unsure: the images whose guessed modality is uncertain.
+        unsure: the images whose modality is unsure; each has the likelier one.
         unread: what could not be read; it was neither added nor removed.
         left_out: numbers of files of other endings.
         moved: numbers of images of the gallery from folders that no longer exist, by folder.
     """
 
     total: int = 0
+    entries: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
     unsure: list[str] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
@@ -160,9 +163,16 @@ def _add(
     new: list[Found] = []
     copies: list[tuple[Record, str]] = []
     digests: dict[str, str] = {}
+
+    def agrees(image: Found, record: Record) -> bool:
+        return way == "auto" or tell(image.file, _NONE)[0] == record.modality
+
     for image in found.images:
         former = known.get(image.path)
-        facts = metadata.of(image)
+        if former is not None and not agrees(image, former):
+            # Its modality was guessed, and is given now.
+            former = None
+        facts = _facts(metadata, image, known)
         if former is not None and former.stamp == image.stamp and former.digest:
             now = replace(former, **facts) if metadata else former
             done.counts["unchanged" if now == former else "described"] += 1
@@ -178,7 +188,7 @@ def _add(
             # Of an earlier release, which kept no digests.
             done.counts["unchanged"] += 1
             copies.append((replace(former, digest=digest, **facts), former.key))
-        elif digest in by_digest and (way == "auto" or tell(image.file, _NONE)[0] == by_digest[digest].modality):
+        elif digest in by_digest and agrees(image, by_digest[digest]):
             done.counts["copied"] += 1
             same = by_digest[digest]
             copies.append((Record(image.path, same.modality, image.stamp, digest, **facts), same.key))
@@ -190,16 +200,24 @@ def _add(
         work.add([record for record, _ in part], work.gallery.engine.vectors([key for _, key in part]))
     for batch in embedded(extractor, new, tell, done.unread, report):
         records = [
-            Record(image.path, modality, image.stamp, digests[image.path], **metadata.of(image))
+            Record(image.path, modality, image.stamp, digests[image.path], **_facts(metadata, image, known))
             for image, (modality, _) in zip(batch.images, batch.guesses, strict=True)
         ]
         work.add(records, batch.vectors)
         done.counts["added"] += len(records)
         done.unsure += [
-            f"{image.file}: {MODALITIES[modality]}, {probability:.0%} sure"
-            for image, (modality, probability) in zip(batch.images, batch.guesses, strict=True)
-            if probability < UNSURE
+            f"{image.file}: indexed as {MODALITIES[modality]}"
+            for image, (modality, certainty) in zip(batch.images, batch.guesses, strict=True)
+            if certainty < SURE
         ]
+
+
+def _facts(metadata: Metadata, image: Found, known: Mapping[str, Record]) -> dict[str, Any]:
+    """Return what is known of an image; without metadata, what was known of it."""
+    if metadata or image.path not in known:
+        return metadata.of(image)
+    former = known[image.path]
+    return {name: getattr(former, name) for name in ("camera", "time", "track", "extra")}
 
 
 def _settle(gallery: Gallery, folder: Path, found: Folder, done: Indexed) -> None:

@@ -18,8 +18,6 @@ FOLDERS = {
     INFRARED: ("infrared", "ir", "nir", "thermal", "tir", "night"),
 }
 WAYS = (*NAMES, "folder", "auto")
-# Guesses of less than this probability are reported.
-UNSURE = 0.9
 Pixels = npt.NDArray[np.uint8]
 Teller = Callable[[Path, Pixels], tuple[int, float]]
 
@@ -41,7 +39,7 @@ def modality_by_folder(file: Path, root: Path) -> int:
 
 
 def modality_teller(way: str, root: Path) -> Teller:
-    """Return a function from a file and its pixels to its modality and the probability of that modality.
+    """Return a function from a file and its pixels to its modality and the certainty of that, 1 unless it is guessed.
 
     Args:
         way: how modalities are determined, one of WAYS.

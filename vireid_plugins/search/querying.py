@@ -1,6 +1,6 @@
 """Find the images of a gallery that are nearest to other images; the implementation of `vireid search query`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Found, Unread, find_images
 from vireid_plugins.search.modality import modality_teller
+from vireid_plugins.search.tracks import Track, frames_of, track_of, tracks_with
 
 FINDS = (*NAMES, "both")
 # Queries that are searched together: a gallery is read once for all of them.
@@ -24,11 +25,11 @@ SEARCHED = 512
 
 
 class QueryResult(NamedTuple):
-    """A query, its modality, the probability of that modality (1 unless it was guessed), and its hits."""
+    """A query, its modality, how certain that is (1 unless it was guessed), and its hits."""
 
     query: str
     modality: int
-    probability: float
+    certainty: float
     hits: list[Hit]
 
 
@@ -84,9 +85,10 @@ def query_images(
     if where is not None and len(gallery) and not gallery.engine.count(where):
         raise DataError(f"no image of the gallery passes {where}; {_columns(gallery)}")
     results: list[QueryResult] = []
+    frames = frames_of(gallery) if wanted.find else {}
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
-        left_out = [_itself(image) for image in images] if wanted.find else None
+        left_out = [query_or_its_track(image, frames) for image in images] if wanted.find else None
         vectors = np.concatenate([batch.vectors for batch in batches])
         hits = iter(gallery.search(vectors, wanted.top, where, left_out, wanted.people))
         for batch in batches:
@@ -114,6 +116,13 @@ def _itself(image: Found) -> Callable[[Record], bool]:
     """Return a function that tells whether a record is an image itself, or has the same content."""
     digest = sha256_of(image.file)
     return lambda record: record.key == image.path or record.digest == digest
+
+
+def query_or_its_track(image: Found, frames: Mapping[Track, Sequence[Record]]) -> Callable[[Record], bool]:
+    """Return a function that tells whether a record is an image itself, or a track that it is an image of."""
+    is_query = _itself(image)
+    tracks = tracks_with(frames, is_query) if frames else set()
+    return lambda record: is_query(record) or track_of(record) in tracks
 
 
 def _together(batches: Iterator[Embedded]) -> Iterator[list[Embedded]]:
