@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: synthetic trees, a trained network, fast-reid without patches, its log."""
 
+import gc
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +110,16 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level("INFO", "fastreid"):
         yield caplog
     logger.removeHandler(caplog.handler)
+
+
+def pytest_configure() -> None:
+    """Look for no garbage while modules are imported: there is none, and looking takes time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for it again, beside the tests."""
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -17,7 +17,7 @@ from vireid_plugins.data.synthetic import SysuSize, write_sysu
 from vireid_plugins.engine import Trainer
 
 STEPS, EVALUATIONS = size((2000, 50), (4, 2))
-TREE = SysuSize(train=size(16, 4), val=2, test=8, images=4, height=64, width=32)
+TREE = SysuSize(train=size(16, 4), val=size(2, 1), test=size(8, 5), images=size(4, 2), height=64, width=32)
 # Overrides for cheap steps and evaluations: their number matters here, not their size.
 KEYS = [
     *("MODEL.BACKBONE.PRETRAIN", "False", "MODEL.BACKBONE.DEPTH", "18x", "SOLVER.IMS_PER_BATCH", "16"),

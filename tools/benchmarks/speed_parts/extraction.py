@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from speed_parts.measure import Subject
-from speed_parts.sizes import size
+from speed_parts.sizes import network, size
 from vireid_plugins.config import config_path, get_cfg
 from vireid_plugins.data import build_test_loader
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
@@ -46,7 +46,8 @@ def _extraction(way: str, folder: Path, device: str) -> Callable[[], object]:
     shape = str(list(SIZE))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "INPUT.SIZE_TEST", shape]
     given += ["INPUT.SIZE_TRAIN", shape, "DATALOADER.NUM_WORKERS", "0", "TEST.IMS_PER_BATCH", str(BATCH)]
-    cfg.merge_from_list([*given, "DATALOADER.CACHE", str(folder / "cache") if way == "cache" else ""])
+    given += ["DATALOADER.CACHE", str(folder / "cache") if way == "cache" else ""]
+    cfg.merge_from_list([*given, *network("one_stream")])
     torch.manual_seed(0)
     model = build_model(cfg).to(device).eval()
     ours, _ = build_test_loader(cfg, "SYSUMM01")
@@ -79,7 +80,8 @@ class _Keeping(FeatureCollector):
 def _form(way: str, folder: Path, device: str) -> Callable[[], object]:
     cfg = get_cfg()
     cfg.merge_from_file(config_path("SYSU/agw.yml"))
-    cfg.merge_from_list(["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"])
+    given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
+    cfg.merge_from_list([*given, *network("agw")])
     torch.manual_seed(0)
     model = build_model(cfg).to(device).eval()
     pixels = torch.randint(0, 256, (FEW, *SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)

@@ -21,7 +21,7 @@ from vireid_plugins.data import build_train_loader
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.data.synthetic import SysuSize, write_sysu
 
-IMAGES, MANY, BATCH, SIZE = 512, size(8192, 512), 64, (288, 144)
+IMAGES, MANY, BATCH, SIZE = size(512, 128), size(8192, 256), 64, (288, 144)
 TREE = SysuSize(train=24, val=1, test=1, images=size(6, 1))
 
 

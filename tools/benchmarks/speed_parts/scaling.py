@@ -19,7 +19,7 @@ from speed_parts import training
 from speed_parts.measure import Subject
 from speed_parts.scoring import real_test_set
 from speed_parts.searching import TOP, WIDTH, clustered
-from speed_parts.sizes import size
+from speed_parts.sizes import network, size
 from speed_parts.trees import LLCM_TRAINING, SYSU_TRAINING, llcm_training, regdb_names, sysu_training
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.data import build_test_loader, build_train_loader
@@ -79,7 +79,7 @@ def _configured(folder: Path, device: str) -> CfgNode:
     cfg.merge_from_file(config_path("SYSU/agw.yml"))
     shape = str(list(SHAPE))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
-    given += ["INPUT.SIZE_TRAIN", shape, "INPUT.SIZE_TEST", shape, "DATALOADER.NUM_WORKERS", "0"]
+    given += ["INPUT.SIZE_TRAIN", shape, "INPUT.SIZE_TEST", shape, "DATALOADER.NUM_WORKERS", "0", *network("agw")]
     cfg.merge_from_list([*given, "SOLVER.IMS_PER_BATCH", str(BATCH), "TEST.IMS_PER_BATCH", str(TESTED)])
     return cfg
 

@@ -14,7 +14,7 @@ from fastreid.utils.events import EventStorage
 from shared_parts.operations import block_batch, outputs_of
 
 from speed_parts.measure import Subject
-from speed_parts.sizes import SMALLEST, size
+from speed_parts.sizes import SMALLEST, network, size
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
@@ -34,7 +34,7 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
     cfg = get_cfg()
     cfg.merge_from_file(config_path(f"SYSU/{method}.yml"))
     given = ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "395"]
-    cfg.merge_from_list([*given, *overrides])
+    cfg.merge_from_list([*given, *network(method), *overrides])
     if device == "cpu":
         identities, instances, size = small
         given = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
