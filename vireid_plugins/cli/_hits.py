@@ -1,15 +1,12 @@
-"""Hits of a search as a table and as JSON."""
-
-from typing import Any
+"""Hits of a search as a table."""
 
 from tabulate import tabulate
 
 from vireid_plugins.cli._common import say, say_table
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.escape import escaped
-from vireid_plugins.io.moment import written
+from vireid_plugins.search.answers import facts_of, verdict_of
 from vireid_plugins.search.calibration import Thresholds
-from vireid_plugins.search.engines import Record
 from vireid_plugins.search.querying import QueryResult
 
 
@@ -23,7 +20,7 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
         thresholds: those of the gallery, if it was calibrated.
     """
     sure = f", {result.probability:.0%} sure" if guessed else ""
-    verdict = "" if thresholds is None else f": {_verdict(result, thresholds)}"
+    verdict = "" if thresholds is None else f": {verdict_of(result, thresholds)}"
     say("", f"{result.query} ({MODALITIES[result.modality]}{sure}){verdict}")
     columns = ["rank", "cosine", "modality"]
     shown = [
@@ -36,7 +33,7 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
             hit.rank,
             f"{hit.cosine:.3f}",
             MODALITIES[hit.record.modality],
-            *(escaped(_facts(hit.record)[name]) for name in shown),
+            *(escaped(facts_of(hit.record)[name]) for name in shown),
             *([1 + len(hit.alike)] if people else []),
             escaped(hit.path),
         ]
@@ -44,31 +41,3 @@ def print_hits(result: QueryResult, guessed: bool, people: bool, thresholds: Thr
     ]
     headers = [*columns, *shown, *(["images"] if people else []), "image"]
     say_table(tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True))
-
-
-def as_json(result: QueryResult, thresholds: Thresholds | None) -> dict[str, Any]:
-    """Return a query and its hits in words and numbers; the verdict is null without thresholds."""
-    return {
-        "query": result.query,
-        "modality": MODALITIES[result.modality],
-        "probability": result.probability,
-        "verdict": None if thresholds is None else _verdict(result, thresholds),
-        "hits": [
-            {"rank": hit.rank, **_hit(hit.record, hit.cosine), "alike": [_hit(*one) for one in hit.alike]}
-            for hit in result.hits
-        ],
-    }
-
-
-def _verdict(result: QueryResult, thresholds: Thresholds) -> str:
-    return thresholds.verdict(result.hits[0].cosine if result.hits else None)
-
-
-def _hit(record: Record, cosine: float) -> dict[str, Any]:
-    return {"path": record.key, "cosine": cosine, "modality": MODALITIES[record.modality], **_facts(record)}
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    """Return what is known of an image besides its modality."""
-    time = "" if record.time is None else written(record.time)
-    return {"camera": record.camera, "time": time, "track": record.track, "columns": dict(record.extra)}

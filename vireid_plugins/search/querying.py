@@ -15,7 +15,7 @@ from vireid_plugins.search.embedding import Embedded, embedded, not_read
 from vireid_plugins.search.engines import Condition, Record, Where
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
-from vireid_plugins.search.images import Found, Unread, find_images
+from vireid_plugins.search.images import Unread, find_images
 from vireid_plugins.search.modality import modality_teller
 
 FINDS = (*NAMES, "both")
@@ -86,7 +86,7 @@ def query_images(
     results: list[QueryResult] = []
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
-        left_out = [_itself(image) for image in images] if wanted.find else None
+        left_out = [itself(image.path, sha256_of(image.file)) for image in images] if wanted.find else None
         vectors = np.concatenate([batch.vectors for batch in batches])
         hits = iter(gallery.search(vectors, wanted.top, where, left_out, wanted.people))
         for batch in batches:
@@ -110,10 +110,9 @@ def _columns(gallery: Gallery, shown: int = 10) -> str:
     return ", ".join(parts)
 
 
-def _itself(image: Found) -> Callable[[Record], bool]:
-    """Return a function that tells whether a record is an image itself, or has the same content."""
-    digest = sha256_of(image.file)
-    return lambda record: record.key == image.path or record.digest == digest
+def itself(key: str, digest: str) -> Callable[[Record], bool]:
+    """Return a function that tells whether a record is an image itself, by its path, or has the same content."""
+    return lambda record: record.key == key or record.digest == digest
 
 
 def _together(batches: Iterator[Embedded]) -> Iterator[list[Embedded]]:
