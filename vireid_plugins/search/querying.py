@@ -9,13 +9,13 @@ import numpy as np
 
 from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
-from vireid_plugins.io.moment import written
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.embedding import Embedded, embedded, not_read
 from vireid_plugins.search.engines import Condition, Record, Where
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Unread, find_images
+from vireid_plugins.search.known import Known
 from vireid_plugins.search.modality import modality_teller
 
 FINDS = (*NAMES, "both")
@@ -82,7 +82,7 @@ def query_images(
     found = find_images(queries)
     where = wanted.filter()
     if where is not None and len(gallery) and not gallery.engine.count(where):
-        raise DataError(f"no image of the gallery passes {where}; {_columns(gallery)}")
+        raise DataError(f"no image of the gallery passes {where}; {Known.of(gallery.records()).listed()}")
     results: list[QueryResult] = []
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
         images = [image for batch in batches for image in batch.images]
@@ -95,19 +95,6 @@ def query_images(
     if not results:
         raise DataError(not_read(found.unread))
     return results, found.unread
-
-
-def _columns(gallery: Gallery, shown: int = 10) -> str:
-    """Return which cameras, times and columns there are to filter by."""
-    records = gallery.records()
-    cameras = sorted({one.camera for one in records if one.camera})
-    columns = sorted({name for one in records for name in one.extra})
-    times = [one.time for one in records if one.time is not None]
-    more = ", ..." if len(cameras) > shown else ""
-    parts = [f"its cameras are {', '.join(cameras[:shown])}{more}" if cameras else "it knows no cameras"]
-    parts.append(f"its times are from {written(min(times))} to {written(max(times))}" if times else "no times")
-    parts.append(f"and its columns {', '.join(columns)}" if columns else "and no columns of your own")
-    return ", ".join(parts)
 
 
 def itself(key: str, digest: str) -> Callable[[Record], bool]:

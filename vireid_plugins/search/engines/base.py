@@ -87,7 +87,7 @@ class Engine(ABC):
         """Return the records that pass a filter, in the order in which they were added last."""
 
     def some(self, start: int, count: int, where: Where | None = None) -> list[Record]:
-        """Return at most `count` of the records that pass a filter, from the place `start` on, as `records` has them."""
+        """Return at most `count` of the records that pass a filter, from the place `start` on; see `records`."""
         return self.records(where)[start : start + count]
 
     @abstractmethod
