@@ -104,14 +104,12 @@ def _add_marks(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/marks", openapi_extra=_body("a query that is no image of the index", required=False))
     async def mark(request: Request, pair: Annotated[schema.Judged, Query()]) -> schema.Done:
         """Keep whether a query and an image show one person; a query that is the body of the request is kept too."""
-        await desk.mark(pair, await read_body(request, desk.limits))
-        return schema.Done()
+        return schema.Done(kept=await desk.mark(pair, await read_body(request, desk.limits)))
 
     @app.delete("/api/marks")
     async def unmark(pair: Annotated[schema.Marked, Query()]) -> schema.Done:
         """Forget a pair, and its query if nobody names it any more."""
-        await desk.unmark(pair)
-        return schema.Done()
+        return schema.Done(kept=await desk.unmark(pair))
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

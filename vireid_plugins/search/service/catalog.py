@@ -6,7 +6,7 @@ asks for. A picture is shown only while its file has that content.
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -97,24 +97,34 @@ class Catalog:
         return {"images": sum(counts), **named, **known.as_json()}
 
     def folders(self, text: str) -> list[str]:
-        """Return the paths that a folder of `named` may have; a path of the system stands for itself."""
+        """Return the paths that a folder of `teller` may have; a path of the system stands for itself."""
         if PurePath(text).is_absolute():
             return [text]
         return sorted({str(PurePath(top).parent / text) for top in self._tops()})
 
-    def named(self, record: Record) -> str:
-        """Return an image's path below the indexed folder that it is in, that folder's own name included."""
-        inside = [top for top in self._tops() if below(record.key, top)]
-        path = PurePath(record.key)
-        return path.relative_to(PurePath(max(inside, key=len)).parent).as_posix() if inside else path.name
+    def teller(self) -> Callable[[Record], dict[str, Any]]:
+        """Return a function that returns what a client is told of an image.
 
-    def told(self, record: Record) -> dict[str, Any]:
-        """Return what a client is told of an image."""
-        modality = MODALITIES[record.modality]
-        return {"id": record.digest, "name": self.named(record), "modality": modality, **facts_of(record)}
+        It is named by its path below the indexed folder that it is in, that folder's own name included.
+        """
+        tops = self._tops()
 
-    def _tops(self) -> Sequence[str]:
-        return [top for tops in self.gallery.folders.values() for top in tops]
+        def named(path: str) -> str:
+            inside = [top for top in tops if below(path, top)]
+            top = max(inside, key=len, default=path)
+            return PurePath(path).relative_to(PurePath(top).parent).as_posix()
+
+        def told(record: Record) -> dict[str, Any]:
+            modality = MODALITIES[record.modality]
+            return {"id": record.digest, "name": named(record.key), "modality": modality, **facts_of(record)}
+
+        return told
+
+    def _tops(self) -> list[str]:
+        """Return the indexed folders, and those linked from them, as they are now."""
+        with self._lock:
+            self.gallery.refresh()
+            return [top for tops in self.gallery.folders.values() for top in tops]
 
 
 def content_of(records: Sequence[Record]) -> bytes:

@@ -13,6 +13,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines.base import Vectors
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.querying import Wanted
@@ -75,9 +76,11 @@ class Desk:
 
     async def browse(self, asked: schema.Browsed) -> schema.Page:
         """Return some images of the gallery."""
-        where = self._wanted(schema.Asked(**asked.model_dump(exclude={"start", "count"}))).filter()
+        filters = schema.Asked(**asked.model_dump(exclude={"start", "count"}))
+        where = (await self._work(self._wanted, filters)).filter()
         images, total = await self._work(self.catalog.some, asked.start, asked.count, where)
-        return schema.Page(total=total, images=[schema.Image(**self.catalog.told(one)) for one in images])
+        tell = await self._work(self.catalog.teller)
+        return schema.Page(total=total, images=[schema.Image(**tell(one)) for one in images])
 
     async def thumbnail(self, digest: str) -> bytes:
         """Return a small JPEG of an image of the gallery."""
@@ -85,7 +88,7 @@ class Desk:
 
     async def search(self, data: bytes, asked: schema.Asked) -> schema.Answer:
         """Return the hits of an image that was uploaded."""
-        wanted = self._wanted(asked)
+        wanted = await self._work(self._wanted, asked)
         image = await self._work(self._uploaded, data)
         modality, probability = modality_teller(asked.modality, _NOWHERE)(_NOWHERE, image.pixels)
         digest = hashlib.sha256(data).hexdigest()
@@ -94,25 +97,24 @@ class Desk:
 
     async def search_like(self, asked: schema.Like) -> schema.Answer:
         """Return the hits of an image of the gallery."""
-        wanted = self._wanted(asked)
-        record, vector = await self._work(self._known, asked.like)
-        name = self.catalog.named(record)
+        wanted = await self._work(self._wanted, asked)
+        record, vector, name = await self._work(self._known, asked.like)
         told = schema.Query(id=record.digest, name=name, modality=MODALITIES[record.modality], probability=1.0)
         return await self._answer(told, Query(wanted, record.digest, record.modality, vector=vector))
 
-    async def mark(self, pair: schema.Judged, data: bytes) -> None:
-        """Keep whether a query and an image show one person.
+    async def mark(self, pair: schema.Judged, data: bytes) -> bool:
+        """Keep whether a query and an image show one person, and return whether the query's image is kept.
 
         Args:
             pair: the query and the image.
             data: a query that was uploaded, in place of the pair's; empty for none.
         """
         ending = (await self._work(self._uploaded, data)).ending if data else ""
-        await self._work(self.pairs.keep, pair, data, ending)
+        return await self._work(self.pairs.keep, pair, data, ending)
 
-    async def unmark(self, pair: schema.Marked) -> None:
-        """Forget a pair."""
-        await self._work(self.pairs.forget, pair)
+    async def unmark(self, pair: schema.Marked) -> bool:
+        """Forget a pair, and return whether the query's image is kept all the same."""
+        return await self._work(self.pairs.forget, pair)
 
     async def _answer(self, told: schema.Query, query: Query) -> schema.Answer:
         try:
@@ -123,19 +125,19 @@ class Desk:
 
     def _told(self, told: schema.Query, query: Query, hits: Sequence[Hit]) -> schema.Answer:
         """Return an answer in words and numbers."""
-        thresholds, same = self.catalog.thresholds(), self.pairs.of(query.digest)
+        thresholds, same, tell = self.catalog.thresholds(), self.pairs.of(query.digest), self.catalog.teller()
         return schema.Answer(
             query=told,
             verdict=_verdict(thresholds, hits[0].cosine if hits else None),
             searched=self.catalog.count(query.wanted.filter()),
             hits=[
                 schema.Hit(
-                    **self.catalog.told(hit.record),
+                    **tell(hit.record),
                     rank=hit.rank,
                     cosine=hit.cosine,
                     verdict=_verdict(thresholds, hit.cosine),
                     same=same(hit.record.digest),
-                    alike=[schema.Alike(**self.catalog.told(one), cosine=cosine) for one, cosine in hit.alike],
+                    alike=[schema.Alike(**tell(one), cosine=cosine) for one, cosine in hit.alike],
                 )
                 for hit in hits
             ],
@@ -155,9 +157,9 @@ class Desk:
         except DataError as error:
             raise RefusedError(422, str(error)) from None
 
-    def _known(self, digest: str) -> tuple[Record, Any]:
+    def _known(self, digest: str) -> tuple[Record, Vectors, str]:
         record = self.catalog.find(digest)[0]
-        return record, self.catalog.vector(record)
+        return record, self.catalog.vector(record), self.catalog.teller()(record)["name"]
 
     def _thumbnail(self, digest: str) -> bytes:
         try:

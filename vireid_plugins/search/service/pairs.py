@@ -39,8 +39,8 @@ class Pairs:
             return lambda digest: None
         return lambda digest: next((same[key] for key in self._keys(digest) if key in same), None)
 
-    def keep(self, pair: Judged, data: bytes, ending: str) -> None:
-        """Keep whether a query and an image show one person.
+    def keep(self, pair: Judged, data: bytes, ending: str) -> bool:
+        """Keep whether a query and an image show one person, and return whether the query's image is kept.
 
         Args:
             pair: the query and the image.
@@ -55,14 +55,12 @@ class Pairs:
         if not names and not data:
             raise RefusedError(404, "query: the index has no such image, and the body of the request is empty")
         with _written():
-            if names:
-                marks.mark(self.folder, names[0], file, pair.same == "yes")
-            else:
-                query = marks.name_of_query(data, ending)
-                marks.mark(self.folder, query, file, pair.same == "yes", data)
+            query = names[0] if names else marks.name_of_query(data, ending)
+            marks.mark(self.folder, query, file, pair.same == "yes", b"" if names else data)
+        return query.startswith(marks.FOLDER)
 
-    def forget(self, pair: Marked) -> None:
-        """Forget a pair; one that nobody has marked is forgotten already.
+    def forget(self, pair: Marked) -> bool:
+        """Forget a pair, if anybody has marked it, and return whether the query's image is kept all the same.
 
         Raises:
             RefusedError: the marks cannot be written.
@@ -71,6 +69,7 @@ class Pairs:
             for file in self._keys(pair.file):
                 with _written():
                     marks.mark(self.folder, query, file, None)
+        return bool(marks.kept_queries(self.folder, pair.query or ""))
 
     def _names(self, query: str) -> list[str]:
         """Return the paths that a query has in the marks: images of the gallery, then a kept one."""

@@ -133,7 +133,7 @@ class Summary(BaseModel):
 class Done(BaseModel):
     """A change was made."""
 
-    done: bool = True
+    kept: bool = Field(description="whether the index's folder keeps the query's image now")
 
 
 class Error(BaseModel):

@@ -8,7 +8,8 @@ function element(name, text = "", ...children) {
 
 function kind(schema) {
   const one = schema.anyOf ? schema.anyOf[0] : schema;
-  const values = one.enum ? one.enum.join(", ") : one.const || one.type || "";
+  const item = one.items && one.items.$ref ? ` of ${one.items.$ref.split("/").pop()}` : "";
+  const values = one.enum ? one.enum.join(", ") : one.const || (one.$ref ? one.$ref.split("/").pop() : (one.type || "") + item);
   return values + (schema.default === undefined || schema.default === "" ? "" : `; ${JSON.stringify(schema.default)} unless given`);
 }
 
@@ -27,7 +28,7 @@ function described(method, path, one, schemas) {
   made.append(element("p", `Answers ${name || Object.keys(answer).join(", ")}.`));
   if (name) {
     const fields = Object.entries(schemas[name].properties || {});
-    made.append(table(["field", "value", "what it is"], fields.map(([field, s]) => [field, kind(s) || s.$ref?.split("/").pop() || "", s.description || ""])));
+    made.append(table(["field", "value", "what it is"], fields.map(([field, s]) => [field, kind(s), s.description || ""])));
   }
   return made;
 }

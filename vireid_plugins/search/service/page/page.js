@@ -45,6 +45,8 @@ function picture(image, alt) {
   return shown;
 }
 
+// A line may end behind each folder.
+const breakable = (path) => path.replaceAll("/", "/\u200b");
 const time = (text) => text.replace("T", " ").replace("+00:00", " UTC");
 
 function facts(image) {
@@ -65,7 +67,7 @@ function choose(chosen) {
   answer = null;
   $("go").disabled = false;
   $("guess").textContent = "";
-  $("named").textContent = chosen.file ? chosen.file.name : chosen.name;
+  $("named").textContent = chosen.file ? chosen.file.name : breakable(chosen.name);
   const before = $("preview");
   const preview = chosen.file ? element("img", { src: URL.createObjectURL(chosen.file) }) : picture(chosen, "");
   Object.assign(preview, { id: "preview", alt: "the query" });
@@ -124,7 +126,7 @@ function card(hit) {
     picture(hit, `result ${hit.rank}: ${hit.name}`),
     element("p", { textContent: said }),
     element("p", { className: "soft", textContent: `${facts(hit)}${more}` }),
-    element("p", { className: "soft", textContent: hit.name }),
+    element("p", { className: "soft", textContent: breakable(hit.name) }),
     element("div", { className: "buttons" }, right, wrong, like));
   const draw = () => {
     made.className = hit.same === null ? "" : hit.same ? "yes" : "no";
@@ -153,9 +155,13 @@ async function keep(from, of, hit) {
   const pair = new URLSearchParams({ file: hit.id });
   if (hit.same === null || !from.file) pair.set("query", of);
   if (hit.same !== null) pair.set("same", hit.same ? "yes" : "no");
-  await ask(`api/marks?${pair}`, hit.same === null ? { method: "DELETE" }
-    : { method: "POST", body: from.file || null });
-  say(hit.same === null ? "The mark is taken back." : from.file ? "Marked; the query image is kept with it." : "Marked.");
+  if (hit.same === null) {
+    await ask(`api/marks?${pair}`, { method: "DELETE" });
+    say("The mark is taken back.");
+  } else {
+    const { kept } = await asked(`api/marks?${pair}`, { method: "POST", body: from.file || null });
+    say(kept ? "Marked; the query image is kept with it." : "Marked.");
+  }
 }
 
 async function browse() {
@@ -168,7 +174,7 @@ async function browse() {
   $("back").disabled = start === 0;
   $("next").disabled = start + PAGE >= total;
   $("images").replaceChildren(...found.images.map((image) => {
-    const button = element("button", { type: "button" }, picture(image, ""), image.name.split("/").slice(-2).join("/"));
+    const button = element("button", { type: "button" }, picture(image, ""), breakable(image.name));
     button.setAttribute("aria-label", `use ${image.name} as the query`);
     button.disabled = !image.id;
     button.onclick = () => { choose(image); search(); };
