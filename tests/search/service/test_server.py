@@ -61,14 +61,14 @@ def serving(index: Path, *words: str, **env: str) -> Iterator[tuple[Any, str]]:
         process.wait()
 
 
-def test_serve_answers_until_it_is_told_to_stop(people: Path) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with serving(people) as (process, url):
-            with urlopen(Request(f"{url}api/search?top=2", picture()), timeout=HANG) as answer:
-                assert len(json.load(answer)["hits"]) == 2
-            process.send_signal(number)
-            said, _ = process.communicate(timeout=HANG)
-            assert (process.returncode, said) == (0, "stopped\n")
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_serve_answers_until_it_is_told_to_stop(people: Path, number: signal.Signals) -> None:
+    with serving(people) as (process, url):
+        with urlopen(Request(f"{url}api/search?top=2", picture()), timeout=HANG) as answer:
+            assert len(json.load(answer)["hits"]) == 2
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=HANG)
+        assert (process.returncode, said) == (0, "stopped\n")
 
 
 @pytest.mark.parametrize(
