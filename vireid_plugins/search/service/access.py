@@ -40,7 +40,7 @@ class Access:
         if self.token and (len(self.token) < SHORTEST or not all("!" <= one <= "~" for one in self.token)):
             raise ConfigError(
                 f"the token must have {SHORTEST} characters or more, of the letters, digits and signs of ASCII; "
-                'python -c "import secrets; print(secrets.token_urlsafe())" makes one'
+                "openssl rand -hex 16 makes one"
             )
 
     def refusal(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
