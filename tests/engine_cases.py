@@ -21,7 +21,8 @@ def record(number: int, **facts: Any) -> Record:
     time = None if number % 5 == 0 else 1000.0 + number
     extra = {"size": number} if number % 2 else {"size": str(number), "half": number / 2}
     key = f"/photos/{'in' if number % 4 else 'out'}/{number}.jpg"
-    given = {"key": key, "modality": number % 2, "camera": camera, "time": time, "extra": extra}
+    given: dict[str, Any] = {"key": key, "modality": number % 2, "camera": camera, "time": time, "extra": extra}
+    given["digest"] = f"{number % 10:x}" * 64 if number % 3 else ""
     return Record(**{**given, **facts})
 
 
@@ -44,8 +45,8 @@ def assert_finds(engine: Engine, expected: dict[str, tuple[Record, Any]], where:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    return {**record.extra, **{name: getattr(record, name) for name in ("camera", "time", "modality", "track")},
-            "folder": record.key}  # fmt: skip
+    known = ("camera", "time", "modality", "track", "digest")
+    return {**record.extra, **{name: getattr(record, name) for name in known}, "folder": record.key}
 
 
 FILTERS = [
@@ -64,4 +65,6 @@ FILTERS = [
     Where((Condition("size", "in", (7, "8", 11)),)),
     Where((Condition("half", ">", 3.5),)),
     Where((Condition("nothing", "!=", 1),)),
+    Where((Condition("digest", "=", "7" * 64),)),
+    Where((Condition("digest", "=", ""),)),
 ]

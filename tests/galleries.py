@@ -8,6 +8,7 @@ from helpers import small_cfg
 from PIL import Image
 
 from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.thermal import DEFAULT
 from vireid_plugins.search import Gallery, Record
 from vireid_plugins.search.indexing import Indexed, index_images
 
@@ -16,6 +17,7 @@ class Colors:
     """An extractor whose features are the mean colors of images, with weights of its own."""
 
     batch = 2
+    stretch = DEFAULT
 
     def __init__(self, weights: Path, *overrides: str) -> None:
         self.weights, self.cfg = weights, small_cfg("SYSU/one_stream.yml", *overrides)

@@ -43,6 +43,7 @@ ALLOWED = {
     "engine/hooks/writers.py events_writer": "events of TensorBoard are appended; `_ending` translates their errors",
     "engine/trainer.py build_writers": "lines and events are appended; `Writers` translates their errors",
     "extraction/onnx.py to_onnx": "to memory, or the file that `write_by_name` of the exporter yields",
+    "search/service/thumbnails.py thumbnail": "to memory",
     "visualize/_mpl.py drawn": "to memory; `write_bytes` writes it",
     "visualize/_mpl.py _pixels": "to memory; `write_bytes` writes it",
     "visualize/report.py thumbnail": "to memory",

@@ -81,9 +81,10 @@ def index(args: argparse.Namespace) -> None:
 
 def query(args: argparse.Namespace) -> None:
     """Print the nearest gallery images of an image, or of every image in a folder."""
-    from vireid_plugins.cli._hits import as_json, print_hits
+    from vireid_plugins.cli._hits import print_hits
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
+    from vireid_plugins.search.answers import as_json
     from vireid_plugins.search.calibration import thresholds_of
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
@@ -172,18 +173,11 @@ def calibrate(args: argparse.Namespace) -> None:
 
 def conditions(args: argparse.Namespace) -> "tuple[Condition, ...]":
     """Return the conditions of --camera, --since, --until, --folder and --where."""
-    from vireid_plugins.search.engines.where import Condition, parsed, seconds
+    from vireid_plugins.search.engines.where import narrowed
     from vireid_plugins.search.moved import one_spelling
 
-    found = [parsed(text) for text in args.where]
-    if args.camera:
-        found.append(Condition("camera", "in", tuple(args.camera.split(","))))
-    if args.folder:
-        found.append(Condition("folder", "=", one_spelling(args.folder)))
-    for text, operator in ((args.since, ">="), (args.until, "<=")):
-        if text:
-            found.append(Condition("time", operator, seconds(text)))
-    return tuple(found)
+    folders = [one_spelling(args.folder)] if args.folder else []
+    return narrowed(args.camera, args.since, args.until, folders, args.where)
 
 
 def remove(args: argparse.Namespace) -> None:

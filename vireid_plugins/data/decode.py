@@ -4,9 +4,10 @@ Pillow knows dozens of formats, and the content of a file decides which one read
 other programs. Only the formats named here are ever tried, and only regular files are opened.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -109,38 +110,65 @@ def read_values(path: str, formats: Sequence[str] = SEARCH_FORMATS) -> tuple[npt
 def _opened(path: str, formats: Sequence[str]) -> Iterator[Image.Image]:
     """Open an image that may be a person crop; whatever fails inside the `with` block is a `DataError`."""
     try:
-        with open_regular(path) as stream:
-            if stream.seek(0, 2) > MAX_BYTES:
-                raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
-            with Image.open(stream, formats=tuple(formats)) as image:
-                _require_crop(image)
-                yield image
-    except UnidentifiedImageError:
-        raise DataError(f"image '{path}' cannot be read: {_unidentified(path, formats)}") from None
+        stream = open_regular(path)
     except OSError as error:
         raise DataError(f"image '{path}' cannot be read: {error.strerror or error}") from None
+    with stream, _identified(stream, f"image '{path}'", formats, MAX_PIXELS) as image:
+        yield image
+
+
+@contextmanager
+def opened_bytes(
+    data: bytes, pixels: int = MAX_PIXELS, formats: Sequence[str] = SEARCH_FORMATS
+) -> Iterator[Image.Image]:
+    """Open the content of an image file in a `with` block, for `resized`; nothing is decoded yet.
+
+    Args:
+        data: the content of the file.
+        pixels: largest number of pixels.
+        formats: Pillow's names of the formats that it may have.
+
+    Raises:
+        DataError: see `read_image`; also whatever fails inside the `with` block.
+    """
+    with _identified(io.BytesIO(data), "the image", formats, pixels) as image:
+        yield image
+
+
+@contextmanager
+def _identified(stream: BinaryIO, name: str, formats: Sequence[str], pixels: int) -> Iterator[Image.Image]:
+    try:
+        if stream.seek(0, 2) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+        with Image.open(stream, formats=tuple(formats)) as image:
+            _require_crop(image, pixels)
+            yield image
+    except UnidentifiedImageError:
+        raise DataError(f"{name} cannot be read: {_unidentified(stream, formats)}") from None
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error.strerror or error}") from None
     except Exception as error:
         # What Pillow's plug-ins raise for damaged files is of every kind.
-        raise DataError(f"image '{path}' cannot be read: {str(error) or type(error).__name__}") from None
+        raise DataError(f"{name} cannot be read: {str(error) or type(error).__name__}") from None
 
 
-def _unidentified(path: str, formats: Sequence[str]) -> str:
+def _unidentified(stream: BinaryIO, formats: Sequence[str]) -> str:
     """Return why Pillow did not identify a file."""
-    with open_regular(path) as stream:
-        start = stream.read(3)
+    stream.seek(0)
+    start = stream.read(3)
     if "TIFF" in formats and start in (b"II*", b"MM\0", b"II+"):
         return "this kind of TIFF is not supported; save it as one channel of unsigned 16 bits, or of 32-bit floats"
     names = [name.replace("PPM", "PGM") for name in formats]
     return f"cannot identify image file; it must be {', '.join(names[:-1])} or {names[-1]}"
 
 
-def _require_crop(image: Image.Image) -> None:
-    """Raise a `ValueError` if an opened image cannot be a person crop; nothing is decoded."""
+def _require_crop(image: Image.Image, pixels: int) -> None:
+    """Raise a `ValueError` if an opened image cannot be a person crop of so many pixels; nothing is decoded."""
     width, height = image.size
     tags: Any = getattr(image, "tag_v2", {})
     # The decoder of TIFF holds a whole tile, which may be larger than the image.
-    if max(width * height, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)) > MAX_PIXELS:
-        raise ValueError(f"it has {width} x {height} pixels; at most {MAX_PIXELS:,} pixels are allowed")
+    if max(width * height, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)) > pixels:
+        raise ValueError(f"it has {width} x {height} pixels; at most {pixels:,} pixels are allowed")
     # The second frame of an MPO file is a preview.
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":

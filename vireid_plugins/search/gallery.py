@@ -56,15 +56,26 @@ class Gallery:
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine, self.folder = engine, folder
-        facts = engine.facts()
+        try:
+            self.refresh()
+        except DataError:
+            engine.close()
+            raise
+        self._follow(Moved(self.place, folder))
+
+    def refresh(self) -> None:
+        """Read anew what another process may have changed: the folders and the model. Images are always the newest.
+
+        Raises:
+            DataError: the gallery is damaged.
+        """
+        facts = self.engine.facts()
         try:
             self.made_by: dict[str, str] = dict(json.loads(facts.get("made_by", "{}")))
             self.folders: dict[str, list[str]] = dict(json.loads(facts.get("folders", "{}")))
-            self.place = str(json.loads(facts["place"])) if "place" in facts else str(folder.resolve())
+            self.place = str(json.loads(facts["place"])) if "place" in facts else str(self.folder.resolve())
         except (ValueError, TypeError) as error:
-            engine.close()
-            raise damaged(folder, str(error)) from None
-        self._follow(Moved(self.place, folder))
+            raise damaged(self.folder, str(error)) from None
 
     @classmethod
     def create(cls, folder: Path, width: int, made_by: dict[str, str], dtype: str = "float32") -> "Gallery":

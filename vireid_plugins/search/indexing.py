@@ -23,6 +23,7 @@ from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery, open_gallery
 from vireid_plugins.search.gallery_folder import writing
 from vireid_plugins.search.images import Folder, Found, Unread, find_images
+from vireid_plugins.search.marks import forget
 from vireid_plugins.search.metadata import Metadata
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.model_of import made_by, require_same
@@ -234,7 +235,7 @@ def _settle(gallery: Gallery, folder: Path, found: Folder, done: Indexed) -> Non
 
 
 def remove_images(target: Path, images: Path) -> tuple[int, int]:
-    """Remove an image, or all images below a folder and the linked folders in it, from a gallery.
+    """Remove an image, or all images below a folder and the linked folders in it, from a gallery and from its marks.
 
     Args:
         target: folder of the gallery.
@@ -257,6 +258,8 @@ def remove_images(target: Path, images: Path) -> tuple[int, int]:
         if not gone:
             raise DataError(f"'{images}': the gallery '{target}' has no image there")
         with writing(target):
+            # First: what is left of a call that was killed, the next one finds.
+            forget(target, gone)
             removed = gallery.remove(gone)
             gallery.keep(gallery.made_by, folders)
         return removed, len(gallery)

@@ -103,7 +103,7 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
         elif name in KNOWN or not NAME.fullmatch(name):
             raise DataError(
                 f"{where}: a column cannot be called '{name}'; names have letters, digits and _, and "
-                f"{' and '.join(one for one in KNOWN if one in ('modality', 'folder'))} are taken"
+                f"{' and '.join(one for one in KNOWN if one in ('modality', 'digest', 'folder'))} are taken"
             )
         else:
             extra[name] = number_or_word(value) if isinstance(value, str) else value

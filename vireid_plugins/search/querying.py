@@ -9,13 +9,13 @@ import numpy as np
 
 from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError, require_name
-from vireid_plugins.io.moment import written
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.embedding import Embedded, embedded, not_read
 from vireid_plugins.search.engines import Condition, Record, Where
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Found, Unread, find_images
+from vireid_plugins.search.known import Known
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.tracks import Track, frames_of, track_of, tracks_with
 
@@ -83,7 +83,7 @@ def query_images(
     found = find_images(queries)
     where = wanted.filter()
     if where is not None and len(gallery) and not gallery.engine.count(where):
-        raise DataError(f"no image of the gallery passes {where}; {_columns(gallery)}")
+        raise DataError(f"no image of the gallery passes {where}; {Known.of(gallery.records()).listed()}")
     results: list[QueryResult] = []
     frames = frames_of(gallery) if wanted.find else {}
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):
@@ -99,28 +99,14 @@ def query_images(
     return results, found.unread
 
 
-def _columns(gallery: Gallery, shown: int = 10) -> str:
-    """Return which cameras, times and columns there are to filter by."""
-    records = gallery.records()
-    cameras = sorted({one.camera for one in records if one.camera})
-    columns = sorted({name for one in records for name in one.extra})
-    times = [one.time for one in records if one.time is not None]
-    more = ", ..." if len(cameras) > shown else ""
-    parts = [f"its cameras are {', '.join(cameras[:shown])}{more}" if cameras else "it knows no cameras"]
-    parts.append(f"its times are from {written(min(times))} to {written(max(times))}" if times else "no times")
-    parts.append(f"and its columns {', '.join(columns)}" if columns else "and no columns of your own")
-    return ", ".join(parts)
-
-
-def _itself(image: Found) -> Callable[[Record], bool]:
-    """Return a function that tells whether a record is an image itself, or has the same content."""
-    digest = sha256_of(image.file)
-    return lambda record: record.key == image.path or record.digest == digest
+def itself(key: str, digest: str) -> Callable[[Record], bool]:
+    """Return a function that tells whether a record is an image itself, by its path, or has the same content."""
+    return lambda record: record.key == key or record.digest == digest
 
 
 def query_or_its_track(image: Found, frames: Mapping[Track, Sequence[Record]]) -> Callable[[Record], bool]:
     """Return a function that tells whether a record is an image itself, or a track that it is an image of."""
-    is_query = _itself(image)
+    is_query = itself(image.path, sha256_of(image.file))
     tracks = tracks_with(frames, is_query) if frames else set()
     return lambda record: is_query(record) or track_of(record) in tracks
 

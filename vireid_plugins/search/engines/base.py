@@ -86,6 +86,10 @@ class Engine(ABC):
     def records(self, where: Where | None = None) -> list[Record]:
         """Return the records that pass a filter, in the order in which they were added last."""
 
+    def some(self, start: int, count: int, where: Where | None = None) -> list[Record]:
+        """Return at most `count` of the records that pass a filter, from the place `start` on; see `records`."""
+        return self.records(where)[start : start + count]
+
     @abstractmethod
     def vectors(self, keys: Sequence[str]) -> Vectors:
         """Return the vectors (n, D) of some keys.

@@ -90,6 +90,11 @@ class FolderEngine(Engine):
         with self._rows.understood():
             return self._rows.records(where)
 
+    def some(self, start: int, count: int, where: Where | None = None) -> list[Record]:
+        """See `Engine.some`."""
+        with self._rows.understood():
+            return self._rows.records(where, start, count)
+
     def vectors(self, keys: Sequence[str]) -> Vectors:
         """See `Engine.vectors`."""
         with self._rows.transaction():

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from vireid_plugins.errors import DataError, UserError
 from vireid_plugins.io.files import cannot_write
 from vireid_plugins.search.engines.base import Record, damaged
-from vireid_plugins.search.engines.where import Condition, Where
+from vireid_plugins.search.engines.where import WORDS, Condition, Where
 
 DATABASE = "gallery.db"
 FORMAT = 1
@@ -194,10 +194,11 @@ class Rows:
         condition, values = _sql(where)
         return int(self._one(f"SELECT COUNT(*) FROM rows WHERE {condition}", values))
 
-    def records(self, where: Where | None) -> list[Record]:
-        """Return the records that pass, by number."""
+    def records(self, where: Where | None, start: int = 0, count: int = -1) -> list[Record]:
+        """Return the records that pass, by number; at most `count` of them from the place `start` on, or all."""
         condition, values = _sql(where)
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM rows WHERE {condition} ORDER BY number", values)
+        asked = f"SELECT {_COLUMNS} FROM rows WHERE {condition} ORDER BY number LIMIT ? OFFSET ?"
+        found = self._db.execute(asked, [*values, count, start])
         return [_record(row) for row in found]
 
     def numbered(self, numbers: Sequence[int]) -> dict[int, Record]:
@@ -293,9 +294,9 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
         folders = [os.fsencode(folder.rstrip(os.sep)) for folder in given]
         inside = " OR ".join(["key = ? OR (key > ? AND key < ?)"] * len(folders)) or "0"
         return inside, [bound for one in folders for bound in (one, one + b"/", one + b"0")]
-    if column in ("camera", "track", "time", "modality"):
+    if column in ("camera", "track", "digest", "time", "modality"):
         found = column
-        kind = f"{column} != ''" if column in ("camera", "track") else f"{column} IS NOT NULL"
+        kind = f"{column} != ''" if column in WORDS else f"{column} IS NOT NULL"
         values: list[Any] = []
     else:
         # A column's name has no quotes.

@@ -1,12 +1,12 @@
 """Filters of a search: conditions on columns, all of which must hold.
 
-Columns are `camera`, `time`, `modality`, `track`, `folder` (the file is in it or below it) and those of your own. What
-lacks a column passes no condition on it.
+Columns are `camera`, `time`, `modality`, `track`, `digest` (of the file), `folder` (the file is in it or below it) and
+those of your own. What lacks a column passes no condition on it.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ from vireid_plugins.errors import ConfigError
 from vireid_plugins.io.moment import moment, written
 
 # Columns that every record has a place for; `folder` is its key's.
-KNOWN = ("modality", "camera", "time", "track", "folder")
-WORDS, NUMBERS = ("camera", "track", "folder"), ("modality", "time")
+KNOWN = ("modality", "camera", "time", "track", "digest", "folder")
+WORDS, NUMBERS = ("camera", "track", "digest", "folder"), ("modality", "time")
 NAME = re.compile(r"[A-Za-z_]\w{0,63}")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in")
 _WHOLE, _FRACTION = re.compile(r"-?(?:0|[1-9]\d{0,18})"), re.compile(r"-?(?:0|[1-9]\d{0,18})\.\d{1,17}")
@@ -106,6 +106,34 @@ def parsed(text: str) -> Condition:
     if name in WORDS:
         return Condition(name, operator, value)
     return Condition(name, operator, seconds(value) if name == "time" else number_or_word(value))
+
+
+def narrowed(
+    cameras: str = "", since: str = "", until: str = "", folders: Sequence[str] = (), where: Sequence[str] = ()
+) -> tuple[Condition, ...]:
+    """Return the conditions that a user of the search has written; what is empty asks for nothing.
+
+    Args:
+        cameras: names of cameras, with commas between them.
+        since: the earliest time, see `seconds`.
+        until: the latest time.
+        folders: the one spelling of each folder; an image must be below one of them.
+        where: conditions as `parsed` takes them.
+
+    Raises:
+        ConfigError: a time or a condition is none.
+    """
+    found = [parsed(text) for text in where]
+    if cameras:
+        found.append(Condition("camera", "in", tuple(cameras.split(","))))
+    if folders:
+        found.append(
+            Condition("folder", "=", folders[0]) if len(folders) == 1 else Condition("folder", "in", (*folders,))
+        )
+    for text, operator in ((since, ">="), (until, "<=")):
+        if text:
+            found.append(Condition("time", operator, seconds(text)))
+    return tuple(found)
 
 
 def number_or_word(text: str) -> str | float | int:
