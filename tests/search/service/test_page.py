@@ -85,7 +85,8 @@ def test_page_finds_and_marks(address: Callable[..., str], index: Path, tmp_path
         wait(browser, lambda b: shown(b, 2))
         assert find(browser, "#heading").text == "2 of 2 images"
         assert browser.switch_to.active_element == find(browser, "#heading")
-        assert find(browser, "#guess").text.startswith("visible, 100 % sure")
+        # A picture of one color may as well be a tinted infrared image.
+        assert find(browser, "#guess").text == "visible, unsure: choose the modality above"
         assert "g/night/" in hits(browser)[0].text.replace("\u200b", "")
         # Marks, and one taken back.
         right, wrong, like = hits(browser)[0].find_elements(By.TAG_NAME, "button")
