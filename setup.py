@@ -19,6 +19,8 @@ VIDEO = ["av>=14"]
 # Not in dev: MLflow brings some seventy packages. `make test-all` installs them.
 WANDB = ["wandb>=0.19"]
 MLFLOW = ["mlflow>=3"]
+# milvus-lite is the embedded database, for tests and small collections; a server needs pymilvus alone.
+MILVUS = ["pymilvus>=3.0.2", "milvus-lite>=3.2.2"]
 DOCS = ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8.6"]
 
 
@@ -86,6 +88,7 @@ setup(
         "slurm": SLURM,
         "tune": TUNE,
         "video": VIDEO,
+        "milvus": MILVUS,
         "mlflow": MLFLOW,
         "wandb": WANDB,
         "dev": [
@@ -94,6 +97,7 @@ setup(
             *DEPLOY,
             *DOCS,
             *SERVE,
+            *MILVUS,
             *SLURM,
             *TUNE,
             *VIDEO,

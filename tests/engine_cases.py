@@ -1,10 +1,15 @@
 """Vectors, records and filters for tests of engines, and what sorting all of them finds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vireid_plugins.search.engines import Condition, Engine, Record, Where
+from vireid_plugins.search.engines import Condition, Engine, FolderEngine, Record, Where
+from vireid_plugins.search.engines.milvus import MilvusEngine
+from vireid_plugins.search.engines.milvus_place import NOTE
 from vireid_plugins.search.similarity import ordered
 
 WIDTH = 16
@@ -24,6 +29,26 @@ def record(number: int, **facts: Any) -> Record:
     given: dict[str, Any] = {"key": key, "modality": number % 2, "camera": camera, "time": time, "extra": extra}
     given["digest"] = f"{number % 10:x}" * 64 if number % 3 else ""
     return Record(**{**given, **facts})
+
+
+@contextmanager
+def milvus_server(folder: Path) -> Iterator[str]:
+    """Serve milvus-lite on a port inside a `with` block, as a server of Milvus is reached; yield its address."""
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
+    server, database, port = start_server_in_thread(str(folder))
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(grace=0)
+        database.close()
+
+
+def opened_as(kind: str, folder: Path, uri: str = "") -> Engine:
+    """Open the gallery in a folder, or create one of a kind."""
+    if "milvus" in kind:
+        return MilvusEngine(folder) if (folder / NOTE).exists() else MilvusEngine.create(folder, WIDTH, uri)
+    return FolderEngine(folder, WIDTH, "float16" if "float16" in kind else "float32")
 
 
 def assert_finds(engine: Engine, expected: dict[str, tuple[Record, Any]], where: Where | None = None) -> None:

@@ -30,6 +30,7 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
+    from vireid_plugins.search.engines import Kind
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.indexing import index_images
     from vireid_plugins.search.metadata import Metadata
@@ -52,7 +53,7 @@ def index(args: argparse.Namespace) -> None:
         done = make(
             *(extractor, args.images, args.index, args.modality, report),
             metadata=metadata,
-            dtype=args.dtype,
+            kind=Kind(args.engine, args.uri, args.dtype),
             links=not args.no_links,
         )
     for line in done.unsure:
@@ -215,6 +216,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--dtype", choices=("float32", "float16"), default="float32", help=text)
             text = "one entry for all images of a track: the mean of their vectors, or the best one's (default none)"
             one.add_argument("--tracks", choices=("mean", "best", "none"), help=text)
+            text = "of a new index: faiss (files in the folder, the default) or milvus"
+            one.add_argument("--engine", default="", metavar="faiss|milvus", help=text)
+            text = "address of a Milvus server, http://HOST:19530; without it milvus is embedded in the folder"
+            one.add_argument("--uri", default="", help=text)
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"

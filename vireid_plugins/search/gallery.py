@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vireid_plugins.errors import DataError
-from vireid_plugins.search.engines import Engine, FolderEngine, Record, Where
+from vireid_plugins.search.engines import Engine, Kind, Record, Where
 from vireid_plugins.search.engines.base import Vectors, check_vectors, damaged
-from vireid_plugins.search.engines.rows import DATABASE
-from vireid_plugins.search.gallery_folder import is_gallery
+from vireid_plugins.search.engines.kind import opened
+from vireid_plugins.search.gallery_folder import is_gallery, is_legacy
 from vireid_plugins.search.legacy import convert
 from vireid_plugins.search.moved import Moved
 from vireid_plugins.search.people import grouped
@@ -78,19 +78,20 @@ class Gallery:
             raise damaged(self.folder, str(error)) from None
 
     @classmethod
-    def create(cls, folder: Path, width: int, made_by: dict[str, str], dtype: str = "float32") -> "Gallery":
+    def create(cls, folder: Path, width: int, made_by: dict[str, str], kind: Kind | None = None) -> "Gallery":
         """Create a gallery.
 
         Args:
             folder: its folder, which holds no gallery yet.
             width: D.
             made_by: see the class.
-            dtype: type of the stored numbers, float32 or float16.
+            kind: its engine; by default faiss.
 
         Raises:
             ConfigError: it cannot be written.
+            DataError: the engine's server cannot be used.
         """
-        gallery = cls(FolderEngine(folder, width, dtype), folder)
+        gallery = cls((kind or Kind()).create(folder, width), folder)
         gallery.keep(made_by, {})
         return gallery
 
@@ -104,9 +105,9 @@ class Gallery:
             DataError: the gallery does not exist or cannot be read, or a file is missing or damaged.
             ConfigError: it is of an earlier release and its folder cannot be written.
         """
-        if is_gallery(folder) and not (folder / DATABASE).is_file():
+        if is_legacy(folder):
             convert(folder)
-        return cls(FolderEngine(folder), folder)
+        return cls(opened(folder), folder)
 
     def __len__(self) -> int:
         return self.engine.count()

@@ -1,7 +1,8 @@
 """The folder of a gallery: what is one, where one may be written, and one process that indexes at a time.
 
-It holds `gallery.db`, the files `segment.N.npy` (`vireid_plugins.search.engines.folder`), and `.lock`, the lock of the
-process that indexes. Galleries of earlier releases hold `gallery.json` instead and are converted when they are opened
+It holds `gallery.db` and the files `segment.N.npy` (`vireid_plugins.search.engines.folder`), or `milvus.json` and
+perhaps `milvus.db` (`vireid_plugins.search.engines.milvus`), and `.lock`, the lock of the process that indexes.
+Galleries of earlier releases hold `gallery.json` instead and are converted when they are opened
 (`vireid_plugins.search.legacy`).
 """
 
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.files import for_writing, make_folder
+from vireid_plugins.search.engines.milvus_place import EMBEDDED, NOTE, remove_embedded
 from vireid_plugins.search.engines.rows import DATABASE
 
 LEGACY, LOCK = "gallery.json", ".lock"
@@ -25,14 +27,20 @@ PATIENCE = 60.0
 # What a gallery's folder may contain, also after a process was killed.
 _OURS = re.compile(
     r"gallery\.db(?:-journal)?|\.?segment\.\d+\.npy(?:\.(?:\w+\.)?partial\w*)?|\.lock"
-    r"|\.?(?:vectors(?:\.\d+)?\.npy|gallery(?:\.\d+)?\.faiss|gallery\.json)(?:\.(?:\w+\.)?partial\w*)?"
+    r"|\.?(?:vectors(?:\.\d+)?\.npy|gallery(?:\.\d+)?\.faiss|gallery\.json|milvus\.json)(?:\.(?:\w+\.)?partial\w*)?"
 )
 
 
 def is_gallery(folder: Path) -> bool:
     """Return whether a folder contains a gallery, of this or an earlier release."""
     # Path.is_file raises what cannot be read.
-    return any(os.path.isfile(folder / name) for name in (DATABASE, LEGACY))  # noqa: PTH113
+    return any(os.path.isfile(folder / name) for name in (DATABASE, NOTE, LEGACY))  # noqa: PTH113
+
+
+def is_legacy(folder: Path) -> bool:
+    """Return whether a folder contains a gallery of an earlier release, and none of this one."""
+    has = {name: os.path.isfile(folder / name) for name in (DATABASE, NOTE, LEGACY)}  # noqa: PTH113
+    return has[LEGACY] and not has[DATABASE] and not has[NOTE]
 
 
 def require_room(folder: Path) -> None:
@@ -82,7 +90,9 @@ def writing(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
         if not is_gallery(folder):
             with suppress(OSError):
                 for file in folder.iterdir():
-                    if _ours(file):
+                    if file.name == EMBEDDED:
+                        remove_embedded(folder)
+                    elif _ours(file):
                         file.unlink()
                 folder.rmdir()
         lock.release()
@@ -90,7 +100,7 @@ def writing(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 def _ours(file: Path) -> bool:
     """Return whether a file has a name that a writer of galleries gives."""
-    return bool(_OURS.fullmatch(file.name)) and not file.is_dir()
+    return file.name == EMBEDDED if file.is_dir() else bool(_OURS.fullmatch(file.name))
 
 
 def _abandoned(folder: Path) -> bool:

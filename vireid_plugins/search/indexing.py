@@ -17,7 +17,7 @@ from vireid_plugins.data.thermal import reporting
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.embedding import embedded, not_read
-from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines import Kind, Record
 from vireid_plugins.search.engines.base import Vectors
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery, open_gallery
@@ -68,7 +68,7 @@ def index_images(
     report: Callable[[int, int], Any] | None = None,
     *,
     metadata: Metadata | None = None,
-    dtype: str = "float32",
+    kind: Kind | None = None,
     links: bool = True,
 ) -> Indexed:
     """Create a gallery of the images in a folder, or update an existing one.
@@ -85,22 +85,23 @@ def index_images(
         way: how modalities are determined, one of WAYS.
         report: called with the number of processed images and of all images.
         metadata: what is known of the images besides.
-        dtype: type of the stored numbers of a new gallery.
+        kind: the engine of a new gallery; by default faiss.
         links: follow linked folders.
 
     Raises:
         DataError: there is no image or none can be read, the existing gallery was made by another model or is being
             written by another process, or `target` is not a gallery.
-        ConfigError: `target` cannot be written.
+        ConfigError: `target` cannot be written, or its engine is not `kind`.
     """
     tell = modality_teller(way, folder)
     with writing(target, patience=0):
         model = made_by(extractor)
         former = open_gallery(target)
-        work = _Work(former, model, target, dtype)
+        work = _Work(former, model, target, kind or Kind())
         try:
             if former is not None:
                 require_same(former, model, target)
+                work.kind.require_same(former.engine, target)
             found = _find(folder, former, target, links)
             if way == "folder":
                 # Before the first of what may be hours.
@@ -124,8 +125,8 @@ def index_images(
 class _Work:
     """The gallery as it grows, and images that are not written yet."""
 
-    def __init__(self, gallery: Gallery | None, model: dict[str, str], target: Path, dtype: str) -> None:
-        self.gallery, self.model, self.target, self.dtype = gallery, model, target, dtype
+    def __init__(self, gallery: Gallery | None, model: dict[str, str], target: Path, kind: Kind) -> None:
+        self.gallery, self.model, self.target, self.kind = gallery, model, target, kind
         self.records: list[Record] = []
         self.vectors: list[Vectors] = []
         self.since = time.monotonic()
@@ -142,7 +143,7 @@ class _Work:
         if self.records:
             vectors = np.concatenate(self.vectors)
             if self.gallery is None:
-                self.gallery = Gallery.create(self.target, vectors.shape[1], self.model, self.dtype)
+                self.gallery = Gallery.create(self.target, vectors.shape[1], self.model, self.kind)
             self.gallery.add(self.records, vectors)
         self.records, self.vectors, self.since = [], [], time.monotonic()
 

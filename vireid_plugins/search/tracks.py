@@ -18,6 +18,7 @@ import numpy as np
 from vireid_plugins.detections.tracks import How, represent
 from vireid_plugins.errors import DataError
 from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines.kind import Kind
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery, open_gallery
 from vireid_plugins.search.gallery_folder import FRAMES, is_gallery, writing
@@ -63,7 +64,7 @@ def index_tracks(
     """Create or update a gallery of tracks; `how` is `mean` or `best`, and the rest is as in `index_images`."""
     with writing(target, patience=0):
         done = index_images(extractor, folder, target / FRAMES, way, report, **more)
-        done.entries = _settle(target, how, more.get("dtype", "float32"))
+        done.entries = _settle(target, how, more.get("kind", Kind()))
     return done
 
 
@@ -92,13 +93,13 @@ def _place(record: Record) -> tuple[float, str]:
     return (float("inf") if record.time is None else record.time, record.key)
 
 
-def _settle(target: Path, how: str = "", dtype: str = "float32") -> int:
+def _settle(target: Path, how: str = "", kind: Kind = Kind()) -> int:  # noqa: B008  frozen
     """Bring the entries of a gallery up to date with its images; return how many there are."""
     with Gallery.load(target / FRAMES) as frames:
         groups: dict[object, list[Record]] = {}
         for record in frames.records():
             groups.setdefault(track_of(record) or record.key, []).append(record)
-        gallery = open_gallery(target) or Gallery.create(target, frames.engine.width, frames.made_by, dtype)
+        gallery = open_gallery(target) or Gallery.create(target, frames.engine.width, frames.made_by, kind)
         with gallery:
             how = gallery.engine.facts().get(_FACT, how)
             gallery.engine.set_facts({_FACT: how})

@@ -2,32 +2,37 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from engine_cases import FILTERS, WIDTH, assert_finds, record, vectors
+from engine_cases import FILTERS, assert_finds, milvus_server, opened_as, record, vectors
 
 from vireid_plugins.errors import DataError
-from vireid_plugins.search.engines import Condition, Engine, FolderEngine, Record, Where
+from vireid_plugins.search.engines import Condition, Engine, Record, Where
 
 Open = Callable[[], Engine]
 
 
-@pytest.fixture(params=["faiss", "faiss, float16"])
+@pytest.fixture(params=["faiss", "faiss, float16", "milvus", "milvus server"])
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """A function that opens the same place again and again."""
     opened: list[Engine] = []
+    with ExitStack() as stack:
+        uri = ""
+        if "milvus" in request.param:
+            pytest.importorskip("milvus_lite")
+            uri = stack.enter_context(milvus_server(tmp_path / "server.db")) if "server" in request.param else ""
 
-    def again() -> Engine:
-        dtype = "float16" if "float16" in request.param else "float32"
-        opened.append(FolderEngine(tmp_path / "index", WIDTH, dtype))
-        return opened[-1]
+        def again() -> Engine:
+            opened.append(opened_as(request.param, tmp_path / "index", uri))
+            return opened[-1]
 
-    yield again
-    for engine in opened:
-        engine.close()
+        yield again
+        for engine in opened:
+            engine.close()
 
 
 def test_engine_finds_what_brute_force_finds_with_and_without_filters(open_engine: Open) -> None:

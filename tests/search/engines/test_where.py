@@ -1,15 +1,15 @@
 """Conditions as people write them, and what passes them."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from engine_cases import WIDTH, facts, vectors
+from engine_cases import facts, opened_as, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.search.engines import Condition, FolderEngine, Record, Where
+from vireid_plugins.search.engines import Condition, Engine, Record, Where
 from vireid_plugins.search.engines.where import OPERATORS, number_or_word, parsed, seconds
 
 
@@ -76,11 +76,13 @@ def test_number_or_word_reads_numbers_as_python_writes_them() -> None:
     ]  # fmt: skip
 
 
-VALUES = st.one_of(st.integers(-3, 3), st.sampled_from(["", "a", "b", "2"]), st.sampled_from([0.5, 2.0]))
+# As it would end an expression, or change its meaning.
+ODD = "a\" or '\\\n{x} %é"
+VALUES = st.one_of(st.integers(-3, 3), st.sampled_from(["", "a", "b", "2", ODD]), st.sampled_from([0.5, 2.0]))
 CONDITIONS = st.one_of(
     st.builds(Condition, st.sampled_from(["x", "y"]), st.sampled_from(OPERATORS[:-1]), VALUES),
     st.builds(Condition, st.just("x"), st.just("in"), st.lists(VALUES, max_size=3).map(tuple)),
-    st.builds(Condition, st.just("camera"), st.sampled_from(OPERATORS[:-1]), st.sampled_from(["", "a", "2"])),
+    st.builds(Condition, st.just("camera"), st.sampled_from(OPERATORS[:-1]), st.sampled_from(["", "a", "2", ODD])),
     st.builds(Condition, st.just("time"), st.sampled_from(OPERATORS[:-1]), st.integers(0, 3)),
     st.builds(Condition, st.just("folder"), st.just("="), st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/1.jpg"])),
 )
@@ -93,20 +95,23 @@ RECORDS = [
             ("/ab/1.jpg", "2", 2.0, {"x": 2, "y": 0.5}),
             ("/a/b/c/1.jpg", "", None, {"x": 2.0, "y": ""}),
             ("/1.jpg", "a", 3.0, {}),
+            ('/a/odd "\\\n%_.jpg', ODD, -1.5, {"x": ODD, "y": -3}),
         ]
     )
 ]
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> FolderEngine:
-    found = FolderEngine(Path(tmp_path_factory.mktemp("index")), WIDTH)
-    found.upsert(RECORDS, vectors(len(RECORDS)))
-    return found
+@pytest.fixture(scope="module", params=["faiss", "milvus"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if request.param == "milvus":
+        pytest.importorskip("milvus_lite")
+    with opened_as(request.param, tmp_path_factory.mktemp("index")) as found:
+        found.upsert(RECORDS, vectors(len(RECORDS)))
+        yield found
 
 
 @settings(max_examples=200, deadline=None)
 @given(conditions=st.lists(CONDITIONS, max_size=3).map(tuple))
-def test_where_in_sql_passes_what_it_passes_in_python(engine: FolderEngine, conditions: tuple[Condition, ...]) -> None:
+def test_where_in_an_engine_passes_what_it_passes_in_python(engine: Engine, conditions: tuple[Condition, ...]) -> None:
     where = Where(conditions)
     assert engine.records(where) == [one for one in RECORDS if where.passes(facts(one))]

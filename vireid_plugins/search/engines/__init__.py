@@ -2,6 +2,7 @@
 
 from vireid_plugins.search.engines.base import Engine, Record
 from vireid_plugins.search.engines.folder import FolderEngine
+from vireid_plugins.search.engines.kind import Kind
 from vireid_plugins.search.engines.where import Condition, Where
 
-__all__ = ["Condition", "Engine", "FolderEngine", "Record", "Where"]
+__all__ = ["Condition", "Engine", "FolderEngine", "Kind", "Record", "Where"]

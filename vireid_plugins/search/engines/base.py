@@ -63,16 +63,19 @@ class Engine(ABC):
     Attributes:
         name: as in `--engine`.
         single_process: whether a second process cannot open the same place, not even to read.
+        uri: address of its server; empty if it needs none.
         width: D.
     """
 
     name: ClassVar[str]
-    single_process: ClassVar[bool]
+    single_process: bool
+    uri: str = ""
     width: int
 
     @abstractmethod
     def upsert(self, records: Sequence[Record], vectors: Vectors) -> None:
-        """Add records with their vectors (n, D); a record whose key is known is replaced. All or none are written.
+        """Add records with their vectors (n, D); a record whose key is known is replaced. All or none are written, as
+        far as the engine says.
 
         Raises:
             DataError: two records have the same key, or the vectors are not (n, D), finite and of length 1.
@@ -80,7 +83,7 @@ class Engine(ABC):
 
     @abstractmethod
     def remove(self, keys: Iterable[str]) -> int:
-        """Remove the records of some keys, and their vectors from the disk; return how many there were."""
+        """Remove the records of some keys, and their vectors from its own disk; return how many there were."""
 
     @abstractmethod
     def records(self, where: Where | None = None) -> list[Record]:

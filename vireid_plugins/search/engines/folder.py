@@ -46,7 +46,7 @@ class FolderEngine(Engine):
     """
 
     name: ClassVar[str] = "faiss"
-    single_process: ClassVar[bool] = False
+    single_process = False
 
     def __init__(self, folder: Path, width: int | None = None, dtype: str = "float32") -> None:
         self.folder = folder
