@@ -1,9 +1,11 @@
-"""Galleries of vectors: building, adding a thousand, queries with and without a filter of 7 %, disk and memory."""
+"""Galleries of vectors in both engines: building, adding, queries with and without a filter of 7 %, disk, memory."""
 
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import faiss
 import numpy as np
@@ -11,22 +13,27 @@ import numpy as np
 from speed_parts.measure import Subject
 from speed_parts.sizes import size
 from vireid_plugins.search import Condition, Record, Where
-from vireid_plugins.search.engines import FolderEngine
-from vireid_plugins.search.engines.base import Vectors
+from vireid_plugins.search.engines.base import Engine, Vectors
+from vireid_plugins.search.engines.kind import Kind, opened
 
 # Vectors of each gallery, their width, centers of the clusters, queries in a batch, results.
 COUNTS = size((10_000, 100_000, 1_000_000), (300, 600))
 WIDTH, CLUSTERS, QUERIES, TOP, ADDED = *size((256, 20_000, 512), (16, 50, 20)), 10, size(1000, 20)
+# The widest gallery, in half precision, and the single queries whose times are told.
+WIDE, SINGLE = size(2048, 24), size(100, 5)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 # One camera of a hundred has 7 % of the images.
 FILTER = Where((Condition("camera", "=", "7"),))
+# Vectors that are made and added at once; galleries of which the recall is told.
+BLOCK, COMPARED = 100_000, 100_000
+FAISS, MILVUS = "faiss", "milvus, embedded"
 
 
-def clustered(count: int, seed: int = 0) -> Vectors:
-    """Return L2-normalized vectors (count, WIDTH) around CLUSTERS centers."""
+def clustered(count: int, seed: int = 0, width: int = WIDTH) -> Vectors:
+    """Return L2-normalized vectors (count, width) around CLUSTERS centers."""
     rng = np.random.default_rng(0)
-    centers = rng.standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
+    centers = rng.standard_normal((CLUSTERS, width), dtype=np.float32)
     rng = np.random.default_rng([1, seed])
     vectors = centers[rng.integers(CLUSTERS, size=count)]
     vectors += SPREAD * rng.standard_normal(vectors.shape, dtype=np.float32)
@@ -41,66 +48,136 @@ def _records(count: int, first: int = 0) -> list[Record]:
     ]
 
 
-def _place(folder: Path, count: int) -> Path:
-    """Return the folder of a gallery of so many vectors; it is written once."""
-    place = folder / f"gallery of {count}"
-    if not place.is_dir():
-        with FolderEngine(place, WIDTH) as engine:
-            engine.upsert(_records(count), clustered(count))
-    return place
+class Made(NamedTuple):
+    """A gallery to be measured: its engine, number of vectors, and their width and type."""
+
+    engine: str
+    count: int
+    width: int = WIDTH
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        return f"{self.count:,} x {self.width}" + (f", {self.dtype}" if self.dtype != "float32" else "")
+
+    def create(self, place: Path) -> Engine:
+        """Create the gallery, empty."""
+        return Kind("" if self.engine == FAISS else "milvus", dtype=self.dtype).create(place, self.width)
+
+    def fill(self, engine: Engine) -> None:
+        """Add its vectors, in blocks that fit into memory."""
+        for number, start in enumerate(range(0, self.count, BLOCK)):
+            count = min(BLOCK, self.count - start)
+            engine.upsert(_records(count, start), clustered(count, 10 + number, self.width))
+
+    def open(self, folder: Path) -> Engine:
+        """Open the gallery below a folder; it is written once."""
+        place = folder / f"{self.engine} {self}"
+        if not place.is_dir():
+            with self.create(place) as engine:
+                self.fill(engine)
+                engine.flush()
+        return opened(place)
 
 
-def _build(count: int, folder: Path, device: str) -> Callable[[], object]:
-    vectors, records, place = clustered(count), _records(count), folder / "built"
+def _build(made: Made, folder: Path, device: str) -> Callable[[], object]:
+    place = folder / "built"
 
     def run() -> dict[str, float]:
         shutil.rmtree(place, ignore_errors=True)
-        with FolderEngine(place, WIDTH) as engine:
-            engine.upsert(records, vectors)
-        return {"disk GiB": sum(file.stat().st_size for file in place.iterdir()) / 2**30}
+        with made.create(place) as engine:
+            made.fill(engine)
+            engine.flush()
+        size_on_disk = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+        shutil.rmtree(place)
+        return {"disk GiB": size_on_disk / 2**30}
 
     return run
 
 
-def _add(count: int, folder: Path, device: str) -> Callable[[], object]:
-    """Open a gallery, add some images, and take them out again, which is measured too."""
-    place = _place(folder, count) if count else folder / "alone"
+def _add(made: Made, folder: Path, device: str) -> Callable[[], object]:
+    """Add some images, and take them out again, which is measured too."""
+    engine = made.open(folder)
     vectors, records = clustered(ADDED, seed=2), _records(ADDED, first=10**8)
 
     def run() -> None:
-        with FolderEngine(place, WIDTH) as engine:
-            engine.upsert(records, vectors)
-            engine.remove([one.key for one in records])
+        engine.upsert(records, vectors)
+        engine.remove([one.key for one in records])
+        engine.flush()
 
     return run
 
 
-def _query(count: int, queries: int, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
-    engine, asked = FolderEngine(_place(folder, count)), clustered(queries, seed=1)
-    engine.nearest(asked[:1], TOP)
-    return lambda: engine.nearest(asked, TOP, where)
+def _batch(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
+    """Search with a batch of queries, and tell which share of the truly nearest are found, if the gallery is small."""
+    engine, asked = made.open(folder), clustered(QUERIES, 1, made.width)
+    wanted = _nearest(engine, asked[:20], where) if made.count <= COMPARED else []
+    engine.nearest(asked[:1], TOP, where)
+
+    def run() -> dict[str, float]:
+        found = engine.nearest(asked, TOP, where)
+        shares = [
+            len(keys & {one.record.key for one in row}) / len(keys)
+            for keys, row in zip(wanted, found[: len(wanted)], strict=True)
+        ]
+        return {"recall@10": float(np.mean(shares))} if shares else {}
+
+    return run
 
 
-def _faiss(count: int, queries: int, folder: Path, device: str) -> Callable[[], object]:
+def _nearest(engine: Engine, asked: Vectors, where: Where | None) -> list[set[str]]:
+    """Return the keys of the truly nearest images of each query."""
+    keys = [one.key for one in engine.records(where)]
+    cosines = asked.astype(np.float64) @ engine.vectors(keys).T
+    return [{keys[one] for one in row} for row in np.argsort(-cosines, axis=1)[:, :TOP]]
+
+
+def _single(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
+    """Search with queries one after the other."""
+    engine, asked = made.open(folder), clustered(SINGLE, 1, made.width)
+    engine.nearest(asked[:1], TOP, where)
+
+    def run() -> dict[str, float]:
+        times = []
+        for query in asked:
+            start = time.perf_counter()
+            engine.nearest(query[None], TOP, where)
+            times.append(1000 * (time.perf_counter() - start))
+        return {"p50 ms": float(np.percentile(times, 50)), "p99 ms": float(np.percentile(times, 99))}
+
+    return run
+
+
+def _faiss(made: Made, queries: int, folder: Path, device: str) -> Callable[[], object]:
     """Search a flat index of faiss alone, in memory, without records."""
-    index, asked = faiss.IndexFlatIP(WIDTH), clustered(queries, seed=1)
-    index.add(clustered(count))
+    index, asked = faiss.IndexFlatIP(made.width), clustered(queries, 1, made.width)
+    for number, start in enumerate(range(0, made.count, BLOCK)):
+        index.add(clustered(min(BLOCK, made.count - start), 10 + number, made.width))
     return lambda: index.search(asked, TOP)
 
 
+def _of(made: Made) -> list[Subject]:
+    """Return what is measured of a gallery."""
+    way, batch, single = made.engine, f"a batch of {QUERIES} queries, {made}", f"{SINGLE} queries one by one, {made}"
+    found = [Subject(f"building {made}", way, partial(_build, made), slow=True, items=made.count)]
+    # Of a large gallery a query of Milvus takes seconds.
+    slow = made.count > COMPARED
+    for task, prepare, items in ((batch, _batch, QUERIES), (single, _single, SINGLE)):
+        found += [
+            Subject(task, way, partial(prepare, made, None), slow=slow, items=items),
+            Subject(task, f"{way}, 7 % filter", partial(prepare, made, FILTER), slow=slow, items=items),
+        ]
+        if way == FAISS and made.dtype == "float32" and prepare is _batch:
+            found.append(Subject(task, "bare flat index in memory", partial(_faiss, made, QUERIES), items=QUERIES))
+    return found
+
+
 def _subjects() -> list[Subject]:
-    found = []
-    for count in COUNTS:
-        name = f"{count:,} x {WIDTH}"
-        found.append(Subject(f"building {name}", "faiss", partial(_build, count), slow=True, items=count))
-        for queries, asked in ((QUERIES, f"a batch of {QUERIES} queries"), (1, "one query")):
-            task = f"{asked}, {name}"
-            found.append(Subject(task, "faiss", partial(_query, count, queries, None), items=queries))
-            found.append(Subject(task, "faiss, 7 % filter", partial(_query, count, queries, FILTER), items=queries))
-            found.append(Subject(task, "bare flat index in memory", partial(_faiss, count, queries), items=queries))
-    task = f"adding {ADDED:,} and removing them"
-    for count in (0, COUNTS[1]):
-        found.append(Subject(task, f"a gallery of {count:,}", partial(_add, count), items=ADDED))
+    found = [subject for count in COUNTS for way in (FAISS, MILVUS) for subject in _of(Made(way, count))]
+    found += _of(Made(FAISS, COUNTS[-1], WIDE, "float16"))
+    for way in (FAISS, MILVUS):
+        for count in (0, COUNTS[1]):
+            task = f"adding {ADDED:,} and removing them, {way}"
+            found.append(Subject(task, f"a gallery of {count:,}", partial(_add, Made(way, count)), items=ADDED))
     return found
 
 
