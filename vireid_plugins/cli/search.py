@@ -1,9 +1,11 @@
 """Search images of your own: vireid search index IMAGES, query IMAGE_OR_FOLDER, calibrate FOLDER, remove IMAGES."""
 
 import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vireid_plugins.cli._common import (
     RUN,
@@ -31,9 +33,12 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.engines import Kind
+    from vireid_plugins.search.gallery_folder import FRAMES
     from vireid_plugins.search.images import listed
     from vireid_plugins.search.indexing import index_images
     from vireid_plugins.search.metadata import Metadata
+    from vireid_plugins.search.model_of import made_by
+    from vireid_plugins.search.shards import Share, index_share, opened_shards
     from vireid_plugins.search.tracks import NONE, index_tracks, way_of
 
     if args.weights:
@@ -42,27 +47,31 @@ def index(args: argparse.Namespace) -> None:
     file = args.metadata or (beside if beside.is_file() else None)
     metadata = Metadata.read(file) if file else None
     tracks = way_of(args.index, args.tracks)
-    extractor = Extractor(trained_config(args, args.device))
-    with tqdm(unit="image", disable=None) as bar:
+    share = Share.of_torchrun()
+    cfg = trained_config(args, args.device)
+    if share is not None:
+        share.choose_device(cfg.MODEL.DEVICE)
+    extractor = Extractor(cfg)
+    target = args.index if tracks == NONE else args.index / FRAMES
+    first = share is None or not share.rank
+    with tqdm(unit="image", disable=None if first else True) as bar, ExitStack() as stack:
 
         def report(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
+        given = (extractor, args.images, args.index, args.modality, report)
+        how: dict[str, Any] = {"kind": Kind(args.engine, args.uri, args.dtype), "links": not args.no_links}
+        if share is not None:
+            mine = index_share(share, extractor, args.images, target, args.modality, report, **how)
+            _say_unsure(mine.unsure, args.index)
+            share.wait()
+            if not first:
+                return
+            how["shards"] = stack.enter_context(opened_shards(target, made_by(extractor)))
         make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
-        done = make(
-            *(extractor, args.images, args.index, args.modality, report),
-            metadata=metadata,
-            kind=Kind(args.engine, args.uri, args.dtype),
-            links=not args.no_links,
-        )
-    for line in done.unsure:
-        say(f"unsure  {line}")
-    if done.unsure:
-        say(
-            f"{len(done.unsure)} images may be visible or infrared; if any of them is indexed as the wrong one: "
-            f"vireid search index THOSE_IMAGES --index {args.index} --modality visible or infrared"
-        )
+        done = make(*given, metadata=metadata, **how)
+    _say_unsure(done.unsure, args.index)
     for unread in done.unread:
         say(f"not read  {unread}")
     if done.left_out:
@@ -78,6 +87,16 @@ def index(args: argparse.Namespace) -> None:
     say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
+
+
+def _say_unsure(images: Sequence[str], index: Path) -> None:
+    for line in images:
+        say(f"unsure  {line}")
+    if images:
+        say(
+            f"{len(images)} images may be visible or infrared; if any of them is indexed as the wrong one: "
+            f"vireid search index THOSE_IMAGES --index {index} --modality visible or infrared"
+        )
 
 
 def query(args: argparse.Namespace) -> None:

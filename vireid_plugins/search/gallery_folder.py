@@ -22,6 +22,8 @@ from vireid_plugins.search.engines.rows import DATABASE
 LEGACY, LOCK = "gallery.json", ".lock"
 # Folder of the images of a gallery of tracks, a gallery itself.
 FRAMES = "frames"
+# Folder of the galleries of processes that index together (`vireid_plugins.search.shards`).
+SHARDS = "shards"
 # Seconds that a short change waits for a process that indexes.
 PATIENCE = 60.0
 # What a gallery's folder may contain, also after a process was killed.
@@ -105,5 +107,9 @@ def _ours(file: Path) -> bool:
 
 def _abandoned(folder: Path) -> bool:
     """Return whether a folder is empty or holds only what a writer left; its lock tells that from files of others."""
-    files = [file for file in folder.iterdir() if file.name != FRAMES or not is_gallery(file)]
+    files = [
+        file
+        for file in folder.iterdir()
+        if file.name != SHARDS and (file.name != FRAMES or not (is_gallery(file) or _abandoned(file)))
+    ]
     return not files or (any(file.name == LOCK for file in files) and all(map(_ours, files)))

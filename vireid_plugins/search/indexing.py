@@ -70,6 +70,7 @@ def index_images(
     metadata: Metadata | None = None,
     kind: Kind | None = None,
     links: bool = True,
+    shards: Sequence[Gallery] = (),
 ) -> Indexed:
     """Create a gallery of the images in a folder, or update an existing one.
 
@@ -87,6 +88,8 @@ def index_images(
         metadata: what is known of the images besides.
         kind: the engine of a new gallery; by default faiss.
         links: follow linked folders.
+        shards: galleries of the same model, from which vectors of known content are taken
+            (`vireid_plugins.search.shards`).
 
     Raises:
         DataError: there is no image or none can be read, the existing gallery was made by another model or is being
@@ -97,7 +100,7 @@ def index_images(
     with writing(target, patience=0):
         model = made_by(extractor)
         former = open_gallery(target)
-        work = _Work(former, model, target, kind or Kind())
+        work = Work(former, model, target, kind or Kind())
         try:
             if former is not None:
                 require_same(former, model, target)
@@ -109,7 +112,7 @@ def index_images(
                     tell(image.file, _NONE)
             done = Indexed(unread=found.unread, left_out=found.left_out)
             try:
-                _add(work, extractor, found, way, folder, done, metadata or Metadata(), report)
+                add_images(work, extractor, found, way, folder, done, metadata or Metadata(), report, shards)
             finally:
                 work.write()
             if work.gallery is None:
@@ -122,7 +125,7 @@ def index_images(
     return done
 
 
-class _Work:
+class Work:
     """The gallery as it grows, and images that are not written yet."""
 
     def __init__(self, gallery: Gallery | None, model: dict[str, str], target: Path, kind: Kind) -> None:
@@ -148,8 +151,8 @@ class _Work:
         self.records, self.vectors, self.since = [], [], time.monotonic()
 
 
-def _add(
-    work: _Work,
+def add_images(
+    work: Work,
     extractor: Extractor,
     found: Folder,
     way: str,
@@ -157,13 +160,31 @@ def _add(
     done: Indexed,
     metadata: Metadata,
     report: Callable[[int, int], Any] | None,
+    shards: Sequence[Gallery] = (),
 ) -> None:
-    """Add what is new or has changed."""
+    """Add what is new or has changed among the images that were found.
+
+    Args:
+        work: the gallery, which the images are added to.
+        extractor: makes the vectors.
+        found: the images.
+        way: how modalities are determined, one of WAYS.
+        folder: the folder of the images.
+        done: gets what became of them.
+        metadata: what is known of them besides.
+        report: called with the number of processed images and of all images.
+        shards: galleries from which vectors of known content are taken.
+    """
     tell = modality_teller(way, folder)
     known = {} if work.gallery is None else {one.key: one for one in work.gallery.records()}
-    by_digest = {one.digest: one for one in known.values() if one.digest}
+    by_digest: dict[str, tuple[Record, Gallery | None]] = {
+        one.digest: (one, shard) for shard in shards for one in shard.records()
+    }
+    # None is the gallery itself, which may not exist yet.
+    by_digest |= {one.digest: (one, None) for one in known.values() if one.digest}
     new: list[Found] = []
-    copies: list[tuple[Record, str]] = []
+    # With the gallery and the key that its vector has there.
+    copies: list[tuple[Record, Gallery | None, str]] = []
     digests: dict[str, str] = {}
 
     def agrees(image: Found, record: Record) -> bool:
@@ -179,7 +200,7 @@ def _add(
             now = replace(former, **facts) if metadata else former
             done.counts["unchanged" if now == former else "described"] += 1
             if now != former:
-                copies.append((now, former.key))
+                copies.append((now, None, former.key))
             continue
         try:
             digests[image.path] = digest = sha256_of(image.file)
@@ -189,17 +210,16 @@ def _add(
         if former is not None and former.stamp == image.stamp:
             # Of an earlier release, which kept no digests.
             done.counts["unchanged"] += 1
-            copies.append((replace(former, digest=digest, **facts), former.key))
-        elif digest in by_digest and agrees(image, by_digest[digest]):
-            done.counts["copied"] += 1
-            same = by_digest[digest]
-            copies.append((Record(image.path, same.modality, image.stamp, digest, **facts), same.key))
+            copies.append((replace(former, digest=digest, **facts), None, former.key))
+        elif digest in by_digest and agrees(image, by_digest[digest][0]):
+            same, source = by_digest[digest]
+            done.counts["copied" if source is None else "added"] += 1
+            copies.append((Record(image.path, same.modality, image.stamp, digest, **facts), source, same.key))
         else:
             new.append(image)
     for start in range(0, len(copies), SAVED_IMAGES):
         part = copies[start : start + SAVED_IMAGES]
-        assert work.gallery is not None
-        work.add([record for record, _ in part], work.gallery.engine.vectors([key for _, key in part]))
+        work.add([record for record, _, _ in part], _copied(part, work.gallery))
     for batch in embedded(extractor, new, tell, done.unread, report):
         records = [
             Record(image.path, modality, image.stamp, digests[image.path], **_facts(metadata, image, known))
@@ -212,6 +232,18 @@ def _add(
             for image, (modality, certainty) in zip(batch.images, batch.guesses, strict=True)
             if certainty < SURE
         ]
+
+
+def _copied(copies: Sequence[tuple[Record, Gallery | None, str]], gallery: Gallery | None) -> Vectors:
+    """Return the vectors (n, D) of copies, each from the gallery that has it; None is `gallery`."""
+    vectors: dict[int, Vectors] = {}
+    for source in {source for _, source, _ in copies}:
+        rows = [row for row, (_, of, _) in enumerate(copies) if of is source]
+        known = source or gallery
+        assert known is not None
+        found = known.engine.vectors([copies[row][2] for row in rows])
+        vectors |= dict(zip(rows, found, strict=True))
+    return np.stack([vectors[row] for row in range(len(copies))])
 
 
 def _facts(metadata: Metadata, image: Found, known: Mapping[str, Record]) -> dict[str, Any]:

@@ -52,12 +52,12 @@ class Made(NamedTuple):
     """A gallery to be measured: its engine, number of vectors, and their width and type."""
 
     engine: str
-    count: int
+    total: int
     width: int = WIDTH
     dtype: str = "float32"
 
     def __str__(self) -> str:
-        return f"{self.count:,} x {self.width}" + (f", {self.dtype}" if self.dtype != "float32" else "")
+        return f"{self.total:,} x {self.width}" + (f", {self.dtype}" if self.dtype != "float32" else "")
 
     def create(self, place: Path) -> Engine:
         """Create the gallery, empty."""
@@ -65,8 +65,8 @@ class Made(NamedTuple):
 
     def fill(self, engine: Engine) -> None:
         """Add its vectors, in blocks that fit into memory."""
-        for number, start in enumerate(range(0, self.count, BLOCK)):
-            count = min(BLOCK, self.count - start)
+        for number, start in enumerate(range(0, self.total, BLOCK)):
+            count = min(BLOCK, self.total - start)
             engine.upsert(_records(count, start), clustered(count, 10 + number, self.width))
 
     def open(self, folder: Path) -> Engine:
@@ -110,7 +110,7 @@ def _add(made: Made, folder: Path, device: str) -> Callable[[], object]:
 def _batch(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
     """Search with a batch of queries, and tell which share of the truly nearest are found, if the gallery is small."""
     engine, asked = made.open(folder), clustered(QUERIES, 1, made.width)
-    wanted = _nearest(engine, asked[:20], where) if made.count <= COMPARED else []
+    wanted = _nearest(engine, asked[:20], where) if made.total <= COMPARED else []
     engine.nearest(asked[:1], TOP, where)
 
     def run() -> dict[str, float]:
@@ -150,17 +150,17 @@ def _single(made: Made, where: Where | None, folder: Path, device: str) -> Calla
 def _faiss(made: Made, queries: int, folder: Path, device: str) -> Callable[[], object]:
     """Search a flat index of faiss alone, in memory, without records."""
     index, asked = faiss.IndexFlatIP(made.width), clustered(queries, 1, made.width)
-    for number, start in enumerate(range(0, made.count, BLOCK)):
-        index.add(clustered(min(BLOCK, made.count - start), 10 + number, made.width))
+    for number, start in enumerate(range(0, made.total, BLOCK)):
+        index.add(clustered(min(BLOCK, made.total - start), 10 + number, made.width))
     return lambda: index.search(asked, TOP)
 
 
 def _of(made: Made) -> list[Subject]:
     """Return what is measured of a gallery."""
     way, batch, single = made.engine, f"a batch of {QUERIES} queries, {made}", f"{SINGLE} queries one by one, {made}"
-    found = [Subject(f"building {made}", way, partial(_build, made), slow=True, items=made.count)]
+    found = [Subject(f"building {made}", way, partial(_build, made), slow=True, items=made.total)]
     # Of a large gallery a query of Milvus takes seconds.
-    slow = made.count > COMPARED
+    slow = made.total > COMPARED
     for task, prepare, items in ((batch, _batch, QUERIES), (single, _single, SINGLE)):
         found += [
             Subject(task, way, partial(prepare, made, None), slow=slow, items=items),
