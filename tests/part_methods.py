@@ -164,7 +164,7 @@ def move_teachers(model: Any, share: float) -> None:
         (model.heads[name], model.heads[f"{name}_teacher"]) for name in ("visible", "infrared") if name in model.heads
     ]
     assert all(isinstance(teacher, Teacher) for _, teacher in pairs)
-    TeacherUpdate(pairs, 0.0).move(share)
+    TeacherUpdate(pairs, 0.0).move_teachers(share)
 
 
 def assert_trajectory(

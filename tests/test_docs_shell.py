@@ -47,6 +47,7 @@ LEFT_OUT = {
     "--detector": "weights of a detector; tests/detections/test_detector.py",
     " agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",
     "osnet_miim_circle.yml": "a minute at the size it names; tests/modeling/test_mixing.py",
+    "vireid serve": "it runs until it is stopped; tests/search/service/test_server.py",
     "--uri http": "a server; tests/search/engines/test_milvus.py",
     "LOGGERS": "the extras wandb and mlflow; tests/engine/loggers/test_real_packages.py",
     "examples/plugin_package/configs": "needs the package installed; tests/examples/test_plugin_package.py",

@@ -34,6 +34,7 @@ ALLOWED = {
     "detections/crops.py _crop_frame": "below the folder that `write_folder` yields",
     "detections/crop_file.py _saved": "to memory",
     "detections/video_frames.py __iter__": "a video is opened for reading",
+    "search/engines/milvus_place.py _require_free": "locks the file of milvus-lite, and writes nothing",
     "data/cache.py _allocate": "the file that `write_by_name` yields",
     "engine/hooks/checkpoints.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/checkpoints.py save_unscored": "the checkpointer's `save`",

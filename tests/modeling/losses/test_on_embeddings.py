@@ -24,6 +24,10 @@ NEED = {
     "MDR": "IDKL's shared and specific branches",
     "Purification": "what IDKL's purifier computes",
     "ModalityHeads": "logits of IDKL's modality heads",
+    "MutualTeaching": "classifiers of each modality",
+    "SpecificCE": "classifiers of each modality",
+    "PartDiversity": "part masks",
+    "PatternSeparation": "part masks",
 }
 OURS = [name for name in registered(LOSS_REGISTRY) if LOSS_REGISTRY.get(name).__module__.startswith("vireid_plugins")]
 

@@ -57,10 +57,10 @@ class TeacherUpdate(HookBase):
 
     def before_step(self) -> None:
         """Move the teachers by the share of this epoch."""
-        self.move(update_share(self.rate, self.trainer.epoch + 1))
+        self.move_teachers(update_share(self.rate, self.trainer.epoch + 1))
 
     @torch.no_grad()
-    def move(self, share: float) -> None:
+    def move_teachers(self, share: float) -> None:
         """Move the teachers by a share of the way to their students."""
         for student, teacher in self.pairs:
             teacher.weight.lerp_(student.weight, share)
