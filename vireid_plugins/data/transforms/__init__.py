@@ -11,10 +11,13 @@ from vireid_plugins.data.transforms.channels import (
 )
 from vireid_plugins.data.transforms.erasing import Erasing
 from vireid_plugins.data.transforms.geometric import Flip, PadCrop
+from vireid_plugins.data.transforms.linear import MRLE, RRLE
 from vireid_plugins.data.transforms.on_device import BatchAugmentation
 from vireid_plugins.data.transforms.photometric import BrightnessContrast, GaussianBlur, Luma
 
 __all__ = [
+    "MRLE",
+    "RRLE",
     "TRANSFORM_REGISTRY",
     "AdaptiveGray",
     "BatchAugmentation",

@@ -98,11 +98,11 @@ class ChannelScale(Unconfigured):
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the scaled image."""
-        return _as(image, image * rng.uniform(0.02, 1, 3).astype(np.float32))
+        return as_type(image, image * rng.uniform(0.02, 1, 3).astype(np.float32))
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the scaled images."""
-        return _as_batch(images, images * uniform(images, rng, 0.02, 1, draws=3)[..., None, None])
+        return as_type_batch(images, images * uniform(images, rng, 0.02, 1, draws=3)[..., None, None])
 
 
 @TRANSFORM_REGISTRY.register()
@@ -136,19 +136,19 @@ class Brightness:
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the brighter or darker image."""
-        return _as(image, image * np.float32(rng.uniform(1 - self.jitter, 1 + self.jitter)))
+        return as_type(image, image * np.float32(rng.uniform(1 - self.jitter, 1 + self.jitter)))
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the brighter or darker images."""
-        return _as_batch(images, images * per_image(uniform(images, rng, 1 - self.jitter, 1 + self.jitter)))
+        return as_type_batch(images, images * per_image(uniform(images, rng, 1 - self.jitter, 1 + self.jitter)))
 
 
 def gray(image: Pixels) -> Pixels:
     """Return the luma in all three channels."""
-    return _repeat(_as(image, image @ LUMA))
+    return _repeat(as_type(image, image @ LUMA))
 
 
-def _as(image: Pixels, values: Pixels) -> Pixels:
+def as_type(image: Pixels, values: Pixels) -> Pixels:
     """Convert values to the type of `image`."""
     if image.dtype == np.uint8:
         return np.rint(values).clip(0, 255).astype(np.uint8)
@@ -162,10 +162,10 @@ def _repeat(channel: Pixels) -> Pixels:
 def gray_batch(images: Tensor) -> Tensor:
     """Return the luma of (B, 3, H, W) in all three channels."""
     luma = torch.from_numpy(LUMA).to(images.device, non_blocking=True).view(-1, 1, 1)
-    return _as_batch(images, (images * luma).sum(1, keepdim=True)).expand_as(images)
+    return as_type_batch(images, (images * luma).sum(1, keepdim=True)).expand_as(images)
 
 
-def _as_batch(images: Tensor, values: Tensor) -> Tensor:
+def as_type_batch(images: Tensor, values: Tensor) -> Tensor:
     """Convert values to the type of `images`."""
     return values.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else values.to(images.dtype)
 

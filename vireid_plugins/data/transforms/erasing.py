@@ -13,8 +13,9 @@ import torch
 from fastreid.config import CfgNode
 from torch import Tensor
 
-from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, per_image, uniform
+from vireid_plugins.data.transforms.build import TRANSFORM_REGISTRY, per_image
 from vireid_plugins.data.transforms.canvas import Canvas, Pixels
+from vireid_plugins.data.transforms.rectangles import Rectangle, Rectangles, placed
 from vireid_plugins.errors import ConfigError, require_name
 
 ASPECT_DRAWS = ("log", "even")
@@ -49,13 +50,6 @@ class Erasing:
         aspect_draw: str = "log",
         fill: str = "value",
     ) -> None:
-        for key, limits in (("AREA", area), ("ASPECT", aspect)):
-            if len(limits) != 2 or not 0 < limits[0] <= limits[1]:
-                raise ConfigError(
-                    f"INPUT.REA.{key}: must be the smallest and the largest value, both above 0, got {list(limits)}"
-                )
-        if area[1] > 1:
-            raise ConfigError(f"INPUT.REA.AREA: shares of the image must be at most 1, got {list(area)}; 40 % is 0.4")
         if len(value) != 3 or not all(0 <= channel <= 255 for channel in value):
             raise ConfigError(f"INPUT.REA.VALUE: must be three numbers from 0 to 255, got {list(value)}")
         if 0 < max(value) <= 1:
@@ -63,11 +57,8 @@ class Erasing:
         require_name("INPUT.REA.ASPECT_DRAW", aspect_draw, ASPECT_DRAWS)
         require_name("INPUT.REA.FILL", fill, FILLS)
         self.needs_normalized = fill == "noise"
-        self.value = np.asarray(value, dtype=np.float32)
-        self.area, self.logarithm = area, aspect_draw == "log"
-        # Range of the uniform draw: of the aspect ratio or its logarithm.
-        low, high = np.log(aspect) if self.logarithm else aspect
-        self.aspect = (float(low), float(high))
+        self.value = np.asarray(value, dtype=np.float64)
+        self.rectangles = Rectangles("INPUT.REA", area, aspect, aspect_draw == "log")
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "Erasing":
@@ -93,32 +84,19 @@ class Erasing:
                 fill = rng.standard_normal((h, w, 3), np.float32)
             canvas.own()[top : top + h, left : left + w] = fill
 
-    def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+    def rectangle(self, height: int, width: int, rng: np.random.Generator) -> Rectangle | None:
         """Draw a rectangle inside an image: top, left, height and width in pixels; None if none fits."""
         for _ in range(self.attempts):
-            area = rng.uniform(self.area[0], self.area[1]) * height * width
-            drawn = rng.uniform(*self.aspect)
-            aspect = np.exp(drawn) if self.logarithm else drawn
-            h, w = round(float(np.sqrt(area * aspect))), round(float(np.sqrt(area / aspect)))
-            if h < height and w < width:
-                return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
+            rectangle = self.rectangles.draw(height, width, rng)
+            if rectangle is not None:
+                return rectangle
         return None
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the images, each with one rectangle filled, or unchanged if no drawn rectangle fits."""
-        height, width = images.shape[2:]
-        area = uniform(images, rng, self.area[0], self.area[1], self.attempts) * height * width
-        drawn = uniform(images, rng, *self.aspect, self.attempts)
-        aspect = drawn.exp() if self.logarithm else drawn
-        h, w = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
-        fits = (h < height) & (w < width)
+        h, w, fits = self.rectangles.sizes(images, rng, self.attempts)
         first = fits.int().argmax(1, keepdim=True)
-        h, w = (per_image(side.gather(1, first)) for side in (h, w))
-        top = (per_image(uniform(images, rng)) * (height - h + 1)).floor()
-        left = (per_image(uniform(images, rng)) * (width - w + 1)).floor()
-        row = torch.arange(height, device=images.device)[:, None]
-        column = torch.arange(width, device=images.device)
-        inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)
+        inside = placed(images, h.gather(1, first)[:, 0], w.gather(1, first)[:, 0], rng)
         bytes_ = images.dtype == torch.uint8
         value = torch.from_numpy(np.rint(self.value) if bytes_ else self.value / 255)
         value = value.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1)
