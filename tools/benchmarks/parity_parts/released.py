@@ -318,6 +318,8 @@ def _idkl(watch: Watch) -> None:
     supplied, scale, job = watch.supplied, watch.job.scale, watch.job
     stand_ins.apex(supplied)
     stand_ins.ignite(supplied)
+    # torchvision looks for the files of all modules, and the stand-in has none.
+    importlib.import_module("torchvision.transforms")
     supplied.note("cv2: an empty module (imported for figures)")
     stand_ins.stand_in_module("cv2", __getattr__=lambda _: 0)
     if job.double:
