@@ -94,11 +94,14 @@ class RLE(CrossModalityBaseline):
             ConfigError: the map has too few rows.
         """
         whole = maps["last"]
-        # Where the parts do not divide the rows, the first stripes are as large as the largest.
-        stripes = whole.chunk(self.options.parts, dim=2)
-        if len(stripes) < self.options.parts:
+        rows, count = whole.shape[2], self.options.parts
+        if rows < count:
             raise ConfigError(
-                f"MODEL.RLE.PARTS: a feature map of {whole.shape[2]} rows has no {self.options.parts} stripes of "
-                f"{stripes[0].shape[2]}; use images of another height, or other parts"
+                f"MODEL.RLE.PARTS: a feature map of {rows} rows has no {count} stripes; use higher images, or fewer parts"
             )
+        # As released, where the parts do not divide the rows, the first stripes are as large as the largest. That may
+        # leave none for the last, as of 4 rows for 3 stripes, where the release fails.
+        stripes = whole.chunk(count, dim=2)
+        if len(stripes) < count:
+            stripes = whole.tensor_split(count, dim=2)
         return {f"part_{n}": stripe for n, stripe in enumerate(stripes, start=1)} | {"global": whole}
