@@ -97,7 +97,7 @@ class RLE(CrossModalityBaseline):
         rows, count = whole.shape[2], self.options.parts
         if rows < count:
             raise ConfigError(
-                f"MODEL.RLE.PARTS: a feature map of {rows} rows has no {count} stripes; use higher images, or fewer parts"
+                f"MODEL.RLE.PARTS: a feature map of {rows} rows has no {count} stripes; use taller images, or fewer"
             )
         # As released, where the parts do not divide the rows, the first stripes are as large as the largest. That may
         # leave none for the last, as of 4 rows for 3 stripes, where the release fails.
