@@ -23,7 +23,7 @@ ABLATIONS = [
         row,
     )
     for page in sorted((ROOT / "docs/methods").glob("*.md"))
-    for row in re.findall(r"^\| [^|]+ \| `(MODEL\.[^`]+)` \|$", page.read_text(), re.MULTILINE)
+    for row in re.findall(r"^\| [^|]+ \| `((?:MODEL|INPUT)\.[^`]+)` \|$", page.read_text(), re.MULTILINE)
 ]
 
 
