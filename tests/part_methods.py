@@ -91,7 +91,7 @@ def network(layout: str, weights: Mapping[str, Tensor], size: tuple[int, int]) -
     assert not converted.missing
     cfg = get_cfg()
     cfg.merge_from_file(config_path(LAYOUTS[layout].config))
-    classes = str(len(weights["classifier.weight"]))
+    classes = str(len(weights[LAYOUTS[layout].classifier]))
     cfg.merge_from_list(
         ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", classes, *sizes]
     )

@@ -19,7 +19,7 @@ from vireid_plugins.engine.step import TrainingStep
 
 FIXTURES = ROOT / "tests" / "fixtures"
 Shape = tuple[int, ...]
-# Of a layout's keys; RegDB's DEEN is derived from the others' below.
+# Of a layout's keys; those of RegDB's DEEN and RLE are derived from the others' below.
 FILES = {
     "agw": "agw",
     "deen": "deen",
@@ -28,6 +28,8 @@ FILES = {
     "mpanet": "mpanet",
     "mscm": "mscm_released",
     "pmt": "pmt",
+    "rle": "rle",
+    "rle_regdb": "rle",
     "saai": "saai",
     "saai_regdb": "saai",
 }
@@ -42,11 +44,11 @@ def shapes(layout: str, classes: int = PRINTED) -> dict[str, Shape]:
         key, _, text = line.partition(" ")
         shape = tuple(int(n) for n in text.strip("() ").split(",") if n.strip())
         found[key] = (classes, *shape[1:]) if shape[:1] == (PRINTED,) else shape
-    return _regdb(found) if layout == "deen_regdb" else found
+    return _regdb(found) if layout in ("deen_regdb", "rle_regdb") else found
 
 
 def _regdb(of: Mapping[str, Shape]) -> dict[str, Shape]:
-    """RegDB's DEEN: no MFA3, the expansion on 512 channels, the head on 1,024."""
+    """RegDB's DEEN: no MFA3, the expansion on 512 channels, the head on 1,024. RLE has the last alone."""
     half = {1024: 512, 256: 128}
     found = {}
     for key, shape in of.items():

@@ -87,7 +87,7 @@ NO_PATHS = {
     *("opts", "--protocol", "--dataset", "--metric", "--rerank", "--device", "--dist-url", "--modality", "dataset"),
     *("layout", "--font", "--query", "PATTERN", "pattern", "--help", "-h", "--opts"),
     *("--detector", "--camera", "--category", "--start-time", "--find", "--since", "--until", "--where"),
-    *("--host", "--token"),
+    *("--host", "--token", "--engine", "--uri"),
 }
 
 

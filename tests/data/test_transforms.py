@@ -243,7 +243,7 @@ def test_erasing_refuses_values_of_another_scale(key: str, value: list[float], m
         Erasing.from_config(cfg)
 
 
-RECIPES = ["agw", "caj", "deen", "icre", "idkl", "mpanet", "mscm", "saai", "wrim"]
+RECIPES = ["agw", "caj", "deen", "icre", "idkl", "mpanet", "mscm", "rle", "saai", "wrim"]
 # A view of steps that no recipe has in this order.
 ODD = [["Flip", "PadCrop", "Flip@0.5", "PadCrop", "Erasing", "PadCrop@0.5", "Flip@0.5"], []]
 

@@ -22,7 +22,7 @@ from vireid_plugins.extraction.optional import optional
 
 # Its stems differ between the modalities, and its relation blocks are traced too.
 ONNX_METHOD = "agw"
-OTHERS = ("one_stream", "deen", "wrim", "idkl", "mscm", "icre", "pmt", "mpanet", "saai")
+OTHERS = ("one_stream", "deen", "wrim", "idkl", "mscm", "icre", "pmt", "rle", "mpanet", "saai")
 WHOLE = batch(4, 2)
 
 

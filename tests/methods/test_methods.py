@@ -120,6 +120,21 @@ class TestPMT(MethodTester):
     }
 
 
+class TestRLE(MethodTester):
+    """With SYSU-MM01's identities 26.8 M: ResNet-50, a second stem, and four heads of 2,048."""
+
+    full: ClassVar = {
+        "SYSU/rle.yml": Size(26_769_792, 9.12, 16384),
+        "RegDB/rle.yml": Size(9_404_800, 4.82, 8192),
+        "LLCM/rle.yml": Size(29_374_848, 9.12, 16384),
+    }
+
+    def test_rle_refuses_a_map_of_too_few_rows(self) -> None:
+        model = self.model("SYSU/rle.yml").eval()
+        with pytest.raises(ConfigError, match=r"MODEL\.RLE\.PARTS: a feature map of 2 rows has no 3 stripes"):
+            model({"images": torch.rand(1, 3, 32, 32), "modalities": torch.zeros(1, dtype=torch.long)})
+
+
 class TestMPANet(MethodTester):
     """With SYSU-MM01's identities 41.2 M; its teachers, 11.3 M numbers more, are buffers."""
 

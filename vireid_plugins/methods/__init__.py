@@ -7,6 +7,7 @@ from vireid_plugins.methods import (  # noqa: F401
     mpanet,
     mscm,
     pmt,
+    rle,
     saai,
     wrim,
 )

@@ -39,7 +39,7 @@ METHODS = (
     _wrim("", against="one-stream"),
     *(Variant(*row) for row in (("IDKL", "idkl"), ("IDKL, released", "idkl_released"))),
     *(Variant(*row) for row in (("MSCMNet", "mscm"), ("ICRE", "icre"))),
-    *(Variant(*row) for row in (("MPANet", "mpanet"), ("SAAI", "saai"))),
+    *(Variant(*row) for row in (("MPANet", "mpanet"), ("SAAI", "saai"), ("RLE", "rle"))),
 )
 _NO_MIIM = tuple(word for stage in range(1, 5) for word in (f"MODEL.ATTENTION.STAGE{stage}", "[]"))
 _NO_CMKIC = ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.HEADS.PROJECTION_DIM", "0")

@@ -13,7 +13,7 @@ from speed_parts.sizes import size
 METHODS = size({
     "one_stream": "one-stream", "agw": "AGW", "caj": "CAJ", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
     "idkl_released": "IDKL, released", "mscm": "MSCMNet", "mscm_released": "MSCMNet, released", "icre": "ICRE",
-    "mpanet": "MPANet", "saai": "SAAI",
+    "mpanet": "MPANet", "saai": "SAAI", "rle": "RLE",
 }, {"one_stream": "one-stream"})  # fmt: skip
 
 

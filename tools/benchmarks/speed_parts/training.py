@@ -145,7 +145,7 @@ def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[
 
 METHODS = {
     "one_stream": "one-stream", "agw": "AGW", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
-    "mscm": "MSCMNet", "icre": "ICRE", "mpanet": "MPANet", "saai": "SAAI", "pmt": "PMT",
+    "mscm": "MSCMNet", "icre": "ICRE", "mpanet": "MPANet", "saai": "SAAI", "pmt": "PMT", "rle": "RLE",
 }  # fmt: skip
 # Each configuration key that changes speed or memory, in addition to bfloat16.
 KEYS = {

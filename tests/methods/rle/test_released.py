@@ -1,0 +1,109 @@
+"""RLE's part network and training against numbers of its public code (tests/fixtures/rle_salt5.npz)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from part_methods import PLAIN, RS, Fixture, images_of, network, tame
+from released import Training, filled, shapes
+
+SIZE = (96, 48)
+# Our names of the losses -> those of the released terms.
+TERMS = {
+    "label_smooth_ce": "id_global",
+    "hard_triplet": "tri_global",
+    "parts_label_smooth_ce": "id_parts",
+    "parts_hard_triplet": "tri_parts",
+}
+# The network in the brackets: the layout and the configuration of a data set.
+SETS = {"sysu": ("rle", "SYSU/rle.yml"), "regdb": ("rle_regdb", "RegDB/rle.yml")}
+
+
+@pytest.fixture(scope="module")
+def released() -> Fixture:
+    return Fixture("rle_salt5")
+
+
+@pytest.mark.parametrize("dataset", SETS)
+def test_network_equals_released_features(released: Fixture, dataset: str) -> None:
+    layout, _ = SETS[dataset]
+    weights = filled(layout, shapes(layout, 10), released.salt, tame)
+    model: Any = network(layout, weights, SIZE)
+    images = images_of(released.salt, 4, SIZE)
+    expected = released.group(f"net_{dataset}")
+    for number, modality in enumerate(("visible", "infrared")):
+        modalities = torch.full((4,), number)
+        with torch.no_grad():
+            maps = model.extract(images, modalities, None)
+            pairs = [model.heads[name].pooled_and_neck(part) for name, part in model._parts(maps).items()]
+            found = model.embed(maps, modalities)
+        for kind, features in zip(("pool", "neck"), zip(*pairs, strict=True), strict=True):
+            vector = F.normalize(torch.cat(features, dim=1))
+            np.testing.assert_allclose(vector, expected[f"{modality}_{kind}"], rtol=1e-12, atol=1e-12)
+        # What is compared: their cosines, weighted.
+        share = model.test_feature.neck
+        wanted = sum(
+            weight * expected[f"{modality}_{kind}"] @ expected[f"{modality}_{kind}"].T
+            for weight, kind in ((1 - share, "pool"), (share, "neck"))
+        )
+        np.testing.assert_allclose(found @ found.T, wanted, rtol=1e-11)
+
+
+def batch_of(seeds: int, step: int) -> dict[str, Any]:
+    """The batch of a step: four identities of two visible and two infrared images each."""
+    drawn = [RS(seeds + seed + 10 * step).standard_normal((8, 3, *SIZE)) for seed in (5000, 5001)]
+    chosen = np.repeat(RS(seeds + 6000 + step).choice(10, 4, replace=False), 2)
+    return {
+        "images": torch.from_numpy(np.concatenate(drawn)),
+        "targets": torch.from_numpy(np.tile(chosen, 2)),
+        "modalities": torch.arange(2).repeat_interleave(8),
+        "views": torch.zeros(16, dtype=torch.long),
+    }
+
+
+def assert_training(released: Fixture, dataset: str, steps: int | None = None) -> None:
+    """Take steps of a training group and compare terms and gradients, and after all of them the weights."""
+    layout, config = SETS[dataset]
+    expected = released.group(f"train_{dataset}_f64")
+    rates = expected["lr_heads"]
+    # The released rates change with the epoch; each epoch has so many steps here.
+    per_epoch = int((rates == rates[0]).sum())
+    weights = filled(layout, shapes(layout, 10), released.salt, tame)
+    training = Training(config, layout, weights, SIZE, PLAIN, iters_per_epoch=per_epoch)
+    seen: list[Any] = []
+    training.model.losses[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    keys = expected["keys"].tolist()
+    for step in range(len(rates) if steps is None else steps):
+        np.testing.assert_allclose(training.rate("classifierg.weight"), rates[step], rtol=1e-12)
+        np.testing.assert_allclose(training.rate("base_resnet.base.layer1.0.conv1.weight"), rates[step] / 10)
+        losses = training.step(batch_of(released.seeds, step))
+        assert set(losses) == set(TERMS)
+        rtol = 1e-11 if step == 0 else 1e-9
+        for ours, name in TERMS.items():
+            np.testing.assert_allclose(losses[ours], expected[name][step], rtol=rtol, err_msg=f"{ours} at step {step}")
+        np.testing.assert_allclose(sum(losses.values()), expected["total"][step], rtol=rtol)
+        gradients = [training.gradient(key) for key in keys]
+        norm = np.sqrt(np.nansum(np.square(gradients)))
+        np.testing.assert_allclose(norm, expected["grad_norm"][step], rtol=1e-9)
+        if step == 0:
+            # Of copies that the code base never uses there are no weights here.
+            wanted = np.where(expected["grad0"] < 0, np.nan, expected["grad0"])
+            np.testing.assert_allclose(gradients, wanted, rtol=1e-9, atol=1e-12)
+    if steps is not None:
+        return
+    used = [number for number, key in enumerate(keys) if key in training.used]
+    norms = np.array([training.norms(keys[number]) for number in used]).T
+    for name, values in zip(("start", "end", "moved"), norms, strict=True):
+        np.testing.assert_allclose(values, expected[name][used], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_training_equals_released_first_step(released: Fixture) -> None:
+    assert_training(released, "regdb", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", SETS)
+def test_training_equals_released_steps(released: Fixture, dataset: str) -> None:
+    assert_training(released, dataset)
