@@ -15,6 +15,7 @@ from vireid_plugins.search.indexing import index_images, remove_images
 from vireid_plugins.search.querying import Wanted, query_images
 
 pytest.importorskip("milvus_lite")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

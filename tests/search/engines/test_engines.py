@@ -16,7 +16,11 @@ from vireid_plugins.search.engines import Condition, Engine, Record, Where
 Open = Callable[[], Engine]
 
 
-@pytest.fixture(params=["faiss", "faiss, float16", "milvus", "milvus server"])
+# The embedded server of milvus-lite, with gRPC, lives on in a process, and other tests have lost descriptors beside it.
+MILVUS = [pytest.param(name, marks=pytest.mark.slow) for name in ("milvus", "milvus server")]
+
+
+@pytest.fixture(params=["faiss", "faiss, float16", *MILVUS])
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """A function that opens the same place again and again."""
     opened: list[Engine] = []

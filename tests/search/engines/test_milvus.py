@@ -19,6 +19,7 @@ from vireid_plugins.search.engines.milvus import MilvusEngine
 from vireid_plugins.search.engines.milvus_place import NOTE, TOKEN
 
 pytest.importorskip("milvus_lite")
+pytestmark = pytest.mark.slow
 # Adds seven records at a time until it dies in the middle of a write, without any cleaning.
 DYING = f"""
 import os, sys
