@@ -228,3 +228,12 @@ def test_make_folder_below_a_file_names_the_key(tmp_path: Path) -> None:
             ConfigError, match=r"KEY: '.*' cannot be written: Not a directory; choose a writable folder"
         ):
             make_folder(folder, "KEY")
+
+
+def test_line_file_whose_descriptor_is_lost_is_one_error(tmp_path: Path) -> None:
+    lines = LineFile(tmp_path / "log.txt")
+    lines.write("first\n")
+    os.close(lines.fileno())
+    with pytest.raises(ConfigError, match=r"log\.txt"):
+        lines.write("second\n")
+    assert (tmp_path / "log.txt").read_text() == "first\n"

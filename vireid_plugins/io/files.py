@@ -270,13 +270,16 @@ class LineFile:
         Raises:
             ConfigError: it cannot be written.
         """
-        size, data = os.fstat(self._handle).st_size, text.encode(errors="backslashreplace")
+        data = text.encode(errors="backslashreplace")
+        size: int | None = None
         try:
+            size = os.fstat(self._handle).st_size
             while data:
                 data = data[os.write(self._handle, data) :]
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._handle, size)
+            if size is not None:
+                with suppress(OSError):
+                    os.ftruncate(self._handle, size)
             raise cannot_write(self.file, error) from None
 
     def flush(self) -> None:
