@@ -15,8 +15,10 @@ from helpers import HANG, ROOT, SMALL_FRESH, small_cfg
 from vireid_plugins.engine import Trainer
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search import Gallery
+from vireid_plugins.search.engines import Kind
+from vireid_plugins.search.engines.milvus_place import Place
 from vireid_plugins.search.gallery_folder import SHARDS
-from vireid_plugins.search.indexing import Indexed, index_images
+from vireid_plugins.search.indexing import Indexed, index_images, remove_images
 from vireid_plugins.search.model_of import made_by
 from vireid_plugins.search.shards import Share, index_share, opened_shards
 
@@ -66,19 +68,69 @@ def test_shards_of_a_call_that_was_killed_are_used_by_the_next(
     """The second process never wrote anything, and the next call has a single one."""
     paint(tmp_path / "g", *NAMES)
     share(colors, tmp_path / "g", 0)
-    embedded: list[int] = []
-    features = colors.features
-
-    def counted(pixels: Any, *rest: Any) -> Any:
-        embedded.append(len(pixels))
-        return features(pixels, *rest)
-
-    monkeypatch.setattr(colors, "features", counted)
+    embedded = counted(colors, monkeypatch)
     share(colors, tmp_path / "g", 0)
     assert embedded == []
     merged(colors, tmp_path / "g")
     assert sum(embedded) == 3
     assert names_in(tmp_path / "index") == NAMES
+
+
+def counted(colors: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images are embedded from now on, batch by batch."""
+    embedded: list[int] = []
+    features = colors.features
+
+    def counting(pixels: Any, *rest: Any) -> Any:
+        embedded.append(len(pixels))
+        return features(pixels, *rest)
+
+    monkeypatch.setattr(colors, "features", counting)
+    return embedded
+
+
+def test_shards_take_what_has_only_moved_from_the_index(
+    colors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "g", *NAMES)
+    index_images(colors, tmp_path / "g", tmp_path / "index", "visible")
+    (tmp_path / "g" / "0.jpg").rename(tmp_path / "g" / "new.jpg")
+    embedded = counted(colors, monkeypatch)
+    for rank in range(2):
+        share(colors, tmp_path / "g", rank)
+    assert merged(colors, tmp_path / "g").counts == {"copied": 1, "unchanged": 6, "removed": 1}
+    assert embedded == []
+
+
+def test_shards_are_refused_before_anything_is_embedded(
+    colors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an index of other weights, and for a database that one process opens."""
+    paint(tmp_path / "g", *NAMES)
+    index_images(colors, tmp_path / "g", tmp_path / "index", "visible")
+    (tmp_path / "weights.pth").write_bytes(b"others")
+    other: Any = Colors(tmp_path / "weights.pth")
+    embedded = counted(other, monkeypatch)
+    with pytest.raises(DataError, match="was made with other weights"):
+        share(other, tmp_path / "g", 0)
+    with pytest.raises(ConfigError, match="an embedded Milvus database is for one process"):
+        index_share(Share(0, 2, 0), other, tmp_path / "g", tmp_path / "new", "visible", kind=Kind("milvus"))
+    Place("collection", 3).write(tmp_path / "index")
+    with pytest.raises(ConfigError, match="an embedded Milvus database is for one process"):
+        Kind().require_several(tmp_path / "index")
+    Kind(uri="http://host:19530").require_several(tmp_path / "new")
+    assert embedded == []
+
+
+def test_removing_images_removes_shards_that_were_left(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", *NAMES)
+    index_images(colors, tmp_path / "g", tmp_path / "index", "visible")
+    paint(tmp_path / "g", "more.jpg", "further.jpg")
+    share(colors, tmp_path / "g", 0)
+    share(colors, tmp_path / "g", 1)
+    assert list((tmp_path / "index" / SHARDS).iterdir())
+    remove_images(tmp_path / "index", tmp_path / "g" / "0.jpg")
+    assert not (tmp_path / "index" / SHARDS).exists()
 
 
 def test_shards_of_other_weights_are_not_used(tmp_path: Path) -> None:
@@ -98,7 +150,7 @@ def test_shards_stay_if_the_index_cannot_be_written(colors: Any, tmp_path: Path)
     share(colors, tmp_path / "g", 0)
     with pytest.raises(DataError, match="stopped"), opened_shards(tmp_path / "index", made_by(colors)):
         raise DataError("stopped")
-    assert (tmp_path / "index" / SHARDS / "0").is_dir()
+    assert len(list((tmp_path / "index" / SHARDS).iterdir())) == 1
     # The folder is still one that an index may be written to.
     assert merged(colors, tmp_path / "g").counts == {"added": 7}
 

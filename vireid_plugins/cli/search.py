@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from vireid_plugins.cli._common import (
 
 if TYPE_CHECKING:
     from vireid_plugins.search import Condition
+    from vireid_plugins.search.indexing import Indexed
 
 
 def index(args: argparse.Namespace) -> None:
@@ -34,7 +34,6 @@ def index(args: argparse.Namespace) -> None:
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.engines import Kind
     from vireid_plugins.search.gallery_folder import FRAMES
-    from vireid_plugins.search.images import listed
     from vireid_plugins.search.indexing import index_images
     from vireid_plugins.search.metadata import Metadata
     from vireid_plugins.search.model_of import made_by
@@ -54,7 +53,7 @@ def index(args: argparse.Namespace) -> None:
     extractor = Extractor(cfg)
     target = args.index if tracks == NONE else args.index / FRAMES
     first = share is None or not share.rank
-    with tqdm(unit="image", disable=None if first else True) as bar, ExitStack() as stack:
+    with tqdm(unit="image", disable=None if first else True) as bar:
 
         def report(done: int, total: int) -> None:
             bar.total = total
@@ -68,10 +67,18 @@ def index(args: argparse.Namespace) -> None:
             share.wait()
             if not first:
                 return
-            how["shards"] = stack.enter_context(opened_shards(target, made_by(extractor)))
         make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
-        done = make(*given, metadata=metadata, **how)
-    _say_unsure(done.unsure, args.index)
+        with opened_shards(target, made_by(extractor)) as shards:
+            done = make(*given, metadata=metadata, shards=shards, **how)
+    _say_indexed(done, args.index)
+    if done.unread:
+        raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
+
+
+def _say_indexed(done: "Indexed", index: Path) -> None:
+    from vireid_plugins.search.images import listed
+
+    _say_unsure(done.unsure, index)
     for unread in done.unread:
         say(f"not read  {unread}")
     if done.left_out:
@@ -79,14 +86,12 @@ def index(args: argparse.Namespace) -> None:
     for folder, count in done.moved.items():
         say(
             f"{count} images are from '{folder}', which no longer exists; remove them: vireid search remove {folder} "
-            f"--index {args.index}"
+            f"--index {index}"
         )
     shown = {"added": 0, "unchanged": 0, "removed": 0} | done.counts
     entries = "" if done.entries is None else f" in {done.entries} tracks and images without one"
     say(f"{', '.join(f'{number} {what}' for what, number in shown.items())}; {done.total} images{entries}")
-    say(f"wrote {args.index}; search it: vireid search query IMAGE --index {args.index}")
-    if done.unread:
-        raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
+    say(f"wrote {index}; search it: vireid search query IMAGE --index {index}")
 
 
 def _say_unsure(images: Sequence[str], index: Path) -> None:

@@ -2,12 +2,13 @@
 
 import functools
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from vireid_plugins.search.engines import Kind, Record
 from vireid_plugins.search.engines.base import Vectors
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery, open_gallery
-from vireid_plugins.search.gallery_folder import writing
+from vireid_plugins.search.gallery_folder import SHARDS, writing
 from vireid_plugins.search.images import Folder, Found, Unread, find_images
 from vireid_plugins.search.marks import forget
 from vireid_plugins.search.metadata import Metadata
@@ -182,47 +183,17 @@ def add_images(
     }
     # None is the gallery itself, which may not exist yet.
     by_digest |= {one.digest: (one, None) for one in known.values() if one.digest}
-    new: list[Found] = []
-    # With the gallery and the key that its vector has there.
-    copies: list[tuple[Record, Gallery | None, str]] = []
-    digests: dict[str, str] = {}
 
     def agrees(image: Found, record: Record) -> bool:
         return way == "auto" or tell(image.file, _NONE)[0] == record.modality
 
-    for image in found.images:
-        former = known.get(image.path)
-        if former is not None and not agrees(image, former):
-            # Its modality was guessed, and is given now.
-            former = None
-        facts = _facts(metadata, image, known)
-        if former is not None and former.stamp == image.stamp and former.digest:
-            now = replace(former, **facts) if metadata else former
-            done.counts["unchanged" if now == former else "described"] += 1
-            if now != former:
-                copies.append((now, None, former.key))
-            continue
-        try:
-            digests[image.path] = digest = sha256_of(image.file)
-        except OSError as error:
-            done.unread.append(Unread(image.file, image.path, error.strerror or str(error)))
-            continue
-        if former is not None and former.stamp == image.stamp:
-            # Of an earlier release, which kept no digests.
-            done.counts["unchanged"] += 1
-            copies.append((replace(former, digest=digest, **facts), None, former.key))
-        elif digest in by_digest and agrees(image, by_digest[digest][0]):
-            same, source = by_digest[digest]
-            done.counts["copied" if source is None else "added"] += 1
-            copies.append((Record(image.path, same.modality, image.stamp, digest, **facts), source, same.key))
-        else:
-            new.append(image)
+    new, copies = _sorted_out(found.images, known, by_digest, agrees, metadata, done)
     for start in range(0, len(copies), SAVED_IMAGES):
         part = copies[start : start + SAVED_IMAGES]
-        work.add([record for record, _, _ in part], _copied(part, work.gallery))
-    for batch in embedded(extractor, new, tell, done.unread, report):
+        work.add([one.record for one in part], _copied(part, work.gallery))
+    for batch in embedded(extractor, list(new), tell, done.unread, report):
         records = [
-            Record(image.path, modality, image.stamp, digests[image.path], **_facts(metadata, image, known))
+            Record(image.path, modality, image.stamp, new[image], **_facts(metadata, image, known))
             for image, (modality, _) in zip(batch.images, batch.guesses, strict=True)
         ]
         work.add(records, batch.vectors)
@@ -234,15 +205,63 @@ def add_images(
         ]
 
 
-def _copied(copies: Sequence[tuple[Record, Gallery | None, str]], gallery: Gallery | None) -> Vectors:
-    """Return the vectors (n, D) of copies, each from the gallery that has it; None is `gallery`."""
+class _Copy(NamedTuple):
+    """A record, with the gallery and the key that its vector has there; None is the gallery it is added to."""
+
+    record: Record
+    source: Gallery | None
+    key: str
+
+
+def _sorted_out(
+    images: Sequence[Found],
+    known: Mapping[str, Record],
+    by_digest: Mapping[str, tuple[Record, Gallery | None]],
+    agrees: Callable[[Found, Record], bool],
+    metadata: Metadata,
+    done: Indexed,
+) -> tuple[dict[Found, str], list[_Copy]]:
+    """Return the images to be embedded, with their digests, and those whose vectors are known; count the others."""
+    new: dict[Found, str] = {}
+    copies: list[_Copy] = []
+    for image in images:
+        former = known.get(image.path)
+        if former is not None and not agrees(image, former):
+            # Its modality was guessed, and is given now.
+            former = None
+        facts = _facts(metadata, image, known)
+        if former is not None and former.stamp == image.stamp and former.digest:
+            now = replace(former, **facts) if metadata else former
+            done.counts["unchanged" if now == former else "described"] += 1
+            if now != former:
+                copies.append(_Copy(now, None, former.key))
+            continue
+        try:
+            digest = sha256_of(image.file)
+        except OSError as error:
+            done.unread.append(Unread(image.file, image.path, error.strerror or str(error)))
+            continue
+        if former is not None and former.stamp == image.stamp:
+            # Of an earlier release, which kept no digests.
+            done.counts["unchanged"] += 1
+            copies.append(_Copy(replace(former, digest=digest, **facts), None, former.key))
+        elif digest in by_digest and agrees(image, by_digest[digest][0]):
+            same, source = by_digest[digest]
+            done.counts["copied" if source is None else "added"] += 1
+            copies.append(_Copy(Record(image.path, same.modality, image.stamp, digest, **facts), source, same.key))
+        else:
+            new[image] = digest
+    return new, copies
+
+
+def _copied(copies: Sequence[_Copy], gallery: Gallery | None) -> Vectors:
+    """Return the vectors (n, D) of copies, each from the gallery that has it."""
     vectors: dict[int, Vectors] = {}
-    for source in {source for _, source, _ in copies}:
-        rows = [row for row, (_, of, _) in enumerate(copies) if of is source]
+    for source in {one.source for one in copies}:
+        rows = [row for row, one in enumerate(copies) if one.source is source]
         known = source or gallery
         assert known is not None
-        found = known.engine.vectors([copies[row][2] for row in rows])
-        vectors |= dict(zip(rows, found, strict=True))
+        vectors |= dict(zip(rows, known.engine.vectors([copies[row].key for row in rows]), strict=True))
     return np.stack([vectors[row] for row in range(len(copies))])
 
 
@@ -282,6 +301,8 @@ def remove_images(target: Path, images: Path) -> tuple[int, int]:
         ConfigError: the gallery cannot be written.
     """
     with Gallery.load(target) as gallery:
+        # Vectors of images that a stopped call of several processes has left; `index` makes them again.
+        shutil.rmtree(target / SHARDS, ignore_errors=True)
         spellings = {one_spelling(images), os.path.realpath(images), str(images.absolute())}
         folders = dict(gallery.folders)
         for root in spellings & set(folders):

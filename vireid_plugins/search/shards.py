@@ -6,6 +6,7 @@ What a process has done before it is killed is used by the next call.
 """
 
 import datetime
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from vireid_plugins.search.gallery_folder import SHARDS, is_gallery, writing
 from vireid_plugins.search.images import find_images
 from vireid_plugins.search.indexing import Indexed, Work, add_images
 from vireid_plugins.search.metadata import Metadata
-from vireid_plugins.search.model_of import made_by
+from vireid_plugins.search.model_of import made_by, require_same
 
 # torchrun ends all processes if one of them dies; until then they wait.
 _PATIENCE = datetime.timedelta(days=30)
@@ -87,41 +88,37 @@ def index_share(
     kind: Kind | None = None,
     links: bool = True,
 ) -> Indexed:
-    """Embed the images of a share into its shard; the arguments are those of `index_images`."""
-    place = target / SHARDS / str(share.rank)
+    """Embed the images of a share into its shard; the arguments are those of `index_images`.
+
+    Raises:
+        ConfigError: the gallery is an embedded database, which only one process can open.
+        DataError: as `index_images`; above all, another model made the gallery.
+    """
+    kind, model = kind or Kind(), made_by(extractor)
+    kind.require_several(target)
+    # By its model: what another one has left is never opened for writing.
+    place = target / SHARDS / f"{share.rank}-{hashlib.sha256(repr(sorted(model.items())).encode()).hexdigest()[:12]}"
     place.parent.mkdir(parents=True, exist_ok=True)
-    model = made_by(extractor)
-    with writing(place, patience=0):
-        shard = open_gallery(place)
-        if shard is not None and shard.made_by != model:
-            # Of a call with other weights.
-            shard.close()
-            shutil.rmtree(place)
-            place.mkdir()
-            shard = None
-        work = Work(shard, model, place, Kind(dtype=(kind or Kind()).dtype))
+    with writing(place, patience=0), ExitStack() as stack:
+        former = open_gallery(target)
+        if former is not None:
+            stack.enter_context(former)
+            require_same(former, model, target)
+        work = Work(open_gallery(place), model, place, Kind(dtype=kind.dtype))
+        found = find_images(folder, links)
+        known = {} if former is None else {one.key: one.stamp for one in former.records()}
+        mine = found.images[share.rank :: share.processes]
+        found.images = [one for one in mine if known.get(one.path) != one.stamp]
+        done = Indexed(unread=found.unread)
         try:
-            found = find_images(folder, links)
-            known = _known(target)
-            mine = found.images[share.rank :: share.processes]
-            found.images = [one for one in mine if known.get(one.path) != one.stamp]
-            done = Indexed(unread=found.unread)
-            try:
-                add_images(work, extractor, found, way, folder, done, Metadata(), report)
-            finally:
-                work.write()
+            # What has only moved is in the gallery already.
+            parts = [] if former is None else [former]
+            add_images(work, extractor, found, way, folder, done, Metadata(), report, parts)
         finally:
+            work.write()
             if work.gallery is not None:
                 work.gallery.close()
     return done
-
-
-def _known(target: Path) -> dict[str, str]:
-    """Return the stamps of what a gallery has, by key."""
-    if not is_gallery(target):
-        return {}
-    with Gallery.load(target) as gallery:
-        return {one.key: one.stamp for one in gallery.records()}
 
 
 @contextmanager

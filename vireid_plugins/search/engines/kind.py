@@ -7,7 +7,7 @@ from pathlib import Path
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.search.engines.base import Engine
 from vireid_plugins.search.engines.folder import FolderEngine
-from vireid_plugins.search.engines.milvus_place import NOTE, require_uri
+from vireid_plugins.search.engines.milvus_place import NOTE, Place, require_uri
 from vireid_plugins.search.engines.rows import DATABASE
 
 FAISS, MILVUS = "faiss", "milvus"
@@ -60,6 +60,19 @@ class Kind:
             raise ConfigError(
                 f"{given}: the gallery '{folder}' has the engine {engine.name}{at}; leave it out, or choose another "
                 "folder with --index"
+            )
+
+    def require_several(self, folder: Path) -> None:
+        """Raise an error unless several processes may open the gallery of a folder, or the one that will be made there.
+
+        Raises:
+            ConfigError: it is an embedded database.
+        """
+        made = os.path.isfile(folder / NOTE)  # noqa: PTH113
+        if not Place.read(folder).uri if made else self.engine == MILVUS and not self.uri:
+            raise ConfigError(
+                f"'{folder}': an embedded Milvus database is for one process; index without torchrun, or choose a "
+                "server (--uri) or faiss"
             )
 
 
