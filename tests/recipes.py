@@ -26,6 +26,8 @@ from vireid_plugins.modeling.heads import TestFeature
 # Visible and infrared training images, and identities.
 COUNTS = {"SYSU": (22258, 11909, 395), "RegDB": (2060, 2060, 206), "LLCM": (16946, 13975, 713)}
 DRAWS = 20_000
+# What a script with the official galleries of SYSU-MM01 scores.
+OFFICIAL = tuple(f"sysu/official/{mode}/{shots}shot" for mode in ("all", "indoor") for shots in (1, 10))
 
 
 @dataclass(frozen=True)

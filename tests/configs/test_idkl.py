@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from recipes import (
+    OFFICIAL,
     Erased,
     Recipe,
     check_evaluator,
@@ -44,12 +45,7 @@ RELEASED = Recipe(
         "CSA": {"scale": 0.8},
         "MDR": {"scale": 1.0, "graph": True},
     },
-    galleries=(
-        "sysu/official/all/1shot",
-        "sysu/official/all/10shot",
-        "sysu/official/indoor/1shot",
-        "sysu/official/indoor/10shot",
-    ),
+    galleries=OFFICIAL,
     evaluated=10,
     dropout=0.5,
 )

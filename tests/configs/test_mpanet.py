@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recipes import Erased, Recipe, check_evaluator, check_images, check_recipe, in_steps, torchvision_rectangles
+from recipes import (
+    OFFICIAL,
+    Erased,
+    Recipe,
+    check_evaluator,
+    check_images,
+    check_recipe,
+    in_steps,
+    torchvision_rectangles,
+)
 
 VIEW = [("Flip", 0.5), ("PadCrop", 1.0), ("Erasing", 0.5)]
 SYSU = Recipe(
@@ -35,12 +44,7 @@ SYSU = Recipe(
         "MutualTeaching": {"form": "kl", "scale": 2.5},
         "PatternSeparation": {"scale": 0.5},
     },
-    galleries=(
-        "sysu/official/all/1shot",
-        "sysu/official/all/10shot",
-        "sysu/official/indoor/1shot",
-        "sysu/official/indoor/10shot",
-    ),
+    galleries=OFFICIAL,
     evaluated=5,
 )
 RECIPES = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from recipes import (
+    OFFICIAL,
     Recipe,
     built_views,
     check_epoch,
@@ -51,12 +52,7 @@ SYSU = Recipe(
         "MutualTeaching": {"form": "soft_ce", "scale": 1.0},
         "PartDiversity": {"form": "l2", "scale": 0.25},
     },
-    galleries=(
-        "sysu/official/all/1shot",
-        "sysu/official/all/10shot",
-        "sysu/official/indoor/1shot",
-        "sysu/official/indoor/10shot",
-    ),
+    galleries=OFFICIAL,
     evaluated=5,
 )
 RECIPES = {

@@ -228,12 +228,18 @@ def test_stages_that_are_checkpointed_give_the_same_step(config: str) -> None:
     assert kept[1] < kept[0] / 2
 
 
+RECOMPUTING = ("agw", "caj", "deen", "idkl", "icre", "mpanet", "pmt", "rle", "saai")
+
+
 @pytest.mark.parametrize(
     "config",
     [
         "SYSU/wrim.yml",
         "SYSU/mscm.yml",
-        *(pytest.param(f"SYSU/{name}.yml", marks=pytest.mark.slow) for name in ("agw", "deen", "idkl", "icre", "pmt")),
+        *(
+            pytest.param(f"SYSU/{name}.yml", marks=pytest.mark.slow)
+            for name in ("agw", "caj", "deen", "idkl", "icre", "mpanet", "pmt", "rle", "saai")
+        ),
     ],
 )
 def test_activations_that_are_recomputed_give_the_same_step(config: str) -> None:
