@@ -188,6 +188,8 @@ def test_token_is_needed_for_everything_about_the_gallery(serve: Serve, tmp_path
         ({"Host": "somewhere.example", "Origin": "http://somewhere.example"}, 403),
         ({"Origin": "http://somewhere.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Host": "["}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}, 200),
         ({"Host": "[::1]:8000"}, 200),
         ({"Host": "localhost"}, 200),

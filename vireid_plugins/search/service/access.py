@@ -8,7 +8,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from vireid_plugins.errors import ConfigError
 
@@ -54,11 +54,19 @@ class Access:
             given = headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
                 return 401, "a token is needed: the header 'Authorization: Bearer TOKEN'"
-        elif not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        elif not is_loopback(_split(f"//{host}").hostname or ""):
             return 403, "without a token the service answers only to the names of this machine, such as localhost"
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and (_split(origin).netloc or None) != host:
             return 403, "a page from elsewhere may not ask"
         return None
+
+
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; those of none if it is malformed."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_loopback(host: str) -> bool:
