@@ -109,7 +109,7 @@ declare_table(
         "Recompute each stage's activations in the backward pass instead of storing them: less memory, more time."),
     Key("MODEL.RECOMPUTE_ACTIVATIONS", False,
         "Recompute the outputs of ReLUs behind batch norms and of residual blocks in the backward pass instead of "
-        "storing them: a third less memory for about a tenth more time, and the same gradients to the bit."),
+        "storing them: a quarter less memory for about a tenth more time, and the same gradients to the bit."),
     Key("MODEL.COMPILE", False,
         "Apply torch.compile to the stem and to the stages with their attention; the first steps take a minute."),
     Key("MODEL.SYNC_BN", False, "On several devices: batch norms compute mean and variance over all of them."),
