@@ -122,7 +122,7 @@ def test_page_finds_and_marks(address: Callable[..., str], index: Path, tmp_path
         severe = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
         assert all("400 (Bad Request)" in line for line in severe)
         browser.get(f"{url}docs")
-        wait(browser, lambda b: len(b.find_elements(By.TAG_NAME, "section")) == 7)
+        wait(browser, lambda b: len(b.find_elements(By.TAG_NAME, "section")) == 8)
         assert "POST /api/search" in find(browser, "#paths").text
 
 

@@ -79,6 +79,11 @@ def _add_images(app: FastAPI, desk: Desk) -> None:
         """List images of the index."""
         return await desk.browse(asked)
 
+    @app.get("/api/images/{id}/frames")
+    async def frames(id: schema.Id, asked: Annotated[schema.Part, Query()]) -> schema.Page:
+        """List the images of the track that an image of the index stands for, or is of, by time."""
+        return await desk.frames(id, asked)
+
     @app.get("/api/images/{id}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
     async def image(id: schema.Id) -> Response:
         """Send a small picture of an image of the index."""
