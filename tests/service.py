@@ -4,12 +4,15 @@ import hashlib
 import io
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers import HANG
 from PIL import Image
 
+Start = Callable[..., Any]
 LIMITS = {"upload": 100_000, "rate": 0, "seconds": 60.0}
 
 
@@ -35,3 +38,23 @@ def until(true: Callable[[], Any]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def started(index: Path, colors: Any, stack: ExitStack) -> Start:
+    """A function that starts a service of an index in this process and returns a client of it."""
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from vireid_plugins.search.service.access import Access
+    from vireid_plugins.search.service.app import create_app
+    from vireid_plugins.search.service.desk import Desk
+    from vireid_plugins.search.service.limits import Limits
+
+    def start(token: str = "", **limits: Any) -> Any:
+        desk = stack.enter_context(Desk(index, lambda _: colors, Limits(**{**LIMITS, **limits})))
+        app = create_app(desk, Access("127.0.0.1", token))
+        client: Any = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+        client.desk = desk
+        return stack.enter_context(client)
+
+    return start
