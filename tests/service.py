@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ def picture(color: tuple[int, int, int] = (200, 60, 90), kind: str = "PNG") -> b
     """The content of an image file of one color."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 8), color).save(stream, kind)
+    return stream.getvalue()
+
+
+def noise(size: tuple[int, int], kind: str = "JPEG") -> bytes:
+    """The content of an image file of noise."""
+    stream = io.BytesIO()
+    Image.effect_noise(size, 60).convert("RGB").save(stream, kind)
     return stream.getvalue()
 
 
@@ -58,3 +66,20 @@ def started(index: Path, colors: Any, stack: ExitStack) -> Start:
         return stack.enter_context(client)
 
     return start
+
+
+@contextmanager
+def at_port(app: Any) -> Iterator[str]:
+    """Serve an application at a port inside a `with` block; yield its address."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from vireid_plugins.search.service.server import Protocol, listening, url_of
+
+    with listening("127.0.0.1", 0) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield url_of(listener)
+        finally:
+            server.should_exit = True
+            thread.join()

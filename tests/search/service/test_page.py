@@ -1,8 +1,7 @@
 """The page in a browser, at the width of a desk and of a phone."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from helpers import HANG
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from service import picture, started, until
+from service import at_port, picture, started, until
 
 from vireid_plugins.search.marks import Mark, name_of_query, read_marks
 from vireid_plugins.search.metadata import Metadata
@@ -28,23 +27,6 @@ SMALL = """return [...document.querySelectorAll("button, select, textarea, .butt
     const { width, height } = one.getBoundingClientRect(); return height && (height < 44 || width < 44); })
     .map((one) => one.outerHTML)"""
 UNLOADED = "return [...document.images].filter((one) => !one.hidden && !(one.complete && one.naturalWidth)).length"
-
-
-@contextmanager
-def at_port(app: Any) -> Iterator[str]:
-    """Serve an application at a port inside a `with` block; yield its address."""
-    uvicorn = pytest.importorskip("uvicorn")
-    from vireid_plugins.search.service.server import listening, url_of
-
-    with listening("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield url_of(listener)
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture

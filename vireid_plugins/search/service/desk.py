@@ -19,6 +19,7 @@ from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.querying import Wanted
 from vireid_plugins.search.service import schema
 from vireid_plugins.search.service.batching import Batcher, BusyError
+from vireid_plugins.search.service.bodies import Bodies
 from vireid_plugins.search.service.catalog import Catalog, content_of
 from vireid_plugins.search.service.finder import Answered, Finder, Query
 from vireid_plugins.search.service.limits import Limits
@@ -47,7 +48,7 @@ class Desk:
     """
 
     def __init__(self, folder: Path, extractor_of: Callable[[Gallery], Any], limits: Limits) -> None:
-        self.limits = limits
+        self.limits, self.bodies = limits, Bodies(limits)
         # Two connections, so that pictures do not wait for searches.
         searched, shown = Opened(folder), Opened(folder)
         self.catalog = Catalog(shown)
