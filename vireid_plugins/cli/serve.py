@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
         token = "; it asks for the token" if access.token else ""
 
         def started() -> None:
-            say(f"{len(desk.gallery)} images at {url_of(listener)}{token}; Ctrl-C stops", flush=True)
+            say(f"{desk.catalog.summary()['images']} images at {url_of(listener)}{token}; Ctrl-C stops", flush=True)
 
         run(app, listener, limits.seconds, started)
     say("stopped")

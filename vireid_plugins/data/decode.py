@@ -147,6 +147,9 @@ def _identified(stream: BinaryIO, name: str, formats: Sequence[str], pixels: int
         raise DataError(f"{name} cannot be read: {_unidentified(stream, formats)}") from None
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror or error}") from None
+    except Image.DecompressionBombError:
+        # Of so many, Pillow does not tell the number.
+        raise DataError(f"{name} cannot be read: it has too many pixels; at most {pixels:,} are allowed") from None
     except Exception as error:
         # What Pillow's plug-ins raise for damaged files is of every kind.
         raise DataError(f"{name} cannot be read: {str(error) or type(error).__name__}") from None

@@ -286,12 +286,13 @@ def _settle(gallery: Gallery, folder: Path, found: Folder, done: Indexed) -> Non
     gallery.keep(gallery.made_by, folders)
 
 
-def remove_images(target: Path, images: Path) -> tuple[int, int]:
+def remove_images(target: Path, images: Path, marked: Path | None = None) -> tuple[int, int]:
     """Remove an image, or all images below a folder and the linked folders in it, from a gallery and from its marks.
 
     Args:
         target: folder of the gallery.
         images: any spelling of the path of an image or a folder, which need not exist any more.
+        marked: folder with the marks of the images; by default `target`.
 
     Returns:
         the numbers of removed images and of those left.
@@ -313,7 +314,7 @@ def remove_images(target: Path, images: Path) -> tuple[int, int]:
             raise DataError(f"'{images}': the gallery '{target}' has no image there")
         with writing(target):
             # First: what is left of a call that was killed, the next one finds.
-            forget(target, gone)
+            forget(marked or target, gone)
             removed = gallery.remove(gone)
             gallery.keep(gallery.made_by, folders)
         return removed, len(gallery)

@@ -15,7 +15,6 @@ from vireid_plugins.search.engines import Condition, Record, Where
 from vireid_plugins.search.extractor import NAMES, Extractor
 from vireid_plugins.search.gallery import Gallery, Hit
 from vireid_plugins.search.images import Found, Unread, find_images
-from vireid_plugins.search.known import Known
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.tracks import Track, frames_of, track_of, tracks_with
 
@@ -83,7 +82,7 @@ def query_images(
     found = find_images(queries)
     where = wanted.filter()
     if where is not None and len(gallery) and not gallery.engine.count(where):
-        raise DataError(f"no image of the gallery passes {where}; {Known.of(gallery.records()).listed()}")
+        raise DataError(f"no image of the gallery passes {where}; {gallery.engine.known().listed()}")
     results: list[QueryResult] = []
     frames = frames_of(gallery) if wanted.find else {}
     for batches in _together(embedded(extractor, found.images, tell, found.unread)):

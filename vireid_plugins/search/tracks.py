@@ -17,7 +17,7 @@ import numpy as np
 
 from vireid_plugins.detections.tracks import How, represent
 from vireid_plugins.errors import DataError
-from vireid_plugins.search.engines import Record
+from vireid_plugins.search.engines import Condition, Record, Where
 from vireid_plugins.search.engines.kind import Kind
 from vireid_plugins.search.extractor import Extractor
 from vireid_plugins.search.gallery import Gallery, open_gallery
@@ -73,7 +73,7 @@ def remove_from(target: Path, images: Path) -> tuple[int, int]:
     if not is_gallery(target / FRAMES):
         return remove_images(target, images)
     with writing(target):
-        counts = remove_images(target / FRAMES, images)
+        counts = remove_images(target / FRAMES, images, target)
         _settle(target)
     return counts
 
@@ -87,6 +87,24 @@ def frames_of(gallery: Gallery) -> dict[Track, list[Record]]:
                 if track := track_of(record):
                     found.setdefault(track, []).append(record)
     return {track: sorted(records, key=_place) for track, records in found.items()}
+
+
+def frames_of_track(frames: Gallery, track: Track) -> list[Record]:
+    """Return the images of one track in the order of their times and names, from the gallery of all images."""
+    found = frames.records(_of_track(track))
+    return sorted((one for one in found if track_of(one) == track), key=_place)
+
+
+def count_frames(frames: Gallery, track: Track) -> int:
+    """Return the number of images of one track, from the gallery of all images."""
+    # No condition asks for images without a camera.
+    return frames.engine.count(_of_track(track)) if track[1] else len(frames_of_track(frames, track))
+
+
+def _of_track(track: Track) -> Where:
+    modality, camera, name = track
+    conditions = [Condition("track", "=", name), Condition("modality", "=", modality)]
+    return Where((*conditions, *([Condition("camera", "=", camera)] if camera else [])))
 
 
 def _place(record: Record) -> tuple[float, str]:

@@ -12,6 +12,7 @@ from engine_cases import FILTERS, assert_finds, milvus_server, opened_as, record
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.search.engines import Condition, Engine, Record, Where
+from vireid_plugins.search.engines.known import Known
 
 Open = Callable[[], Engine]
 
@@ -109,6 +110,34 @@ def test_engine_keeps_names_that_are_no_text(open_engine: Open) -> None:
     assert found == odd
 
 
+def test_engine_knows_what_reading_all_records_says(open_engine: Open) -> None:
+    with open_engine() as engine:
+        assert engine.known() == Known((0, 0), [], [], ())
+        engine.upsert([record(n) for n in range(20)], vectors(20))
+        assert engine.known() == Known.of(engine.records())
+        # As many as before, with other facts; then other ones; then fewer.
+        engine.upsert([record(1, camera="z", time=1e9, modality=0, extra={"new": 1})], vectors(1))
+        assert engine.known() == Known.of(engine.records())
+        assert "z" in engine.known().cameras
+        engine.remove([record(1).key])
+        engine.upsert([record(30)], vectors(1))
+        assert engine.known() == Known.of(engine.records())
+        engine.remove([record(n).key for n in range(31)])
+        assert engine.known().counts == (0, 0)
+
+
+def test_filters_are_asked_again_after_every_change(open_engine: Open) -> None:
+    inside = Where((Condition("folder", "=", "/photos/in"),))
+    with open_engine() as engine:
+        for n in range(1, 4):
+            engine.upsert([record(n)], vectors(1, seed=n))
+            assert engine.count(inside) == len(engine.nearest(vectors(1), 9, inside)[0]) == n
+        engine.rekey({record(1).key: "/elsewhere/1.jpg"})
+        assert engine.count(inside) == len(engine.nearest(vectors(1), 9, inside)[0]) == 2
+        engine.remove([record(2).key])
+        assert engine.count(inside) == len(engine.nearest(vectors(1), 9, inside)[0]) == 1
+
+
 def test_second_process_sees_changes_of_the_first(open_engine: Open) -> None:
     with open_engine() as writer:
         if writer.single_process:
@@ -118,5 +147,25 @@ def test_second_process_sees_changes_of_the_first(open_engine: Open) -> None:
             assert reader.count() == 1
             writer.upsert([record(2)], vectors(1, seed=2))
             assert_finds(reader, {record(n).key: (record(n), vectors(1, s)[0]) for n, s in ((1, 0), (2, 2))})
+            # Images that are indexed again have the same vectors, in files with the same content.
+            writer.upsert(
+                [record(n, stamp="touched") for n in (1, 2)], np.concatenate([vectors(1), vectors(1, seed=2)])
+            )
+            again = {record(n).key: (record(n, stamp="touched"), vectors(1, s)[0]) for n, s in ((1, 0), (2, 2))}
+            assert_finds(reader, again)
             writer.remove([record(1).key])
+            del again[record(1).key]
+            writer.upsert([record(2)], vectors(1, seed=2))
             assert_finds(reader, {record(2).key: (record(2), vectors(1, 2)[0])})
+
+
+def test_engine_says_when_another_gallery_is_in_its_place(open_engine: Open, tmp_path: Path) -> None:
+    with open_engine() as engine:
+        engine.upsert([record(1)], vectors(1))
+        assert not engine.replaced()
+        (tmp_path / "index").rename(tmp_path / "former")
+        assert engine.replaced()
+        if not engine.single_process:
+            with open_engine() as other:
+                assert engine.replaced()
+                assert not other.replaced()

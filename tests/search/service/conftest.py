@@ -1,19 +1,16 @@
 """A service whose features are mean colors, and clients of it in this process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from galleries import Colors, paint
-from service import LIMITS
+from service import Start, started
 
 from vireid_plugins.search.indexing import index_images
 from vireid_plugins.search.metadata import Metadata
-from vireid_plugins.search.service.limits import Limits
-
-Start = Callable[..., Any]
 
 
 def indexed(folder: Path, colors: Any) -> Path:
@@ -23,24 +20,6 @@ def indexed(folder: Path, colors: Any) -> Path:
     metadata = Metadata.read(folder / "facts.csv")
     index_images(colors, folder / "g", folder / "people.index", "folder", metadata=metadata)
     return folder / "people.index"
-
-
-def started(index: Path, colors: Any, stack: ExitStack) -> Start:
-    pytest.importorskip("fastapi")
-    from fastapi.testclient import TestClient
-
-    from vireid_plugins.search.service.access import Access
-    from vireid_plugins.search.service.app import create_app
-    from vireid_plugins.search.service.desk import Desk
-
-    def start(token: str = "", **limits: Any) -> Any:
-        desk = stack.enter_context(Desk(index, lambda _: colors, Limits(**{**LIMITS, **limits})))
-        app = create_app(desk, Access("127.0.0.1", token))
-        client: Any = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
-        client.desk = desk
-        return stack.enter_context(client)
-
-    return start
 
 
 @pytest.fixture

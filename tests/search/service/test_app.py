@@ -150,7 +150,12 @@ def test_pages_work_without_a_network(client: Any) -> None:
 def test_openapi_describes_every_endpoint_and_its_errors(client: Any) -> None:
     api = client.get("/openapi.json").json()
     assert {(path, method) for path, methods in api["paths"].items() for method in methods} == {
-        *(("/api/index", "get"), ("/api/images", "get"), ("/api/images/{id}", "get")),
+        *(
+            ("/api/index", "get"),
+            ("/api/images", "get"),
+            ("/api/images/{id}", "get"),
+            ("/api/images/{id}/frames", "get"),
+        ),
         *(("/api/search", "get"), ("/api/search", "post"), ("/api/marks", "post"), ("/api/marks", "delete")),
     }
     post = api["paths"]["/api/search"]["post"]

@@ -17,6 +17,7 @@ from vireid_plugins.search.indexing import index_images
 from vireid_plugins.search.querying import Wanted
 from vireid_plugins.search.service.batching import Batcher, BusyError
 from vireid_plugins.search.service.finder import Finder, Query
+from vireid_plugins.search.service.opened import Opened
 
 
 class Slow:
@@ -95,10 +96,11 @@ def test_finder_of_many_queries_finds_what_it_finds_of_each_alone(tmp_path: Path
     with Gallery.load(tmp_path / "index") as gallery:
         known = gallery.records()
         vectors = gallery.engine.vectors([one.key for one in known])
-        queries = [
-            Query(wishes[n % 3], "", n % 2, pixels=rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for n in range(7)
-        ]
-        queries += [Query(wishes[n % 3], known[n].digest, 0, vector=vectors[n]) for n in range(7)]
-        finder = Finder(gallery, colors)
-        assert finder(queries) == [finder([one])[0] for one in queries]
-        assert all(hit.record.digest != known[0].digest for hit in finder(queries)[7])
+    queries = [
+        Query(wishes[n % 3], "", n % 2, pixels=rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for n in range(7)
+    ]
+    queries += [Query(wishes[n % 3], known[n].digest, 0, vector=vectors[n]) for n in range(7)]
+    finder = Finder(Opened(tmp_path / "index"), colors)
+    assert finder(queries) == [finder([one])[0] for one in queries]
+    assert all(hit.record.digest != known[0].digest for hit in finder(queries)[7].hits)
+    finder.close()

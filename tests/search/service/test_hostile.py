@@ -251,7 +251,7 @@ def test_answer_that_does_not_come_is_given_up(serve: Serve) -> None:
 def test_body_that_does_not_come_is_given_up(ends: bool, status: int) -> None:
     from starlette.requests import Request
 
-    from vireid_plugins.search.service.app import read_body
+    from vireid_plugins.search.service.bodies import Bodies
     from vireid_plugins.search.service.limits import Limits
 
     async def receive() -> dict[str, Any]:
@@ -260,7 +260,8 @@ def test_body_that_does_not_come_is_given_up(ends: bool, status: int) -> None:
         return {"type": "http.disconnect"}
 
     async def read() -> None:
-        await read_body(Request({"type": "http", "headers": []}, receive), Limits(100, 0, 0.01))
+        async with Bodies(Limits(100, 0, 0.01)).read(Request({"type": "http", "headers": []}, receive)):
+            pass
 
     with pytest.raises(RefusedError) as refused:
         asyncio.run(read())

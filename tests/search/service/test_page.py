@@ -1,19 +1,22 @@
 """The page in a browser, at the width of a desk and of a phone."""
 
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import chromium
+from galleries import Colors, paint
 from helpers import HANG
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from service import picture, until
+from service import at_port, picture, started, until
 
 from vireid_plugins.search.marks import Mark, name_of_query, read_marks
+from vireid_plugins.search.metadata import Metadata
+from vireid_plugins.search.tracks import index_tracks
 
 TOKEN = "a-token-of-some-length"
 # What can be used and has no name for a screen reader, or is not as large as a finger.
@@ -29,28 +32,8 @@ UNLOADED = "return [...document.images].filter((one) => !one.hidden && !(one.com
 @pytest.fixture
 def address(serve: Callable[..., Any]) -> Iterator[Callable[..., str]]:
     """A function that starts a service at a port and returns its address."""
-    uvicorn = pytest.importorskip("uvicorn")
-    from vireid_plugins.search.service.server import listening, url_of
-
-    stops: list[Callable[[], object]] = []
-
-    def start(token: str = "") -> str:
-        app, listener = serve(token).app, listening("127.0.0.1", 0)
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-
-        def stop() -> None:
-            server.should_exit = True
-            thread.join()
-            listener.close()
-
-        stops.append(stop)
-        return url_of(listener)
-
-    yield start
-    for stop in stops:
-        stop()
+    with ExitStack() as stack:
+        yield lambda token="": stack.enter_context(at_port(serve(token).app))
 
 
 def find(browser: Any, selector: str) -> Any:
@@ -105,10 +88,16 @@ def test_page_finds_and_marks(address: Callable[..., str], index: Path, tmp_path
         like.send_keys(Keys.ENTER)
         wait(browser, lambda b: shown(b, 5))
         assert find(browser, "#named").text.replace("\u200b", "") == "g/night/4.png"
+        # Back to the query before, and on again.
+        browser.back()
+        wait(browser, lambda b: find(b, "#named").text == "query.png" and shown(b, 6))
+        browser.forward()
+        wait(browser, lambda b: find(b, "#named").text.replace("\u200b", "") == "g/night/4.png" and shown(b, 5))
         find(browser, "#filters summary").click()
         find(browser, "#where").send_keys("height>=170")
         find(browser, "#camera").send_keys("3")
         wait(browser, lambda b: find(b, "#place").text == "1 to 1 of 1")
+        assert find(browser, "#conditions").text == "(2 conditions)"
         find(browser, "#go").send_keys(Keys.ENTER)
         wait(browser, lambda b: shown(b, 1))
         find(browser, "#where").send_keys(Keys.END, "\nheight")
@@ -122,7 +111,7 @@ def test_page_finds_and_marks(address: Callable[..., str], index: Path, tmp_path
         severe = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
         assert all("400 (Bad Request)" in line for line in severe)
         browser.get(f"{url}docs")
-        wait(browser, lambda b: len(b.find_elements(By.TAG_NAME, "section")) == 7)
+        wait(browser, lambda b: len(b.find_elements(By.TAG_NAME, "section")) == 8)
         assert "POST /api/search" in find(browser, "#paths").text
 
 
@@ -156,3 +145,34 @@ def test_page_on_a_phone_asks_for_the_token_and_can_be_used(address: Callable[..
         # It stays in the tab.
         browser.refresh()
         wait(browser, lambda b: find(b, "#main").is_displayed())
+
+
+@pytest.mark.slow
+def test_page_shows_the_images_of_a_track_and_returns(tmp_path: Path) -> None:
+    colors: Any = Colors(tmp_path / "weights.pth")
+    paint(tmp_path / "g", "a1.png", "a2.png", "b1.png")
+    (tmp_path / "g/crops.csv").write_text("file,camera,track\na1.png,1,t1\na2.png,1,t1\nb1.png,1,t2\n")
+    facts = Metadata.read(tmp_path / "g/crops.csv")
+    index_tracks(colors, tmp_path / "g", tmp_path / "index", "visible", how="mean", metadata=facts)
+    with (
+        ExitStack() as stack,
+        at_port(started(tmp_path / "index", colors, stack)().app) as url,
+        chromium(tmp_path / "profile") as browser,
+    ):
+        browser.get(url)
+        wait(browser, lambda b: len(b.find_elements(By.CSS_SELECTOR, "#images img")) == 2)
+        assert find(browser, "#about").text.startswith("2 tracks and single images, made of 3 images: 2 visible")
+        find(browser, "#images li:last-child button").click()
+        wait(browser, lambda b: shown(b, 1))
+        assert find(browser, "#heading").text == "1 of 2 tracks and images"
+        find(browser, ".frames").click()
+        wait(browser, lambda b: find(b, "#place").text == "1 to 2 of 2")
+        assert find(browser, "#all").text == "Images of the track t1, by time"
+        find(browser, "#return").click()
+        assert browser.switch_to.active_element == find(browser, ".frames")
+        # An image of the track, of which the index has no entry, is a query.
+        find(browser, "#images li:last-child button").click()
+        wait(browser, lambda b: find(b, "#named").text == "g/a2.png" and shown(b, 1))
+        find(browser, "#whole").click()
+        wait(browser, lambda b: find(b, "#all").text == "Images of the index")
+        assert not find(browser, "#return").is_displayed()

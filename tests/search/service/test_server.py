@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from helpers import HANG, ROOT, SMALL_FRESH, small_cfg, vireid
-from service import picture
+from service import noise, picture
 
 from vireid_plugins.engine import Trainer
 from vireid_plugins.errors import ConfigError
@@ -69,6 +71,34 @@ def test_serve_answers_until_it_is_told_to_stop(people: Path, number: signal.Sig
         process.send_signal(number)
         said, _ = process.communicate(timeout=HANG)
         assert (process.returncode, said) == (0, "stopped\n")
+
+
+@pytest.mark.slow
+def test_serve_with_64_clients_that_send_what_is_no_image_stays_small(people: Path) -> None:
+    """64 times 2 MiB, most of them refused and the others as large as may be, take no more memory than the limit."""
+    odd = [bytes(2**21), b"P5 99999 99999 255\n" + bytes(2**20), picture()[:40], b"", noise((1200, 1200))]
+
+    def one(number: int) -> int:
+        try:
+            with urlopen(Request(f"{url}api/search", odd[number % len(odd)]), timeout=HANG) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
+    with serving(people, "--rate", "0", "--upload", "2") as (process, url), ThreadPoolExecutor(64) as pool:
+        assert [one(number) for number in range(len(odd))] == [422, 422, 422, 400, 200]
+        before = _largest(process)
+        assert set(pool.map(one, range(320))) == {422, 400, 200}
+        assert _largest(process) - before < 250 * 2**20
+        assert process.poll() is None
+
+
+def _largest(process: Any) -> int:
+    """The largest memory that a process has taken, bytes."""
+    file = Path(f"/proc/{process.pid}/status")
+    if not file.is_file():
+        pytest.skip("memory of a process is read from /proc")
+    return 1024 * int(re.findall(r"VmHWM:\s+(\d+)", file.read_text())[0])
 
 
 @pytest.mark.parametrize(

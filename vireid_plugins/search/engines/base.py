@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.errors import DataError
+from vireid_plugins.search.engines.known import Known
 from vireid_plugins.search.engines.where import Where
 
 Vectors = npt.NDArray[np.float32]
@@ -114,6 +115,14 @@ class Engine(ABC):
     @abstractmethod
     def count(self, where: Where | None = None) -> int:
         """Return the number of records that pass a filter."""
+
+    def known(self) -> Known:
+        """Return how many records there are, and what there is to filter by."""
+        return Known.of(self.records())
+
+    @abstractmethod
+    def replaced(self) -> bool:
+        """Return whether another gallery, or none, is now at the place of this one, which then must be opened anew."""
 
     @abstractmethod
     def rekey(self, moved: Mapping[str, str]) -> None:

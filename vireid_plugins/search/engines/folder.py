@@ -6,6 +6,7 @@ segment some of whose vectors are removed or replaced is written again without t
 disk.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -17,19 +18,29 @@ from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.io.files import make_folder
 from vireid_plugins.search.engines import vector_files
 from vireid_plugins.search.engines.base import Candidate, Engine, Record, Vectors, check_keys, check_vectors, damaged
+from vireid_plugins.search.engines.known import Known
 from vireid_plugins.search.engines.rows import DATABASE, Numbers, Rows, Segment
 from vireid_plugins.search.engines.vector_files import VectorFile
 from vireid_plugins.search.engines.where import Where
 
 # Vectors of a segment, at most.
 LARGEST = 65_536
+# Filters whose records are remembered until the gallery changes.
+REMEMBERED = 8
 
 
 class _Loaded(NamedTuple):
-    """A state of the gallery: the database's version, and the files of vectors, by the numbers that they hold."""
+    """A state of the gallery.
 
-    version: int
+    Attributes:
+        version: of the database.
+        files: of vectors, by the numbers that they hold.
+        passing: the numbers of the records that pass the filters asked for last.
+    """
+
+    version: tuple[int, int]
     files: list[VectorFile]
+    passing: OrderedDict[Where, Numbers]
 
 
 class FolderEngine(Engine):
@@ -50,12 +61,14 @@ class FolderEngine(Engine):
 
     def __init__(self, folder: Path, width: int | None = None, dtype: str = "float32") -> None:
         self.folder = folder
+        self._identity = _identity(folder)
         if not (folder / DATABASE).is_file():
             if width is None:
                 raise DataError(f"'{folder}' is not a gallery; create one: vireid search index IMAGES --index {folder}")
             require_name("dtype", dtype, vector_files.DTYPES)
             make_folder(folder, "the gallery")
             self._rows = Rows.create(folder, {"width": str(width), "dtype": dtype})
+            self._identity = _identity(folder)
         else:
             self._rows = Rows(folder)
         with self._rows.understood():
@@ -63,6 +76,7 @@ class FolderEngine(Engine):
         if width not in (None, self.width):
             raise DataError(f"the gallery '{folder}' has vectors of {self.width} numbers, not of {width}")
         self._loaded: _Loaded | None = None
+        self._known: tuple[tuple[int, int], Known] | None = None
 
     def upsert(self, records: Sequence[Record], vectors: Vectors) -> None:
         """See `Engine.upsert`."""
@@ -109,7 +123,7 @@ class FolderEngine(Engine):
         queries = np.ascontiguousarray(check_vectors(queries, len(queries), self.width, "queries"))
         with self._rows.transaction():
             loaded = self._load()
-            passing = None if where is None else self._rows.numbers(where)
+            passing = None if where is None else self._passing(loaded, where)
             _, found = vector_files.nearest(_selected(loaded.files, passing), queries, top)
             numbers = np.unique(found[found >= 0])
             records = self._rows.numbered(numbers.tolist())
@@ -120,8 +134,23 @@ class FolderEngine(Engine):
 
     def count(self, where: Where | None = None) -> int:
         """See `Engine.count`."""
-        with self._rows.understood():
-            return self._rows.count(where)
+        with self._rows.transaction():
+            loaded = self._load()
+            if where is None:
+                return sum(len(one.segment.numbers) for one in loaded.files)
+            return len(self._passing(loaded, where))
+
+    def known(self) -> Known:
+        """See `Engine.known`; what has not changed is not read again."""
+        with self._rows.transaction():
+            version = self._rows.version()
+            if self._known is None or self._known[0] != version:
+                self._known = version, self._rows.known()
+        return self._known[1]
+
+    def replaced(self) -> bool:
+        """See `Engine.replaced`. While this engine is open, no other file has the identity of its database."""
+        return _identity(self.folder) != self._identity
 
     def rekey(self, moved: Mapping[str, str]) -> None:
         """See `Engine.rekey`. Where nothing can be written, only this engine knows the new keys."""
@@ -160,10 +189,21 @@ class FolderEngine(Engine):
         with self._rows.understood():
             version = self._rows.version()
             if self._loaded is None or self._loaded.version != version:
-                known = {} if self._loaded is None else {one.segment.sha256: one for one in self._loaded.files}
-                files = [known.get(one.sha256) or self._file(one) for one in self._rows.segments()]
-                self._loaded = _Loaded(version, files)
+                # Not by the digest alone: images that are indexed again may have the vectors of before.
+                known = {} if self._loaded is None else {_name(one.segment): one for one in self._loaded.files}
+                files = [known.get(_name(one)) or self._file(one) for one in self._rows.segments()]
+                self._loaded = _Loaded(version, files, OrderedDict())
         return self._loaded
+
+    def _passing(self, loaded: _Loaded, where: Where) -> Numbers:
+        """Return the numbers (n,) of the records that pass in the state that the transaction sees, ascending."""
+        found = loaded.passing.pop(where, None)
+        if found is None:
+            found = self._rows.numbers(where)
+        loaded.passing[where] = found
+        if len(loaded.passing) > REMEMBERED:
+            loaded.passing.popitem(last=False)
+        return found
 
     def _file(self, segment: Segment) -> VectorFile:
         return VectorFile(self.folder, segment, self.width, self.dtype)
@@ -230,7 +270,7 @@ class _Writing:
             self.engine._loaded = None
             raise
         if error[0] is None:
-            self.engine._loaded = _Loaded(self.engine._rows.version(), self.files)
+            self.engine._loaded = _Loaded(self.engine._rows.version(), self.files, OrderedDict())
         elif self.engine._loaded is not None:
             self.files = list(self.engine._loaded.files)
         self._tidy()
@@ -242,6 +282,20 @@ class _Writing:
 
     def _tidy(self) -> None:
         vector_files.remove_others(self.engine.folder, {one.segment.segment for one in self.files})
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells the database in a folder from another one in its place; None if there is none."""
+    try:
+        status = (folder / DATABASE).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _name(segment: Segment) -> tuple[int, str]:
+    """Return what no other segment of a database has."""
+    return segment.segment, segment.sha256
 
 
 def _selected(files: list[VectorFile], passing: Numbers | None) -> Iterator[tuple[npt.NDArray[Any], Numbers]]:

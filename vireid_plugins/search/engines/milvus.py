@@ -29,6 +29,7 @@ from vireid_plugins.search.engines.base import (
     check_vectors,
     damaged,
 )
+from vireid_plugins.search.engines.known import Known
 from vireid_plugins.search.engines.milvus_filter import UNKNOWN, expression, key_of, literal, stored_key
 from vireid_plugins.search.engines.milvus_place import ANSWER, Connection, Place, remove_embedded, require_uri
 from vireid_plugins.search.engines.where import Where
@@ -70,6 +71,8 @@ class MilvusEngine(Engine):
         self.width, self.uri, self.single_process = self.place.width, self.place.uri, not self.place.uri
         self._connection = Connection(folder, self.place.uri)
         self._last, self._written = 0, False
+        # Number of records, the newest one's number, and what is known of them.
+        self._known: tuple[int, int, Known] | None = None
         try:
             if not self._call("has_collection"):
                 where = self.place.uri or "its embedded database"
@@ -195,6 +198,22 @@ class MilvusEngine(Engine):
     def count(self, where: Where | None = None) -> int:
         """See `Engine.count`."""
         return int(self._query(expression(where), ["count(*)"])[0]["count(*)"])
+
+    def known(self) -> Known:
+        """See `Engine.known`; it is read again when there are more or fewer records, or a newer one."""
+        count, last = self.count(), self._known
+        if last is None or last[0] != count or self._query(f"number > {last[1]}", ["count(*)"])[0]["count(*)"]:
+            rows = [row for page in self._pages(None, _FIELDS) for row in page]
+            newest = max((int(row["number"]) for row in rows), default=-1)
+            self._known = last = len(rows), newest, Known.of(map(self._record, rows))
+        return last[2]
+
+    def replaced(self) -> bool:
+        """See `Engine.replaced`."""
+        try:
+            return Place.read(self.folder).collection != self.place.collection
+        except DataError:
+            return True
 
     def rekey(self, moved: Mapping[str, str]) -> None:
         """See `Engine.rekey`. If it is interrupted, some records have both keys until it is called again."""

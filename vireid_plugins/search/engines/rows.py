@@ -20,6 +20,7 @@ import numpy.typing as npt
 from vireid_plugins.errors import DataError, UserError
 from vireid_plugins.io.files import cannot_write
 from vireid_plugins.search.engines.base import Record, damaged
+from vireid_plugins.search.engines.known import Known
 from vireid_plugins.search.engines.where import WORDS, Condition, Where
 
 DATABASE = "gallery.db"
@@ -36,6 +37,7 @@ CREATE TABLE rows (
     digest TEXT NOT NULL, camera TEXT NOT NULL, time REAL, track TEXT NOT NULL, extra TEXT NOT NULL
 );
 CREATE INDEX of_camera ON rows (camera, time);
+CREATE INDEX of_track ON rows (track) WHERE track != '';
 CREATE INDEX of_digest ON rows (digest);
 CREATE TABLE segments (segment INTEGER PRIMARY KEY AUTOINCREMENT, numbers BLOB NOT NULL, sha256 TEXT NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -132,9 +134,9 @@ class Rows:
                 self._db.execute("ROLLBACK")
             raise
 
-    def version(self) -> int:
-        """Return a number that changes when another connection has changed the database."""
-        return int(self._one("PRAGMA data_version"))
+    def version(self) -> tuple[int, int]:
+        """Return what changes when the database does: numbers of other connections' changes and of this one's."""
+        return int(self._one("PRAGMA data_version")), self._db.total_changes
 
     def fact(self, name: str) -> str:
         """Return a fact of the gallery; an empty string if it has none of the name."""
@@ -194,6 +196,19 @@ class Rows:
         condition, values = _sql(where)
         return int(self._one(f"SELECT COUNT(*) FROM rows WHERE {condition}", values))
 
+    def known(self) -> Known:
+        """Return what there is to search, and to filter by."""
+        counts, times = [0, 0], list[float]()
+        found = self._db.execute("SELECT modality, COUNT(*), MIN(time), MAX(time) FROM rows GROUP BY modality")
+        for modality, count, *between in found:
+            if modality not in (0, 1):
+                raise ValueError(f"an image has the modality {modality!r}")
+            counts[modality] = count
+            times += [one for one in between if one is not None]
+        cameras = self._sorted("SELECT DISTINCT camera FROM rows WHERE camera != ''")
+        columns = self._sorted("SELECT DISTINCT own.key FROM rows, json_each(rows.extra) AS own WHERE extra != '{}'")
+        return Known((counts[0], counts[1]), cameras, columns, (min(times), max(times)) if times else ())
+
     def records(self, where: Where | None, start: int = 0, count: int = -1) -> list[Record]:
         """Return the records that pass, by number; at most `count` of them from the place `start` on, or all."""
         condition, values = _sql(where)
@@ -239,6 +254,9 @@ class Rows:
     def drop_segment(self, segment: int) -> None:
         """Strike a segment."""
         self._db.execute("DELETE FROM segments WHERE segment = ?", [segment])
+
+    def _sorted(self, statement: str) -> list[str]:
+        return sorted(str(found) for (found,) in self._db.execute(statement))
 
     def _one(self, statement: str, values: Sequence[Any] = ()) -> Any:
         return self._db.execute(statement, values).fetchone()[0]

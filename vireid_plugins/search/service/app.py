@@ -1,6 +1,5 @@
 """The endpoints of the service, and their description for `/openapi.json`."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +9,13 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from vireid_plugins.errors import UserError
 from vireid_plugins.search.service import schema
 from vireid_plugins.search.service.access import Access
 from vireid_plugins.search.service.desk import Desk
 from vireid_plugins.search.service.guard import Guard
-from vireid_plugins.search.service.limits import Limits, Rate
+from vireid_plugins.search.service.limits import Rate
 from vireid_plugins.search.service.refusal import RefusedError
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -44,7 +42,7 @@ STATUSES = {
     415: "the body is no plain image, such as a form",
     422: "the image cannot be read",
     429: "too many requests",
-    503: "too many queries wait, or the answer took too long",
+    503: "too many queries wait, too many images are being sent, the answer took too long, or the index cannot be read",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "model": schema.Error} for status, text in STATUSES.items()
@@ -79,6 +77,11 @@ def _add_images(app: FastAPI, desk: Desk) -> None:
         """List images of the index."""
         return await desk.browse(asked)
 
+    @app.get("/api/images/{id}/frames")
+    async def frames(id: schema.Id, asked: Annotated[schema.Part, Query()]) -> schema.Page:
+        """List the images of the track that an image of the index stands for, or is of, by time."""
+        return await desk.frames(id, asked)
+
     @app.get("/api/images/{id}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
     async def image(id: schema.Id) -> Response:
         """Send a small picture of an image of the index."""
@@ -94,52 +97,23 @@ def _add_search(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/search", openapi_extra=_body("the content of an image file", required=True))
     async def search(request: Request, asked: Annotated[schema.Asked, Query()]) -> schema.Answer:
         """Search with an image that is the body of the request; it is not kept."""
-        data = await read_body(request, desk.limits)
-        if not data:
-            raise RefusedError(400, "the body of the request must be the content of an image file; it is empty")
-        return await desk.search(data, asked)
+        async with desk.bodies.read(request) as data:
+            if not data:
+                raise RefusedError(400, "the body of the request must be the content of an image file; it is empty")
+            return await desk.search(data, asked)
 
 
 def _add_marks(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/marks", openapi_extra=_body("a query that is no image of the index", required=False))
     async def mark(request: Request, pair: Annotated[schema.Judged, Query()]) -> schema.Done:
         """Keep whether a query and an image show one person; a query that is the body of the request is kept too."""
-        return schema.Done(kept=await desk.mark(pair, await read_body(request, desk.limits)))
+        async with desk.bodies.read(request) as data:
+            return schema.Done(kept=await desk.mark(pair, data))
 
     @app.delete("/api/marks")
     async def unmark(pair: Annotated[schema.Marked, Query()]) -> schema.Done:
         """Forget a pair, and its query if nobody names it any more."""
         return schema.Done(kept=await desk.unmark(pair))
-
-
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """Return the body of a request; it is never on the disk.
-
-    Raises:
-        RefusedError: it is larger than an upload may be, a form, or does not come in time.
-    """
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/"):
-        raise RefusedError(415, "send the image itself as the body, not a form: curl --data-binary @FILE")
-    too_large = RefusedError(413, f"the image is larger than {limits.upload:,} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limits.upload:
-        raise too_large
-
-    async def read() -> bytes:
-        data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > limits.upload:
-                raise too_large
-        return bytes(data)
-
-    try:
-        return await asyncio.wait_for(read(), limits.seconds)
-    except ClientDisconnect:
-        raise RefusedError(400, "the request ended early") from None
-    except (asyncio.TimeoutError, TimeoutError):
-        raise RefusedError(408, f"the image did not come within {limits.seconds:g} s") from None
 
 
 def _body(text: str, required: bool) -> dict[str, Any]:

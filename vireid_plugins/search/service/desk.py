@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,16 @@ from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search.calibration import Thresholds
 from vireid_plugins.search.engines import Record
-from vireid_plugins.search.engines.base import Vectors
-from vireid_plugins.search.gallery import Gallery, Hit
+from vireid_plugins.search.gallery import Gallery
 from vireid_plugins.search.modality import modality_teller
 from vireid_plugins.search.querying import Wanted
 from vireid_plugins.search.service import schema
 from vireid_plugins.search.service.batching import Batcher, BusyError
+from vireid_plugins.search.service.bodies import Bodies
 from vireid_plugins.search.service.catalog import Catalog, content_of
-from vireid_plugins.search.service.finder import Finder, Query
+from vireid_plugins.search.service.finder import Answered, Finder, Query
 from vireid_plugins.search.service.limits import Limits
+from vireid_plugins.search.service.opened import Opened
 from vireid_plugins.search.service.pairs import Pairs
 from vireid_plugins.search.service.refusal import RefusedError
 from vireid_plugins.search.service.thumbnails import thumbnail, uploaded
@@ -47,14 +48,14 @@ class Desk:
     """
 
     def __init__(self, folder: Path, extractor_of: Callable[[Gallery], Any], limits: Limits) -> None:
-        self.limits = limits
-        self.gallery = Gallery.load(folder)
-        # A connection of its own, so that pictures do not wait for searches.
-        self.catalog = Catalog(Gallery.load(folder))
+        self.limits, self.bodies = limits, Bodies(limits)
+        # Two connections, so that pictures do not wait for searches.
+        searched, shown = Opened(folder), Opened(folder)
+        self.catalog = Catalog(shown)
         self.pairs = Pairs(self.catalog)
-        self.extractor = extractor_of(self.gallery)
-        self.finder = Finder(self.gallery, self.extractor)
-        self.batcher: Batcher[Query, list[Hit]] = Batcher(self.finder, self.extractor.batch, limits.waiting)
+        self.extractor = extractor_of(searched.gallery())
+        self.finder = Finder(searched, self.extractor)
+        self.batcher: Batcher[Query, Answered] = Batcher(self.finder, self.extractor.batch, limits.waiting)
         self._pool = ThreadPoolExecutor(THREADS, "vireid-service")
 
     def __enter__(self) -> "Desk":
@@ -63,8 +64,8 @@ class Desk:
     def __exit__(self, *error: object) -> None:
         self.batcher.close()
         self._pool.shutdown()
-        self.catalog.gallery.close()
-        self.gallery.close()
+        self.catalog.close()
+        self.finder.close()
 
     async def summary(self) -> schema.Summary:
         """Return what there is to search."""
@@ -87,6 +88,12 @@ class Desk:
         """Return a small JPEG of an image of the gallery."""
         return await self._work(self._thumbnail, digest)
 
+    async def frames(self, digest: str, asked: schema.Part) -> schema.Page:
+        """Return some images of the track of an image."""
+        images, tell = await self._work(self.catalog.frames, digest), await self._work(self.catalog.teller)
+        shown = images[asked.start : asked.start + asked.count]
+        return schema.Page(total=len(images), images=[schema.Image(**tell(one)) for one in shown])
+
     async def search(self, data: bytes, asked: schema.Asked) -> schema.Answer:
         """Return the hits of an image that was uploaded."""
         wanted = await self._work(self._wanted, asked)
@@ -94,14 +101,16 @@ class Desk:
         modality, certainty = modality_teller(asked.modality, _NOWHERE)(_NOWHERE, image.pixels)
         digest = hashlib.sha256(data).hexdigest()
         told = schema.Query(id=digest, name="", modality=MODALITIES[modality], modality_sure=certainty >= SURE)
-        return await self._answer(told, Query(wanted, digest, modality, pixels=image.pixels))
+        tracks = await self._work(self.catalog.tracks, digest)
+        return await self._answer(told, Query(wanted, digest, modality, pixels=image.pixels, tracks=tracks))
 
     async def search_like(self, asked: schema.Like) -> schema.Answer:
         """Return the hits of an image of the gallery."""
         wanted = await self._work(self._wanted, asked)
-        record, vector, name = await self._work(self._known, asked.like)
+        record, vector = await self._work(self.catalog.query, asked.like)
+        name, tracks = await self._work(self._name, record), await self._work(self.catalog.tracks, record.digest)
         told = schema.Query(id=record.digest, name=name, modality=MODALITIES[record.modality], modality_sure=True)
-        return await self._answer(told, Query(wanted, record.digest, record.modality, vector=vector))
+        return await self._answer(told, Query(wanted, record.digest, record.modality, vector=vector, tracks=tracks))
 
     async def mark(self, pair: schema.Judged, data: bytes) -> bool:
         """Keep whether a query and an image show one person, and return whether the query's image is kept.
@@ -124,13 +133,14 @@ class Desk:
             raise RefusedError(503, "too many queries are waiting; try again later") from None
         return await self._work(self._told, told, query, await self._in_time(answer))
 
-    def _told(self, told: schema.Query, query: Query, hits: Sequence[Hit]) -> schema.Answer:
+    def _told(self, told: schema.Query, query: Query, answered: Answered) -> schema.Answer:
         """Return an answer in words and numbers."""
+        hits = answered.hits
         thresholds, same, tell = self.catalog.thresholds(), self.pairs.of(query.digest), self.catalog.teller()
         return schema.Answer(
             query=told,
             verdict=_verdict(thresholds, hits[0].cosine if hits else None),
-            searched=self.catalog.count(query.wanted.filter()),
+            searched=answered.searched,
             hits=[
                 schema.Hit(
                     **tell(hit.record),
@@ -158,9 +168,9 @@ class Desk:
         except DataError as error:
             raise RefusedError(422, str(error)) from None
 
-    def _known(self, digest: str) -> tuple[Record, Vectors, str]:
-        record = self.catalog.find(digest)[0]
-        return record, self.catalog.vector(record), self.catalog.teller()(record)["name"]
+    def _name(self, record: Record) -> str:
+        name: str = self.catalog.teller()(record)["name"]
+        return name
 
     def _thumbnail(self, digest: str) -> bytes:
         try:

@@ -12,7 +12,7 @@ from vireid_plugins.search.service.limits import THUMBNAIL, Rate
 
 # Paths with what the gallery holds; the others are the same for everybody.
 GUARDED = "/api/"
-THUMBNAILS = "/api/images/"
+THUMBNAILS, LISTS = "/api/images/", "/frames"
 # Scripts, styles and pictures come from the service alone, and no browser keeps them.
 HEADERS = {
     "Content-Security-Policy": (
@@ -56,7 +56,9 @@ class Guard:
         """Return the answer to a request that is refused."""
         address = (scope.get("client") or ("",))[0]
         # Also of requests with a wrong token, which is so guessed no faster.
-        wait = self.rate.wait(address, THUMBNAIL if scope["path"].startswith(THUMBNAILS) else 1.0)
+        path: str = scope["path"]
+        small = path.startswith(THUMBNAILS) and not path.endswith(LISTS)
+        wait = self.rate.wait(address, THUMBNAIL if small else 1.0)
         if wait:
             seconds = math.ceil(wait)
             return _error(429, f"too many requests; try again in {seconds} s", {"Retry-After": str(seconds)})

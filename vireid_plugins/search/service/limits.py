@@ -25,6 +25,7 @@ class Limits:
         pixels: number of pixels of an image.
         waiting: queries that wait for an answer at a time.
         top: images, or people, of an answer.
+        uploads: how many uploads of the largest size fit into the memory for all of them.
 
     Raises:
         ConfigError: a limit is not positive.
@@ -36,10 +37,16 @@ class Limits:
     pixels: int = 16_000_000
     waiting: int = 256
     top: int = 100
+    uploads: int = 8
 
     def __post_init__(self) -> None:
-        if self.rate < 0 or min(self.upload, self.pixels, self.seconds, self.waiting, self.top) <= 0:
+        if self.rate < 0 or min(self.upload, self.pixels, self.seconds, self.waiting, self.top, self.uploads) <= 0:
             raise ConfigError(f"limits must be positive, got {self}")
+
+    @property
+    def held(self) -> int:
+        """Size of all images together that are being sent or answered, bytes."""
+        return self.uploads * self.upload
 
 
 class Rate:

@@ -50,7 +50,7 @@ class Pairs:
         Raises:
             RefusedError: an id is unknown, or the marks cannot be written.
         """
-        file = self.catalog.find(pair.file)[0].key
+        file = self.catalog.entry(pair.file).key
         names = self._names(hashlib.sha256(data).hexdigest() if data else pair.query or "")
         if not names and not data:
             raise RefusedError(404, "query: the index has no such image, and the body of the request is empty")

@@ -36,11 +36,15 @@ class Like(Asked):
     like: Id = Field(description="id of an image of the gallery")
 
 
-class Browsed(Filters):
-    """Which images are listed."""
+class Part(BaseModel, extra="forbid"):
+    """Which part of a list is shown."""
 
     start: int = Field(0, ge=0, description="place of the first")
     count: int = Field(24, ge=1, le=100, description="number of images")
+
+
+class Browsed(Filters, Part):
+    """Which images are listed."""
 
 
 class Marked(BaseModel, extra="forbid"):
@@ -66,6 +70,7 @@ class Image(BaseModel):
     time: str
     track: str
     columns: dict[str, str | int | float]
+    frames: int = Field(description="number of images of its track, if the index has tracks; .../ID/frames lists them")
 
 
 class Alike(Image):
@@ -119,9 +124,10 @@ class Thresholds(BaseModel):
 class Summary(BaseModel):
     """What there is to search."""
 
-    images: int
+    images: int = Field(description="number of images, or of tracks and of images without one")
     visible: int
     infrared: int
+    frames: int = Field(description="number of images that tracks were made of; 0 if the index has no tracks")
     cameras: list[str]
     columns: list[str]
     times: list[str] = Field(description="the first and the last")

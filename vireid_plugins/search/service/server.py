@@ -1,11 +1,13 @@
 """Run the service until it is told to stop."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vireid_plugins.errors import ConfigError
 
@@ -37,6 +39,30 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
+class Protocol(H11Protocol):
+    """A connection that is closed if no request begins in some seconds, such as one whose headers never end.
+
+    Attributes:
+        seconds: the time for it, once or twice.
+    """
+
+    seconds: ClassVar[float] = 15.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See `H11Protocol`."""
+        super().connection_made(transport)
+        self.loop.call_later(self.seconds, self._look, None)
+
+    def _look(self, before: Any) -> None:
+        """Close the connection if no request has begun since the last look, and none is being answered."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is before and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self.loop.call_later(self.seconds, self._look, self.cycle)
+
+
 def run(app: Any, listener: socket.socket, seconds: float, started: Callable[[], object]) -> None:
     """Answer requests until Ctrl-C or SIGTERM; what is being answered then is answered first.
 
@@ -47,7 +73,7 @@ def run(app: Any, listener: socket.socket, seconds: float, started: Callable[[],
         started: called when signals are obeyed.
     """
     config = uvicorn.Config(
-        app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        app, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS, timeout_keep_alive=IDLE, timeout_graceful_shutdown=max(1, round(seconds)),
     )  # fmt: skip
     server = uvicorn.Server(config)

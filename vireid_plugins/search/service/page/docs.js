@@ -34,7 +34,8 @@ function described(method, path, one, schemas) {
 }
 
 fetch("openapi.json").then((response) => response.json()).then((api) => {
-  document.getElementById("about").textContent = api.info.description;
+  const parts = api.info.description.split("`").map((part, n) => element(n % 2 ? "code" : "span", part));
+  document.getElementById("about").append(...parts);
   for (const [path, methods] of Object.entries(api.paths)) {
     for (const [method, one] of Object.entries(methods)) {
       document.getElementById("paths").append(described(method, path, one, api.components.schemas));

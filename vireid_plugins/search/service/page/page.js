@@ -2,7 +2,12 @@
 // A query is {file} that was chosen here, or {id, name} of an image of the index.
 const $ = (id) => document.getElementById(id);
 const PAGE = 24;
-let query = null, answer = null, start = 0, total = 0, token = sessionStorage.getItem("token") || "";
+// Images below the results: those of the index, or of the track of a result.
+let track = null, start = 0, total = 0;
+// The queries of this tab, for the browser's Back; how many searches began; what images of the index are called.
+const queries = [];
+let searches = 0, things = "images";
+let query = null, answer = null, token = sessionStorage.getItem("token") || "";
 
 async function ask(path, how = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -45,8 +50,8 @@ function picture(image, alt) {
   return shown;
 }
 
-// A line may end behind each folder.
-const breakable = (path) => path.replaceAll("/", "/\u200b");
+// A line may end behind each part of a name.
+const breakable = (path) => path.replace(/[/_-]/g, "$&\u200b");
 const time = (text) => text.replace("T", " ").replace("+00:00", " UTC");
 
 function facts(image) {
@@ -67,7 +72,7 @@ function choose(chosen) {
   answer = null;
   $("go").disabled = false;
   $("guess").textContent = "";
-  $("named").textContent = chosen.file ? chosen.file.name : breakable(chosen.name);
+  $("named").textContent = breakable(chosen.file ? chosen.file.name : chosen.name);
   const before = $("preview");
   const preview = chosen.file ? element("img", { src: URL.createObjectURL(chosen.file) }) : picture(chosen, "");
   Object.assign(preview, { id: "preview", alt: "the query" });
@@ -86,26 +91,43 @@ async function search(event) {
   if ($("people").checked) wanted.set("people", "true");
   if (query.file) wanted.set("modality", $("modality").value);
   else wanted.set("like", query.id);
+  const number = ++searches;
   say("Searching ...");
   $("go").disabled = true;
+  remember();
   try {
-    answer = await asked(`api/search?${wanted}`, query.file ? { method: "POST", body: query.file } : {});
+    const found = await asked(`api/search?${wanted}`, query.file ? { method: "POST", body: query.file } : {});
+    // Another search may have begun meanwhile.
+    if (number !== searches) return;
+    answer = found;
     show();
     say("");
   } catch (error) {
-    failed(error);
+    if (number === searches) failed(error);
   } finally {
-    $("go").disabled = false;
+    if (number === searches) $("go").disabled = false;
   }
 }
+
+// The browser's Back returns to the query before.
+function remember() {
+  if (queries.length && queries[history.state?.number] === query) return;
+  queries.push(query);
+  history[queries.length === 1 ? "replaceState" : "pushState"]({ number: queries.length - 1 }, "");
+}
+
+window.onpopstate = (event) => {
+  const before = queries[event.state?.number];
+  if (before) { choose(before); search(); }
+};
 
 function show() {
   const { modality, modality_sure: sure } = answer.query;
   const guessed = query.file && $("modality").value === "auto";
   $("guess").textContent = guessed && !sure ? `${modality}, unsure: choose the modality above` : modality;
   const count = answer.hits.length;
-  $("heading").textContent = `${count} of ${answer.searched} images`;
-  if ($("people").checked) $("heading").textContent = `${count} people in ${answer.searched} images`;
+  $("heading").textContent = `${count} of ${answer.searched} ${things}`;
+  if ($("people").checked) $("heading").textContent = `${count} people in ${answer.searched} ${things}`;
   $("verdict").textContent = {
     match: "Match: the first image shows this person, as far as the calibration tells.",
     unsure: "Unsure: the first image may show this person.",
@@ -114,6 +136,8 @@ function show() {
   $("hits").replaceChildren(...answer.hits.map(card));
   $("results").hidden = false;
   $("heading").focus();
+  // Where they are below the form, the results begin at the top.
+  if (matchMedia("(max-width: 760px)").matches) $("heading").scrollIntoView();
 }
 
 function card(hit) {
@@ -128,6 +152,12 @@ function card(hit) {
     element("p", { className: "soft", textContent: `${facts(hit)}${more}` }),
     element("p", { className: "soft", textContent: breakable(hit.name) }),
     element("div", { className: "buttons" }, right, wrong, like));
+  if (hit.frames > 1) {
+    const frames = element("button", { type: "button", textContent: `Its ${hit.frames} images`, className: "frames" });
+    frames.setAttribute("aria-label", `the ${hit.frames} images of the track of result ${hit.rank}`);
+    frames.onclick = () => list(hit, frames);
+    made.lastChild.append(frames);
+  }
   const draw = () => {
     made.className = hit.same === null ? "" : hit.same ? "yes" : "no";
     right.setAttribute("aria-pressed", hit.same === true);
@@ -164,11 +194,21 @@ async function keep(from, of, hit) {
   }
 }
 
+// Show the images of the track of a result, or of the index if there is none.
+async function list(hit, from = null) {
+  [track, start] = [hit, 0];
+  $("return").onclick = () => from.focus();
+  await browse().catch(failed);
+  $("all").focus();
+}
+
 async function browse() {
-  const wanted = conditions();
+  const wanted = track ? new URLSearchParams() : conditions();
   wanted.set("start", start);
   wanted.set("count", PAGE);
-  const found = await asked(`api/images?${wanted}`);
+  const found = await asked(`api/images${track ? `/${track.id}/frames` : ""}?${wanted}`);
+  $("all").textContent = track ? `Images of the track ${track.track}, by time` : "Images of the index";
+  $("whole").hidden = $("return").hidden = !track;
   total = found.total;
   $("place").textContent = total ? `${start + 1} to ${Math.min(start + PAGE, total)} of ${total}` : "none";
   $("back").disabled = start === 0;
@@ -194,7 +234,9 @@ async function begin() {
   $("login").hidden = true;
   $("main").hidden = false;
   const times = index.times.length ? `, from ${time(index.times[0])} to ${time(index.times[1])}` : "";
-  $("about").textContent = `${index.images} images: ${index.visible} visible, ${index.infrared} infrared${times}` +
+  if (index.frames) things = "tracks and images";
+  const what = index.frames ? `${index.images} tracks and single images, made of ${index.frames} images` : `${index.images} images`;
+  $("about").textContent = `${what}: ${index.visible} visible, ${index.infrared} infrared${times}` +
     (index.thresholds ? `. Calibrated: at most ${100 * index.thresholds.rate} % of unknown people are a match.` : ".");
   $("cameras").replaceChildren(...index.cameras.map((name) => element("option", { value: name })));
   $("columns").textContent = index.columns.length ? `Its columns are ${index.columns.join(", ")}.` : "It has no columns of its own.";
@@ -220,8 +262,16 @@ for (const name of ["dragover", "dragleave", "drop"]) {
     if (name === "drop" && event.dataTransfer.files[0]) choose({ file: event.dataTransfer.files[0] });
   });
 }
-$("browse").onclick = () => $("all").focus();
-$("filters").onchange = () => { start = 0; browse().then(() => say(""), failed); };
+$("browse").onclick = (event) => { if (track) { event.preventDefault(); list(null); } else $("all").focus(); };
+$("whole").onclick = () => list(null);
+$("filters").oninput = () => {
+  const count = [...conditions()].length;
+  $("conditions").textContent = count ? ` (${count} ${count === 1 ? "condition" : "conditions"})` : "";
+};
+$("filters").onchange = () => {
+  [track, start] = [null, 0];
+  browse().then(() => say(""), failed);
+};
 $("back").onclick = () => { start = Math.max(0, start - PAGE); browse().catch(failed); };
 $("next").onclick = () => { start += PAGE; browse().catch(failed); };
 begin().catch((error) => { $("about").textContent ||= error.message; });

@@ -1,40 +1,48 @@
-"""Which cameras, times and columns the images of a gallery have, to filter by."""
+"""How many images a gallery has, and which cameras, times and columns they have, to filter by."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vireid_plugins.io.moment import written
-from vireid_plugins.search.engines import Record
+
+if TYPE_CHECKING:
+    from vireid_plugins.search.engines.base import Record
 
 
 class Known(NamedTuple):
-    """What there is to filter by.
+    """What there is to search, and to filter by.
 
     Attributes:
+        counts: number of images of each modality, visible and infrared.
         cameras: names of the cameras, sorted.
         columns: names of the columns of your own, sorted.
         times: the first and the last time, in seconds since 1970 UTC; empty if no image has one.
     """
 
+    counts: tuple[int, int]
     cameras: list[str]
     columns: list[str]
     times: tuple[float, ...]
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> "Known":
+    def of(cls, records: "Iterable[Record]") -> "Known":
         """Return what some records know."""
         cameras: set[str] = set()
         columns: set[str] = set()
         times: set[float] = set()
+        counts = [0, 0]
         for one in records:
+            counts[one.modality] += 1
             cameras.add(one.camera)
             columns.update(one.extra)
             if one.time is not None:
                 times = {one.time} if not times else {min(*times, one.time), max(*times, one.time)}
-        return cls(sorted(cameras - {""}), sorted(columns), (min(times), max(times)) if times else ())
+        return cls(
+            (counts[0], counts[1]), sorted(cameras - {""}), sorted(columns), (min(times), max(times)) if times else ()
+        )
 
     def listed(self, shown: int = 10) -> str:
-        """Return it as a sentence, with at most so many cameras."""
+        """Return what there is to filter by as a sentence, with at most so many cameras."""
         more = ", ..." if len(self.cameras) > shown else ""
         parts = [f"its cameras are {', '.join(self.cameras[:shown])}{more}" if self.cameras else "it knows no cameras"]
         parts.append(f"its times are from {' to '.join(map(written, self.times))}" if self.times else "no times")
@@ -42,5 +50,5 @@ class Known(NamedTuple):
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in words."""
+        """Return what there is to filter by in words."""
         return {"cameras": self.cameras, "columns": self.columns, "times": [written(time) for time in self.times]}
