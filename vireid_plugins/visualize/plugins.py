@@ -94,11 +94,10 @@ def network_size(cfg: CfgNode, batch: int = 8) -> NetworkSize:
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
     model = build_model(cfg).eval()
-    height, width = cfg.INPUT.SIZE_TEST
     with torch.no_grad():
         with _attention_in_parts(), FlopCounterMode(display=False) as flops:
-            model(_images(1, height, width))
-        seconds = [_seconds(model, _images(batch, height, width), cfg.MODEL.DEVICE) for _ in range(6)][1:]
+            model(_images(1, cfg))
+        seconds = [_seconds(model, _images(batch, cfg), cfg.MODEL.DEVICE) for _ in range(6)][1:]
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     return NetworkSize(millions, flops.get_total_flops() / 2e9, batch / statistics.median(seconds))
 
@@ -118,8 +117,10 @@ def _attention_in_parts() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(former)
 
 
-def _images(count: int, height: int, width: int) -> dict[str, Any]:
-    return {"images": torch.zeros(count, 3, height, width), "modalities": torch.arange(count) % 2}
+def _images(count: int, cfg: CfgNode) -> dict[str, Any]:
+    cameras = torch.full((count,), next(iter(cfg.MODEL.VIT.CAMERAS), 0))
+    images = torch.zeros(count, 3, *cfg.INPUT.SIZE_TEST)
+    return {"images": images, "modalities": torch.arange(count) % 2, "camids": cameras}
 
 
 def _seconds(model: Any, batch: dict[str, Any], device: str) -> float:
