@@ -54,7 +54,10 @@ class MethodTester:
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         if "full_config" in metafunc.fixturenames:
-            metafunc.parametrize("full_config", list(self.full))
+            # For images of one's own the network is that for SYSU-MM01.
+            slow = pytest.mark.slow
+            marked = [pytest.param(name, marks=slow if name.startswith("own") else ()) for name in self.full]
+            metafunc.parametrize("full_config", marked)
         if "config" in metafunc.fixturenames:
             default = [name for name in self.full if name.startswith("SYSU")]
             # The demo's are those for SYSU-MM01 at another size, at which they take a step in test_methods.

@@ -58,7 +58,7 @@ def test_script_has_the_help_of_its_verb(script: str) -> None:
 
 
 def test_scripts_are_all_verbs_but_those_that_measure_the_repository() -> None:
-    assert {*SCRIPTS.values(), "crop", "serve", "evaluate", "keys", "sweep", "collect", "compare"} == set(VERBS)
+    assert {*SCRIPTS.values(), "crop", "serve", "evaluate", "keys", "sweep", "zoo", "collect", "compare"} == set(VERBS)
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "tools").glob("[!_]*.py")}
     assert {file for file in files if "run_script" in (ROOT / file).read_text()} == set(SCRIPTS)
 

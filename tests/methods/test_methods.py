@@ -29,6 +29,7 @@ class TestWRIMNet(MethodTester):
 
     full: ClassVar = {
         "SYSU/wrim.yml": Size(37_839_552, 7.01, 6144),
+        "own/wrim.yml": Size(37_839_552, 7.01, 6144),
         "RegDB/wrim.yml": Size(36_484_800, 4.68, 6144),
         "LLCM/wrim.yml": Size(40_118_976, 7.01, 6144),
     }
@@ -42,6 +43,7 @@ class TestAGW(MethodTester):
         "LLCM/agw.yml": Size(25_010_575, 5.13, 2048),
         "own/agw.yml": Size(24_359_311, 5.13, 2048),
         "SYSU/caj.yml": Size(24_359_311, 5.13, 2048),
+        "own/caj.yml": Size(24_359_311, 5.13, 2048),
         "RegDB/caj.yml": Size(23_972_239, 5.13, 2048),
         "LLCM/caj.yml": Size(25_010_575, 5.13, 2048),
     }
@@ -62,9 +64,11 @@ class TestDEEN(MethodTester):
 class TestIDKL(MethodTester):
     full: ClassVar = {
         "SYSU/idkl.yml": Size(49_778_490, 6.08, 2048),
+        "own/idkl.yml": Size(49_778_490, 6.08, 2048),
         "RegDB/idkl.yml": Size(48_617_274, 6.08, 2048),
         "LLCM/idkl.yml": Size(51_732_282, 6.08, 2048),
         "SYSU/idkl_released.yml": Size(49_490_084, 6.84, 2048),
+        "own/idkl_released.yml": Size(49_490_084, 6.84, 2048),
         "RegDB/idkl_released.yml": Size(48_328_868, 4.05, 2048),
         "LLCM/idkl_released.yml": Size(51_443_876, 6.84, 2048),
     }
@@ -84,9 +88,11 @@ class TestMSCMNet(MethodTester):
     counted_on: ClassVar = "cpu"
     full: ClassVar = {
         "SYSU/mscm.yml": Size(42_855_488, 16.14, 2048),
+        "own/mscm.yml": Size(42_855_488, 16.14, 2048),
         "RegDB/mscm.yml": Size(42_468_416, 16.14, 2048),
         "LLCM/mscm.yml": Size(43_506_752, 16.14, 4096),
         "SYSU/mscm_released.yml": Size(42_855_488, 16.14, 2048),
+        "own/mscm_released.yml": Size(42_855_488, 16.14, 2048),
         "RegDB/mscm_released.yml": Size(42_468_416, 16.14, 2048),
         "LLCM/mscm_released.yml": Size(43_506_752, 16.14, 4096),
     }
@@ -105,6 +111,7 @@ class TestICRE(MethodTester):
     counted_on: ClassVar = "cpu"
     full: ClassVar = {
         "SYSU/icre.yml": Size(37_899_267, 10.11, 2048),
+        "own/icre.yml": Size(37_899_267, 10.11, 2048),
         "RegDB/icre.yml": Size(37_512_195, 10.11, 2048),
         "LLCM/icre.yml": Size(38_550_531, 10.11, 2048),
     }
@@ -115,6 +122,7 @@ class TestPMT(MethodTester):
 
     full: ClassVar = {
         "SYSU/pmt.yml": Size(86_114_304, 18.04, 768),
+        "own/pmt.yml": Size(86_114_304, 18.04, 768),
         "RegDB/pmt.yml": Size(85_969_152, 18.04, 768),
         "LLCM/pmt.yml": Size(86_358_528, 18.04, 768),
     }
@@ -125,6 +133,7 @@ class TestRLE(MethodTester):
 
     full: ClassVar = {
         "SYSU/rle.yml": Size(26_769_792, 9.12, 16384),
+        "own/rle.yml": Size(26_769_792, 9.12, 16384),
         "RegDB/rle.yml": Size(9_404_800, 4.82, 8192),
         "LLCM/rle.yml": Size(29_374_848, 9.12, 16384),
     }
@@ -140,6 +149,7 @@ class TestMPANet(MethodTester):
 
     full: ClassVar = {
         "SYSU/mpanet.yml": Size(41_192_518, 6.09, 14336),
+        "own/mpanet.yml": Size(41_192_518, 6.09, 14336),
         "RegDB/mpanet.yml": Size(33_064_006, 4.06, 14336),
         "LLCM/mpanet.yml": Size(54_869_062, 6.09, 14336),
     }
@@ -150,6 +160,7 @@ class TestSAAI(MethodTester):
 
     full: ClassVar = {
         "SYSU/saai.yml": Size(43_990_080, 5.14, 16384),
+        "own/saai.yml": Size(43_990_080, 5.14, 16384),
         "RegDB/saai.yml": Size(34_044_992, 5.14, 16384),
         "LLCM/saai.yml": Size(59_620_416, 5.14, 16384),
     }

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.models import VisionTransformer as Torchvisions
 
 from vireid_plugins.config import CfgNode
-from vireid_plugins.engine import VireidCheckpointer
+from vireid_plugins.engine import Trainer, VireidCheckpointer
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.backbones.tokens import Grid
 from vireid_plugins.modeling.backbones.vit import SIZES, build_vit
@@ -106,6 +106,56 @@ def test_vit_modality_embedding_is_added_to_every_token() -> None:
         backbone(images)
 
 
+CAMERAS = ["MODEL.VIT.CAMERAS", "[2, 5, 6]"]
+
+
+def test_vit_camera_embedding_is_added_to_every_token() -> None:
+    backbone = built(*CAMERAS).eval()
+    stem = backbone.stem(torch.randn(1, 3, 64, 32).expand(3, -1, -1, -1))
+    embedding = backbone.stages["stage1"].blocks[0].tokens
+    backbone.see_cameras(torch.tensor([6, 2, 6]))
+    tokens = embedding(stem)
+    torch.testing.assert_close(tokens[0], tokens[2])
+    expected = (embedding.camera_embed[0] - embedding.camera_embed[2]).detach().expand(len(tokens[0]), -1)
+    torch.testing.assert_close(tokens[1] - tokens[0], 3.0 * expected)  # fast-reid's SIE_COE
+
+
+@pytest.mark.parametrize(
+    ("cameras", "message"),
+    [
+        (None, "gets 3 without one; it can be trained and scored"),
+        ([2, 5, 7], r"images of camera 7, which is none of \[2"),
+    ],
+)
+def test_vit_with_cameras_refuses_images_of_others(cameras: list[int] | None, message: str) -> None:
+    model = build_model(cfg_of(*CAMERAS)).eval()
+    images = {"images": torch.zeros(3, 3, 64, 32), "modalities": torch.zeros(3, dtype=torch.long)}
+    # The cameras of an earlier batch are not those of this one.
+    model({**images, "camids": torch.tensor([2, 5, 6])})
+    given = {} if cameras is None else {"camids": torch.tensor(cameras)}
+    with pytest.raises(ConfigError, match=message):
+        model({**images, **given})
+
+
+def test_vit_with_cameras_recomputes_stages_with_theirs() -> None:
+    grads = []
+    for overrides in ([], ["MODEL.CHECKPOINT_STAGES", "True"]):
+        torch.manual_seed(0)
+        model = build_model(cfg_of(*CAMERAS, "MODEL.STREAMS.COUNT", "2", *overrides)).train()
+        rows = batch(6, 2)
+        rows["camids"] = torch.where(rows["modalities"] == 0, 2, 5)
+        sum(model(rows).values()).backward()
+        grads.append(model.backbone.stages["stage1"].blocks[0].tokens.camera_embed.grad)
+    assert float(grads[0][:2].abs().min()) > 0
+    assert not grads[0][2].any()
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_vit_with_cameras_trains_and_is_scored(little_root: Path, tmp_path: Path) -> None:
+    cfg = cfg_of("MODEL.VIT.CAMERAS", "[1, 2, 3, 4, 5, 6]", "OUTPUT_DIR", str(tmp_path), "TEST.FLIP.ENABLED", "True")
+    assert 0 < Trainer(cfg).train()["mAP"] <= 100
+
+
 @pytest.mark.parametrize(("tokens", "size"), [("class", (1, 1)), ("mean", (1, 1)), ("patches", (5, 2))])
 def test_vit_maps_have_the_sizes_that_the_backbone_tells(tokens: str, size: tuple[int, int]) -> None:
     backbone = built("MODEL.STREAMS.TOKENS", tokens).eval()
@@ -153,6 +203,11 @@ def test_vit_map_module_sees_the_patches_and_leaves_the_class_token() -> None:
         (["MODEL.BACKBONE.DEPTH", "50x"], r"MODEL\.BACKBONE\.DEPTH: unknown value '50x'; available: base, small"),
         (["MODEL.STREAMS.TOKENS", "all"], r"MODEL\.STREAMS\.TOKENS: unknown value 'all'; available: class"),
         (["MODEL.VIT.BLOCKS", "5"], r"MODEL\.VIT\.BLOCKS: 'thin' has 4 blocks, got 5"),
+        (["MODEL.VIT.CAMERAS", "[1, 1]"], r"MODEL\.VIT\.CAMERAS: must be different whole numbers"),
+        (
+            [*CAMERAS, "MODEL.STREAMS.COUNT", "2", "MODEL.STREAMS.SEPARATE_STAGES", "1"],
+            r"MODEL\.VIT\.CAMERAS: .*SEPARATE_STAGES 1 divides it",
+        ),
         (["MODEL.VIT.EPS", "0.0"], r"MODEL\.VIT\.EPS: must be above 0"),
         (
             ["INPUT.SIZE_TRAIN", "[64, 8]", "INPUT.SIZE_TEST", "[64, 8]"],

@@ -1,4 +1,5 @@
 import pytest
+from fastreid.modeling.meta_arch import build_model
 from helpers import ROOT, python, small_cfg
 from narrow import wide
 
@@ -28,6 +29,16 @@ def test_network_size_counts_parameters_and_operations() -> None:
     assert size.gmac > 0.05
     assert size.images_per_second > 0
     assert not cfg.is_frozen()
+
+
+def test_network_size_counts_the_products_of_attention() -> None:
+    cfg = small_cfg("SYSU/pmt.yml", "MODEL.HEADS.NUM_CLASSES", "10")
+    net = build_model(cfg)
+    width, tokens = 192, 1 + 5 * 2  # 64 x 32 in patches of 16, 12 apart
+    blocks = len([name for name, _ in net.named_modules() if name.endswith(".attn")])
+    products = tokens * (12 * width**2 + 2 * tokens * width)
+    patches = (tokens - 1) * 3 * 16 * 16 * width
+    assert network_size(cfg, batch=1).gmac * 1e9 == pytest.approx(blocks * products + patches)
 
 
 def test_list_plugins_lists_names_and_sizes_a_config() -> None:

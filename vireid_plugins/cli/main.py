@@ -26,6 +26,7 @@ from vireid_plugins.cli import (
     train,
     verify,
     visualize,
+    zoo,
 )
 from vireid_plugins.cli._common import Parser, run
 from vireid_plugins.cli._plugin import add_plugin, use_plugins
@@ -38,6 +39,7 @@ VERBS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "splits": splits,
     "sweep": sweep,
+    "zoo": zoo,
     "collect": collect,
     "compare": compare,
     "score": score,

@@ -21,7 +21,7 @@ def config_path(name: str) -> Path:
     for root in _ROOTS:
         if (root / name).is_file():
             return root / name
-    shipped = sorted({str(p.relative_to(root)) for root in _ROOTS for p in root.glob("[!_]*/*.yml")})
+    shipped = [f"{folder}/{one}.yml" for folder, names in shipped_configs().items() for one in names]
     raise ConfigError(f"unknown shipped config '{name}'; available: {', '.join(shipped)}")
 
 
@@ -38,3 +38,12 @@ def resolve_config(file: str) -> Path:
         return config_path(file.removeprefix("configs/"))
     except ConfigError as error:
         raise ConfigError(f"config file '{file}' does not exist; {error}") from None
+
+
+def shipped_configs() -> dict[str, list[str]]:
+    """Return the names of the shipped configs, without `.yml`, by folder, both sorted."""
+    found: dict[str, set[str]] = {}
+    for root in _ROOTS:
+        for file in root.glob("[!_]*/*.yml"):
+            found.setdefault(file.parent.name, set()).add(file.stem)
+    return {folder: sorted(names) for folder, names in sorted(found.items())}

@@ -81,7 +81,7 @@ def collect(folder: Path) -> Collected:
     rows: list[Row] = []
     for setting, runs in groups.items():
         for protocol in dict.fromkeys(name for run in runs for name in run.scores):
-            row, said = _row(names[setting], protocol, [run for run in runs if protocol in run.scores])
+            row, said = row_of(names[setting], protocol, [run for run in runs if protocol in run.scores])
             rows.append(row)
             remarks += [line for line in said if line not in remarks]
     order = list(dict.fromkeys(row.protocol for row in rows))
@@ -127,8 +127,12 @@ def _told_apart(names: dict[Any, str]) -> dict[Any, str]:
     return apart
 
 
-def _row(setting: str, protocol: str, runs: Sequence[RunRead]) -> tuple[Row, list[str]]:
-    """Return the row of one setting and protocol, and remarks on runs that it leaves out."""
+def row_of(setting: str, protocol: str, runs: Sequence[RunRead]) -> tuple[Row, list[str]]:
+    """Return the row of one setting and protocol, and remarks on runs that it leaves out.
+
+    Raises:
+        DataError: the runs have no score in common.
+    """
     remarks = []
     by_seed: dict[Any, dict[int | None, RunRead]] = {}
     for run in runs:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vireid_plugins.engine.finished_run import finished
-from vireid_plugins.errors import StoppedError
+from vireid_plugins.errors import DataError, StoppedError
 from vireid_plugins.experiments.plan import PlannedRun
 from vireid_plugins.io.files import LineFile, make_folder, set_aside
-from vireid_plugins.io.regular import open_regular
+from vireid_plugins.io.json_file import read_json
+from vireid_plugins.io.regular import open_regular, sha256_of
 
 # Standard output and error of a run, in its folder.
 CONSOLE = "console.txt"
@@ -42,14 +43,36 @@ Report = Callable[[Outcome], None]
 def words_of(run: PlannedRun, config: str) -> list[str]:
     """Return the arguments of `vireid` that start a run, or continue it if it has saved anything."""
     resume = ["--resume"] if any(run.folder.glob("*.pth")) else []
-    return ["train", "--config-file", config, *resume, *run.words]
+    return ["train", "--config-file", config, *(["--eval-only"] if run.weights else resume), *run.words]
+
+
+def ended(run: PlannedRun) -> bool:
+    """Return whether a run has trained and scored all epochs, or has scored its weights as they are now."""
+    return finished(run.folder, run.epochs) if run.weights is None else scored(run.folder, run.weights)
+
+
+def scored(folder: Path, weights: Path) -> bool:
+    """Return whether a folder holds the scores of a checkpoint, by the digest of its content.
+
+    Raises:
+        DataError: the checkpoint cannot be read.
+    """
+    try:
+        digest = sha256_of(weights)
+    except OSError as error:
+        raise DataError(f"'{weights}' cannot be read: {error.strerror or error}") from None
+    try:
+        reports = [read_json(file) for file in folder.glob("evaluation*.json")]
+        return bool(reports) and all(report["provenance"]["sha256"] == digest for report in reports)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def outcome_of(run: PlannedRun, code: int) -> Outcome:
     """Return how a run ended whose process ended with an exit code; -9 for SIGKILL, as in `subprocess`."""
     if code == StoppedError.exit_code:
         return Outcome(run, STOPPED)
-    if code == 0 and finished(run.folder, run.epochs):
+    if code == 0 and ended(run):
         return Outcome(run, FINISHED)
     if code == 0:
         return Outcome(run, FAILED, "it ended without a final checkpoint and scores")
@@ -89,5 +112,5 @@ def counts(outcomes: Iterable[Outcome]) -> str:
 
 
 def unfinished(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs that have not completed all epochs."""
-    return [run for run in runs if not finished(run.folder, run.epochs)]
+    """Return the runs that have not ended."""
+    return [run for run in runs if not ended(run)]

@@ -34,6 +34,7 @@ class PlannedRun(NamedTuple):
         values: the values that the sweep sets, by key, with seed and split.
         words: the overrides, KEY, value, KEY, value, ...
         epochs: `SOLVER.MAX_EPOCH`.
+        weights: a checkpoint that is scored; None: the run trains.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PlannedRun(NamedTuple):
     values: Values
     words: list[str]
     epochs: int
+    weights: Path | None = None
 
 
 def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[str] = ()) -> list[PlannedRun]:
@@ -60,7 +62,7 @@ def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[
     seeds: list[dict[str, int]] = [{SEED: seed} for seed in sweep.seeds] or [{}]
     splits: list[dict[str, int]] = [{SPLIT: split} for split in sweep.splits] or [{}]
     if len(settings) * len(seeds) * len(splits) > MAX_RUNS:
-        raise ConfigError(f"sweep '{sweep.file}': more than {MAX_RUNS:,} runs")
+        raise ConfigError(f"{sweep.title}: more than {MAX_RUNS:,} runs")
     for setting in settings:
         _require_free(sweep, setting, overrides)
         for seed in seeds:
@@ -70,7 +72,7 @@ def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[
                 other = name_of.setdefault(tuple(_value(cfg, run.values, key) for key in varied), run.name)
                 if run.name in runs or other != run.name:
                     names = " and ".join(dict.fromkeys((other, run.name)))
-                    raise ConfigError(f"sweep '{sweep.file}': two runs are the same: {names}")
+                    raise ConfigError(f"{sweep.title}: two runs are the same: {names}")
                 runs[run.name] = run
     return list(runs.values())
 
@@ -89,13 +91,11 @@ def _require_free(sweep: SweepFile, setting: Values, overrides: Sequence[str]) -
     taken = {OUTPUT: "output"} | ({SEED: "seeds"} if sweep.seeds else {}) | ({SPLIT: "splits"} if sweep.splits else {})
     for key in setting:
         if key in taken:
-            raise ConfigError(
-                f"sweep '{sweep.file}': {key} is set by the entry '{taken[key]}'; remove it from the others"
-            )
+            raise ConfigError(f"{sweep.title}: {key} is set by the entry '{taken[key]}'; remove it from the others")
     for key in paired(overrides):
         if key in taken or key in setting:
             raise ConfigError(
-                f"sweep '{sweep.file}': {key} on the command line would have no effect, since the sweep sets it "
+                f"{sweep.title}: {key} on the command line would have no effect, since the sweep sets it "
                 f"({taken.get(key, 'it varies')}); change it there"
             )
 
@@ -108,9 +108,9 @@ def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> tupl
     try:
         cfg = load_config(sweep.config, words)
     except ConfigError as error:
-        raise ConfigError(f"sweep '{sweep.file}': run {name}: {error}") from None
+        raise ConfigError(f"{sweep.title}: run {name}: {error}") from None
     if SPLIT in values and "RegDB" not in cfg.DATASETS.NAMES:
-        raise ConfigError(f"sweep '{sweep.file}': splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
+        raise ConfigError(f"{sweep.title}: splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
     _require_same(folder, cfg)
     return PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH)), cfg
 

@@ -44,7 +44,7 @@ def check_search(sweep: SweepFile, overrides: Sequence[str]) -> Search:
     """
     search = sweep.search
     assert search is not None
-    where = f"sweep '{sweep.file}': search"
+    where = f"{sweep.title}: search"
     cfg = load_config(sweep.config, list(overrides))
     scored = {one.name: one for name in cfg.DATASETS.TESTS for one in protocols_of(name, cfg.TEST.PROTOCOLS)}
     # Tables name post-processing too, the configuration the protocol alone.

@@ -85,7 +85,7 @@ class SubmititExecutor:
         self.config, self.folder = sweep.config, sweep.output / "jobs"
         given = dict(sweep.slurm)
         self.cluster = str(given.pop("cluster", "slurm"))
-        where = f"sweep '{sweep.file}': slurm"
+        where = f"{sweep.title}: slurm"
         if self.cluster not in CLUSTERS:
             raise ConfigError(f"{where}: cluster must be one of {', '.join(CLUSTERS)}; got '{self.cluster}'")
         if "timeout_min" not in given:

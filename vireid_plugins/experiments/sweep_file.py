@@ -55,6 +55,7 @@ class SweepFile:
         executor: `local` or `slurm`.
         slurm: parameters of submitit.
         search: a search in place of fixed settings.
+        kind: what it is, for messages.
     """
 
     file: Path
@@ -68,6 +69,12 @@ class SweepFile:
     executor: str = "local"
     slurm: Values = field(default_factory=dict)
     search: Search | None = None
+    kind: str = "sweep"
+
+    @property
+    def title(self) -> str:
+        """Its kind and file, as messages begin."""
+        return f"{self.kind} '{self.file}'"
 
 
 KEYS = ("config", "output", "grid", "runs", "seeds", "splits", "jobs", "devices", "executor", "slurm", "search")

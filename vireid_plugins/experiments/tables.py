@@ -25,9 +25,9 @@ def markdown(rows: Sequence[Row]) -> str:
     columns = [name for name in COUNTS if any(getattr(row, name) for row in rows)]
     cells = [
         [
-            *(_cell(row.setting), _cell(row.protocol)),
+            *(cell(row.setting), cell(row.protocol)),
             *(str(getattr(row, name) or "") for name in columns),
-            *(_shown(row.scores.get(name)) for name in names),
+            *(shown(row.scores.get(name)) for name in names),
         ]
         for row in rows
     ]
@@ -110,7 +110,8 @@ def _counts(row: Row) -> list[str]:
     return [str(getattr(row, name) or "") for name in COUNTS]
 
 
-def _shown(value: Value | None) -> str:
+def shown(value: Value | None) -> str:
+    """Return a mean and its deviation for people; empty without a value."""
     if value is None:
         return ""
     return f"{value.mean:.2f}" if value.deviation is None else f"{value.mean:.2f} ± {value.deviation:.2f}"
@@ -120,5 +121,6 @@ def _deviation(value: Value | None) -> object:
     return "" if value is None or value.deviation is None else value.deviation
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text as a cell of a table in Markdown."""
     return escaped(text).replace("|", r"\|")

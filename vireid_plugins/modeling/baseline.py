@@ -141,8 +141,11 @@ class CrossModalityBaseline(nn.Module):
             batch = {"images": batch}
         images = self.normalize(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
+        self.backbone.see_cameras(batch.get("camids"))
         if not self.training:
-            return self.embed(self.extract(images, modalities, views), modalities)
+            features = self.embed(self.extract(images, modalities, views), modalities)
+            self.backbone.see_cameras(None)
+            return features
         if modalities is None:
             raise ValueError("a training batch needs `modalities`")
         views = torch.zeros_like(modalities) if views is None else views

@@ -3,6 +3,8 @@
 import inspect
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +14,7 @@ from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from fastreid.modeling.heads.build import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import build_model
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from vireid_plugins.config.check import registered
@@ -67,7 +70,13 @@ def _plugin(registry: Any, name: str) -> Plugin:
 
 
 class NetworkSize(NamedTuple):
-    """Parameters in millions, multiply-adds per image in billions, images per second at test (median of 5 batches)."""
+    """What a network costs at test.
+
+    Attributes:
+        millions: parameters, in millions.
+        gmac: multiply-adds per image, in billions: convolutions and matrix products, those of attention included.
+        images_per_second: median of 5 batches, without reading images.
+    """
 
     millions: float
     gmac: float
@@ -85,17 +94,33 @@ def network_size(cfg: CfgNode, batch: int = 8) -> NetworkSize:
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
     model = build_model(cfg).eval()
-    height, width = cfg.INPUT.SIZE_TEST
     with torch.no_grad():
-        with FlopCounterMode(display=False) as flops:
-            model(_images(1, height, width))
-        seconds = [_seconds(model, _images(batch, height, width), cfg.MODEL.DEVICE) for _ in range(6)][1:]
+        with _attention_in_parts(), FlopCounterMode(display=False) as flops:
+            model(_images(1, cfg))
+        seconds = [_seconds(model, _images(batch, cfg), cfg.MODEL.DEVICE) for _ in range(6)][1:]
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     return NetworkSize(millions, flops.get_total_flops() / 2e9, batch / statistics.median(seconds))
 
 
-def _images(count: int, height: int, width: int) -> dict[str, Any]:
-    return {"images": torch.zeros(count, 3, height, width), "modalities": torch.arange(count) % 2}
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Compute attention by plain matrix products inside a `with` block.
+
+    torch's counter does not know all of its fused forms: what a ViT costs would depend on the device.
+    """
+    former = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(former)
+
+
+def _images(count: int, cfg: CfgNode) -> dict[str, Any]:
+    cameras = torch.full((count,), next(iter(cfg.MODEL.VIT.CAMERAS), 0))
+    images = torch.zeros(count, 3, *cfg.INPUT.SIZE_TEST)
+    return {"images": images, "modalities": torch.arange(count) % 2, "camids": cameras}
 
 
 def _seconds(model: Any, batch: dict[str, Any], device: str) -> float:

@@ -90,6 +90,15 @@ class MultiStreamBackbone(nn.Module):
         )
         self.channels, self.sizes = channels, sizes
         self.grid, self.tokens = grid, tokens
+        self._of_cameras = [module for module in self.modules() if getattr(module, "takes_cameras", False)]
+
+    def see_cameras(self, cameras: Tensor | None) -> None:
+        """Say of which cameras (B,) the images of the next calls are, for modules with a true `takes_cameras`.
+
+        They are told it here because a recomputed stage (`MODEL.CHECKPOINT_STAGES`) runs again after the call.
+        """
+        for module in self._of_cameras:
+            module.seen = None if cameras is None else cameras.cpu()  # type: ignore[assignment]
 
     def forward(
         self,

@@ -4,10 +4,11 @@
     stage1 .. stage4: a quarter of the blocks each -> (B, 1 + h w, C); class token and positions come before the first
     block, the norm after the last
 
-Overlapping patches (`MODEL.BACKBONE.STRIDE_SIZE` below 16) and an embedding of the camera, here of the modality, are
-those of TransReID (He et al., ICCV 2021).
+Overlapping patches (`MODEL.BACKBONE.STRIDE_SIZE` below 16) and embeddings of the camera and, as if it were one, of the
+modality are those of TransReID (He et al., ICCV 2021).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from fastreid.config import CfgNode
 from fastreid.layers import trunc_normal_
 from fastreid.modeling.backbones.vision_transformer import Attention, VisionTransformer
-from torch import Tensor, cat, nn, zeros
+from torch import Tensor, cat, nn, tensor, zeros
 
 from vireid_plugins.config.keys import arguments, declare
 from vireid_plugins.errors import ConfigError, require_name
@@ -43,20 +44,27 @@ class ViTOptions:
         blocks: number of blocks that are kept of those of MODEL.BACKBONE.DEPTH, the first ones; 0 keeps all.
         modality_embedding: add a learned vector of the modality, times MODEL.BACKBONE.SIE_COE, to every token of a
             ViT (the camera embedding of TransReID, with the two modalities as cameras).
+        cameras: the numbers of the cameras in training and at test, to add a learned vector of the camera, times
+            MODEL.BACKBONE.SIE_COE, to every token of a ViT (TransReID's side information); empty adds none. Images
+            without a camera cannot be embedded then, so there is no search and no export.
 
     Raises:
-        ConfigError: `eps` is not above 0, or `blocks` is negative.
+        ConfigError: `eps` is not above 0, `blocks` is negative, or `cameras` are no different whole numbers.
     """
 
     eps: float = 1e-6
     blocks: int = 0
     modality_embedding: bool = False
+    cameras: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if not self.eps > 0:
             raise ConfigError(f"MODEL.VIT.EPS: must be above 0, got {self.eps}")
         if self.blocks < 0:
             raise ConfigError(f"MODEL.VIT.BLOCKS: must be 0 (all) or more, got {self.blocks}")
+        numbers = list(self.cameras)
+        if any(type(number) is not int for number in numbers) or len(set(numbers)) < len(numbers):
+            raise ConfigError(f"MODEL.VIT.CAMERAS: must be different whole numbers, such as [1, 2, 3]; got {numbers}")
 
 
 declare("MODEL.VIT", ViTOptions)
@@ -75,14 +83,23 @@ class FusedAttention(Attention):
 
 
 class TokenEmbedding(nn.Module):
-    """Puts the class token in front of the patches and adds positions, perhaps also the modality.
+    """Puts the class token in front of the patches and adds positions, perhaps also the modality and the camera.
 
     Args:
         backbone: whose class token, positions and dropout are taken.
         modality_factor: of the modality's embedding; 0: there is none.
+        cameras: numbers of the cameras that have an embedding.
+        camera_factor: of the camera's embedding.
+
+    Attributes:
+        seen: (B,) the cameras of the images of the next call, on the host; see `MultiStreamBackbone.see_cameras`.
     """
 
-    def __init__(self, backbone: Any, modality_factor: float = 0.0) -> None:
+    seen: Tensor | None = None
+
+    def __init__(
+        self, backbone: Any, modality_factor: float = 0.0, cameras: Sequence[int] = (), camera_factor: float = 1.0
+    ) -> None:
         super().__init__()
         self.cls_token, self.pos_embed, self.pos_drop = backbone.cls_token, backbone.pos_embed, backbone.pos_drop
         self.grid = Grid(backbone.patch_embed.num_y, backbone.patch_embed.num_x)
@@ -90,6 +107,11 @@ class TokenEmbedding(nn.Module):
         if modality_factor:
             self.modality_embed = nn.Parameter(zeros(2, 1, self.cls_token.shape[-1]))
             trunc_normal_(self.modality_embed, std=0.02)
+        self.takes_cameras, self.camera_factor = bool(cameras), camera_factor
+        if cameras:
+            self.rows = {camera: row for row, camera in enumerate(cameras)}
+            self.camera_embed = nn.Parameter(zeros(len(cameras), 1, self.cls_token.shape[-1]))
+            trunc_normal_(self.camera_embed, std=0.02)
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         """Return the sequence (B, 1 + h w, C) of a map of patches (B, C, h, w)."""
@@ -104,8 +126,31 @@ class TokenEmbedding(nn.Module):
         if self.modality_factor:
             index = require_known(modalities).to(x.device, non_blocking=True)
             tokens = tokens + self.modality_factor * self.modality_embed[index]
+        # An empty batch asks for shapes.
+        if self.takes_cameras and len(x):
+            rows = self._rows(len(x)).to(x.device, non_blocking=True)
+            tokens = tokens + self.camera_factor * self.camera_embed[rows]
         out: Tensor = self.pos_drop(tokens)
         return out
+
+    def _rows(self, count: int) -> Tensor:
+        """Return the row of the embedding (B,) of every image's camera.
+
+        Raises:
+            ConfigError: the images have no camera, or one that has no embedding.
+        """
+        if self.seen is None or len(self.seen) != count:
+            raise ConfigError(
+                f"MODEL.VIT.CAMERAS: this network was built for images of known cameras {list(self.rows)}, and gets "
+                f"{count} without one; it can be trained and scored, but not search or be exported"
+            )
+        cameras = self.seen.tolist()
+        if unknown := sorted(set(cameras) - set(self.rows)):
+            raise ConfigError(
+                f"MODEL.VIT.CAMERAS: images of camera {unknown[0]}, which is none of {list(self.rows)}; list all "
+                "cameras of training and test"
+            )
+        return tensor([self.rows[camera] for camera in cameras])
 
 
 class FirstBlock(nn.Module):
@@ -182,8 +227,13 @@ def pieces_of(backbone: Any, cfg: CfgNode) -> tuple[list[nn.Module], list[list[n
     options = ViTOptions(**arguments(cfg.MODEL.VIT))
     count = SIZES[cfg.MODEL.BACKBONE.DEPTH]["depth"]
     blocks = [*backbone.blocks, *(nn.Identity() for _ in range(count - len(backbone.blocks)))]
-    factor = cfg.MODEL.BACKBONE.SIE_COE if options.modality_embedding else 0.0
-    tokens = TokenEmbedding(backbone, factor)
+    if options.cameras and cfg.MODEL.STREAMS.COUNT > 1 and cfg.MODEL.STREAMS.SEPARATE_STAGES:
+        raise ConfigError(
+            "MODEL.VIT.CAMERAS: the first stage takes the cameras of a whole batch, and MODEL.STREAMS.SEPARATE_STAGES "
+            f"{cfg.MODEL.STREAMS.SEPARATE_STAGES} divides it; set that to 0, with which the patch embeddings stay apart"
+        )
+    factor = cfg.MODEL.BACKBONE.SIE_COE
+    tokens = TokenEmbedding(backbone, factor if options.modality_embedding else 0.0, options.cameras, factor)
     blocks[0], blocks[-1] = FirstBlock(tokens, blocks[0]), LastBlock(blocks[-1], backbone.norm)
     length = count // STAGES
     stages = [blocks[first : first + length] for first in range(0, count, length)]
