@@ -35,12 +35,15 @@ class Sample(NamedTuple):
         seed: seed of the augmentation.
         begins: whether the view is one of those that begin the run (`INPUT.FIRST_VIEWS`). The sample says so, since
             batches of the next epoch are loaded ahead.
+        label: what the image is trained as; None: its identity. The sample carries it, since the loader's processes
+            do not see what changes here.
     """
 
     image: int
     view: int
     seed: int
     begins: bool = False
+    label: int | None = None
 
 
 def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
@@ -110,7 +113,7 @@ class TrainImages(Dataset[Batch]):
                 views[modality][sample.view].into(out, pixels, np.random.default_rng(sample.seed))
         return assemble(
             images,
-            [self.targets[number] for number in numbers],
+            [self.targets[one.image] if one.label is None else one.label for one in samples],
             [self.items[number][2] for number in numbers],
             modalities,
             [sample.view for sample in samples],
