@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Subset
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, as_it_is
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
-from vireid_plugins.data.decode import INTERPOLATIONS
+from vireid_plugins.data.decode import INTERPOLATIONS, interpolation_of_tests
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, EpochSampler
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import TestImages, TrainImages
@@ -94,6 +94,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         DataError: files are missing or there are too few identities.
     """
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    interpolation_of_tests(cfg)
     _require_views(cfg)
     _sampler_class(cfg).check(cfg)
     if not cfg.DATASETS.NAMES:
@@ -208,7 +209,8 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str]
     """
     if comm.is_main_process():
         dataset.show_test()
-    every = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
+    how = (cfg.INPUT.SIZE_TEST, interpolation_of_tests(cfg), cfg.DATALOADER.CACHE, stretch_of(cfg))
+    every = TestImages(dataset, *how)
     # A subset of all images, not a list of its own: whatever the protocols are, they share one cache.
     test = every if only is None else Subset(every, every.indices(only))
     if len(test) < len(every):
