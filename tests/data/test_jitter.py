@@ -37,7 +37,7 @@ def test_color_jitter_of_a_batch_agrees_with_that_of_images(
     found = ColorJitter().batch(pixels, torch.Generator().manual_seed(1))
     assert found.dtype == torch.uint8
     assert np.abs(found[0].permute(1, 2, 0).numpy().astype(int) - expected.astype(int)).mean() < 4
-    assert np.abs(image.astype(int) - expected.astype(int)).mean() > 20
+    assert np.abs(image.astype(int) - expected.astype(int)).mean() > 10
 
 
 def test_color_jitter_draws_a_new_image_each_time_and_leaves_its_input(image: np.ndarray) -> None:
@@ -53,5 +53,5 @@ def test_color_jitter_draws_a_new_image_each_time_and_leaves_its_input(image: np
 
 @pytest.mark.parametrize("jitter", [[0.5] * 3, [0.5, 0.5, 0.5, 0.6], [1.2, 0, 0, 0], [-0.1, 0, 0, 0]])
 def test_color_jitter_refuses_other_ranges(jitter: list[float]) -> None:
-    with pytest.raises(ConfigError, match="INPUT.COLOR_JITTER: must be four numbers"):
+    with pytest.raises(ConfigError, match=r"INPUT.COLOR_JITTER: must be four numbers"):
         ColorJitter(jitter)

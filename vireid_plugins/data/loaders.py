@@ -18,7 +18,7 @@ from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
 from vireid_plugins.data.decode import INTERPOLATIONS, interpolation_of_tests
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, EpochSampler
 from vireid_plugins.data.thermal import stretch_of
-from vireid_plugins.data.torch_datasets import TestImages, TrainImages
+from vireid_plugins.data.torch_datasets import PlainImages, TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, View, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
 from vireid_plugins.errors import ConfigError, require_name
@@ -68,6 +68,11 @@ class TrainLoader:
         images: Any = self.loader.dataset
         assert isinstance(images, TrainImages)
         return images
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the data sets know the identities of all images."""
+        return all(getattr(dataset, "labeled", True) for dataset in self.datasets)
 
     def __iter__(self) -> Iterator[Batch]:
         """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
@@ -215,12 +220,26 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str]
     test = every if only is None else Subset(every, every.indices(only))
     if len(test) < len(every):
         logger.info("%d of %d test images are used by the protocols", len(test), len(every))
+    return _in_order(cfg, test)
+
+
+def loader_of_training_images(cfg: CfgNode, images: TrainImages) -> DataLoader[Batch]:
+    """Build a loader of each training image once, in order, without augmentation; see `PlainImages` for its targets.
+
+    It draws from no generator that anything else draws from.
+    """
+    return _in_order(cfg, PlainImages(images), generator=torch.Generator())
+
+
+def _in_order(cfg: CfgNode, images: Any, **arguments: Any) -> DataLoader[Batch]:
+    """Return a loader of this rank's part of the images, in order."""
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     return ReportingLoader(
-        dataset=test,
-        batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
+        dataset=images,
+        batch_sampler=BatchSampler(InferenceSampler(len(images)), batch, drop_last=False),
         timeout=cfg.DATALOADER.TIMEOUT,
         workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=as_it_is,
         pin_memory=torch.cuda.is_available(),
+        **arguments,
     )

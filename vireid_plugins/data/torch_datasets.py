@@ -127,6 +127,39 @@ class TrainImages(Dataset[Batch]):
         return np.result_type(np.uint8, *(view.dtype for views in chains for view in views))
 
 
+class PlainImages(Dataset[Batch]):
+    """The images of a training set without augmentation; instead of its identity, an image's target is its index.
+
+    Args:
+        train: the training set, whose decoded images it shares.
+    """
+
+    def __init__(self, train: TrainImages) -> None:
+        self.pixels, self.items, self.modalities = train.pixels, train.items, train.modalities
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return a batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a batch."""
+        images = empty_images(len(indices), self.pixels.size, np.uint8)
+        for out, index in zip(images.numpy(), indices, strict=True):
+            out[...] = self.pixels[index]
+        items = [self.items[index] for index in indices]
+        return assemble(
+            images,
+            list(indices),
+            [camera for _, _, camera in items],
+            [self.modalities[index] for index in indices],
+            [0] * len(items),
+            [path for path, _, _ in items],
+        )
+
+
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:
     """Raise a `DataError` unless the listed images are files with content, instead of hours later when one is drawn.
 
