@@ -39,7 +39,10 @@ ALLOWED = {
 EVERYBODYS = {"config", "compat", "processes", "collector", "io", "errors", "escape"}
 # Inside a part: losses know tensors and what they look at, metrics know arrays.
 NARROWER = {
-    "modeling/losses": ("modeling.losses", "modeling.loss_inputs", "layers", "config.check", "config.keys", "errors"),
+    "modeling/losses": (
+        *("modeling.losses", "modeling.loss_inputs", "unsupervised.memory", "layers", "config.check", "config.keys"),
+        "errors",
+    ),
     "evaluation/metrics.py": (
         *("evaluation.distances", "evaluation.drop_rules", "evaluation.labels", "evaluation.rank_positions"),
         *("evaluation.types", "evaluation.choices", "errors"),

@@ -6,10 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vireid_plugins.data.batch import INFRARED, VISIBLE
-
-# Names of the modalities' clusters and memories, by their number in a batch.
-MODALITIES = {VISIBLE: "visible", INFRARED: "infrared"}
 # The label of an image that belongs to no cluster, and the partner of a cluster that has none.
 NONE = -1
 
