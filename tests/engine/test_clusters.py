@@ -14,6 +14,7 @@ from vireid_plugins.config import CfgNode
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.train import train
 from vireid_plugins.engine.training_features import training_features
 from vireid_plugins.errors import ConfigError, DataError, StoppedError
 
@@ -168,6 +169,41 @@ def test_training_with_noise_alone_is_one_error_at_its_epoch_and_loses_nothing(t
         failing.train()
     assert load_checkpoint(tmp_path / "later" / "last.pth")["iteration"] == 6
     assert started(cfg, resume=True).train() is not None
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "4"]
+    cfg = cfg_of(tmp_path / "run", *short, config="SYSU/adca.yml")
+    run_step = Trainer.run_step
+    stop = [0]
+
+    def stops(self: Trainer) -> None:
+        run_step(self)
+        stop[0] -= 1
+        if not stop[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "run_step", stops)
+    for left in (1, 4):
+        stop[0] = left
+        with pytest.raises(StoppedError):
+            train(cfg, resume=True)
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+    assert train(cfg, resume=True)["metric"] >= 0
+    first, second = (load_checkpoint(tmp_path / "run" / name) for name in ("stage1/last.pth", "last.pth"))
+    assert first["clusters"]["state"]["association"] == {}
+    assert set(second["clusters"]["state"]["association"]) == {"r2i", "i2r"}
+    steps = {float(one["step"]) for one in second["optimizer"]["state"].values()}
+    assert steps == {4.0}
+    # The second stage is what it is alone, from the weights of the first.
+    alone = [*short, "USL.STAGES", "[]", "MODEL.WEIGHTS", str(tmp_path / "run" / "stage1" / "model_final.pth")]
+    seed_all_rng(0)
+    trainer = trained(cfg_of(tmp_path / "alone", *alone, config="SYSU/adca.yml"))
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, second["model"][name]), name
 
 
 @pytest.mark.parametrize(
