@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from released import FIXTURES
+from released import FIXTURES, Training, filled, shapes
 from torch import Tensor, nn
 
 from vireid_plugins.modeling import Branch, ClusterContrast
@@ -166,3 +166,68 @@ def assert_phase_equals(phase: str, tag: str, epoch: int, association: dict[str,
         for ours, theirs in (("visible", "rgb"), ("infrared", "ir")):
             memory = model.epoch_state.memories[ours]
             np.testing.assert_allclose(memory, stored[f"memory_{theirs}"][step], rtol=1e-9, atol=1e-12)
+
+
+NETWORK_SIZE = (96, 48)
+
+
+def network_start() -> tuple[Floats, Floats]:
+    """Visible (12, 2048) and infrared (9, 2048) memory."""
+    return unit(normal(80005, 12, 2048)), unit(normal(81005, 9, 2048))
+
+
+def network_batch(step: int) -> dict[str, Tensor]:
+    """The batch [V1; V2; R] (32, 3, 96, 48) of a training step."""
+    images = [normal(75000 + 10 * step + b, n, 3, *NETWORK_SIZE, float32=True) for b, n in enumerate((8, 8, 16))]
+    visible, infrared = chosen(76000 + step, 12, 2, 4), chosen(77000 + step, 9, 4, 4)
+    return apart_batch(torch.from_numpy(np.concatenate(images)), np.concatenate([visible, visible, infrared]), 16)
+
+
+def assert_network_equals(method: str, tag: str, config: str, state: EpochState, steps: int) -> None:
+    """Take steps of the network of a configuration and compare them with those stored under `e_<tag>`."""
+    stored = {key.removeprefix(f"e_{tag}_"): v for key, v in fixture(method).items() if key.startswith(f"e_{tag}_")}
+
+    def factor(key: str, _: Any) -> float:
+        return 0.25 if key.endswith("bn3.weight") else 1.0
+
+    weights = filled(method, shapes(method), salt(method), factor)
+    # The inputs are the network's own.
+    plain = ["MODEL.PIXEL_MEAN", "[0.0, 0.0, 0.0]", "MODEL.PIXEL_STD", "[1.0, 1.0, 1.0]"]
+    training = Training(config, method, weights, NETWORK_SIZE, [*plain, "DATALOADER.NUM_INSTANCE", "4"])
+    for key in (key for key in weights if key.endswith(".W.1.weight")):
+        # Damped after the values were rounded to float32.
+        name = training.used[key]
+        training.start[name] = training.parameters[name].data.mul_(0.1).clone()
+    start = {name: rows.clone() for name, rows in state.memories.items()}
+    training.model.begin_epoch(state)
+    names = stored["names"].tolist()
+    for step in range(steps):
+        losses = training.step(network_batch(step))
+        training.model.commit_memories()
+        agreement = 1e-9 if step else 1e-11
+        expected = {"infrared": stored["loss_ir"][step], "visible": stored["loss_rgb"][step]}
+        if state.association:
+            expected["cross"] = 0.25 * stored["loss_cross"][step]
+        assert set(losses) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(losses[name], value, rtol=agreement, err_msg=f"{name} at step {step}")
+        for ours, theirs in (("visible", "rgb"), ("infrared", "ir")):
+            moved = (state.memories[ours] - start[ours]).norm(dim=1)
+            np.testing.assert_allclose(moved, stored[f"memory_{theirs}_norms_vs_start"][step], rtol=1e-9, atol=1e-12)
+        if not step:
+            found = np.nan_to_num([training.gradient(key) for key in names], nan=-1)
+            np.testing.assert_allclose(found, stored["grad_norm_step0"], rtol=1e-9, atol=1e-12)
+    if steps < STEPS:
+        return
+    _, end, moved = np.array([training.norms(key) for key in names]).T
+    np.testing.assert_allclose(end, stored["norm_end"], rtol=1e-9)
+    np.testing.assert_allclose(moved, stored["moved"], rtol=1e-9, atol=1e-11)
+    images = torch.from_numpy(normal(75090, 4, 3, *NETWORK_SIZE, float32=True))
+    training.model.eval()
+    for modality, name in enumerate(("visible", "infrared")):
+        column = torch.full((4,), modality)
+        with torch.no_grad():
+            sides = [training.model({"images": side, "modalities": column}) for side in (images, images.flip(3))]
+        mean = (sides[0] + sides[1]) / 2
+        np.testing.assert_allclose(mean[:, ::16], stored[f"eval_{name}"], rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(mean.norm(dim=1), stored[f"eval_{name}_norm"], rtol=1e-9)

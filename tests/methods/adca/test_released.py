@@ -1,7 +1,11 @@
-"""Steps against memories are those of ADCA's public code, from given features."""
+"""Steps against memories are those of ADCA's public code, from given features and of the whole network."""
 
+from contextlib import nullcontext
+
+import pytest
 import torch
-from cluster_inputs import assert_phase_equals, phase_start
+from cluster_inputs import assert_network_equals, assert_phase_equals, epoch_of, network_start, phase_start
+from double import quick
 
 from vireid_plugins.methods.adca import CMA
 
@@ -22,3 +26,9 @@ def test_stage2_equals_released_steps() -> None:
     _, mixed = CMA()(features, labels, memories)
     start = mixed["visible"].numpy(), mixed["infrared"].numpy()
     assert_phase_equals("adca stage2", "stage2", 0, {}, start)
+
+
+@pytest.mark.parametrize("steps", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_network_equals_released_trajectory(steps: int) -> None:
+    with quick() if steps == 1 else nullcontext():
+        assert_network_equals("adca", "stage1", "SYSU/adca_stage1.yml", epoch_of(*network_start()), steps)
