@@ -102,7 +102,7 @@ def test_apart_sampler_with_too_few_clusters_says_how_many(
 
 def test_apart_sampler_with_noise_alone_says_so() -> None:
     modalities, cameras, labels = clustered()
-    with pytest.raises(DataError, match=r"none of 43 visible images are in clusters.*USL.CLUSTER.EPS"):
+    with pytest.raises(DataError, match=r"none of 43 visible images is in a cluster.*USL.CLUSTER.EPS"):
         sampler_of((modalities, cameras, [-1] * len(labels)))
 
 

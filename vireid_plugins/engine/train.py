@@ -17,6 +17,7 @@ from fastreid.utils import comm
 from vireid_plugins.collect_env import described
 from vireid_plugins.collector import collector_paused
 from vireid_plugins.config import load_config
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
@@ -140,7 +141,7 @@ def main(run: Run) -> Any:
 
 
 def train(cfg: CfgNode, resume: bool) -> Any:
-    """Train and return the scores of the last epoch.
+    """Train, in stages if `USL.STAGES` has several, and return the scores of the last epoch.
 
     Args:
         cfg: the configuration.
@@ -156,9 +157,25 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         StoppedError: a signal stopped the run; it is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
+    *earlier, last = stages_of(cfg)
     # Claimed before the trainer is built, which takes a while; `Trainer.train` also claims it for other callers.
     with claim(folder, resume):
-        if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH):
+        for number, stage in enumerate(earlier, start=1):
+            logger.info("Stage %d of %d, in %s", number, len(earlier) + 1, stage.OUTPUT_DIR)
+            _train_stage(stage, resume)
+            # Its trainer and its network refer to each other.
+            gc.collect()
+        if earlier:
+            logger.info("Stage %d of %d, from %s", len(earlier) + 1, len(earlier) + 1, last.MODEL.WEIGHTS)
+        return _train_stage(last, resume)
+
+
+def _train_stage(cfg: CfgNode, resume: bool) -> Any:
+    """Train once and return the scores of the last epoch; None if that was finished before."""
+    folder = Path(cfg.OUTPUT_DIR)
+    with claim(folder, resume):
+        scored = bool(cfg.DATASETS.TESTS)
+        if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH, scored):
             _say_finished(cfg, folder)
             return None
         # What a command imported is forgotten before; here the lists and the network are as well.

@@ -262,7 +262,7 @@ class Trainer(DefaultTrainer):
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
-            facts=training_facts(self.cfg, self.data_loader.images),
+            facts=training_facts(self.cfg, self.data_loader.images, identities=not self.clustering),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,

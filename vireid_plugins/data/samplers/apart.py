@@ -158,10 +158,12 @@ class ApartSampler(EpochSampler):
 
     def _too_few(self, name: str, modality: int, clusters: int, clustered: int) -> str:
         images = int((self.modalities == modality).sum())
-        share = f"{clustered} of {images} {name} images" if clusters else f"none of {images} {name} images"
+        found = f"{clustered} of {images} {name} images are in clusters, {clusters} of them"
+        if not clusters:
+            found = f"none of {images} {name} images is in a cluster"
         return (
-            f"{share} are in clusters, {clusters} of them, but a batch needs {self.P[modality]}: raise "
-            f"USL.CLUSTER.EPS, lower USL.CLUSTER.MIN_SAMPLES or {NODE}.IDENTITIES, or train on more images"
+            f"{found}, but a batch needs {self.P[modality]}: raise USL.CLUSTER.EPS or lower USL.CLUSTER.MIN_SAMPLES; a "
+            f"new run may also lower {NODE}.IDENTITIES or have more images"
         )
 
     def drawn(self, rng: np.random.Generator) -> Iterator[Drawn]:

@@ -28,6 +28,8 @@ from vireid_plugins.unsupervised.options import ClusterOptions
 from vireid_plugins.unsupervised.state import EpochState
 
 logger = logging.getLogger("fastreid." + __name__)
+# Of the scores of clusters those that compare them with identities.
+AGREEMENT = ("purity", "nmi", "ari")
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
@@ -162,7 +164,7 @@ class Clustering(HookBase):
             scores = quality(found, truth[name] if known else np.zeros(len(found), np.int64))
             kept = scores if known else {key: scores[key] for key in ("clusters", "noise")}
             self.scores |= {f"{key}_{name}": value for key, value in kept.items() if np.isfinite(value)}
-            agreement = ", ".join(f"{key} {scores[key]:.3f}" for key in ("purity", "nmi", "ari") if key in kept)
+            agreement = ", ".join(f"{key} {scores[key]:.3f}" for key in AGREEMENT if np.isfinite(kept.get(key, np.nan)))
             counts = f"{scores['clusters']:.0f} clusters, {scores['noise']:.1%} noise"
             told.append(f"{name} {counts}{f' ({agreement})' if agreement else ''}")
         logger.info("Epoch %d: %s", self.trainer.epoch + 1, "; ".join(told))
