@@ -1,6 +1,7 @@
 """Trainings that learn from clusters: what an epoch begins with, and how they go on after a stop."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from vireid_plugins.config import CfgNode
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
-from vireid_plugins.engine.train import train
+from vireid_plugins.engine.runs import load_run
+from vireid_plugins.engine.train import evaluate, train
 from vireid_plugins.engine.training_features import training_features
 from vireid_plugins.errors import ConfigError, DataError, StoppedError
+from vireid_plugins.search import Extractor, Gallery
+from vireid_plugins.search.indexing import index_images
+from vireid_plugins.search.querying import Wanted, query_images
 
 # Six steps an epoch, in one small batch of 2 visible and 3 infrared clusters.
 CLUSTERS = [
     *("DATALOADER.APART.IDENTITIES", "[2, 3]", "DATALOADER.APART.STEPS", "6", "SOLVER.IMS_PER_BATCH", "10"),
-    *("USL.CLUSTER.K1", "6", "USL.CLUSTER.K2", "2", "USL.CLUSTER.MIN_SAMPLES", "2", "USL.CLUSTER.EPS", "[0.7, 0.7]"),
+    *("USL.CLUSTER.K1", "6", "USL.CLUSTER.K2", "2", "USL.CLUSTER.MIN_SAMPLES", "2", "USL.CLUSTER.EPS", "[0.55, 0.55]"),
     *("TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]"),
 ]
 
@@ -204,6 +209,35 @@ def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each
     trainer = trained(cfg_of(tmp_path / "alone", *alone, config="SYSU/adca.yml"))
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, second["model"][name]), name
+
+
+def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_tree: Path, tmp_path: Path) -> None:
+    """Images of a RegDB, whose names say nothing of who is on them."""
+    for name, source in (("visible", "Visible"), ("infrared", "Thermal")):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for number, image in enumerate(sorted((little_tree / "RegDB" / source).rglob("*.bmp"))):
+            shutil.copy(image, tmp_path / "frames" / name / f"{number}.bmp")
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "2", "TEST.PROTOCOLS", "[]"]
+    folders = [
+        *("DATASETS.OWN.ROOT", str(tmp_path / "frames")),
+        *("USL.CLUSTER.MIN_SAMPLES", "1", "USL.CLUSTER.EPS", "[0.3, 0.3]"),
+    ]
+    cfg = cfg_of(tmp_path / "run", *short, *folders, config="own/adca.yml")
+    assert train(cfg, resume=False) is None
+    assert train(cfg, resume=True) is None
+    facts = load_checkpoint(tmp_path / "run" / "model_final.pth")["vireid"]
+    assert facts["num_classes"] == 0
+    assert facts["identities"] == "not read"
+    extractor = Extractor(load_run(str(tmp_path / "run")))
+    index_images(extractor, tmp_path / "frames", tmp_path / "index", "folder")
+    with Gallery.load(tmp_path / "index") as gallery:
+        found, unread = query_images(
+            gallery, extractor, tmp_path / "frames" / "infrared" / "0.bmp", "infrared", Wanted(3, "visible")
+        )
+    assert not unread
+    assert [Path(hit.path).parent.name for hit in found[0].hits] == ["visible"] * 3
+    with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score"):
+        evaluate(load_run(str(tmp_path / "run")))
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ from torch.utils.data import BatchSampler, DataLoader, Subset
 from vireid_plugins.config.check import registered
 from vireid_plugins.data.batch import Batch, as_it_is
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
+from vireid_plugins.data.datasets.base import is_labeled
 from vireid_plugins.data.decode import INTERPOLATIONS, interpolation_of_tests
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, EpochSampler
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import PlainImages, TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, View, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
-from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -72,7 +73,7 @@ class TrainLoader:
     @property
     def labeled(self) -> bool:
         """Whether the data sets know the identities of all images."""
-        return all(getattr(dataset, "labeled", True) for dataset in self.datasets)
+        return all(is_labeled(dataset) for dataset in self.datasets)
 
     def __iter__(self) -> Iterator[Batch]:
         """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
@@ -110,6 +111,12 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
             if isinstance(dataset, CrossModalityDataset):
                 dataset.warn_of_gaps()
             dataset.show_train()
+    unlabeled = [type(dataset).__name__ for dataset in datasets if not is_labeled(dataset)]
+    if unlabeled and _sampler_class(cfg).identities:
+        raise DataError(
+            f"{unlabeled[0]} has no identities, but {cfg.DATALOADER.SAMPLER_TRAIN} draws them; train a method without "
+            "labels, such as own/pgm.yml"
+        )
     views, first_views = _views(cfg, cfg.INPUT.VIEWS), _views(cfg, _first_views(cfg))
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
@@ -123,7 +130,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     sampler = build_sampler(cfg, train.targets, train.modalities, [camera for _, _, camera in train.items])
     if augment:
         augment.first_steps = cfg.INPUT.FIRST_EPOCHS * sampler.steps
-    logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
+    # Where identities are not read, their number is not either.
+    classes = train.num_classes if sampler.identities else 0
+    counted = f", {classes} identities" if sampler.identities else ""
+    logger.info("%s: %d steps per epoch%s", type(sampler).__name__, sampler.steps, counted)
     loader = ReportingLoader(
         dataset=train,
         batch_sampler=sampler,
@@ -133,7 +143,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
-    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes)
+    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, classes)
     return TrainLoader(loader, sampler, epoch, augment, datasets)
 
 

@@ -140,7 +140,7 @@ class Trainer(DefaultTrainer):
         """
         scaled: CfgNode = cfg.clone()
         scaled.defrost()
-        if not scaled.MODEL.HEADS.NUM_CLASSES:
+        if not scaled.MODEL.HEADS.NUM_CLASSES and num_classes:
             scaled.MODEL.HEADS.NUM_CLASSES = num_classes
             logger.info("%d training identities", num_classes, extra=FILE_ONLY)
         if cfg.is_frozen():
@@ -185,8 +185,13 @@ class Trainer(DefaultTrainer):
             weights: what is scored, for `evaluation.json`.
 
         Raises:
-            ConfigError: a plan has other protocols than `TEST.PROTOCOLS`.
+            ConfigError: there is no test set, or a plan has other protocols than `TEST.PROTOCOLS`.
         """
+        if not cfg.DATASETS.TESTS:
+            raise ConfigError(
+                "DATASETS.TESTS: is empty, so there is nothing to score; name a set with labels, such as OwnFolder: "
+                "vireid evaluate RUN --on OwnFolder"
+            )
         for name, plan in (plans or {}).items():
             planned, wanted = plan.protocols, protocols_of(name, cfg.TEST.PROTOCOLS)
             if planned != wanted:
@@ -447,7 +452,9 @@ class Trainer(DefaultTrainer):
         self.unscored = False
 
     def _save_unscored(self) -> None:
-        """Save the run before an evaluation, whatever may end it."""
+        """Save the run before an evaluation, if there is one, whatever may end it."""
+        if not self.plans:
+            return
         self.random_state.capture()
         if not comm.is_main_process():
             return
@@ -485,7 +492,9 @@ class Trainer(DefaultTrainer):
         return self._evaluate(ScoredWeights(epoch=self.epoch + 1, seed=self.cfg.SEED))
 
     def _evaluate(self, weights: ScoredWeights) -> Any:
-        """Score the moving average of the weights if there is one, else the weights."""
+        """Score the moving average of the weights if there is one, else the weights; nothing without a test set."""
+        if not self.plans:
+            return {}
         cfg = self.cfg
         if cfg.TEST.COMPARE_RANDOM and 0 <= getattr(self, "epoch", -1) < self.max_epoch - 1:
             # Random features score the same each time: once, with the last epoch.

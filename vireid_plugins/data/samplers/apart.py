@@ -63,6 +63,7 @@ class ApartSampler(EpochSampler):
         DataError: a modality has fewer images than clusters are drawn.
     """
 
+    identities: ClassVar[bool] = False
     ends: ClassVar[bool] = True
 
     def __init__(

@@ -46,6 +46,8 @@ class EpochSampler(ABC):
         first_epochs: number of epochs that begin the run with views of their own (`INPUT.FIRST_EPOCHS`).
     """
 
+    # Whether it reads the identities of the images.
+    identities: ClassVar[bool] = True
     # Whether batches end with their epoch, because those of the next one depend on what happens between them.
     ends: ClassVar[bool] = False
 

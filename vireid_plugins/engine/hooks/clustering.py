@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from fastreid.config import CfgNode
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
@@ -19,8 +20,9 @@ from vireid_plugins.config.keys import arguments
 from vireid_plugins.data import TrainLoader
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.loaders import loader_of_training_images
 from vireid_plugins.data.samplers import ApartSampler
-from vireid_plugins.engine.training_features import training_features
+from vireid_plugins.engine.training_features import evaluating, flip_mean, training_features
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.unsupervised.association import build_association
 from vireid_plugins.unsupervised.clusters import across, cluster, cluster_means, quality
@@ -119,6 +121,21 @@ class Clustering(HookBase):
                 error = problem
         if error is not None:
             raise type(error)(f"epoch {self.trainer.epoch + 1}: {error}{self._saved()}")
+
+    def rehearse(self) -> None:
+        """Begin an epoch with made-up clusters, of as many images as a batch draws, for a few steps that are timed."""
+        loader = loader_of_training_images(self.cfg, self.loader.images)
+        with evaluating(self.model):
+            width = flip_mean(self.model, next(iter(loader))).shape[1]
+        labels = torch.empty(len(self.loader.images), dtype=torch.int64)
+        memories: dict[str, torch.Tensor] = {}
+        sampler = self.loader.sampler
+        assert isinstance(sampler, ApartSampler)
+        for (name, rows), least in zip(self.rows.items(), sampler.P, strict=True):
+            clusters = max(least, len(rows) // sampler.K)
+            labels[rows] = torch.arange(len(rows)) % clusters
+            memories[name] = F.normalize(torch.randn(clusters, width, generator=torch.Generator().manual_seed(0)))
+        self._begin(EpochState(0, labels, memories, {}))
 
     def _saved(self) -> str:
         """Save a run that cannot go on, unless it has not begun, and return a clause that says so."""
