@@ -150,12 +150,12 @@ class ClusterContrast(CrossModalityBaseline):
             raise ConfigError(
                 f"MODEL.LOSSES.GATHER: must be False with {cls.__name__}, whose memories see all processes anyway"
             )
-        return {
-            **super().from_config(cfg),
+        options = {
             "memory": MemoryOptions(**arguments(cfg.USL.MEMORY)),
             "cross": CrossOptions(**arguments(cfg.USL.CROSS)),
             "instances": cfg.DATALOADER.NUM_INSTANCE,
         }
+        return {**super().from_config(cfg), **options}
 
     def begin_epoch(self, state: EpochState) -> None:
         """Train with these clusters from now on; memories move to the device of the network.
@@ -221,9 +221,11 @@ class ClusterContrast(CrossModalityBaseline):
             _require_clusters(name, own, len(state.memories[name]))
         views = {"visible": 1 + int(inputs.views[:first].max()), "infrared": 1 + int(inputs.views[first:].max())}
         whole = {name: self._of_all(rows[name].detach(), labels[name], views[name]) for name in rows}
-        memories, terms = dict(state.memories), []
+        # A network may have been moved, or made double, since the epoch began.
+        before = {name: memory.to(neck) for name, memory in state.memories.items()}
+        memories, terms = dict(before), []
         for one in self.passes(state):
-            memory = state.memories[one.memory]
+            memory = before[one.memory]
             all_rows, all_labels = whole[one.rows]
             own, everyone = _mapped(labels[one.rows], one.partner), _mapped(all_labels, one.partner)
             terms.append(
