@@ -17,7 +17,7 @@ import torch.distributed as dist
 from double import quick
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils import comm
-from helpers import batch, python, small_cfg, views_of
+from helpers import batch, begin_clusters, python, small_cfg, views_of
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -51,6 +51,7 @@ def network(case: tuple[str, list[str]], frozen: bool) -> nn.Module:
             frozen and isinstance(module, nn.modules.batchnorm._BatchNorm)
         ):
             module.eval()
+    begin_clusters(model, IDENTITIES)
     return model
 
 

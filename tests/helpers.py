@@ -11,10 +11,12 @@ from typing import Any
 import narrow  # noqa: F401  makes the depth 18x small
 import pytest
 import torch
+import torch.nn.functional as F
 from commands import Commands
 
 import vireid_plugins  # noqa: F401  makes fastreid importable
 from vireid_plugins.config import CfgNode, config_path, get_cfg
+from vireid_plugins.unsupervised.state import EpochState
 
 ROOT = Path(__file__).resolve().parent.parent
 # Seconds after which something hangs, for every wait of the suite. A slow machine multiplies it.
@@ -34,7 +36,11 @@ SMALL = [
 _NON_LOCAL = ["MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']"]
 # What a fresh process builds as quickly, which does not know `narrow`.
 SMALL_FRESH = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
+# Of the 16 images of a batch, and few of them.
+_APART = ["DATALOADER.APART.IDENTITIES", "[3, 5]", "DATALOADER.APART.STEPS", "4"]
 SMALL_METHODS = {
+    "adca": _APART,
+    "pgm": [*_NON_LOCAL, *_APART],
     "agw": _NON_LOCAL,
     "caj": _NON_LOCAL,
     "mscm": [*_NON_LOCAL, "MODEL.MSCM.HEAD_DIM", "4", "MODEL.MSCM.TOKENS", "16"],
@@ -67,9 +73,26 @@ def small_cfg(name: str = "SYSU/wrim.yml", *overrides: str) -> CfgNode:
     """The shipped config `name`, shrunk."""
     cfg = get_cfg()
     cfg.merge_from_file(config_path(name))
-    method = Path(name).stem.removesuffix("_released")
+    method = Path(name).stem.removesuffix("_released").removesuffix("_stage1")
     cfg.merge_from_list([*SMALL, *SMALL_METHODS.get(method, []), *overrides])
     return cfg
+
+
+# Configs of methods that learn from clusters: they need an epoch of them, and a sampler of their own.
+UNLABELED = ("adca", "adca_stage1", "pgm", "pgm_stage1")
+
+
+def begin_clusters(model: Any, clusters: int = 6) -> None:
+    """Give a network that learns from clusters an epoch of so many in each modality, associated in order.
+
+    Nothing happens to others.
+    """
+    if hasattr(model, "begin_epoch"):
+        generator = torch.Generator().manual_seed(0)
+        shape = clusters, model.backbone.channels["stage4"]
+        memories = {name: F.normalize(torch.randn(shape, generator=generator)) for name in ("visible", "infrared")}
+        association = {name: torch.arange(clusters) for name in ("r2i", "i2r")}
+        model.begin_epoch(EpochState(memories=memories, association=association))
 
 
 def views_of(cfg: CfgNode) -> tuple[int, int]:

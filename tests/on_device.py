@@ -11,7 +11,7 @@ import torch
 from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.modeling.meta_arch import build_model
 from fastreid.utils.events import EventStorage
-from helpers import ROOT, batch, small_cfg, views_of
+from helpers import ROOT, batch, begin_clusters, small_cfg, views_of
 
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.optimizer import build_optimizer
@@ -35,7 +35,9 @@ def _built(method: str) -> torch.nn.Module:
 
 def network(method: str, device: str = DEVICE) -> torch.nn.Module:
     """A small network of a method, in training mode; the weights are always the same."""
-    return copy.deepcopy(_built(method)).to(device).train()
+    model = copy.deepcopy(_built(method)).to(device).train()
+    begin_clusters(model, IDENTITIES)
+    return model
 
 
 def batches(method: str) -> Iterator[dict[str, Any]]:
@@ -74,6 +76,8 @@ class Steps:
         with self.storage:
             step = self.take_step(self.trainer._data_loader_iter)
             self.metrics.record(step)
+        if hasattr(self.model, "commit_memories"):
+            self.model.commit_memories()
         self.trainer.iter += 1
         self.storage.iter = self.trainer.iter
         return torch.stack(list(step.losses.values()))

@@ -18,10 +18,11 @@ ALLOWED = {
     "export": PEOPLE,
     "checkpoints": PEOPLE,
     "stock": PEOPLE,
-    "engine": {"collect_env", "extraction", "methods", "modeling", "layers", "evaluation", "data"},
+    "engine": {"collect_env", "extraction", "methods", "modeling", "unsupervised", "layers", "evaluation", "data"},
     "extraction": {"layers", "data"},
-    "methods": {"modeling", "layers", "data"},
-    "modeling": {"layers", "data"},
+    "methods": {"modeling", "unsupervised", "layers", "data"},
+    "modeling": {"unsupervised", "layers", "data"},
+    "unsupervised": {"evaluation", "data"},
     "layers": set(),
     "evaluation": {"data"},
     "data": set(),
@@ -38,7 +39,10 @@ ALLOWED = {
 EVERYBODYS = {"config", "compat", "processes", "collector", "io", "errors", "escape"}
 # Inside a part: losses know tensors and what they look at, metrics know arrays.
 NARROWER = {
-    "modeling/losses": ("modeling.losses", "modeling.loss_inputs", "layers", "config.check", "config.keys", "errors"),
+    "modeling/losses": (
+        *("modeling.losses", "modeling.loss_inputs", "unsupervised.memory", "layers", "config.check", "config.keys"),
+        "errors",
+    ),
     "evaluation/metrics.py": (
         *("evaluation.distances", "evaluation.drop_rules", "evaluation.labels", "evaluation.rank_positions"),
         *("evaluation.types", "evaluation.choices", "errors"),

@@ -64,7 +64,7 @@ def let_the_scaler_read(steps: Steps) -> None:
 def prepared(method: str, dtype: torch.dtype | None) -> Steps:
     """Steps that are warm."""
     if not CUDA:
-        model = network(method).to("meta")
+        model = network(method, "meta")
         steps = Steps(method, None, model, torch.optim.SGD(model.parameters(), 0.1))
         # Autocast, which is off, knows no such device.
         steps.take_step.device = "cpu"

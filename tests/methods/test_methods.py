@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
-from helpers import CONFIGS, batch, views_of
+from helpers import CONFIGS, batch, begin_clusters, views_of
 from method_tester import MethodTester, Size
 
 from vireid_plugins.config import config_path, get_cfg
@@ -117,6 +117,52 @@ class TestICRE(MethodTester):
     }
 
 
+class WithClusters:
+    """Of a method whose targets are clusters: an epoch of six in each modality.
+
+    Its batches have clusters of both modalities in equal number, which the sampler does not ask for.
+    """
+
+    def model(self, config: str, *overrides: str) -> torch.nn.Module:
+        model: torch.nn.Module = super().model(config, *overrides)  # type: ignore[misc]
+        begin_clusters(model)
+        return model
+
+    def test_step_reads_nothing_from_the_device(self, config: str) -> None:
+        """The clusters are read, on the host, where the loader leaves them."""
+        model = self.model(config).to("meta")
+        begin_clusters(model)
+        found = batch(6, 2, views=(2, 1))
+        losses = model(found | {"images": found["images"].to("meta")})
+        sum(losses.values()).backward()
+        assert {value.device.type for value in losses.values()} == {"meta"}
+
+
+class TestADCA(WithClusters, MethodTester):
+    """ResNet-50's 23,508,032, a second stem of 9,536 and a neck of 2 x 2,048."""
+
+    full: ClassVar = {
+        "SYSU/adca.yml": Size(23_521_664, 5.13, 2048),
+        "SYSU/adca_stage1.yml": Size(23_521_664, 5.13, 2048),
+        "RegDB/adca.yml": Size(23_521_664, 5.13, 2048),
+        "RegDB/adca_stage1.yml": Size(23_521_664, 5.13, 2048),
+    }
+    small: ClassVar = ("SYSU/adca.yml",)
+
+
+class TestPGM(WithClusters, MethodTester):
+    """AGW without its classifier."""
+
+    full: ClassVar = {
+        "SYSU/pgm.yml": Size(23_550_351, 5.13, 2048),
+        "SYSU/pgm_stage1.yml": Size(23_550_351, 5.13, 2048),
+        "RegDB/pgm.yml": Size(23_550_351, 5.13, 2048),
+        "RegDB/pgm_stage1.yml": Size(23_550_351, 5.13, 2048),
+    }
+    # In the second the rule is hard.
+    small: ClassVar = ("RegDB/pgm.yml", "SYSU/pgm.yml")
+
+
 class TestPMT(MethodTester):
     """ViT-B/16 with 210 patches (85.8 M), a neck of 2 x 768 and a classifier of 768 an identity."""
 
@@ -201,6 +247,7 @@ def test_demo_config_steps_and_scores_at_its_own_size(name: str) -> None:
     cfg.merge_from_file(config_path(name))
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "DATALOADER.NUM_INSTANCE", "2"])
     model = build_model(cfg).train()
+    begin_clusters(model)
     size = tuple(cfg.INPUT.SIZE_TRAIN)
     losses = model(batch(4, 2, size=size, views=views_of(cfg)))
     sum(losses.values()).backward()

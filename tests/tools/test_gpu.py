@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from _subjects import subjects
-from helpers import HANG, ROOT, commands
+from helpers import HANG, ROOT, UNLABELED, commands
 from on_device import METHODS
 from speed_parts import gpu
 from speed_parts.measure import Subject, measure, run_here
@@ -125,7 +125,7 @@ def test_subjects_are_every_method_and_layout_and_two_that_are_compiled() -> Non
     for way in ways:
         tasks = [one.task for one in subjects("gpu") if one.way.endswith(way)]
         assert len(tasks) == (2 if way == "MODEL.COMPILE" else len(gpu.METHODS))
-    assert {method.removesuffix("_released") for method in METHODS} == set(gpu.METHODS)
+    assert {method.removesuffix("_released") for method in METHODS} == {*gpu.METHODS, *UNLABELED}
 
 
 @pytest.mark.parametrize("way", [gpu.BARE, "this package, bfloat16, channels first"])

@@ -68,6 +68,7 @@ def show_dry_run(cfg: Any) -> None:
     import tempfile
     from pathlib import Path
 
+    from vireid_plugins.config.stages import stages_of
     from vireid_plugins.engine.dry_run import dry_run
     from vireid_plugins.engine.screen import quiet_screen
     from vireid_plugins.visualize._mpl import save
@@ -75,8 +76,9 @@ def show_dry_run(cfg: Any) -> None:
 
     with quiet_screen():
         found = dry_run(cfg)
-    epochs, images = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.IMS_PER_BATCH
-    steps, scoring = found.seconds * found.steps * epochs, found.evaluation * found.evaluations
+    stages, images = stages_of(cfg), cfg.SOLVER.IMS_PER_BATCH
+    epochs, evaluations = sum(one.SOLVER.MAX_EPOCH for one in stages), len(stages) * found.evaluations
+    steps, scoring = found.seconds * found.steps * epochs, found.evaluation * evaluations
     memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"
     uncached = " (without DATALOADER.CACHE)" if cfg.DATALOADER.CACHE else ""
     say(
@@ -88,7 +90,7 @@ def show_dry_run(cfg: Any) -> None:
         f"{images / found.seconds:.0f} images per second{uncached}",
         f"memory      {found.peak / 2**30:.2f} GiB at most, {memory} ({cfg.MODEL.DEVICE})",
         f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps, {_hours(scoring)} to extract features "
-        f"for {_many(found.evaluations, 'evaluation')}",
+        f"for {_many(evaluations, 'evaluation')}",
     )
     folder = Path(tempfile.mkdtemp(prefix="vireid_batch_"))
     for name, sheet in batch_sheets(found.batch, cfg.DATALOADER.NUM_INSTANCE).items():

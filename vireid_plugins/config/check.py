@@ -40,11 +40,7 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ConfigError: names the key, its value and what would be right.
     """
-    if not cfg.DATASETS.TESTS:
-        raise ConfigError("DATASETS.TESTS: needs one or more data sets")
-    for key in ("NAMES", "TESTS"):
-        for name in cfg.DATASETS[key]:
-            require_name(f"DATASETS.{key}", name, registered(DATASET_REGISTRY))
+    _check_datasets(cfg)
     require_name("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, registered(META_ARCH_REGISTRY))
     require_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, registered(BACKBONE_REGISTRY))
     require_name("MODEL.STREAMS.BACKBONE", cfg.MODEL.STREAMS.BACKBONE, registered(BACKBONE_REGISTRY))
@@ -60,6 +56,22 @@ def check_config(cfg: CfgNode) -> None:
     _refuse_unused(cfg)
     _check_expected(cfg)
     _check_numbers(cfg)
+
+
+def _check_datasets(cfg: CfgNode) -> None:
+    for key in ("NAMES", "TESTS"):
+        for name in cfg.DATASETS[key]:
+            require_name(f"DATASETS.{key}", name, registered(DATASET_REGISTRY))
+    trained, tested = (
+        {name: bool(getattr(DATASET_REGISTRY.get(name), "labeled", True)) for name in names}
+        for names in (cfg.DATASETS.NAMES, cfg.DATASETS.TESTS)
+    )
+    for name, labeled in tested.items():
+        if not labeled:
+            raise ConfigError(f"DATASETS.TESTS: {name} has no identities, so it cannot be scored; leave it out")
+    # Images of one's own may have no labels at all.
+    if not tested and (not trained or any(trained.values())):
+        raise ConfigError("DATASETS.TESTS: needs one or more data sets")
 
 
 # The smallest value of each key that has one, and the largest.

@@ -9,6 +9,7 @@ from vireid_plugins.config.check import check_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.node import get_cfg
 from vireid_plugins.config.paths import resolve_config
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.errors import ConfigError
 
 
@@ -25,6 +26,7 @@ def load_config(file: str | Path = "", overrides: Sequence[str] = ()) -> CfgNode
     cfg = merged_config(file, overrides)
     choose_on_validation(cfg)
     check_config(cfg)
+    stages_of(cfg)
     return cfg
 
 

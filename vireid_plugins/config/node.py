@@ -70,8 +70,12 @@ class CfgNode(FastReidNode):
         Raises:
             ConfigError: the number of words is odd, a key is unknown, or a value has the wrong type.
         """
-        self._merge(paired(cfg_list), "command line")
-        expand_paths(self, "command line")
+        self.merge_words(cfg_list, "command line")
+
+    def merge_words(self, words: Sequence[str], where: str) -> None:
+        """Merge `KEY value` pairs that are from somewhere else, named `where` in messages; see `merge_from_list`."""
+        self._merge(paired(words), where)
+        expand_paths(self, where)
 
     def _merge(self, flat: dict[str, Any], where: str, texts: Mapping[str, str] | None = None) -> None:
         """Merge values by dotted key; keys of earlier releases are renamed first.

@@ -68,6 +68,7 @@ declare_table(
     Key("INPUT.ADAPTIVE_GRAY.LUMA_PROB", 0.5,
         "Probability that AdaptiveGray applies luma once it has drawn it as one of its four choices (p of CAJ)."),
     Key("INPUT.INTERPOLATION", "bilinear", "Interpolation when resizing: nearest, bilinear, bicubic or lanczos."),
+    Key("INPUT.INTERPOLATION_TEST", "", "Interpolation of test images; empty: INPUT.INTERPOLATION."),
 
     Key("INPUT.THERMAL.LOW", 0.0,
         "Images of more than 8 bits: the value, a count or a temperature, that becomes 0 in every image. With "

@@ -4,6 +4,10 @@
 `views` (B,), `img_paths`. A training batch is a concatenation of blocks of P * K rows, one block per (modality, view),
 visible first, views ascending: `[V1, V2, ..., I1, ...]`; row i of every block is the same identity. At test any mix and
 order is valid.
+
+Where the modalities are drawn apart (`ApartSampler`), `targets` are clusters, numbered from 0 in each modality. Blocks
+of one modality have equal length, and row i of them is the same image; the blocks of the two modalities have nothing
+in common.
 """
 
 import math
@@ -11,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -75,19 +80,52 @@ def checked(batch: Batch) -> Batch:
 
 def check_blocks(batch: Any) -> None:
     """Raise a `ValueError` unless the rows of a training batch are ordered in blocks (see the module)."""
-    # In numpy, whose values need no call that would wait for a device.
-    modalities, views, targets = (np.asarray(batch[key]) for key in ("modalities", "views", "targets"))
-    blocks = modalities * (1 + views.max()) + views
-    starts = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
-    counts = np.diff(starts, append=len(blocks))
-    if bool((np.diff(blocks[starts]) <= 0).any()) or bool((counts != counts[0]).any()):
+    blocks, counts = _blocks(batch)
+    if bool((np.diff(blocks) <= 0).any()) or bool((counts != counts[0]).any()):
         raise ValueError(
             "a training batch must consist of one block per (modality, view), visible first, all of equal length; got "
             f"blocks of {counts.tolist()} rows"
         )
-    rows = targets.reshape(len(starts), -1)
+    rows = np.asarray(batch["targets"]).reshape(len(counts), -1)
     if bool((rows != rows[0]).any()):
         raise ValueError("row i must have the same identity in every block of a training batch")
+
+
+def checked_apart(batch: Batch) -> Batch:
+    """Return a training batch whose modalities are drawn apart, after checking the order of its rows."""
+    check_apart(batch)
+    return batch
+
+
+def check_apart(batch: Any) -> None:
+    """Raise a `ValueError` unless the rows of a batch are ordered as modalities that are drawn apart (see the module).
+
+    Images are told apart by their paths.
+    """
+    blocks, counts = _blocks(batch)
+    modalities = np.asarray(batch["modalities"])
+    starts = np.cumsum(counts) - counts
+    of_modality = modalities[starts]
+    for modality in (VISIBLE, INFRARED):
+        lengths = counts[of_modality == modality]
+        if not len(lengths) or bool((np.diff(blocks) <= 0).any()) or bool((lengths != lengths[0]).any()):
+            raise ValueError(
+                "a training batch of modalities drawn apart must consist of one block per (modality, view), visible "
+                f"first, of equal length within a modality; got blocks of {counts.tolist()} rows"
+            )
+        paths = np.asarray(batch["img_paths"], dtype=object)[modalities == modality].reshape(len(lengths), -1)
+        targets = np.asarray(batch["targets"])[modalities == modality].reshape(len(lengths), -1)
+        if bool((paths != paths[0]).any()) or bool((targets != targets[0]).any()):
+            raise ValueError("row i must be the same image in every view of a modality")
+
+
+def _blocks(batch: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return a number for each block of rows, which ascends in the right order, and the number of its rows."""
+    # In numpy, whose values need no call that would wait for a device.
+    modalities, views = (np.asarray(batch[key]) for key in ("modalities", "views"))
+    blocks = modalities * (1 + views.max()) + views
+    starts = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
+    return blocks[starts], np.diff(starts, append=len(blocks))
 
 
 def split_identities(batch: Batch, parts: int) -> list[Batch]:

@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from fastreid.config import CfgNode
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from vireid_plugins.data.orientation import UPRIGHT, upright
 from vireid_plugins.data.thermal import DEFAULT, FULL, Stretch, to_eight_bits
-from vireid_plugins.errors import DataError
+from vireid_plugins.errors import DataError, require_name
 from vireid_plugins.io.regular import open_regular
 
 INTERPOLATIONS = {
@@ -47,6 +48,18 @@ _THREE_FRAMES = '{"shape": [3, '
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", _WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 # Tag of EXIF.
 _ORIENTATION = 0x0112
+
+
+def interpolation_of_tests(cfg: CfgNode) -> str:
+    """Return how test images are resized, a key of `INTERPOLATIONS`.
+
+    Raises:
+        ConfigError: `INPUT.INTERPOLATION_TEST`, or `INPUT.INTERPOLATION` if that is empty, is none of them.
+    """
+    key = "INTERPOLATION_TEST" if cfg.INPUT.INTERPOLATION_TEST else "INTERPOLATION"
+    name: str = cfg.INPUT[key]
+    require_name(f"INPUT.{key}", name, INTERPOLATIONS)
+    return name
 
 
 def read_image(

@@ -13,15 +13,16 @@ from fastreid.utils import comm
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from vireid_plugins.config.check import registered
-from vireid_plugins.data.batch import Batch, as_it_is, checked
+from vireid_plugins.data.batch import Batch, as_it_is
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
-from vireid_plugins.data.decode import INTERPOLATIONS
-from vireid_plugins.data.samplers import SAMPLER_REGISTRY, CrossModalitySampler
+from vireid_plugins.data.datasets.base import is_labeled
+from vireid_plugins.data.decode import INTERPOLATIONS, interpolation_of_tests
+from vireid_plugins.data.samplers import SAMPLER_REGISTRY, EpochSampler
 from vireid_plugins.data.thermal import stretch_of
-from vireid_plugins.data.torch_datasets import TestImages, TrainImages
+from vireid_plugins.data.torch_datasets import PlainImages, TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, View, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
-from vireid_plugins.errors import ConfigError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
 
@@ -41,7 +42,7 @@ class Epoch:
 
 
 class TrainLoader:
-    """Endless training batches.
+    """Training batches: endless ones, or those of an epoch if the sampler `ends` with it.
 
     Args:
         loader: a `DataLoader` over `sampler` and the training images.
@@ -54,7 +55,7 @@ class TrainLoader:
     def __init__(
         self,
         loader: DataLoader[Batch],
-        sampler: CrossModalitySampler,
+        sampler: EpochSampler,
         dataset: Epoch,
         augment: BatchAugmentation | None = None,
         datasets: Sequence[ImageDataset] = (),
@@ -68,6 +69,11 @@ class TrainLoader:
         images: Any = self.loader.dataset
         assert isinstance(images, TrainImages)
         return images
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the data sets know the identities of all images."""
+        return all(is_labeled(dataset) for dataset in self.datasets)
 
     def __iter__(self) -> Iterator[Batch]:
         """Start from the first batch of epoch 0, with the first batch: fast-reid's trainer asks and never reads."""
@@ -94,8 +100,9 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         DataError: files are missing or there are too few identities.
     """
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    interpolation_of_tests(cfg)
     _require_views(cfg)
-    _identities_per_batch(cfg)
+    _sampler_class(cfg).check(cfg)
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
     datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
@@ -104,6 +111,12 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
             if isinstance(dataset, CrossModalityDataset):
                 dataset.warn_of_gaps()
             dataset.show_train()
+    unlabeled = [type(dataset).__name__ for dataset in datasets if not is_labeled(dataset)]
+    if unlabeled and _sampler_class(cfg).identities:
+        raise DataError(
+            f"{unlabeled[0]} has no identities, but {cfg.DATALOADER.SAMPLER_TRAIN} draws them; train a method without "
+            "labels, such as own/pgm.yml"
+        )
     views, first_views = _views(cfg, cfg.INPUT.VIEWS), _views(cfg, _first_views(cfg))
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
@@ -114,20 +127,23 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         stretch=stretch_of(cfg),
         first_views=None if augment else first_views,
     )
-    sampler = build_sampler(cfg, train.targets, train.modalities)
+    sampler = build_sampler(cfg, train.targets, train.modalities, [camera for _, _, camera in train.items])
     if augment:
         augment.first_steps = cfg.INPUT.FIRST_EPOCHS * sampler.steps
-    logger.info("%s: %d steps per epoch, %d identities", type(sampler).__name__, sampler.steps, train.num_classes)
+    # Where identities are not read, their number is not either.
+    classes = train.num_classes if sampler.identities else 0
+    counted = f", {classes} identities" if sampler.identities else ""
+    logger.info("%s: %d steps per epoch%s", type(sampler).__name__, sampler.steps, counted)
     loader = ReportingLoader(
         dataset=train,
         batch_sampler=sampler,
         timeout=cfg.DATALOADER.TIMEOUT,
         workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=checked,
+        collate_fn=sampler.collate,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
-    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, train.num_classes)
+    epoch = Epoch(sampler.steps, cfg.SOLVER.IMS_PER_BATCH, classes)
     return TrainLoader(loader, sampler, epoch, augment, datasets)
 
 
@@ -160,38 +176,32 @@ def _require_views(cfg: CfgNode) -> None:
             )
 
 
-def build_sampler(cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int]) -> CrossModalitySampler:
-    """Build `DATALOADER.SAMPLER_TRAIN` over training images with these identities and modalities.
+def build_sampler(
+    cfg: CfgNode, targets: Sequence[int], modalities: Sequence[int], cameras: Sequence[int] = ()
+) -> EpochSampler:
+    """Build `DATALOADER.SAMPLER_TRAIN` over training images with these identities, modalities and cameras.
 
     Raises:
         ConfigError: the name is unknown, or the batch size does not fit.
-        DataError: there are too few identities.
+        DataError: there are too few images or identities.
     """
-    require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
-    sampler: CrossModalitySampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(
-        targets,
-        modalities,
-        identities_per_batch=_identities_per_batch(cfg),
-        instances=cfg.DATALOADER.NUM_INSTANCE,
-        views=(len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED)),
-        seed=max(cfg.SEED, 0),
-        rank=comm.get_rank(),
-        world=comm.get_world_size(),
-    )
+    kind = _sampler_class(cfg)
+    kind.check(cfg)
+    place: dict[str, Any] = {
+        "views": (len(cfg.INPUT.VIEWS.VISIBLE), len(cfg.INPUT.VIEWS.INFRARED)),
+        "seed": max(cfg.SEED, 0),
+        "rank": comm.get_rank(),
+        "world": comm.get_world_size(),
+    }
+    sampler = kind.from_config(cfg, targets, modalities, cameras, **place)
     sampler.first_epochs = cfg.INPUT.FIRST_EPOCHS
     return sampler
 
 
-def _identities_per_batch(cfg: CfgNode) -> int:
-    """Return P, where `SOLVER.IMS_PER_BATCH` = P x 2 x K."""
-    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
-    if images % (2 * instances):
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} is not P x 2 x K images; with DATALOADER.NUM_INSTANCE {instances} it must "
-            f"be a multiple of {2 * instances}"
-        )
-    identities: int = images // (2 * instances)
-    return identities
+def _sampler_class(cfg: CfgNode) -> type[EpochSampler]:
+    require_name("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, registered(SAMPLER_REGISTRY))
+    kind: type[EpochSampler] = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)
+    return kind
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> tuple[DataLoader[Batch], int]:
@@ -214,17 +224,32 @@ def loader_of_test_set(cfg: CfgNode, dataset: ImageDataset, only: Container[str]
     """
     if comm.is_main_process():
         dataset.show_test()
-    every = TestImages(dataset, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, cfg.DATALOADER.CACHE, stretch_of(cfg))
+    how = (cfg.INPUT.SIZE_TEST, interpolation_of_tests(cfg), cfg.DATALOADER.CACHE, stretch_of(cfg))
+    every = TestImages(dataset, *how)
     # A subset of all images, not a list of its own: whatever the protocols are, they share one cache.
     test = every if only is None else Subset(every, every.indices(only))
     if len(test) < len(every):
         logger.info("%d of %d test images are used by the protocols", len(test), len(every))
+    return _in_order(cfg, test)
+
+
+def loader_of_training_images(cfg: CfgNode, images: TrainImages) -> DataLoader[Batch]:
+    """Build a loader of each training image once, in order, without augmentation; see `PlainImages` for its targets.
+
+    It draws from no generator that anything else draws from.
+    """
+    return _in_order(cfg, PlainImages(images), generator=torch.Generator())
+
+
+def _in_order(cfg: CfgNode, images: Any, **arguments: Any) -> DataLoader[Batch]:
+    """Return a loader of this rank's part of the images, in order."""
     batch = max(1, cfg.TEST.IMS_PER_BATCH // comm.get_world_size())
     return ReportingLoader(
-        dataset=test,
-        batch_sampler=BatchSampler(InferenceSampler(len(test)), batch, drop_last=False),
+        dataset=images,
+        batch_sampler=BatchSampler(InferenceSampler(len(images)), batch, drop_last=False),
         timeout=cfg.DATALOADER.TIMEOUT,
         workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=as_it_is,
         pin_memory=torch.cuda.is_available(),
+        **arguments,
     )

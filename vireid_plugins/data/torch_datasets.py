@@ -35,12 +35,15 @@ class Sample(NamedTuple):
         seed: seed of the augmentation.
         begins: whether the view is one of those that begin the run (`INPUT.FIRST_VIEWS`). The sample says so, since
             batches of the next epoch are loaded ahead.
+        label: what the image is trained as; None: its identity. The sample carries it, since the loader's processes
+            do not see what changes here.
     """
 
     image: int
     view: int
     seed: int
     begins: bool = False
+    label: int | None = None
 
 
 def modality_of(dataset: ImageDataset, item: DatasetItem) -> int:
@@ -110,7 +113,7 @@ class TrainImages(Dataset[Batch]):
                 views[modality][sample.view].into(out, pixels, np.random.default_rng(sample.seed))
         return assemble(
             images,
-            [self.targets[number] for number in numbers],
+            [self.targets[one.image] if one.label is None else one.label for one in samples],
             [self.items[number][2] for number in numbers],
             modalities,
             [sample.view for sample in samples],
@@ -122,6 +125,39 @@ class TrainImages(Dataset[Batch]):
         """The type of the images: uint8 unless a view gives float32."""
         chains = (*(self.views or ()), *(self.first_views or ()))
         return np.result_type(np.uint8, *(view.dtype for views in chains for view in views))
+
+
+class PlainImages(Dataset[Batch]):
+    """The images of a training set without augmentation; instead of its identity, an image's target is its index.
+
+    Args:
+        train: the training set, whose decoded images it shares.
+    """
+
+    def __init__(self, train: TrainImages) -> None:
+        self.pixels, self.items, self.modalities = train.pixels, train.items, train.modalities
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return a batch of one image."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a batch."""
+        images = empty_images(len(indices), self.pixels.size, np.uint8)
+        for out, index in zip(images.numpy(), indices, strict=True):
+            out[...] = self.pixels[index]
+        items = [self.items[index] for index in indices]
+        return assemble(
+            images,
+            list(indices),
+            [camera for _, _, camera in items],
+            [self.modalities[index] for index in indices],
+            [0] * len(items),
+            [path for path, _, _ in items],
+        )
 
 
 def require_files(kind: str, items: Sequence[DatasetItem]) -> None:

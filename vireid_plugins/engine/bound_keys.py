@@ -20,7 +20,7 @@ NOT_NETWORK = (
 )
 # Keys outside the network that change the features of given weights.
 IMAGES = (
-    *("INPUT.SIZE_TEST", "INPUT.INTERPOLATION"),
+    *("INPUT.SIZE_TEST", "INPUT.INTERPOLATION", "INPUT.INTERPOLATION_TEST"),
     *("INPUT.THERMAL.LOW", "INPUT.THERMAL.HIGH", "INPUT.THERMAL.PERCENTILES"),
 )
 # Keys of a test, and of what a checkpoint is taken for, that change the features of a gallery.

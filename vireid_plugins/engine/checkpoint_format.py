@@ -41,6 +41,14 @@ FORMAT = (
     Entry(
         "hooks", "states of the method's own hooks, by name", "`HookStates`, if it has any", "resume", OURS, LAST_ONLY
     ),
+    Entry(
+        "clusters",
+        "labels, memories and association of the epoch",
+        "`Clustering`, if the method learns from clusters",
+        "resume",
+        OURS,
+        LAST_ONLY,
+    ),
     Entry("checkpoints", "best score so far", "`Checkpoints`", "resume", OURS, LAST_ONLY),
     Entry("writers", "history of the logged scalars; last iterations written", "`Writers`", "resume", OURS, LAST_ONLY),
     Entry("epoch", "last finished epoch, from 0; -1: none", "`Checkpoints`, `StopOnSignal`", "resume", FAST, ALL),

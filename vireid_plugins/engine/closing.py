@@ -19,10 +19,14 @@ FILES = {
     CONFIG: "everything needed to repeat the run",
     "log.txt": "what was said, and the environment",
 }
+# Without a test set.
+UNSCORED = ("vireid search index IMAGES --index people.index --model {run}", "vireid report {run}")
 NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")
 
 
-def closing(folder: Path, chosen_on: str, best: str = "", begin: str = "The run is complete.") -> str:
+def closing(
+    folder: Path, chosen_on: str, best: str = "", begin: str = "The run is complete.", scored: bool = True
+) -> str:
     """Return the closing summary of a run as lines.
 
     Args:
@@ -30,6 +34,7 @@ def closing(folder: Path, chosen_on: str, best: str = "", begin: str = "The run 
         chosen_on: the set on which `model_best` was chosen.
         best: a sentence on the best epoch; empty: none.
         begin: the first sentence.
+        scored: whether it has a test set.
     """
     rows = [
         (file.name, about.format(chosen_on=chosen_on))
@@ -41,7 +46,8 @@ def closing(folder: Path, chosen_on: str, best: str = "", begin: str = "The run 
     plugins = "".join(f" --plugin {shlex.quote(_from_here(file))}" for file in named_files())
     lines = [begin, *([best] if best else []), f"Written to {folder}:"]
     lines += [f"  {name:{wide}}  {about}" for name, about in rows]
-    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}{plugins}" for command in NEXT)])
+    commands = NEXT if scored else UNSCORED
+    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}{plugins}" for command in commands)])
 
 
 def _from_here(file: Path) -> str:

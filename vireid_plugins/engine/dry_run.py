@@ -14,9 +14,11 @@ from fastreid.engine.hooks import PreciseBN
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils.events import EventStorage
 
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE, Batch
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
+from vireid_plugins.engine.hooks.clustering import Clustering
 from vireid_plugins.engine.hooks.evaluations import Evaluations
 from vireid_plugins.engine.hooks.progress import Progress
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
@@ -81,6 +83,8 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
         cfg.defrost()
         # A cache would stay, and to fill one takes longer than everything else.
         cfg.OUTPUT_DIR, cfg.LOGGERS, cfg.DATALOADER.CACHE = folder, [], ""
+        # Every stage takes such steps.
+        cfg = stages_of(cfg)[0]
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=False)
         first, taken = _steps(trainer, steps + 1)
@@ -92,8 +96,8 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
         tested={name: _images(*_labels(plan.dataset)) for name, plan in trainer.plans.items()},
         steps=trainer.iters_per_epoch,
         loss=float(sum(value.item() for value in first.losses.values())),
-        seconds=statistics.median(seconds for seconds, _ in taken[1:]),
-        waited=statistics.median(waited for _, waited in taken[1:]),
+        seconds=statistics.median(seconds for seconds, _ in taken[1:] or taken),
+        waited=statistics.median(waited for _, waited in taken[1:] or taken),
         peak=_peak(cfg.MODEL.DEVICE),
         evaluation=evaluation,
         evaluations=-(-cfg.SOLVER.MAX_EPOCH // cfg.TEST.EVAL_PERIOD),
@@ -103,13 +107,20 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
 def _steps(trainer: Trainer, count: int) -> tuple[Any, list[tuple[float, float]]]:
     """Take steps; return the first one's result, and the seconds and the wait of each."""
     hooks = [hook for hook in trainer._hooks if not isinstance(hook, _LEFT_OUT)]
+    # To extract features and to cluster them takes longer than everything else: the clusters are made up.
+    begin: Any = [hook for hook in hooks if not isinstance(hook, Clustering)]
     taken: list[tuple[float, float]] = []
     first: Any = None
     trainer.iter = trainer.start_iter = trainer.epoch = 0
-    batches = trainer.data_loader.starting_at(0)
+    batches: Any = None
     try:
         with EventStorage(0) as trainer.storage, explained(trainer.cfg, training=True):
-            _call(hooks, "before_train", "before_epoch")
+            _call(hooks, "before_train")
+            _call(begin, "before_epoch")
+            if trainer.clustering:
+                trainer.clustering.rehearse()
+                count = min(count, trainer.iters_per_epoch)
+            batches = trainer.data_loader.starting_at(0)
             for trainer.iter in range(count):
                 start = time.perf_counter()
                 _call(hooks, "before_step")
@@ -119,7 +130,8 @@ def _steps(trainer: Trainer, count: int) -> tuple[Any, list[tuple[float, float]]
                 taken.append((time.perf_counter() - start, result.waited))
                 first = first or result
     finally:
-        batches.close()
+        if batches is not None:
+            batches.close()
     return first, taken
 
 

@@ -11,7 +11,7 @@ from vireid_plugins.errors import DataError
 logger = logging.getLogger("fastreid." + __name__)
 
 
-def finished(folder: Path, epochs: int) -> bool:
+def finished(folder: Path, epochs: int, scored: bool = True) -> bool:
     """Return whether a training has completed all epochs and scored the last: its final weights come after the scores.
 
     Final weights that cannot be read are no end: the training is resumed, which writes them again.
@@ -19,8 +19,9 @@ def finished(folder: Path, epochs: int) -> bool:
     Args:
         folder: its output folder.
         epochs: `SOLVER.MAX_EPOCH`.
+        scored: whether it has a test set.
     """
-    return any(folder.glob("evaluation*.json")) and has_final_weights(folder, epochs)
+    return (not scored or any(folder.glob("evaluation*.json"))) and has_final_weights(folder, epochs)
 
 
 def has_final_weights(folder: Path, epochs: int) -> bool:

@@ -29,12 +29,13 @@ BINDING = {
 }
 
 
-def training_facts(cfg: CfgNode, train: TrainImages) -> dict[str, Any]:
+def training_facts(cfg: CfgNode, train: TrainImages, identities: bool = True) -> dict[str, Any]:
     """Return the provenance of a training: its data, splits, protocols and configuration.
 
     Args:
         cfg: the configuration.
         train: the training images.
+        identities: whether it reads their identities.
     """
     return {
         "datasets": list(cfg.DATASETS.NAMES),
@@ -43,7 +44,8 @@ def training_facts(cfg: CfgNode, train: TrainImages) -> dict[str, Any]:
         "num_classes": int(cfg.MODEL.HEADS.NUM_CLASSES),
         "protocols": list(cfg.TEST.PROTOCOLS),
         "images": len(train),
-        "digest": _digest(train),
+        "digest": _digest(train, identities),
+        **({} if identities else {"identities": "not read"}),
         **network_facts(cfg),
     }
 
@@ -174,11 +176,16 @@ def _lines(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
     return [f"{key}: {before} -> {after}" for key, (before, after) in changed.items()]
 
 
-def _digest(train: TrainImages) -> str:
-    """Return a digest of the list of training images that does not depend on the data root."""
+def _digest(train: TrainImages, identities: bool) -> str:
+    """Return a digest of the list of training images that does not depend on the data root.
+
+    Args:
+        train: the images.
+        identities: whether what is learned depends on their identities.
+    """
     # The last three parts of a path are camera or modality, identity and image in all data sets.
-    lines = [
-        f"{'/'.join(path.replace(chr(92), '/').rsplit('/', 3)[-3:])} {target} {camera} {modality}\n"
-        for (path, _, camera), target, modality in zip(train.items, train.targets, train.modalities, strict=True)
-    ]
+    lines = []
+    for (path, _, camera), target, modality in zip(train.items, train.targets, train.modalities, strict=True):
+        name = "/".join(path.replace(chr(92), "/").rsplit("/", 3)[-3:])
+        lines.append(f"{name} {target if identities else ''} {camera} {modality}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

@@ -52,7 +52,7 @@ def train_splits(config_file: str, overrides: Sequence[str], splits: Sequence[in
     # A list of a later split that is missing is found now, and not after the trainings before it.
     require_data(load_config(config_file, words) for words in own.values())
     for split, words in own.items():
-        run = Run(config_file, words, resume=any((folder / f"split_{split}").glob("*.pth")))
+        run = Run(config_file, words, resume=any((folder / f"split_{split}").rglob("*.pth")))
         with forwarded_signals():
             _in_own_process(main, run, f"the training of split {split}")
     merged = merge_splits([folder / f"split_{split}" / "evaluation.json" for split in splits])

@@ -59,5 +59,5 @@ def require_data(configurations: Iterable[CfgNode]) -> None:
         plans = plans_of(cfg)
         datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
         images = TrainImages(datasets, None, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
-        build_sampler(cfg, images.targets, images.modalities)
+        build_sampler(cfg, images.targets, images.modalities, [camera for _, _, camera in images.items])
         require_training(images, datasets, plans)

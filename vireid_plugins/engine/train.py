@@ -17,6 +17,7 @@ from fastreid.utils import comm
 from vireid_plugins.collect_env import described
 from vireid_plugins.collector import collector_paused
 from vireid_plugins.config import load_config
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
@@ -140,7 +141,7 @@ def main(run: Run) -> Any:
 
 
 def train(cfg: CfgNode, resume: bool) -> Any:
-    """Train and return the scores of the last epoch.
+    """Train, in stages if `USL.STAGES` has several, and return the scores of the last epoch.
 
     Args:
         cfg: the configuration.
@@ -156,10 +157,34 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         StoppedError: a signal stopped the run; it is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
+    *earlier, last = stages_of(cfg)
     # Claimed before the trainer is built, which takes a while; `Trainer.train` also claims it for other callers.
     with claim(folder, resume):
-        if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH):
-            _say_finished(cfg, folder)
+        for number, stage in enumerate(earlier, start=1):
+            logger.info("Stage %d of %d, in %s", number, len(earlier) + 1, stage.OUTPUT_DIR)
+            _train_stage(stage, resume, last=False)
+            # Its trainer and its network refer to each other.
+            gc.collect()
+        if earlier:
+            logger.info("Stage %d of %d, from %s", len(earlier) + 1, len(earlier) + 1, last.MODEL.WEIGHTS)
+        return _train_stage(last, resume)
+
+
+def _train_stage(cfg: CfgNode, resume: bool, last: bool = True) -> Any:
+    """Train once and return the scores of the last epoch; None if that was finished before.
+
+    Args:
+        cfg: the configuration.
+        resume: see `train`.
+        last: whether nothing comes after it, so that what was written is said.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    with claim(folder, resume):
+        scored = bool(cfg.DATASETS.TESTS)
+        if resume and not cfg.TEST.EXPECTED_RESULTS and finished(folder, cfg.SOLVER.MAX_EPOCH, scored):
+            _require_same(cfg, folder)
+            if last:
+                _say_finished(cfg, folder)
             return None
         # What a command imported is forgotten before; here the lists and the network are as well.
         with collector_paused(forget=gc.get_freeze_count() > 0):
@@ -171,17 +196,13 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         if comm.is_main_process() and (trainer.start_epoch < trainer.max_epoch or not config.is_file()):
             write_bytes(config, trainer.checkpointer.facts["config"].encode())
         scores = trainer.train()
-        if comm.is_main_process():
-            logger.info("%s", Lines(closing(folder, trainer.checkpointer.chosen_on, trainer.best())))
+        if comm.is_main_process() and last:
+            logger.info("%s", Lines(closing(folder, trainer.checkpointer.chosen_on, trainer.best(), scored=scored)))
         return scores
 
 
-def _say_finished(cfg: CfgNode, folder: Path) -> None:
-    """Say that a run is finished, and what is in its folder.
-
-    Raises:
-        DataError: it is a run of another configuration.
-    """
+def _require_same(cfg: CfgNode, folder: Path) -> None:
+    """Raise a `DataError` unless the finished run in a folder is one of this configuration."""
     final = folder / f"{FINAL}.pth"
     facts = load_checkpoint(final).get("vireid", {})
     if not cfg.MODEL.HEADS.NUM_CLASSES:
@@ -190,10 +211,18 @@ def _say_finished(cfg: CfgNode, folder: Path) -> None:
         cfg.defrost()
         cfg.MODEL.HEADS.NUM_CLASSES = facts.get("num_classes", 0)
     check_resumed(str(final), facts, {**facts, "config": cfg.dump(), "datasets": list(cfg.DATASETS.NAMES)})
+
+
+def _say_finished(cfg: CfgNode, folder: Path) -> None:
+    """Say that a run is finished, and what is in its folder."""
     begin_log()
-    said = f"The run was finished before: all {cfg.SOLVER.MAX_EPOCH} epochs are trained and scored."
-    if comm.is_main_process():
-        logger.info("%s", Lines(closing(folder, str(facts.get("chosen_on", "the test set")), begin=said)))
+    if not comm.is_main_process():
+        return
+    facts = load_checkpoint(folder / f"{FINAL}.pth").get("vireid", {})
+    chosen_on, scored = str(facts.get("chosen_on", "the test set")), bool(cfg.DATASETS.TESTS)
+    done = "trained and scored" if scored else "trained"
+    begin = f"The run was finished before: all {cfg.SOLVER.MAX_EPOCH} epochs are {done}."
+    logger.info("%s", Lines(closing(folder, chosen_on, begin=begin, scored=scored)))
 
 
 def show_final(scores: Any) -> None:

@@ -27,6 +27,7 @@ from vireid_plugins.engine.bound_keys import SUMMARY
 from vireid_plugins.engine.checkpoint import VireidCheckpointer
 from vireid_plugins.engine.finished_run import has_final_weights
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
+from vireid_plugins.engine.hooks.clustering import clustering_of
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.evaluations import Evaluations
 from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
@@ -106,6 +107,8 @@ class Trainer(DefaultTrainer):
             parts=cfg.SOLVER.ACCUMULATE,
             skip_nonfinite=cfg.SOLVER.SKIP_NONFINITE > 0,
         )
+        # `skipped`: the last step changed nothing, since a loss was not finite.
+        self.skipped = False
         # `unscored`: the run was resumed from a checkpoint that an evaluation should have followed.
         self.first_iter, self.finished, self.unscored = 0, False, False
         # Where the run ended that is resumed, if it did: entries of its `model_final`.
@@ -137,7 +140,7 @@ class Trainer(DefaultTrainer):
         """
         scaled: CfgNode = cfg.clone()
         scaled.defrost()
-        if not scaled.MODEL.HEADS.NUM_CLASSES:
+        if not scaled.MODEL.HEADS.NUM_CLASSES and num_classes:
             scaled.MODEL.HEADS.NUM_CLASSES = num_classes
             logger.info("%d training identities", num_classes, extra=FILE_ONLY)
         if cfg.is_frozen():
@@ -182,8 +185,13 @@ class Trainer(DefaultTrainer):
             weights: what is scored, for `evaluation.json`.
 
         Raises:
-            ConfigError: a plan has other protocols than `TEST.PROTOCOLS`.
+            ConfigError: there is no test set, or a plan has other protocols than `TEST.PROTOCOLS`.
         """
+        if not cfg.DATASETS.TESTS:
+            raise ConfigError(
+                "DATASETS.TESTS: is empty, so there is nothing to score; name a set with labels, such as OwnFolder: "
+                "vireid evaluate RUN --on OwnFolder"
+            )
         for name, plan in (plans or {}).items():
             planned, wanted = plan.protocols, protocols_of(name, cfg.TEST.PROTOCOLS)
             if planned != wanted:
@@ -224,11 +232,13 @@ class Trainer(DefaultTrainer):
         self.random_state = RandomState()
         self.average = WeightAverage(self.model, solver.EMA_DECAY) if solver.EMA_DECAY else None
         own = method_hooks(self.checkpointer.model, cfg)
+        self.clustering = clustering_of(cfg, self.checkpointer.model, self.data_loader, self._save_stopped)
         self.evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, self._evaluate_epoch, self._save_unscored)
         freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
         self.checkpointer: Any = self._build_checkpointer(own)
         ordered: list[HookBase | None] = [
             self.metrics,
+            self.clustering,
             *own,
             self.average,
             hooks.IterationTimer(),
@@ -257,7 +267,7 @@ class Trainer(DefaultTrainer):
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
-            facts=training_facts(self.cfg, self.data_loader.images),
+            facts=training_facts(self.cfg, self.data_loader.images, identities=not self.clustering),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
@@ -268,6 +278,8 @@ class Trainer(DefaultTrainer):
         )
         if self.average:
             checkpointer.checkpointables["average"] = self.average
+        if self.clustering:
+            checkpointer.checkpointables["clusters"] = self.clustering
         hook_states = HookStates(own)
         if hook_states.hooks:
             checkpointer.checkpointables["hooks"] = hook_states
@@ -374,7 +386,10 @@ class Trainer(DefaultTrainer):
         where = f"epoch {first // steps + 1}" + (f", step {first % steps + 1}" if first % steps else "")
         logger.info("Starting training from %s; %d epochs of %d steps", where, self.max_epoch, steps)
         self.iter = self.start_iter = first
-        self._trainer._data_loader_iter = self.data_loader.starting_at(first)
+        # The batches of an epoch may depend on what is done before it.
+        ends = self.data_loader.sampler.ends
+        if not ends:
+            self._start_batches()
         with EventStorage(first) as self.storage:
             try:
                 self.before_train()
@@ -389,11 +404,15 @@ class Trainer(DefaultTrainer):
                     # Once per epoch of the run, so not when it was resumed within the epoch.
                     if self.iter == epoch * steps:
                         self.before_epoch()
+                    if ends:
+                        self._start_batches()
                     while self.iter < (epoch + 1) * steps:
                         self.before_step()
                         self.run_step()
                         self.after_step()
                         self.iter += 1
+                    if ends:
+                        self._trainer._data_loader_iter.close()
                     self.after_epoch()
             except BaseException as error:
                 if lost_another(error):
@@ -409,6 +428,10 @@ class Trainer(DefaultTrainer):
             finally:
                 # End the loader's processes now instead of when they are garbage-collected.
                 self._trainer._data_loader_iter.close()
+
+    def _start_batches(self) -> None:
+        """Load batches from the current step on."""
+        self._trainer._data_loader_iter = self.data_loader.starting_at(self.iter)
 
     def _after_failure(self) -> None:
         """Let the hooks close what they opened; an error of theirs must not hide the one that ended the run."""
@@ -429,7 +452,9 @@ class Trainer(DefaultTrainer):
         self.unscored = False
 
     def _save_unscored(self) -> None:
-        """Save the run before an evaluation, whatever may end it."""
+        """Save the run before an evaluation, if there is one, whatever may end it."""
+        if not self.plans:
+            return
         self.random_state.capture()
         if not comm.is_main_process():
             return
@@ -458,14 +483,18 @@ class Trainer(DefaultTrainer):
     def run_step(self) -> None:
         """Take one step and record its losses."""
         with explained(self.cfg, training=True, last_good=self.checkpointer.last_good):
-            self.metrics.record(self.take_step(self._trainer._data_loader_iter))
+            result = self.take_step(self._trainer._data_loader_iter)
+            self.skipped = result.skipped
+            self.metrics.record(result)
 
     def _evaluate_epoch(self) -> Any:
         """Score the weights after an epoch, before they are saved as its checkpoint."""
         return self._evaluate(ScoredWeights(epoch=self.epoch + 1, seed=self.cfg.SEED))
 
     def _evaluate(self, weights: ScoredWeights) -> Any:
-        """Score the moving average of the weights if there is one, else the weights."""
+        """Score the moving average of the weights if there is one, else the weights; nothing without a test set."""
+        if not self.plans:
+            return {}
         cfg = self.cfg
         if cfg.TEST.COMPARE_RANDOM and 0 <= getattr(self, "epoch", -1) < self.max_epoch - 1:
             # Random features score the same each time: once, with the last epoch.

@@ -42,7 +42,7 @@ Report = Callable[[Outcome], None]
 
 def words_of(run: PlannedRun, config: str) -> list[str]:
     """Return the arguments of `vireid` that start a run, or continue it if it has saved anything."""
-    resume = ["--resume"] if any(run.folder.glob("*.pth")) else []
+    resume = ["--resume"] if any(run.folder.rglob("*.pth")) else []
     return ["train", "--config-file", config, *(["--eval-only"] if run.weights else resume), *run.words]
 
 

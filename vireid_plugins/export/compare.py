@@ -18,7 +18,7 @@ from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import MODALITIES
-from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.decode import interpolation_of_tests, read_image
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.evaluation.evaluate import score
 from vireid_plugins.evaluation.plan import EvaluationPlan
@@ -127,7 +127,7 @@ def training_images(cfg: CfgNode, count: int) -> dict[int, Images]:
     """Return some training images (n, 3, H, W) of each modality, spread evenly over the training set."""
     dataset: Any = build_dataset(cfg, cfg.DATASETS.NAMES[0])
     images_of = {}
-    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
+    how = (cfg.INPUT.SIZE_TEST, interpolation_of_tests(cfg), stretch_of(cfg))
     for modality in (VISIBLE, INFRARED):
         items = [item for item in dataset.train if dataset.modality(item) == modality]
         selected = [items[n] for n in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]

@@ -12,6 +12,7 @@ from fastreid.config import CfgNode
 from torch import nn
 
 from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.data.decode import interpolation_of_tests
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.errors import ExportError
 from vireid_plugins.extraction.onnx import exporting, onnx_runner, sample_images, to_onnx
@@ -71,7 +72,7 @@ def export_onnx(model: nn.Module, cfg: CfgNode, folder: Path) -> list[Exported]:
         "output": "features (batch, width), L2-normalised",
         "height": cfg.INPUT.SIZE_TEST[0],
         "width": cfg.INPUT.SIZE_TEST[1],
-        "interpolation": cfg.INPUT.INTERPOLATION,
+        "interpolation": interpolation_of_tests(cfg),
         "thermal": stretch_of(cfg)._asdict(),
         "method": cfg.MODEL.META_ARCHITECTURE,
         "files": [asdict(exported) for exported in written],

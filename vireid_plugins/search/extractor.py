@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vireid_plugins.config import load_config
 from vireid_plugins.data.batch import INFRARED, VISIBLE
-from vireid_plugins.data.decode import SEARCH_FORMATS, read_image, resized
+from vireid_plugins.data.decode import SEARCH_FORMATS, interpolation_of_tests, read_image, resized
 from vireid_plugins.data.modality_guess import Guess, guess_modality
 from vireid_plugins.data.thermal import reporting, stretch_of
 from vireid_plugins.engine.train import checkpoint_of, load_model
@@ -101,7 +101,7 @@ class Extractor:
         Raises:
             DataError: the image cannot be read, or is an array of the wrong shape or type.
         """
-        size, interpolation = self.cfg.INPUT.SIZE_TEST, self.cfg.INPUT.INTERPOLATION
+        size, interpolation = self.cfg.INPUT.SIZE_TEST, interpolation_of_tests(self.cfg)
         if isinstance(picture, str | Path):
             return read_image(str(picture), size, interpolation, self.stretch, SEARCH_FORMATS)
         if isinstance(picture, Tensor):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
-from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.decode import interpolation_of_tests, read_image
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.errors import ConfigError, DataError
@@ -116,7 +116,7 @@ def pairs_of(cfg: CfgNode, count: int, seed: int | None = None, wanted: Sequence
     """
     model = load_model(cfg).eval()
     dataset: Any = build_dataset(cfg, cfg.DATASETS.TESTS[0])
-    how = (cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION, stretch_of(cfg))
+    how = (cfg.INPUT.SIZE_TEST, interpolation_of_tests(cfg), stretch_of(cfg))
     pairs = choose_pairs(dataset, count, seed, wanted)
     return [pair_maps(model, *(read_image(path, *how) for path in pair)) for pair in pairs]
 

@@ -96,6 +96,11 @@ PANELS = {
     "mINP, percent": r"(.+/)?mINP",
     "TPIR@FPIR=1%, percent": r"(.+/)?TPIR@FPIR=1%",
     "TPIR@FPIR=10%, percent": r"(.+/)?TPIR@FPIR=10%",
+    "clusters": r"clusters_.*",
+    "noise, share": r"noise_.*",
+    "purity of clusters": r"purity_.*",
+    "NMI of clusters": r"nmi_.*",
+    "ARI of clusters": r"ari_.*",
     "seconds per step": r"time|data_time",
 }
 

@@ -5,6 +5,7 @@ from vireid_plugins.data.datasets.llcm import LLCM
 from vireid_plugins.data.datasets.own_folder import OwnFolder
 from vireid_plugins.data.datasets.regdb import RegDB
 from vireid_plugins.data.datasets.sysu_mm01 import SYSUMM01, SYSUMM01Val
+from vireid_plugins.data.datasets.unlabeled_folder import UnlabeledFolder
 
 __all__ = [
     "LLCM",
@@ -13,6 +14,7 @@ __all__ = [
     "OwnFolder",
     "RegDB",
     "SYSUMM01Val",
+    "UnlabeledFolder",
     "build_dataset",
     "build_options",
 ]

@@ -67,6 +67,8 @@ class CrossModalityDataset(ImageDataset):
     unseen: ClassVar[Mapping[str, CameraPairs]] = {}
     # The available splits; the constructor then takes one as `split`.
     splits: ClassVar[Sequence[int]] = ()
+    # Whether it knows the identities of its images; without them it can be trained on, by methods without labels.
+    labeled: ClassVar[bool] = True
     # Set to a list, what is wrong is collected there and left out, instead of raised; see `tolerated`.
     problems: list[DataError] | None = None
     # The split that this object reads; None for a data set without splits.
@@ -291,6 +293,11 @@ def require_separate(trained: Iterable[ImageDataset], tested: Iterable[ImageData
                 f"{train.title} would be trained on test identities: {', '.join(lists[0]) or 'the training set'} and "
                 f"{', '.join(lists[1]) or 'the test set'} share {names}; list each identity in one of them"
             )
+
+
+def is_labeled(dataset: Any) -> bool:
+    """Return whether a data set, or its class, knows the identities of its images; fast-reid's own do."""
+    return bool(getattr(dataset, "labeled", True))
 
 
 def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> None:

@@ -64,7 +64,7 @@ def in_subfolders(folder: Path) -> list[OwnImage]:
     return [
         OwnImage(f"{name}/{identity}/{image}", identity, "", modality, "", str(folder / name / identity))
         for modality, name in MODALITIES.items()
-        for identity in _folders(folder / name)
+        for identity in subfolders(folder / name)
         for image in image_names(folder / name / identity)
     ]
 
@@ -124,8 +124,12 @@ def compiled(pattern: str) -> "re.Pattern[str]":
     return regex
 
 
-def _folders(folder: Path) -> list[str]:
-    """Return the sorted names of the folders in a folder."""
+def subfolders(folder: Path) -> list[str]:
+    """Return the sorted names of the folders in a folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not passed_over(entry.name))

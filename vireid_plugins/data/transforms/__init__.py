@@ -11,6 +11,7 @@ from vireid_plugins.data.transforms.channels import (
 )
 from vireid_plugins.data.transforms.erasing import Erasing
 from vireid_plugins.data.transforms.geometric import Flip, PadCrop
+from vireid_plugins.data.transforms.jitter import ColorJitter
 from vireid_plugins.data.transforms.linear import MRLE, RRLE
 from vireid_plugins.data.transforms.on_device import BatchAugmentation
 from vireid_plugins.data.transforms.photometric import BrightnessContrast, GaussianBlur, Luma
@@ -25,6 +26,7 @@ __all__ = [
     "BrightnessContrast",
     "ChannelExchange",
     "ChannelScale",
+    "ColorJitter",
     "Erasing",
     "Flip",
     "GaussianBlur",

@@ -33,7 +33,7 @@ class Luma:
 
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return images with three equal channels."""
-        return _luma(images).to(images.dtype).expand_as(images)
+        return luma(images).to(images.dtype).expand_as(images)
 
 
 def brightness(image: Pixels, factor: float) -> Pixels:
@@ -77,26 +77,27 @@ class BrightnessContrast:
     def batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the changed images."""
         brighter, sharper = (per_image(uniform(images, rng, 1 - self.jitter, 1 + self.jitter)) for _ in range(2))
-        first = _contrast_batch(_scaled(images * brighter), sharper)
-        second = _scaled(_contrast_batch(images, sharper) * brighter)
+        first = contrast_batch(scaled(images * brighter), sharper)
+        second = scaled(contrast_batch(images, sharper) * brighter)
         return torch.where(per_image(uniform(images, rng) < 0.5), first, second).to(images.dtype)
 
 
-def _contrast_batch(images: Tensor, factor: Tensor) -> Tensor:
-    mean = (_luma(images).float().mean((1, 2, 3), keepdim=True) + 0.5).floor()
-    return _scaled(mean + factor * (images.float() - mean))
+def contrast_batch(images: Tensor, factor: Tensor) -> Tensor:
+    """Return images (B, 3, H, W) with their differences from their mean gray multiplied by factors (B, 1, 1, 1)."""
+    mean = (luma(images).float().mean((1, 2, 3), keepdim=True) + 0.5).floor()
+    return scaled(mean + factor * (images.float() - mean))
 
 
-def _scaled(values: Tensor) -> Tensor:
+def scaled(values: Tensor) -> Tensor:
     """Return values as Pillow stores them, cut off and not rounded."""
     return values.clamp(0, 255).floor()
 
 
-def _luma(images: Tensor) -> Tensor:
+def luma(images: Tensor) -> Tensor:
     """Return the luma (B, 1, H, W), whole numbers."""
     red, green, blue = images.to(torch.int32).split(1, dim=1)
-    luma: Tensor = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue + 0x8000) >> 16
-    return luma
+    gray: Tensor = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue + 0x8000) >> 16
+    return gray
 
 
 def gaussian_kernel(size: int, sigma: Tensor) -> Tensor:

@@ -35,6 +35,14 @@ class Checkpoints(PeriodicCheckpointer):
         # On the best score, after the last evaluation.
         self.said = ""
 
+    def before_train(self) -> None:
+        """Find out which score picks the best epoch, and when the run ends."""
+        if self.trainer.cfg.DATASETS.TESTS:
+            super().before_train()
+        else:
+            # fast-reid asks for the first test set; without one no score is recorded.
+            self.max_epoch, self.metric_name = self.trainer.max_epoch, "metric"
+
     def after_epoch(self) -> None:
         """Save the run if that is due, and `model_best` if the epoch's evaluation is the best so far."""
         score = self._score()

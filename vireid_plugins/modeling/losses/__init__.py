@@ -6,6 +6,7 @@ from vireid_plugins.modeling.losses.fastreid_losses import CircleLoss, Cosface, 
 from vireid_plugins.modeling.losses.hard_triplet import HardTriplet, hard_triplet
 from vireid_plugins.modeling.losses.hetero_center import HeteroCenter, hetero_center
 from vireid_plugins.modeling.losses.label_smooth_ce import LabelSmoothCE
+from vireid_plugins.modeling.losses.memory_contrast import MemoryContrast
 from vireid_plugins.modeling.losses.mutual import MutualTeaching, SpecificCE, mutual_teaching
 from vireid_plugins.modeling.losses.weighted_triplet import (
     SquaredDifferenceTriplet,
@@ -25,6 +26,7 @@ __all__ = [
     "HeteroCenter",
     "LabelSmoothCE",
     "Loss",
+    "MemoryContrast",
     "MutualTeaching",
     "SpecificCE",
     "SquaredDifferenceTriplet",

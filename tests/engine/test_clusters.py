@@ -1,0 +1,266 @@
+"""Trainings that learn from clusters: what an epoch begins with, and how they go on after a stop."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastreid.utils.env import seed_all_rng
+from helpers import small_cfg
+
+from vireid_plugins.config import CfgNode
+from vireid_plugins.data.torch_datasets import TrainImages
+from vireid_plugins.engine import Trainer
+from vireid_plugins.engine.checkpoint import load_checkpoint
+from vireid_plugins.engine.runs import load_run
+from vireid_plugins.engine.train import evaluate, train
+from vireid_plugins.engine.training_features import training_features
+from vireid_plugins.errors import ConfigError, DataError, StoppedError
+from vireid_plugins.search import Extractor, Gallery
+from vireid_plugins.search.indexing import index_images
+from vireid_plugins.search.querying import Wanted, query_images
+
+# Six steps an epoch, in one small batch of 2 visible and 3 infrared clusters.
+CLUSTERS = [
+    *("DATALOADER.APART.IDENTITIES", "[2, 3]", "DATALOADER.APART.STEPS", "6", "SOLVER.IMS_PER_BATCH", "10"),
+    *("USL.CLUSTER.K1", "6", "USL.CLUSTER.K2", "2", "USL.CLUSTER.MIN_SAMPLES", "2", "USL.CLUSTER.EPS", "[0.55, 0.55]"),
+    *("TEST.PROTOCOLS", "['sysu/agw/all/1shot']", "SOLVER.MAX_EPOCH", "2", "SOLVER.STEPS", "[1]"),
+]
+
+
+def cfg_of(folder: Path, *overrides: str, config: str = "SYSU/adca_stage1.yml") -> CfgNode:
+    return small_cfg(config, *CLUSTERS, "OUTPUT_DIR", str(folder), *overrides)
+
+
+def started(cfg: CfgNode, resume: bool = False) -> Trainer:
+    seed_all_rng(0)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    return trainer
+
+
+def trained(cfg: CfgNode, resume: bool = False) -> Trainer:
+    trainer = started(cfg, resume)
+    trainer.scores = trainer.train()
+    return trainer
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    for (name, a), b in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    for name, rows in one.model.epoch_state.memories.items():
+        assert torch.equal(rows, other.model.epoch_state.memories[name]), name
+    assert torch.equal(one.model.epoch_state.labels, other.model.epoch_state.labels)
+
+
+@pytest.fixture(scope="module")
+def whole(little_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTREID_DATASETS", str(little_tree))
+        return trained(cfg_of(tmp_path_factory.mktemp("whole")))
+
+
+def test_training_from_clusters_scores_and_writes_how_good_they_are(whole: Trainer) -> None:
+    assert "Rank-1" in whole.scores
+    metrics = (Path(whole.cfg.OUTPUT_DIR) / "metrics.json").read_text()
+    for name in ("clusters_visible", "noise_infrared", "nmi_visible", "ari_infrared", "purity_visible"):
+        assert name in metrics
+    assert whole.clustering.scores["clusters_visible"] >= 2
+
+
+@pytest.mark.parametrize("step", [3, 9], ids=["first epoch", "second epoch"])
+@pytest.mark.usefixtures("little_root")
+def test_training_stopped_within_an_epoch_goes_on_bit_for_bit(
+    whole: Trainer, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = cfg_of(tmp_path)
+    dying = started(cfg)
+    run_step = dying.run_step
+
+    def stops() -> None:
+        run_step()
+        if dying.iter == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    dying.run_step = stops
+    with pytest.raises(StoppedError):
+        dying.train()
+    saved = load_checkpoint(tmp_path / "last.pth")
+    assert saved["iteration"] == step + 1
+    again = started(cfg, resume=True)
+    clustered = []
+    clusters = again.clustering._clustered
+    monkeypatch.setattr(again.clustering, "_clustered", lambda f: clustered.append(again.iter) or clusters(f))
+    again.scores = again.train()
+    # Labels and memories of the epoch were restored, and not made anew from weights that have moved.
+    assert clustered == [6] * (step < 6)
+    assert_same(whole, again)
+    assert again.scores["metric"] == whole.scores["metric"]
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_killed_within_an_epoch_goes_on_from_its_beginning_bit_for_bit(whole: Trainer, tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path)
+    dying = started(cfg)
+    run_step = dying.run_step
+
+    def dies() -> None:
+        if dying.iter == 8:
+            raise KeyboardInterrupt
+        run_step()
+
+    dying.run_step = dies
+    with pytest.raises(KeyboardInterrupt):
+        dying.train()
+    assert_same(whole, trained(cfg, resume=True))
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_from_clusters_reads_no_identity(
+    whole: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = TrainImages.__init__
+
+    def shuffled(self: TrainImages, *args: object, **arguments: object) -> None:
+        build(self, *args, **arguments)  # type: ignore[arg-type]
+        self.targets = np.random.default_rng(0).permutation(self.targets).tolist()
+
+    monkeypatch.setattr(TrainImages, "__init__", shuffled)
+    other = trained(cfg_of(tmp_path))
+    assert other.clustering.scores["nmi_visible"] != whole.clustering.scores["nmi_visible"]
+    assert_same(whole, other)
+    facts = [one.checkpointer.facts for one in (whole, other)]
+    assert facts[0]["digest"] == facts[1]["digest"]
+    assert facts[0]["identities"] == "not read"
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_features_use_no_random_number_and_restore_the_modes(whole: Trainer) -> None:
+    model = whole.model
+    model.train()
+    model.backbone.eval()
+    state = torch.get_rng_state()
+    features = training_features(whole.cfg, model, whole.data_loader.images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert not model.backbone.training
+    assert features is not None
+    assert features.shape[0] == len(whole.data_loader.images)
+    assert np.linalg.norm(features, axis=1).max() <= 1 + 1e-6
+    np.testing.assert_array_equal(features, training_features(whole.cfg, model, whole.data_loader.images))
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_with_noise_alone_is_one_error_at_its_epoch_and_loses_nothing(tmp_path: Path) -> None:
+    none = ["USL.CLUSTER.EPS", "[0.001, 0.001]", "USL.CLUSTER.MIN_SAMPLES", "9"]
+    with pytest.raises(DataError, match=r"epoch 1: none of 36 visible images is in a cluster"):
+        trained(cfg_of(tmp_path / "first", *none))
+    assert not list((tmp_path / "first").glob("*.pth"))
+    cfg = cfg_of(tmp_path / "later", "SOLVER.CHECKPOINT_PERIOD", "9", "TEST.EVAL_PERIOD", "9")
+    failing = started(cfg)
+    cluster = failing.clustering._clustered
+
+    def clustered(features: np.ndarray) -> object:
+        state = cluster(features)
+        if failing.epoch:
+            state.labels.fill_(-1)
+        return state
+
+    failing.clustering._clustered = clustered
+    with pytest.raises(DataError, match=r"epoch 2: none of .* the run is saved as .*last.pth', from which --resume"):
+        failing.train()
+    assert load_checkpoint(tmp_path / "later" / "last.pth")["iteration"] == 6
+    assert started(cfg, resume=True).train() is not None
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "4"]
+    cfg = cfg_of(tmp_path / "run", *short, config="SYSU/adca.yml")
+    run_step = Trainer.run_step
+    stop = [0]
+
+    def stops(self: Trainer) -> None:
+        run_step(self)
+        stop[0] -= 1
+        if not stop[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "run_step", stops)
+    for left in (1, 4):
+        stop[0] = left
+        with pytest.raises(StoppedError):
+            train(cfg, resume=True)
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+    assert train(cfg, resume=True)["metric"] >= 0
+    first, second = (load_checkpoint(tmp_path / "run" / name) for name in ("stage1/last.pth", "last.pth"))
+    assert first["clusters"]["state"]["association"] == {}
+    assert set(second["clusters"]["state"]["association"]) == {"r2i", "i2r"}
+    steps = {float(one["step"]) for one in second["optimizer"]["state"].values()}
+    assert steps == {4.0}
+    # The second stage is what it is alone, from the weights of the first.
+    alone = [*short, "USL.STAGES", "[]", "MODEL.WEIGHTS", str(tmp_path / "run" / "stage1" / "model_final.pth")]
+    seed_all_rng(0)
+    trainer = trained(cfg_of(tmp_path / "alone", *alone, config="SYSU/adca.yml"))
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, second["model"][name]), name
+
+
+def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_tree: Path, tmp_path: Path) -> None:
+    """Images of a RegDB, whose names say nothing of who is on them."""
+    for name, source in (("visible", "Visible"), ("infrared", "Thermal")):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for number, image in enumerate(sorted((little_tree / "RegDB" / source).rglob("*.bmp"))):
+            shutil.copy(image, tmp_path / "frames" / name / f"{number}.bmp")
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "2", "TEST.PROTOCOLS", "[]"]
+    folders = [
+        *("DATASETS.OWN.ROOT", str(tmp_path / "frames")),
+        *("USL.CLUSTER.MIN_SAMPLES", "1", "USL.CLUSTER.EPS", "[0.3, 0.3]"),
+    ]
+    cfg = cfg_of(tmp_path / "run", *short, *folders, config="own/adca.yml")
+    assert train(cfg, resume=False) is None
+    assert train(cfg, resume=True) is None
+    facts = load_checkpoint(tmp_path / "run" / "model_final.pth")["vireid"]
+    assert facts["num_classes"] == 0
+    assert facts["identities"] == "not read"
+    extractor = Extractor(load_run(str(tmp_path / "run")))
+    index_images(extractor, tmp_path / "frames", tmp_path / "index", "folder")
+    with Gallery.load(tmp_path / "index") as gallery:
+        found, unread = query_images(
+            gallery, extractor, tmp_path / "frames" / "infrared" / "0.bmp", "infrared", Wanted(3, "visible")
+        )
+    assert not unread
+    assert [Path(hit.path).parent.name for hit in found[0].hits] == ["visible"] * 3
+    with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score"):
+        evaluate(load_run(str(tmp_path / "run")))
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "text"),
+    [
+        ("SYSU/adca_stage1.yml", ["DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler"], "which ApartSampler"),
+        ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6]"], "USL.CLUSTER.EPS: must be two numbers"),
+        ("SYSU/adca_stage1.yml", ["USL.CLUSTER.K2", "99"], "USL.CLUSTER.K2: must be at most"),
+        ("SYSU/one_stream.yml", ["DATALOADER.SAMPLER_TRAIN", "ApartSampler"], "learns from identities"),
+    ],
+)
+@pytest.mark.usefixtures("little_root")
+def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
+    tmp_path: Path, config: str, overrides: list[str], text: str
+) -> None:
+    batch = ["SOLVER.IMS_PER_BATCH", "8"] if "CrossModalityIdentitySampler" in overrides else []
+    with pytest.raises(ConfigError, match=text):
+        Trainer(cfg_of(tmp_path, *batch, *overrides, config=config))
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_resumed_with_other_images_is_one_error(tmp_path: Path, whole: Trainer) -> None:
+    state = whole.clustering.state_dict()
+    state["state"]["labels"] = state["state"]["labels"][:-1]
+    with pytest.raises(DataError, match=r"clusters of .* images, not of"):
+        started(cfg_of(tmp_path)).clustering.load_state_dict(state)
