@@ -7,7 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from part_methods import PLAIN, RS, Fixture, images_of, network, tame
+from recipes import config
 from released import Training, filled, shapes
+
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
+from vireid_plugins.modeling.heads import TestFeature
 
 SIZE = (96, 48)
 # Our names of the losses -> those of the released terms.
@@ -42,6 +46,9 @@ def test_network_equals_released_features(released: Fixture, dataset: str) -> No
         for kind, features in zip(("pool", "neck"), zip(*pairs, strict=True), strict=True):
             vector = F.normalize(torch.cat(features, dim=1))
             np.testing.assert_allclose(vector, expected[f"{modality}_{kind}"], rtol=1e-12, atol=1e-12)
+        # From infrared to visible on RegDB the weights are 1 and 0.
+        alone = TestFeature(pooled=1.0, neck=0.0).joined(*(torch.cat(part, dim=1) for part in zip(*pairs, strict=True)))
+        np.testing.assert_allclose(alone, expected[f"{modality}_pool"], rtol=1e-12, atol=1e-12)
         # What is compared: their cosines, weighted.
         share = model.test_feature.neck
         wanted = sum(
@@ -49,6 +56,18 @@ def test_network_equals_released_features(released: Fixture, dataset: str) -> No
             for weight, kind in ((1 - share, "pool"), (share, "neck"))
         )
         np.testing.assert_allclose(found @ found.T, wanted, rtol=1e-11)
+
+
+def test_schedule_equals_released_rates_of_heads(released: Fixture) -> None:
+    cfg = config("SYSU/rle.yml")
+    heads = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cfg.SOLVER.BASE_LR * cfg.SOLVER.HEADS_LR_FACTOR)
+    schedule = build_lr_scheduler(cfg, heads, 1)["lr_sched"]
+    rates = []
+    for _ in range(cfg.SOLVER.MAX_EPOCH):
+        rates.append(schedule.get_last_lr()[0])
+        heads.step()
+        schedule.step()
+    np.testing.assert_allclose(rates, released.arrays["net/lr_heads_by_epoch"], rtol=1e-12)
 
 
 def batch_of(seeds: int, step: int) -> dict[str, Any]:
