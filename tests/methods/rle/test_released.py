@@ -12,6 +12,7 @@ from released import Training, filled, shapes
 
 from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
 from vireid_plugins.modeling.heads import TestFeature
+from vireid_plugins.modeling.heads.branch_head import as_branch
 
 SIZE = (96, 48)
 # Our names of the losses -> those of the released terms.
@@ -91,8 +92,8 @@ def assert_training(released: Fixture, dataset: str, steps: int | None = None) -
     per_epoch = int((rates == rates[0]).sum())
     weights = filled(layout, shapes(layout, 10), released.salt, tame)
     training = Training(config, layout, weights, SIZE, PLAIN, iters_per_epoch=per_epoch)
-    seen: list[Any] = []
-    training.model.losses[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    whole: list[Any] = []
+    training.model.heads["global"].register_forward_hook(lambda *given: whole.append(as_branch(given[-1]).pooled))
     keys = expected["keys"].tolist()
     for step in range(len(rates) if steps is None else steps):
         np.testing.assert_allclose(training.rate("classifierg.weight"), rates[step], rtol=1e-12)
@@ -103,6 +104,8 @@ def assert_training(released: Fixture, dataset: str, steps: int | None = None) -
         for ours, name in TERMS.items():
             np.testing.assert_allclose(losses[ours], expected[name][step], rtol=rtol, err_msg=f"{ours} at step {step}")
         np.testing.assert_allclose(sum(losses.values()), expected["total"][step], rtol=rtol)
+        norm = whole[step].detach().norm(dim=1).mean()
+        np.testing.assert_allclose(norm, expected["feat_norm"][step], rtol=rtol)
         gradients = [training.gradient(key) for key in keys]
         norm = np.sqrt(np.nansum(np.square(gradients)))
         np.testing.assert_allclose(norm, expected["grad_norm"][step], rtol=1e-9)
