@@ -119,6 +119,8 @@ def _state_dict(described: dict[str, Any], path: str) -> dict[str, Tensor]:
 
 def tensor(kind: str, path: str) -> Tensor:
     """Return the tensor of a path: a network filled so has finite features, an optimizer finite steps."""
+    # Later checkpoints hold the metrics of every process beside their sum, which are the same in a run of one.
+    path = path.replace("/processes/0/", "/")
     dtype, _, sizes = kind.partition(" ")
     of, shape = getattr(torch, dtype), [int(size) for size in sizes.split("x") if size]
     name, key = path.rpartition("/")[2].rpartition(".")[2], zlib.crc32(path.encode())

@@ -1,14 +1,16 @@
 """Write `fixtures/checkpoints/<method>.json`: python tests/make_checkpoint_manifests.py [METHOD ...].
 
-This was run by hand, from a clean checkout of the commit before the package's modules were moved.
+This was run by hand, from a clean checkout of the commit before the package's modules were moved; for MPANet, SAAI, PMT
+and RLE of the first with all of them, with `VIREID_TEST_WIDE_RESNET=1`.
 `engine/test_checkpoints_of_earlier_commits.py` checks later commits against the manifests, and this file documents how
 they were made. A run on a later commit describes that commit, so do not overwrite them with it.
 
 Each method of `configs/SYSU` is trained at the suite's small size on the suite's little tree. The manifest describes
-its checkpoint after the first epoch; for WRIM-Net it is that of a run stopped by a signal in the second epoch, since
-only such a checkpoint has losses that are not written yet. DEEN keeps an average of its weights.
+its checkpoint after the first epoch; for WRIM-Net and the later methods it is that of a run stopped by a signal in the
+second epoch, since only such a checkpoint has losses that are not written yet. DEEN keeps an average of its weights.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -35,7 +37,8 @@ KEYS = [
 # Relative, so that the manifests say nothing of where they were made.
 OUT = "run"
 MORE = {"deen": ["SOLVER.EMA_DECAY", "0.9"]}
-STOPPED_AT = {"wrim": 7}
+# MPANet's and SAAI's sampler has two steps an epoch: stopped at its end, so that the next step ends none.
+STOPPED_AT = {"wrim": 7, "mpanet": 1, "saai": 1}
 
 
 def git(*words: str) -> str:
@@ -43,21 +46,19 @@ def git(*words: str) -> str:
 
 
 def trained(cfg: CfgNode, stopped_at: int | None) -> Trainer:
-    """Train two epochs, or until a signal comes in an iteration."""
+    """Train until a signal comes in an iteration, by default the first of the second epoch."""
     seed_all_rng(cfg.SEED)
     trainer = Trainer(cfg)
     run_step = trainer.run_step
 
     def stopping() -> None:
-        if trainer.iter == stopped_at:
+        if trainer.iter == (trainer.iters_per_epoch if stopped_at is None else stopped_at):
             os.kill(os.getpid(), signal.SIGTERM)
         run_step()
 
     trainer.run_step = stopping
-    try:
+    with contextlib.suppress(StoppedError):
         trainer.train()
-    except StoppedError:
-        assert stopped_at is not None
     return trainer
 
 

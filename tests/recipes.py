@@ -40,6 +40,7 @@ class Erased:
         area: mean share of the image.
         shares: the smallest and largest share that is drawn for it, before what does not fit is drawn again.
         logarithm: whether height / width is drawn evenly in the logarithm.
+        normalized: whether it is erased in the normalized image; else the value is that in 0 .. 1.
     """
 
     value: tuple[float, float, float]
@@ -47,6 +48,7 @@ class Erased:
     area: float
     shares: tuple[float, float] = (0.02, 0.4)
     logarithm: bool = False
+    normalized: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,8 @@ def check_views(cfg: CfgNode, recipe: Recipe) -> None:
                 assert (step.size, step.value) == recipe.padding
             if is_erasing(step):
                 assert recipe.erased is not None
-                # It and everything after it work on the normalized image.
-                assert view.late == len(view.steps) - number
+                # It and everything after it work on the normalized image, or nothing does.
+                assert view.late == (len(view.steps) - number if recipe.erased.normalized else 0)
                 check_erasing(step, recipe.size, recipe.erased)
     assert tuple(cfg.INPUT.SIZE_TRAIN) == tuple(cfg.INPUT.SIZE_TEST) == recipe.size
 

@@ -43,6 +43,7 @@ LEFT_OUT = {
     "bagtricks.yml": "fast-reid's own trainer at full size; tests/examples/test_market1501.py",
     "vireid convert": "a public checkpoint; tests/checkpoints/test_convert.py",
     "vireid splits": "ten trainings; tests/engine/test_splits.py",
+    "vireid zoo": "several trainings; tests/experiments/test_zoo.py",
     "vireid sweep": "several trainings; tests/experiments/test_sweep.py",
     "--detector": "weights of a detector; tests/detections/test_detector.py",
     " agw.pth": "a public checkpoint; tests/checkpoints/test_convert.py",

@@ -140,9 +140,19 @@ def test_rrle_equals_released_distribution(stored: Arrays, kind: str, t_min: str
 
 
 def test_beta_batch_equals_released_alpha_distribution(stored: Arrays) -> None:
-    drawn = beta_batch(0.4, (20000,), torch.Generator().manual_seed(0), torch.device("cpu")).numpy()
-    assert_quantiles(stored, "rrle/alpha_quantiles", drawn, error=0.015)
-    assert_quantiles(stored, "rrle/alpha_quantiles", rng().beta(0.4, 0.4, 20000), error=0.015)
+    together = beta_batch(0.4, (20000,), torch.Generator().manual_seed(0), torch.device("cpu")).numpy()
+    for drawn in (together, rng().beta(0.4, 0.4, 20000)):
+        assert_quantiles(stored, "rrle/alpha_quantiles", drawn, error=0.015)
+        found = [drawn.mean(), drawn.var(), (drawn < 0.1).mean(), (drawn > 0.9).mean()]
+        np.testing.assert_allclose(found, stored["rrle/alpha_moments"], atol=0.015)
+
+
+def test_mrle_in_a_view_changes_the_released_share_of_images(stored: Arrays) -> None:
+    view = build_view(small_cfg("SYSU/rle.yml"), ["MRLE@0.5"])
+    source = (255 * picture(stored, 30)).astype(np.uint8)
+    changed = [not np.array_equal(view(source, rng(seed)), source) for seed in range(2000)]
+    # A share of 2,000 draws is off by 0.011.
+    assert abs(np.mean(changed) - stored["p/mrle"]) < 0.04
 
 
 def test_rrle_of_a_batch_needs_as_many_rectangles_as_of_images() -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from helpers import SMALL, SMALL_FRESH, vireid
 from written_runs import write_run
 
-from vireid_plugins.errors import ConfigError, DataError, LaunchError, UserError
+from vireid_plugins.errors import ConfigError, DataError, LaunchError, StoppedError, UserError
 from vireid_plugins.experiments import zoo_table
-from vireid_plugins.experiments.outcomes import scored
+from vireid_plugins.experiments.local import LocalExecutor
+from vireid_plugins.experiments.outcomes import FAILED, Outcome, Report, scored
+from vireid_plugins.experiments.plan import PlannedRun
 from vireid_plugins.experiments.zoo import Zoo, planned, run_zoo
 from vireid_plugins.visualize.plugins import NetworkSize
 
@@ -149,6 +152,22 @@ def test_scored_goes_by_the_content_of_the_weights(tmp_path: Path) -> None:
     assert not scored(folder, weights)
     with pytest.raises(DataError, match=r"b\.pth' cannot be read"):
         scored(folder, tmp_path / "b.pth")
+
+
+def test_zoo_that_is_stopped_as_a_run_ends_starts_no_other_method(
+    tmp_path: Path, little_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: LocalExecutor, runs: Sequence[PlannedRun], report: Report) -> list[Outcome]:
+        self.stopping = True
+        return [Outcome(run, FAILED, "of no interest here") for run in runs]
+
+    monkeypatch.setattr(LocalExecutor, "run", run)
+    said: list[str] = []
+    asked = Zoo(str(little_root / "own"), ["one_stream", "agw"], 0, 1, {}, tmp_path / "out", SMALL)
+    with pytest.raises(StoppedError, match="the same command continues it"):
+        run_zoo(asked, said.append)
+    assert said == ["one_stream: 1 run"]
+    assert "one_stream" in (tmp_path / "out" / "zoo.md").read_text()
 
 
 @pytest.mark.slow

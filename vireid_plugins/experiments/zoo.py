@@ -83,9 +83,11 @@ def run_zoo(zoo: Zoo, say: Say) -> list[Entry]:
     with claim(output, resume=True):
         for method in methods:
             say(f"{method.name}: {len(method.runs)} {'run' if len(method.runs) == 1 else 'runs'}")
-            ended = run_unfinished(LocalExecutor(method.file), method.runs, lambda line: say(f"  {line}"))
+            executor = LocalExecutor(method.file)
+            ended = run_unfinished(executor, method.runs, lambda line: say(f"  {line}"))
             outcomes += ended
-            stopped = any(outcome.state == STOPPED for outcome in ended)
+            # A signal may have come when the last run had just ended.
+            stopped = executor.stopping or any(outcome.state == STOPPED for outcome in ended)
             entries.append(entry_of(method.name, method.config, ended, output / method.name, measure=not stopped))
             write_tables(output, entries)
             if stopped:

@@ -7,7 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from part_methods import PLAIN, RS, Fixture, images_of, network, tame
+from recipes import config
 from released import Training, filled, shapes
+
+from vireid_plugins.engine.hooks.lr_schedule import build_lr_scheduler
+from vireid_plugins.modeling.heads import TestFeature
+from vireid_plugins.modeling.heads.branch_head import as_branch
 
 SIZE = (96, 48)
 # Our names of the losses -> those of the released terms.
@@ -42,6 +47,9 @@ def test_network_equals_released_features(released: Fixture, dataset: str) -> No
         for kind, features in zip(("pool", "neck"), zip(*pairs, strict=True), strict=True):
             vector = F.normalize(torch.cat(features, dim=1))
             np.testing.assert_allclose(vector, expected[f"{modality}_{kind}"], rtol=1e-12, atol=1e-12)
+        # From infrared to visible on RegDB the weights are 1 and 0.
+        alone = TestFeature(pooled=1.0, neck=0.0).joined(*(torch.cat(part, dim=1) for part in zip(*pairs, strict=True)))
+        np.testing.assert_allclose(alone, expected[f"{modality}_pool"], rtol=1e-12, atol=1e-12)
         # What is compared: their cosines, weighted.
         share = model.test_feature.neck
         wanted = sum(
@@ -49,6 +57,18 @@ def test_network_equals_released_features(released: Fixture, dataset: str) -> No
             for weight, kind in ((1 - share, "pool"), (share, "neck"))
         )
         np.testing.assert_allclose(found @ found.T, wanted, rtol=1e-11)
+
+
+def test_schedule_equals_released_rates_of_heads(released: Fixture) -> None:
+    cfg = config("SYSU/rle.yml")
+    heads = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cfg.SOLVER.BASE_LR * cfg.SOLVER.HEADS_LR_FACTOR)
+    schedule = build_lr_scheduler(cfg, heads, 1)["lr_sched"]
+    rates = []
+    for _ in range(cfg.SOLVER.MAX_EPOCH):
+        rates.append(schedule.get_last_lr()[0])
+        heads.step()
+        schedule.step()
+    np.testing.assert_allclose(rates, released.arrays["net/lr_heads_by_epoch"], rtol=1e-12)
 
 
 def batch_of(seeds: int, step: int) -> dict[str, Any]:
@@ -72,8 +92,8 @@ def assert_training(released: Fixture, dataset: str, steps: int | None = None) -
     per_epoch = int((rates == rates[0]).sum())
     weights = filled(layout, shapes(layout, 10), released.salt, tame)
     training = Training(config, layout, weights, SIZE, PLAIN, iters_per_epoch=per_epoch)
-    seen: list[Any] = []
-    training.model.losses[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    whole: list[Any] = []
+    training.model.heads["global"].register_forward_hook(lambda *given: whole.append(as_branch(given[-1]).pooled))
     keys = expected["keys"].tolist()
     for step in range(len(rates) if steps is None else steps):
         np.testing.assert_allclose(training.rate("classifierg.weight"), rates[step], rtol=1e-12)
@@ -84,6 +104,8 @@ def assert_training(released: Fixture, dataset: str, steps: int | None = None) -
         for ours, name in TERMS.items():
             np.testing.assert_allclose(losses[ours], expected[name][step], rtol=rtol, err_msg=f"{ours} at step {step}")
         np.testing.assert_allclose(sum(losses.values()), expected["total"][step], rtol=rtol)
+        norm = whole[step].detach().norm(dim=1).mean()
+        np.testing.assert_allclose(norm, expected["feat_norm"][step], rtol=rtol)
         gradients = [training.gradient(key) for key in keys]
         norm = np.sqrt(np.nansum(np.square(gradients)))
         np.testing.assert_allclose(norm, expected["grad_norm"][step], rtol=1e-9)
