@@ -4,3 +4,5 @@ Shapes: `N` training images in the order of the data set, `D` embedding, `K_V` a
 An epoch extracts features, clusters each modality (`clusters`), associates the clusters (`association`) and starts the
 memories; the result is an `EpochState`. A step contrasts features with the memories and then changes them (`memory`).
 """
+
+from vireid_plugins.unsupervised import options  # noqa: F401  declares USL.CLUSTER
