@@ -5,6 +5,4 @@ An epoch extracts features, clusters each modality (`clusters`), associates the 
 memories; the result is an `EpochState`. A step contrasts features with the memories and then changes them (`memory`).
 """
 
-from vireid_plugins.unsupervised.options import ClusterOptions  # declares its keys
-
-__all__ = ["ClusterOptions"]
+from vireid_plugins.unsupervised import options  # noqa: F401  declares USL.CLUSTER
