@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import logging.config
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,6 +59,25 @@ def test_open_log_of_a_second_run_writes_to_its_own_file_alone(tmp_path: Path) -
     assert "again" not in (tmp_path / "a" / "log.txt").read_text()
     begin_log()
     assert (tmp_path / "a" / "log.txt").read_text().splitlines()[-1].endswith("INFO: again")
+
+
+@pytest.mark.parametrize("earlier", ["", "of an earlier run\n"])
+def test_log_file_goes_on_after_a_library_configures_logging(tmp_path: Path, earlier: str) -> None:
+    """`dictConfig` closes every handler of the process; importing pymilvus calls it."""
+    if earlier:
+        (tmp_path / "log.txt").write_text(earlier)
+    log = open_log(tmp_path)
+    log.info("one")
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    log.info("two")
+    begin_log()
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    log.info("three")
+    require_log()
+
+    text = (tmp_path / "log.txt").read_text()
+    assert text.startswith(earlier)
+    assert [line.split()[-1] for line in text.removeprefix(earlier).splitlines()] == ["one", "two", "three"]
 
 
 def test_log_file_that_cannot_be_written_says_so_once_and_the_screen_goes_on(

@@ -17,6 +17,9 @@ class LogFile(logging.Handler):
     Where the file exists, it belongs to an earlier run: lines are held back until `begin`, so that a run that is
     refused adds nothing. Once the file cannot be written, `failure` is the error; the log goes on elsewhere.
 
+    A handler that is closed while it is attached opens its file again for the next line, as `logging.FileHandler` does:
+    `logging.config.dictConfig` closes the handlers of all loggers, and `import pymilvus` calls it.
+
     Args:
         file: the file.
 
@@ -31,10 +34,9 @@ class LogFile(logging.Handler):
         )
         self.path = file
         self.failure: ConfigError | None = None
-        self._held: list[str] = []
-        existed = file.exists()
+        self._held: list[str] | None = [] if file.exists() else None
         self._lines: LineFile | None = LineFile(file)
-        if existed:
+        if self._held is not None:
             self._lines.close()
             self._lines = None
 
@@ -44,11 +46,10 @@ class LogFile(logging.Handler):
         Raises:
             ConfigError: the file cannot be opened or written.
         """
-        if self._lines is None:
-            self._lines = LineFile(self.path)
+        if self._held is not None:
             for line in self._held:
-                self._lines.write(line)
-            self._held = []
+                self._write(line)
+            self._held = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line or hold it back; never raises."""
@@ -57,19 +58,25 @@ class LogFile(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        if self._lines is None:
+        if self._held is not None:
             self._held.append(line)
             return
         try:
-            self._lines.write(line)
+            self._write(line)
         except ConfigError as error:
             self.failure = self.failure or error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a later line opens it again."""
         if self._lines is not None:
             self._lines.close()
+            self._lines = None
         super().close()
+
+    def _write(self, line: str) -> None:
+        if self._lines is None:
+            self._lines = LineFile(self.path)
+        self._lines.write(line)
 
 
 def open_log(folder: Path, quiet: bool = False) -> logging.Logger:
