@@ -36,8 +36,11 @@ SMALL = [
 _NON_LOCAL = ["MODEL.ATTENTION.STAGE2", "['NonLocal@1']", "MODEL.ATTENTION.STAGE3", "['NonLocal@0', 'NonLocal@1']"]
 # What a fresh process builds as quickly, which does not know `narrow`.
 SMALL_FRESH = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
-# Of the 16 images of a batch, and few of them.
-_APART = ["DATALOADER.APART.IDENTITIES", "[3, 5]", "DATALOADER.APART.STEPS", "4"]
+# Of the 16 images of a batch, and few of them; and clusters in few images.
+_APART = [
+    *("DATALOADER.APART.IDENTITIES", "[3, 5]", "DATALOADER.APART.STEPS", "4"),
+    *("USL.CLUSTER.K1", "6", "USL.CLUSTER.K2", "2", "USL.CLUSTER.MIN_SAMPLES", "1", "USL.CLUSTER.EPS", "[0.4, 0.4]"),
+]
 SMALL_METHODS = {
     "adca": _APART,
     "pgm": [*_NON_LOCAL, *_APART],

@@ -111,7 +111,7 @@ def test_convert_calls_copies_unused_and_refuses_strangers() -> None:
         convert("agw", weights | {"NL_2.0.theta.bias": torch.zeros(7)})
     with pytest.raises(DataError, match=r"has no 'classifier\.weight'"):
         convert("deen", {})
-    with pytest.raises(ConfigError, match=r"available: agw, deen, deen_regdb, idkl, .*mscm"):
+    with pytest.raises(ConfigError, match=r"available: adca, agw, deen, deen_regdb, idkl, .*mscm"):
         convert("clip", {})
     del weights["bottleneck.weight"]
     assert convert("agw", weights).missing == ["heads.global.bottleneck.0.weight"]

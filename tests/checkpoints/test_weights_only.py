@@ -77,7 +77,7 @@ def test_convert_says_what_it_kept_and_how_large_it_is(trained: Path, tmp_path: 
         ("run --weights-only", "--weights-only takes one run and --output"),
         ("agw a.t b.pth --weights-only --output c.pth", "--weights-only takes one run and --output"),
         ("agw a.t", "needs LAYOUT, source and target"),
-        ("agw2 a.t b.pth", "layout: unknown value 'agw2'; available: agw"),
+        ("agw2 a.t b.pth", "layout: unknown value 'agw2'; available: adca, agw"),
     ],
 )
 def test_convert_of_wrong_arguments_is_one_error(tmp_path: Path, words: str, said: str) -> None:

@@ -15,7 +15,9 @@ from vireid_plugins.config import CfgNode
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.checkpoint import load_checkpoint
-from vireid_plugins.engine.runs import load_run
+from vireid_plugins.engine.dry_run import dry_run
+from vireid_plugins.engine.hooks.clustering import Clustering
+from vireid_plugins.engine.runs import load_run, scored_config
 from vireid_plugins.engine.train import evaluate, train
 from vireid_plugins.engine.training_features import training_features
 from vireid_plugins.errors import ConfigError, DataError, StoppedError
@@ -138,6 +140,18 @@ def test_training_from_clusters_reads_no_identity(
 
 
 @pytest.mark.usefixtures("little_root")
+def test_training_with_one_labeled_modality_has_its_identities_as_clusters(tmp_path: Path) -> None:
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "1", "USL.CLUSTER.LABELED", "visible"]
+    trainer = trained(cfg_of(tmp_path, *short, config="SYSU/adca_stage1.yml"))
+    images = trainer.data_loader.images
+    visible = np.asarray(images.modalities) == 0
+    np.testing.assert_array_equal(trainer.model.epoch_state.labels[visible], np.asarray(images.targets)[visible])
+    assert trainer.clustering.scores["purity_visible"] == 1
+    assert trainer.clustering.scores["purity_infrared"] < 1
+    assert "identities" not in trainer.checkpointer.facts
+
+
+@pytest.mark.usefixtures("little_root")
 def test_training_features_use_no_random_number_and_restore_the_modes(whole: Trainer) -> None:
     model = whole.model
     model.train()
@@ -238,6 +252,17 @@ def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_t
     assert [Path(hit.path).parent.name for hit in found[0].hits] == ["visible"] * 3
     with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score"):
         evaluate(load_run(str(tmp_path / "run")))
+    labeled = ["DATASETS.OWN.ROOT", str(little_tree / "own"), "DATASETS.OWN.TEST_SHARE", "1"]
+    assert "Rank-1" in evaluate(scored_config(str(tmp_path / "run"), labeled, on=["OwnFolder"]))
+
+
+@pytest.mark.usefixtures("little_root")
+def test_dry_run_takes_steps_with_made_up_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clustering, "before_epoch", lambda self: pytest.fail("all images were embedded"))
+    found = dry_run(cfg_of(tmp_path / "none", "DATALOADER.APART.STEPS", "2", config="SYSU/adca.yml"), steps=1)
+    assert found.steps == 2
+    assert found.loss > 0
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -246,6 +271,7 @@ def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_t
         ("SYSU/adca_stage1.yml", ["DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler"], "which ApartSampler"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6]"], "USL.CLUSTER.EPS: must be two numbers"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.K2", "99"], "USL.CLUSTER.K2: must be at most"),
+        ("SYSU/adca_stage1.yml", ["USL.CLUSTER.LABELED", "both"], "USL.CLUSTER.LABELED: unknown value 'both'"),
         ("SYSU/one_stream.yml", ["DATALOADER.SAMPLER_TRAIN", "ApartSampler"], "learns from identities"),
     ],
 )

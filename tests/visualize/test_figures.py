@@ -176,6 +176,16 @@ def test_read_metrics_of_a_run_with_old_and_new_names_is_one_curve_per_loss(tmp_
     }
 
 
+def test_panels_of_clusters_name_their_curves_by_what_was_clustered() -> None:
+    names = ["clusters_visible", "clusters_infrared", "noise_visible", "nmi_across", "purity_visible", "ari_visible"]
+    found = {one["name"]: one["curves"] for one in visualize.training_curves.panels({key: [(1, 2.0)] for key in names})}
+    assert [curve["name"] for curve in found["clusters"]] == ["visible", "infrared"]
+    assert [curve["name"] for curve in found["NMI of clusters"]] == ["across"]
+    assert set(found) == {
+        *("clusters", "noise, share", "purity of clusters", "NMI of clusters", "ARI of clusters"),
+    }
+
+
 def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:
     curves = visualize.read_run(trained)
     results = json.loads((trained / "evaluation.json").read_text())["results"]

@@ -19,6 +19,7 @@ NAMES = (
     "searching",
     "folders",
     "ranking",
+    "clustering",
     "endurance",
     "startup",
     "gpu",

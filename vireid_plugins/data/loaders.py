@@ -22,6 +22,7 @@ from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.data.torch_datasets import PlainImages, TestImages, TrainImages
 from vireid_plugins.data.transforms import BatchAugmentation, View, build_view
 from vireid_plugins.data.worker_errors import ReportingLoader
+from vireid_plugins.data.wrong_labels import with_wrong_labels
 from vireid_plugins.errors import ConfigError, DataError, require_name
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -127,6 +128,10 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         stretch=stretch_of(cfg),
         first_views=None if augment else first_views,
     )
+    wrong = cfg.DATASETS.WRONG_LABELS
+    train.targets = with_wrong_labels(train.targets, train.modalities, wrong.SHARE, wrong.SEED)
+    if wrong.SHARE:
+        logger.warning("%.0f %% of the training labels are wrong (DATASETS.WRONG_LABELS)", 100 * wrong.SHARE)
     sampler = build_sampler(cfg, train.targets, train.modalities, [camera for _, _, camera in train.items])
     if augment:
         augment.first_steps = cfg.INPUT.FIRST_EPOCHS * sampler.steps

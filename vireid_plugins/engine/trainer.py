@@ -263,11 +263,12 @@ class Trainer(DefaultTrainer):
         """Return the replacement of fast-reid's checkpointer, which also saves what fast-reid does not."""
         fast: Any = self.checkpointer
         states = {"optimizer": OptimizerState(self.optimizer), "lr_sched": ScheduleState(self.scheduler["lr_sched"])}
+        reads_identities = self.clustering is None or self.clustering.reads_identities
         checkpointer = VireidCheckpointer(
             fast.model,
             fast.save_dir,
             save_to_disk=fast.save_to_disk,
-            facts=training_facts(self.cfg, self.data_loader.images, identities=not self.clustering),
+            facts=training_facts(self.cfg, self.data_loader.images, reads_identities),
             splits=splits_of(self.cfg, (*self.cfg.DATASETS.NAMES, *self.cfg.DATASETS.TESTS)),
             average=self.cfg.MODEL.WEIGHTS_AVERAGED,
             partial=self.cfg.MODEL.WEIGHTS_PARTIAL,

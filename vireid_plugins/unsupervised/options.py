@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from vireid_plugins.config.keys import declare
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.data.datasets.base import MODALITIES
+from vireid_plugins.errors import ConfigError, require_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class ClusterOptions:
         min_samples: neighbors, an image itself among them, that make it the core of a cluster.
         renormalize: L2-normalize the mean of the features of an image and its mirror image before neighbors are
             looked for; released code does not.
+        labeled: the modality whose clusters are its identities, "visible" or "infrared", as where one modality alone
+            has been labeled; empty: none.
         log_truth: where the data set has identities, log how well clusters agree with them; nothing else reads them.
 
     Raises:
@@ -28,12 +31,14 @@ class ClusterOptions:
     eps: tuple[float, ...] = (0.6, 0.6)
     min_samples: int = 4
     renormalize: bool = False
+    labeled: str = ""
     log_truth: bool = True
 
     def __post_init__(self) -> None:
         for name in ("k1", "k2", "min_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"USL.CLUSTER.{name.upper()}: must be at least 1, got {getattr(self, name)}")
+        require_name("USL.CLUSTER.LABELED", self.labeled, ("", *MODALITIES.values()))
         if self.k2 > self.k1:
             raise ConfigError(f"USL.CLUSTER.K2: must be at most USL.CLUSTER.K1 {self.k1}, got {self.k2}")
         if len(self.eps) != 2 or not all(0 < one < 1 for one in self.eps):

@@ -104,6 +104,9 @@ PANELS = {
     "seconds per step": r"time|data_time",
 }
 
+# Panels whose curves are named by what was clustered.
+OF_CLUSTERS = tuple(title for title in PANELS if re.search("clusters|noise", title))
+
 
 def panels(curves: Curves) -> list[dict[str, Any]]:
     """Group the curves into losses, learning rate, scores and seconds per step; returns JSON values.
@@ -113,15 +116,17 @@ def panels(curves: Curves) -> list[dict[str, Any]]:
     groups = []
     for title, names in PANELS.items():
         found = [(name, points) for name, points in curves.items() if re.fullmatch(names, name)]
-        members = [
-            {"name": name.rpartition("/")[0] or name, "points": points}
-            if "percent" in title
-            else {"name": name, "points": points}
-            for name, points in found
-        ]
+        members = [{"name": _short(name, title), "points": points} for name, points in found]
         if members:
             groups.append({"name": title, "curves": members})
     return groups
+
+
+def _short(name: str, title: str) -> str:
+    """Return what tells the curve of a panel from the others."""
+    if "percent" in title:
+        return name.rpartition("/")[0] or name
+    return name.partition("_")[2] if title in OF_CLUSTERS else name
 
 
 def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> Any:

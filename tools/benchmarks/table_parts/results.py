@@ -25,7 +25,7 @@ COLUMNS = {
 }
 SINGLE_SHOT = [name for name in COLUMNS if "multi" not in name and "transposed" not in name]
 # The methods that this package has or will have.
-OWN = ("AGW", "CAJ", "MPANet", "DEEN", "PMT", "SAAI", "RLE", "WRIM-Net", "IDKL", "MSCMNet", "ICRE")
+OWN = ("AGW", "CAJ", "MPANet", "DEEN", "PMT", "SAAI", "RLE", "WRIM-Net", "IDKL", "MSCMNet", "ICRE", "ADCA", "PGM")
 
 Results = Mapping[str, Any]
 

@@ -79,11 +79,20 @@ class Clustering(HookBase):
         self.model: Any = model
         node = arguments(cfg.USL.CLUSTER)
         self.options = ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+        if self.options.labeled and not loader.labeled:
+            raise ConfigError(
+                f"USL.CLUSTER.LABELED: is '{self.options.labeled}', but {', '.join(cfg.DATASETS.NAMES)} has no labels"
+            )
         self.associate = build_association(cfg)
         self.scores: dict[str, float] = {}
         self.resumed: EpochState | None = None
         modalities = np.asarray(loader.images.modalities)
         self.rows = {name: np.flatnonzero(modalities == modality) for modality, name in MODALITIES.items()}
+
+    @property
+    def reads_identities(self) -> bool:
+        """Whether the training depends on identities of images."""
+        return bool(self.options.labeled)
 
     def before_train(self) -> None:
         """Go on with the clusters of a run that was resumed within an epoch.
@@ -147,6 +156,9 @@ class Clustering(HookBase):
         options, found = self.options, {name: features[rows] for name, rows in self.rows.items()}
         labels: dict[str, Labels] = {}
         for name, eps in zip(found, options.eps, strict=True):
+            if name == options.labeled:
+                labels[name] = np.unique(self._identities(name), return_inverse=True)[1]
+                continue
             labels[name] = cluster(
                 found[name],
                 k1=options.k1,
@@ -165,11 +177,14 @@ class Clustering(HookBase):
         self._score(labels, association)
         return EpochState(self.trainer.epoch, whole, memories, association)
 
+    def _identities(self, name: str) -> Labels:
+        """Return the identities of the images of a modality."""
+        return np.asarray(self.loader.images.targets)[self.rows[name]]
+
     def _score(self, labels: dict[str, Labels], association: dict[str, torch.Tensor]) -> None:
         """Log how many clusters there are, and how good they are where identities are known."""
         known = self.options.log_truth and self.loader.labeled
-        targets = np.asarray(self.loader.images.targets)
-        truth = {name: targets[rows] for name, rows in self.rows.items()}
+        truth = {name: self._identities(name) for name in labels}
         parts = dict(labels)
         if association and known:
             parts["across"] = across(labels, association["r2i"].numpy())

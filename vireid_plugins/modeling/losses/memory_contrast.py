@@ -1,4 +1,4 @@
-"""The contrastive loss against memories of clusters; see `unsupervised.memory`."""
+"""The contrastive loss against memories of clusters (Cluster Contrast, ACCV 2022); see `unsupervised.memory`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
