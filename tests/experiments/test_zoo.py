@@ -38,6 +38,7 @@ def nothing(_: str) -> None:
         ({"overrides": ["SOLVER.NONE", "4"]}, ConfigError, "zoo 'SYSU/agw.yml': .*NONE"),
         ({"overrides": ["SEED", "4"]}, ConfigError, "SEED on the command line would have no effect"),
         ({"dataset": "LLCM"}, DataError, "LLCM is incomplete"),
+        ({"dataset": "own", "methods": ["adca"]}, ConfigError, "'adca' learns without labels and has nothing to score"),
     ],
 )
 def test_zoo_refuses_a_mistake_before_anything_runs(
@@ -67,12 +68,24 @@ def test_zoo_of_a_folder_takes_all_methods_for_ones_own_images(little_root: Path
     methods = planned(
         Zoo(str(little_root / "own"), epochs=2, seeds=1, output=tmp_path, overrides=["SOLVER.AMP.ENABLED", "False"])
     )
-    assert {"agw", "idkl", "pmt", "rle", "wrim"} < {method.name for method in methods}
+    names = {method.name for method in methods}
+    assert {"agw", "idkl", "pmt", "rle", "wrim"} < names
+    # They train on folders that nobody has labeled.
+    assert not {"adca", "pgm"} & names
     for method in methods:
         assert [run.values for run in method.runs] == [{"SEED": 0}]
         assert Path(method.config.DATASETS.OWN.ROOT) == little_root / "own"
         assert method.config.MODEL.HEADS.NUM_CLASSES == 5
         assert method.config.SOLVER.MAX_EPOCH == 2
+
+
+def test_zoo_takes_no_stage_of_another_method(little_root: Path, tmp_path: Path) -> None:
+    overrides = ["SOLVER.AMP.ENABLED", "False"]
+    names = [method.name for method in planned(Zoo("SYSU", seeds=1, output=tmp_path, overrides=overrides))]
+    assert "adca" in names
+    assert "adca_stage1" not in names
+    (named,) = planned(Zoo("SYSU", ["adca_stage1"], seeds=1, output=tmp_path, overrides=overrides))
+    assert named.name == "adca_stage1"
 
 
 def test_zoo_scores_all_methods_under_the_protocols_of_all(little_root: Path, tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def planned(zoo: Zoo) -> list[Method]:
         raise ConfigError(f"{EPOCHS}: --epochs {zoo.epochs} sets it; leave one of them out")
     weights = {name: [_weights(name, word) for word in words] for name, words in zoo.weights.items()}
     loaded = {name: _loaded(file, overrides) for name, file in files.items()}
+    if unscored := [name for name, cfg in loaded.items() if not cfg.DATASETS.TESTS]:
+        if zoo.methods:
+            raise ConfigError(
+                f"--methods: '{unscored[0]}' learns without labels and has nothing to score (DATASETS.TESTS is empty); "
+                "score its run with `vireid evaluate RUN --on NAME`, see docs/unsupervised.md"
+            )
+        files = {name: file for name, file in files.items() if name not in unscored}
     protocols = {name: _names(cfg) for name, cfg in loaded.items()}
     common = dict.fromkeys(name for names in protocols.values() for name in names)
     methods = []
@@ -165,7 +172,7 @@ def _files(zoo: Zoo, folder: str) -> dict[str, str]:
     """Return the configuration file of every method, or the name of a shipped one, by the method's name."""
     known = shipped_configs()[folder]
     files: dict[str, str] = {}
-    for word in zoo.methods or known:
+    for word in zoo.methods or _whole(known):
         own = word.endswith((".yml", ".yaml"))
         if not own:
             require_name("--methods", word, known, "; or a configuration file")
@@ -174,6 +181,11 @@ def _files(zoo: Zoo, folder: str) -> dict[str, str]:
             raise ConfigError(f"--methods: '{name}' is given twice")
         files[name] = word if own else f"{folder}/{name}.yml"
     return files
+
+
+def _whole(known: Sequence[str]) -> list[str]:
+    """Return the names without stages of other methods: `adca_stage1` is a part of `adca`."""
+    return [name for name in known if name.partition("_stage")[0] not in known or "_stage" not in name]
 
 
 def _weights(method: str, word: str) -> Path:
