@@ -174,10 +174,10 @@ def csv_table(entries: Sequence[Entry]) -> str:
 
 
 def _by_protocol(entries: Sequence[Entry]) -> list[tuple[Entry, Row]]:
-    """Return every row, ordered by protocol, then as the methods are."""
+    """Return every row, ordered by protocol, whatever the distance and post-processing, then as the methods are."""
     rows = [(entry, row) for entry in entries for row in entry.rows]
-    order = list(dict.fromkeys(row.protocol for _, row in rows))
-    return sorted(rows, key=lambda pair: order.index(pair[1].protocol))
+    order = list(dict.fromkeys(row.protocol.partition(" ")[0] for _, row in rows))
+    return sorted(rows, key=lambda pair: order.index(pair[1].protocol.partition(" ")[0]))
 
 
 def _problems(entry: Entry) -> list[str]:
