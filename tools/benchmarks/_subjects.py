@@ -17,6 +17,7 @@ NAMES = (
     "extraction",
     "scaling",
     "searching",
+    "service",
     "folders",
     "ranking",
     "clustering",

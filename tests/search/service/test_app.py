@@ -13,6 +13,7 @@ from service import id_of, names, picture
 from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.search import Gallery
 from vireid_plugins.search.calibration import Thresholds, keep
+from vireid_plugins.search.engines.rows import Rows
 from vireid_plugins.search.indexing import index_images, remove_images
 from vireid_plugins.search.querying import Wanted, query_images
 
@@ -102,6 +103,23 @@ def test_service_sees_what_another_process_has_changed(serve: Serve, index: Path
     paint(tmp_path / "more", "a.png")
     index_images(colors, tmp_path / "more", index, "visible")
     assert "more/a.png" in names(client.post("/api/search", content=picture()))
+
+
+def test_no_request_reads_all_images(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read, rows = Rows.records, list[int]()
+
+    def counting(self: Rows, *given: Any) -> Any:
+        found = read(self, *given)
+        rows.append(len(found))
+        return found
+
+    client, id = serve(), id_of(tmp_path / "g/day/1.jpg")
+    monkeypatch.setattr(Rows, "records", counting)
+    for path in ("index", "images?count=1", f"images/{id}", f"images/{id}/frames", f"search?like={id}&top=1"):
+        assert client.get(f"/api/{path}").status_code == 200
+    assert client.post("/api/search?top=1&find=visible", content=picture()).status_code == 200
+    assert client.post(f"/api/marks?file={id}&same=yes", content=picture()).status_code == 200
+    assert max(rows) == 1
 
 
 def test_images_are_listed_page_by_page(client: Any) -> None:

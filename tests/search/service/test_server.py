@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,16 @@ def test_serve_at_a_port_in_use_says_so(people: Path) -> None:
         port = listener.getsockname()[1]
         with pytest.raises(ConfigError, match=f"--port {port}: cannot listen there: .*; choose another port"):
             listening("127.0.0.1", port)
+
+
+def test_connection_sends_what_it_has_at_once() -> None:
+    """Else the second part of each answer waits for the client, 40 ms."""
+    from vireid_plugins.search.service.server import listening
+
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_serve_without_its_packages_says_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,10 +27,14 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
+        listener = socket.create_server((host, port), family=family, backlog=CONNECTIONS)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}; choose another port") from None
+    # An answer is sent in two parts, and the second would wait 40 ms until the client has acknowledged the first.
+    # asyncio sees to that only where a socket names its protocol, which this one and what it accepts do not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:
