@@ -11,6 +11,7 @@ with one.
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -135,17 +136,29 @@ def serve() -> None:
     import matplotlib.figure  # noqa: F401  what commands import, once for all of them
     import narrow  # noqa: F401  makes the depth 18x small
     import numba  # noqa: F401
+    import numpy as np
     import scipy.io  # noqa: F401
     import torch
+    import torch.utils.tensorboard
 
+    import vireid_plugins.checkpoints
+    import vireid_plugins.cli.main
+    import vireid_plugins.detections
     import vireid_plugins.engine
     import vireid_plugins.export
     import vireid_plugins.search
     import vireid_plugins.visualize  # noqa: F401
+    from vireid_plugins.evaluation import evaluate_ranking
 
     # With torch._dynamo more than a second. Not before the package, which repairs it.
     importlib.import_module("torchvision.models")
     torch.set_num_threads(1)
+    # The first call of a compiled loop fills numba's tables.
+    for dtype in (np.float32, np.float64):
+        evaluate_ranking(np.zeros((1, 1), dtype), [0], [0])
+    # A child's collector would copy every page that it looks at.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(forked(**json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
 from helpers import views_of
@@ -130,13 +131,20 @@ def config(name: str) -> CfgNode:
     return cfg
 
 
-@cache
+@lru_cache(maxsize=1)
 def network(name: str) -> nn.Module:
-    """The network of a shipped config at its own size, with its initial weights."""
+    """The network of a shipped config at its own size, with its initial weights but for convolutions'.
+
+    Those are most of its weights, and most of the time that drawing takes. One network is kept: ten are gigabytes.
+    """
     cfg = config(name).clone()
     cfg.MODEL.HEADS.NUM_CLASSES = COUNTS[name.split("/")[0]][2]
     torch.manual_seed(0)
-    model: nn.Module = build_model(cfg)
+    normal = nn.init.normal_
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(nn.Conv2d, "reset_parameters", lambda self: None)
+        patched.setattr(nn.init, "normal_", lambda w, *a, **k: w if w.ndim == 4 else normal(w, *a, **k))
+        model: nn.Module = build_model(cfg)
     return model
 
 

@@ -141,10 +141,8 @@ def test_load_model_of_an_earlier_checkpoint_uses_every_weight(earlier: Earlier)
     assert 0 < scores["metric"] <= 100
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_fill_gives_what_the_manifest_describes(method: str) -> None:
-    checkpoint = manifest_of(method)["checkpoint"]
-    assert describe(fill(checkpoint)) == checkpoint
+def test_fill_gives_what_the_manifest_describes(earlier: Earlier) -> None:
+    assert describe(earlier.checkpoint) == earlier.manifest["checkpoint"]
 
 
 def git(*words: str) -> subprocess.CompletedProcess[str]:

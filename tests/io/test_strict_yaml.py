@@ -19,6 +19,30 @@ def test_parse_yaml_gives_what_pyyaml_gives() -> None:
     assert 4 * len(dumped) < strict_yaml.MAX_BYTES
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        get_cfg().dump(),
+        "a: {b: 0x1F, c: '7', d: yes, e: word}\nf: 1e3\ng: |\n  1\nh: >-\n  two\n  lines\ni: \"\\u00e9\"\nj: \u4e2d\n",
+        "a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n",
+        "A: [1\n",
+        "A: \ud800\n",
+        "A: !!int x\n",
+        "A: 1\nB: 2\nA: 3\n",
+    ],
+)
+def test_parse_yaml_without_libyaml_gives_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> Any:
+        try:
+            return parse_yaml(text)
+        except StrictYamlError as error:
+            return str(error)
+
+    fast = found()
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert found() == fast
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
 def test_parse_yaml_without_content_is_none(text: str) -> None:
     assert parse_yaml(text).value is None

@@ -5,10 +5,15 @@ anchors. The limits are far above any configuration, whose full dump has about 7
 """
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.resolver import Resolver
 
 MAX_BYTES = 256 * 2**10
 # Deepest nesting, and the number of nodes with each alias counted as what it stands for.
@@ -16,6 +21,8 @@ MAX_DEPTH, MAX_NODES = 40, 20_000
 # Longest number, in characters.
 MAX_DIGITS = 100
 _MERGE = "tag:yaml.org,2002:merge"
+# What libyaml and PyYAML's own parser read alike: no tabs, no marks of byte order, no block scalars, no complex keys.
+_EVEN = re.compile(r"[\n -=@-{}~]*")
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map", "merge")}
 
 
@@ -38,17 +45,25 @@ class Parsed(NamedTuple):
     nodes: int
 
 
-class _Loader(yaml.SafeLoader):
-    """A `SafeLoader` that composes nodes within the limits; dates stay text, and keys stay as they are written."""
+class _Loader(Composer, SafeConstructor, Resolver):
+    """Composes nodes within the limits, as a `SafeLoader`; dates stay text, and keys stay as they are written.
 
-    def __init__(self, text: str, budget: int) -> None:
-        super().__init__(text)
+    Args:
+        events: a parser of the text.
+        budget: largest number of nodes.
+    """
+
+    def __init__(self, events: Any, budget: int) -> None:
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self.check_event, self.peek_event, self.get_event = events.check_event, events.peek_event, events.get_event
         self.depth, self.nodes, self.budget = 0, 0, budget
         # Number of nodes below each finished node.
         self.sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         before = self.nodes
         if self.depth > MAX_DEPTH:
             raise StrictYamlError(f"line {event.start_mark.line + 1} is nested more than {MAX_DEPTH} levels deep")
@@ -97,8 +112,29 @@ def parse_yaml(text: str, budget: int = MAX_NODES) -> Parsed:
     """
     if len(text) > MAX_BYTES:
         raise StrictYamlError(f"it is larger than {MAX_BYTES:,} bytes")
+    if yaml.__with_libyaml__ and _EVEN.fullmatch(text):
+        # A fifth of the time. What it refuses is parsed again, for the words of PyYAML's own parser.
+        with suppress(yaml.YAMLError, StrictYamlError):
+            return _parse(lambda: yaml.CSafeLoader(text), budget)
     try:
-        loader = _Loader(text, budget)
+        return _parse(lambda: yaml.SafeLoader(text), budget)
+    except yaml.MarkedYAMLError as error:
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        mark = error.problem_mark or error.context_mark
+        raise StrictYamlError(f"{what}{f', line {mark.line + 1}' if mark else ''}") from None
+    except yaml.YAMLError as error:
+        raise StrictYamlError(" ".join(str(error).split())) from None
+
+
+def _parse(parser: Callable[[], Any], budget: int) -> Parsed:
+    """Parse what a parser of events reads.
+
+    Raises:
+        YAMLError: the text is malformed.
+        StrictYamlError: the text has a key twice, or is beyond a limit.
+    """
+    try:
+        loader = _Loader(parser(), budget)
         node = loader.get_single_node()
         if node is None:
             return Parsed(None, {}, 0)
@@ -106,12 +142,6 @@ def parse_yaml(text: str, budget: int = MAX_NODES) -> Parsed:
         _inspect(node, "", {}, texts)
         value = loader.construct_document(node)
         return Parsed(value, texts, loader.nodes)
-    except yaml.MarkedYAMLError as error:
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        mark = error.problem_mark or error.context_mark
-        raise StrictYamlError(f"{what}{f', line {mark.line + 1}' if mark else ''}") from None
-    except yaml.YAMLError as error:
-        raise StrictYamlError(" ".join(str(error).split())) from None
     except StrictYamlError:
         raise
     except (ValueError, TypeError, OverflowError, RecursionError, IndexError) as error:
@@ -146,7 +176,7 @@ def _inspect(node: Node, prefix: str, lines: dict[str, int], texts: dict[str, st
                 _inspect(merged, prefix, {}, texts)
             continue
         texts.pop(name, None)
-        if isinstance(value, ScalarNode) and value.style is None and not value.tag.endswith((":str", ":null")):
+        if isinstance(value, ScalarNode) and not value.style and not value.tag.endswith((":str", ":null")):
             texts[name] = value.value
         # What an alias stands for has lines of its own.
         _inspect(value, f"{name}.", lines, texts)
