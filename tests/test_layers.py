@@ -5,7 +5,7 @@ from architecture import FIGURE, PACKAGE, figure, imports, part_of
 from helpers import ROOT
 
 # What each part may import besides itself and what is EVERYBODYS. Arrows point down: a part imports rows below its own.
-PEOPLE = {"engine", "extraction", "methods", "modeling", "layers", "evaluation", "data"}
+PEOPLE = {"engine", "extraction", "methods", "modeling", "unsupervised", "layers", "evaluation", "data"}
 ALLOWED = {
     "__main__": set(),
     "cli": {"experiments", "checkpoints", "visualize", "export", "search", "detections", *PEOPLE},

@@ -5,4 +5,17 @@ An epoch extracts features, clusters each modality (`clusters`), associates the 
 memories; the result is an `EpochState`. A step contrasts features with the memories and then changes them (`memory`).
 """
 
-from vireid_plugins.unsupervised import options  # noqa: F401  declares USL.CLUSTER
+from vireid_plugins.unsupervised.association import ASSOCIATION_REGISTRY, Association
+from vireid_plugins.unsupervised.clusters import cluster, cluster_means, quality
+from vireid_plugins.unsupervised.options import ClusterOptions
+from vireid_plugins.unsupervised.state import EpochState
+
+__all__ = [
+    "ASSOCIATION_REGISTRY",
+    "Association",
+    "ClusterOptions",
+    "EpochState",
+    "cluster",
+    "cluster_means",
+    "quality",
+]

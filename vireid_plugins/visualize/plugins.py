@@ -22,6 +22,7 @@ from vireid_plugins.engine.loggers import LOGGER_REGISTRY
 from vireid_plugins.evaluation import PROTOCOLS
 from vireid_plugins.modeling.attention import ATTENTION_REGISTRY
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
+from vireid_plugins.unsupervised import ASSOCIATION_REGISTRY
 
 # Kind, the key that takes its names, registry.
 REGISTRIES: list[tuple[str, str, Any]] = [
@@ -33,6 +34,7 @@ REGISTRIES: list[tuple[str, str, Any]] = [
     ("heads", "MODEL.HEADS.NAME", REID_HEADS_REGISTRY),
     ("losses", "MODEL.LOSSES.NAME", LOSS_REGISTRY),
     ("meta-architectures", "MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY),
+    ("associations of clusters", "USL.ASSOCIATE.NAME", ASSOCIATION_REGISTRY),
     ("loggers", "LOGGERS", LOGGER_REGISTRY),
 ]
 
