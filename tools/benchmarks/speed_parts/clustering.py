@@ -25,16 +25,19 @@ NOISES = (1.0, 2.0)
 K1, K2, EPS, SAMPLES = 30, 6, 0.6, 4
 
 
-def features_of(count: int, noise: float) -> np.ndarray:
-    """Return means (count, WIDTH) of the features of an image and its mirror image, identities under four cameras."""
-    rng = np.random.default_rng(count)
+def images_of(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (count, WIDTH), means of an image's and its mirror image's, and the identities (count,).
+
+    Sets of any size have the same identities, seen by four cameras.
+    """
+    everywhere, rng = np.random.default_rng(0), np.random.default_rng([0, count])
+    centers = everywhere.standard_normal((PEOPLE, 1, 64)) + 0.6 * everywhere.standard_normal((PEOPLE, 4, 64))
+    wide = everywhere.standard_normal((64, WIDTH), dtype=np.float32)
     person, camera = rng.integers(0, PEOPLE, count), rng.integers(0, 4, count)
-    centers = rng.standard_normal((PEOPLE, 1, 64)) + 0.6 * rng.standard_normal((PEOPLE, 4, 64))
     image = centers[person, camera] + noise * rng.standard_normal((count, 64))
-    wide = rng.standard_normal((64, WIDTH), dtype=np.float32)
     views = [(one.astype(np.float32)) @ wide for one in (image, image + 0.3 * rng.standard_normal(image.shape))]
     found: np.ndarray = sum(view / np.linalg.norm(view, axis=1, keepdims=True) for view in views) / 2
-    return found.astype(np.float32)
+    return found.astype(np.float32), person
 
 
 def clusters_of(features: np.ndarray) -> np.ndarray:
@@ -43,7 +46,7 @@ def clusters_of(features: np.ndarray) -> np.ndarray:
 
 
 def _after_neighbors(noise: float, folder: Path, device: str) -> Callable[[], object]:
-    features = features_of(VISIBLE, noise)
+    features, _ = images_of(VISIBLE, noise)
     near = neighbors.nearest(features, K1)
 
     def run() -> dict[str, float]:
@@ -61,7 +64,7 @@ def _after_neighbors(noise: float, folder: Path, device: str) -> Callable[[], ob
 
 
 def _few(dense: bool, folder: Path, device: str) -> Callable[[], object]:
-    features = features_of(FEW, NOISES[0])
+    features, _ = images_of(FEW, NOISES[0])
 
     def run() -> None:
         if not dense:
@@ -74,9 +77,8 @@ def _few(dense: bool, folder: Path, device: str) -> Callable[[], object]:
 
 
 def _pairs(folder: Path, device: str) -> Callable[[], object]:
-    features = {"visible": features_of(VISIBLE, NOISES[0]), "infrared": features_of(INFRARED, NOISES[0])}
-    rng = np.random.default_rng(0)
-    labels = {name: rng.integers(-1, PEOPLE, len(rows)) for name, rows in features.items()}
+    sets = {name: images_of(count, NOISES[0]) for name, count in (("visible", VISIBLE), ("infrared", INFRARED))}
+    features, labels = ({name: one[part] for name, one in sets.items()} for part in (0, 1))
 
     def run() -> dict[str, float]:
         with Watch() as before:
