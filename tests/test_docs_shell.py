@@ -192,7 +192,7 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
         paths = [dataset.relative(item) for item in (*dataset.query, *dataset.gallery)]
         np.savez(tmp_path / f"{name}.npz", features=np.random.default_rng(0).random((len(paths), 8)), paths=paths)
     lay_own(tree, tmp_path)
-    lay_people(tmp_path)
+    lay_unlabeled(tmp_path)
     page = ROOT / "docs" / "own_method.md"
     (tmp_path / "my_method.py").write_text(BLOCKS[page][0])
     (method,) = re.findall(r"^```yaml\n.*?(^MODEL:.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -200,12 +200,12 @@ def desk(tree: Path, trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lay_people(desk: Path) -> None:
+def lay_unlabeled(desk: Path) -> None:
     """Lay crops that nobody has labeled: the folders of the modalities alone say something."""
     for name in ("visible", "infrared"):
-        (desk / "people" / name).mkdir(parents=True)
+        (desk / "unlabeled" / name).mkdir(parents=True)
         for number, image in enumerate(sorted((desk / "mydata" / name).rglob("*.bmp")), start=1):
-            Image.open(image).save(desk / "people" / name / f"{number}.png")
+            Image.open(image).save(desk / "unlabeled" / name / f"{number}.png")
 
 
 def lay_video(desk: Path) -> None:

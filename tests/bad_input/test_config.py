@@ -92,7 +92,7 @@ CASES = {
     ),
     "sampler": Case(
         TRAIN + "DATALOADER.SAMPLER_TRAIN Random",
-        "DATALOADER.SAMPLER_TRAIN: unknown value 'Random'; available: BalancedCross",
+        "DATALOADER.SAMPLER_TRAIN: unknown value 'Random'; available: ApartSampler, BalancedCross",
     ),
     "transform": Case(
         TRAIN + "INPUT.VIEWS.VISIBLE [['Mirror']]",

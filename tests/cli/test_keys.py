@@ -21,7 +21,7 @@ def test_keys_without_a_pattern_lists_every_key_with_default_and_meaning() -> No
         ("sysu", "DATASETS.SYSU."),
         ("Sysu", "DATASETS.SYSU."),
         ("solver.*epochs", "SOLVER."),
-        ("seed", ("SEED", "DATASETS.OWN.SEED")),
+        ("seed", ("SEED", "DATASETS.")),
         ("max_epoch", "SOLVER.MAX_EPOCH"),
     ],
 )

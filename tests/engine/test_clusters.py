@@ -1,13 +1,17 @@
 """Trainings that learn from clusters: what an epoch begins with, and how they go on after a stop."""
 
+import argparse
 import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from devices import on_forked_devices
+from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from helpers import small_cfg
 
@@ -44,6 +48,13 @@ def started(cfg: CfgNode, resume: bool = False) -> Trainer:
     return trainer
 
 
+def flat(state: dict[str, Any], prefix: str = "") -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        found |= flat(value, f"{name} ") if isinstance(value, dict) else {prefix + name: torch.as_tensor(value)}
+    return found
+
+
 def trained(cfg: CfgNode, resume: bool = False) -> Trainer:
     trainer = started(cfg, resume)
     trainer.scores = trainer.train()
@@ -56,6 +67,18 @@ def assert_same(one: Trainer, other: Trainer) -> None:
     for name, rows in one.model.epoch_state.memories.items():
         assert torch.equal(rows, other.model.epoch_state.memories[name]), name
     assert torch.equal(one.model.epoch_state.labels, other.model.epoch_state.labels)
+
+
+def train_together(args: argparse.Namespace) -> None:
+    """Train in one of several processes, and write what it knows at the end."""
+    folder = Path(args.folder)
+    cfg = cfg_of(folder / "out", "DATALOADER.APART.IDENTITIES", "[2, 2]", "SOLVER.IMS_PER_BATCH", "8")
+    seed_all_rng(0)
+    trainer = Trainer(cfg)
+    trainer.train()
+    features = training_features(cfg, trainer.clustering.model, trainer.data_loader.images)
+    state = trainer.clustering.state_dict()
+    torch.save({"state": state, "features": features}, folder / f"{comm.get_rank()}.pth")
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +124,23 @@ def test_training_stopped_within_an_epoch_goes_on_bit_for_bit(
     assert clustered == [6] * (step < 6)
     assert_same(whole, again)
     assert again.scores["metric"] == whole.scores["metric"]
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_in_two_processes_has_one_state(tmp_path: Path) -> None:
+    """The main one clusters the images of both, and memories are changed by the rows of both."""
+    (tmp_path / "out").mkdir()
+    on_forked_devices(train_together, 2, folder=str(tmp_path))
+    first, second = (torch.load(tmp_path / f"{rank}.pth", weights_only=False) for rank in range(2))
+    assert second["features"] is None
+    assert len(first["features"]) == len(first["state"]["state"]["labels"]) == 54
+    # Images in the order of the data set, though each process has embedded a half of them.
+    assert np.abs(np.linalg.norm(first["features"], axis=1) - 1).max() < 0.2
+    assert first["state"]["scores"] == second["state"]["scores"]
+    one, other = (flat(found["state"]["state"]) for found in (first, second))
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
 
 
 @pytest.mark.usefixtures("little_root")
