@@ -190,6 +190,10 @@ def test_training_with_one_labeled_modality_has_its_identities_as_clusters(tmp_p
     assert trainer.clustering.scores["purity_visible"] == 1
     assert trainer.clustering.scores["purity_infrared"] < 1
     assert "identities" not in trainer.checkpointer.facts
+    # What starts from its weights has read them, too; a later stage among others.
+    words = ["SOLVER.MAX_EPOCH", "1", "MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
+    next_one = started(cfg_of(tmp_path / "next", *words))
+    assert "identities" not in next_one.checkpointer.facts
 
 
 @pytest.mark.usefixtures("little_root")
