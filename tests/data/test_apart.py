@@ -91,7 +91,7 @@ def test_apart_samplers_of_several_ranks_share_one_plan() -> None:
 
 @pytest.mark.parametrize(
     ("clusters", "identities", "text"),
-    [((1, 9), (2, 3), "6 of 7 visible images are in clusters, 1 of them, but a batch needs 2")],
+    [((1, 9), (2, 3), "6 of 7 visible images are in clusters, 1 of them, but a batch needs 2: lower USL.CLUSTER.EPS;")],
 )
 def test_apart_sampler_with_too_few_clusters_says_how_many(
     clusters: tuple[int, int], identities: tuple[int, int], text: str
@@ -102,7 +102,7 @@ def test_apart_sampler_with_too_few_clusters_says_how_many(
 
 def test_apart_sampler_with_noise_alone_says_so() -> None:
     modalities, cameras, labels = clustered()
-    with pytest.raises(DataError, match=r"none of 43 visible images is in a cluster.*USL.CLUSTER.EPS"):
+    with pytest.raises(DataError, match=r"none of 43 visible images is in a cluster.*: raise USL.CLUSTER.EPS"):
         sampler_of((modalities, cameras, [-1] * len(labels)))
 
 

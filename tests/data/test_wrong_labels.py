@@ -29,6 +29,11 @@ def test_with_wrong_labels_of_an_impossible_share_is_one_error(share: float) -> 
         with_wrong_labels(TARGETS, MODALITIES, share, seed=0)
 
 
+def test_with_wrong_labels_of_a_negative_seed_is_one_error() -> None:
+    with pytest.raises(ConfigError, match=r"DATASETS.WRONG_LABELS.SEED: must be 0 or more, got -1"):
+        with_wrong_labels(TARGETS, MODALITIES, 0.0, seed=-1)
+
+
 @pytest.mark.usefixtures("little_root")
 def test_training_images_have_the_wrong_labels_that_are_asked_for() -> None:
     right, wrong = (

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from devices import on_forked_devices
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
@@ -189,6 +190,10 @@ def test_training_with_one_labeled_modality_has_its_identities_as_clusters(tmp_p
     assert trainer.clustering.scores["purity_visible"] == 1
     assert trainer.clustering.scores["purity_infrared"] < 1
     assert "identities" not in trainer.checkpointer.facts
+    # What starts from its weights has read them, too; a later stage among others.
+    words = ["SOLVER.MAX_EPOCH", "1", "MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
+    next_one = started(cfg_of(tmp_path / "next", *words))
+    assert "identities" not in next_one.checkpointer.facts
 
 
 @pytest.mark.usefixtures("little_root")
@@ -251,7 +256,12 @@ def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each
         with pytest.raises(StoppedError):
             train(cfg, resume=True)
     monkeypatch.setattr(Trainer, "run_step", run_step)
+    # The second stage has begun, and needs the first no more.
+    (tmp_path / "run" / "stage1").rename(tmp_path / "first")
     assert train(cfg, resume=True)["metric"] >= 0
+    assert not (tmp_path / "run" / "stage1").exists()
+    (tmp_path / "first").rename(tmp_path / "run" / "stage1")
+    assert train(cfg, resume=True) is None
     first, second = (load_checkpoint(tmp_path / "run" / name) for name in ("stage1/last.pth", "last.pth"))
     assert first["clusters"]["state"]["association"] == {}
     assert set(second["clusters"]["state"]["association"]) == {"r2i", "i2r"}
@@ -310,6 +320,7 @@ def test_dry_run_takes_steps_with_made_up_clusters(tmp_path: Path, monkeypatch: 
     [
         ("SYSU/adca_stage1.yml", ["DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler"], "which ApartSampler"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6]"], "USL.CLUSTER.EPS: must be two numbers"),
+        ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6, 'x']"], r"USL.CLUSTER.EPS: must be two numbers.*'x'"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.K2", "99"], "USL.CLUSTER.K2: must be at most"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.LABELED", "both"], "USL.CLUSTER.LABELED: unknown value 'both'"),
         ("SYSU/one_stream.yml", ["DATALOADER.SAMPLER_TRAIN", "ApartSampler"], "learns from identities"),
@@ -322,6 +333,29 @@ def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
     batch = ["SOLVER.IMS_PER_BATCH", "8"] if "CrossModalityIdentitySampler" in overrides else []
     with pytest.raises(ConfigError, match=text):
         Trainer(cfg_of(tmp_path, *batch, *overrides, config=config))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["USL.ASSOCIATE.NAME", "PGMM"], r"USL.ASSOCIATE.NAME: unknown value 'PGMM'.* \(stage 2 of USL.STAGES\)"),
+        (["USL.ASSOCIATE.PGM.ROUNDS", "-1"], r"USL.ASSOCIATE.PGM.ROUNDS: must be 0 or more"),
+        (["USL.STAGES", "[[], [USL.MEMORY.RULE, soft]]"], r"USL.MEMORY.RULE: unknown value 'soft'"),
+        (["USL.STAGES", "[[], [DATALOADER.NUM_INSTANCE, 3]]"], r"SOLVER.IMS_PER_BATCH: must be 15"),
+    ],
+)
+@pytest.mark.usefixtures("little_root")
+def test_training_in_stages_refuses_a_wrong_key_of_a_later_one_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], text: str
+) -> None:
+    monkeypatch.setattr(Trainer, "__init__", lambda *_: pytest.fail("the first stage began"))
+    cfg = cfg_of(tmp_path / "run", config="SYSU/pgm.yml")
+    key, value = words
+    cfg.defrost()
+    cfg.merge_from_list([key, yaml.safe_load(value)])
+    with pytest.raises(ConfigError, match=text):
+        train(cfg, resume=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("little_root")

@@ -59,6 +59,25 @@ def test_jaccard_of_unit_features_equals_fast_reid() -> None:
     assert (dense < 0.99 - 2e-6).sum() <= found.nnz
 
 
+def test_jaccard_of_long_features_is_that_of_the_released_softmax() -> None:
+    """exp(2 f_i . f_j) alone is beyond float32; with k1 5 and k2 1 rows are few enough to write down."""
+    features = 40 * clustering_features("odd")[0][:60]
+    found = jaccard(features, 5, 1, 0.99)
+    near = nearest(features, 5)
+    own = [{int(j) for j in near[i] if i in near[j]} for i in range(60)]
+    half = [{int(j) for j in near[i, :3] if i in near[j, :3]} for i in range(60)]
+    weights = np.zeros((60, 60))
+    for i, members in enumerate(own):
+        grown = members.union(*(half[j] for j in members if len(half[j] & members) > 2 / 3 * len(half[j])))
+        exponents = np.array([2 * features[i].astype(float) @ features[j] for j in sorted(grown)])
+        softmax = np.exp(exponents - exponents.max())
+        weights[i, sorted(grown)] = softmax / softmax.sum()
+    shared = np.minimum(weights[:, None], weights).sum(2)
+    dense = 1 - shared / (2 - shared)
+    np.testing.assert_allclose(found.toarray(), np.where(dense <= 0.99, dense, 0), atol=1e-4)
+    assert found.nnz == (dense <= 0.99).sum()
+
+
 def test_cluster_renormalized_is_that_of_unit_features() -> None:
     features, _ = clustering_features("sysu")
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)

@@ -100,12 +100,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         ConfigError: a name is unknown, a modality has no view, or the batch size does not fit the sampler.
         DataError: files are missing or there are too few identities.
     """
-    require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
-    interpolation_of_tests(cfg)
-    _require_views(cfg)
-    _sampler_class(cfg).check(cfg)
-    if not cfg.DATASETS.NAMES:
-        raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
+    check_train_loader(cfg)
     datasets = [build_dataset(cfg, name) for name in cfg.DATASETS.NAMES]
     if comm.is_main_process():
         for dataset in datasets:
@@ -179,6 +174,20 @@ def _require_views(cfg: CfgNode) -> None:
                 f"INPUT.VIEWS.{modality}: has no view, so no {modality.lower()} image would be trained on; [[]] is one "
                 "view without augmentation"
             )
+
+
+def check_train_loader(cfg: CfgNode) -> None:
+    """Check the keys of the loader of training images, before any image is looked for.
+
+    Raises:
+        ConfigError: a value is wrong, or the batch size does not fit the sampler.
+    """
+    require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
+    interpolation_of_tests(cfg)
+    _require_views(cfg)
+    _sampler_class(cfg).check(cfg)
+    if not cfg.DATASETS.NAMES:
+        raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
 
 
 def build_sampler(

@@ -30,8 +30,10 @@ def with_wrong_labels(targets: Sequence[int], modalities: Sequence[int], share: 
         seed: draws the images and their labels.
 
     Raises:
-        ConfigError: the share is not at least 0 and below 1.
+        ConfigError: the share is not at least 0 and below 1, or the seed is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"{NODE}.SEED: must be 0 or more, got {seed}")
     if not 0 <= share < 1:
         raise ConfigError(f"{NODE}.SHARE: must be at least 0 and below 1, got {share}")
     labels, of = np.array(targets), np.asarray(modalities)

@@ -200,6 +200,7 @@ class VireidCheckpointer(Checkpointer):
         """Do what `load` does, from the content of a checkpoint that `load_checkpoint` returned."""
         facts = checkpoint.get("vireid", {})
         check_splits(file, facts, self.facts, self.splits)
+        self._inherit(facts)
         if "average" in checkpoint:
             if self.average:
                 checkpoint = {**checkpoint, "model": checkpoint["average"]["model"]}
@@ -215,6 +216,11 @@ class VireidCheckpointer(Checkpointer):
             )
         return others
 
+    def _inherit(self, facts: Mapping[str, Any]) -> None:
+        """Say no longer that identities were not read if the weights come from a training that read them."""
+        if "digest" in facts and "identities" not in facts:
+            self.facts.pop("identities", None)
+
     def _resume(self, file: Path) -> dict[str, Any]:
         """Fill everything from a checkpoint of the run, and return its other entries.
 
@@ -225,6 +231,7 @@ class VireidCheckpointer(Checkpointer):
         checkpoint = _load_training(file)
         check_splits(file, checkpoint["vireid"], self.facts, self.splits)
         check_resumed(str(file), checkpoint["vireid"], self.facts)
+        self._inherit(checkpoint["vireid"])
         self.resumed = file
         if absent := [key for key in self.checkpointables if key not in checkpoint]:
             logger.warning("%s has no %s; the resumed run starts with new ones", file, ", ".join(absent))

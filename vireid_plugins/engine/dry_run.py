@@ -14,7 +14,6 @@ from fastreid.engine.hooks import PreciseBN
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils.events import EventStorage
 
-from vireid_plugins.config.stages import stages_of
 from vireid_plugins.data import loader_of_test_set
 from vireid_plugins.data.batch import INFRARED, VISIBLE, Batch
 from vireid_plugins.engine.hooks.checkpoints import Checkpoints
@@ -25,6 +24,7 @@ from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
 from vireid_plugins.engine.memory import explained
+from vireid_plugins.engine.stages import checked_stages
 from vireid_plugins.engine.trainer import Trainer
 
 # Hooks that write, score or stop a run, or need all of it.
@@ -84,7 +84,7 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
         # A cache would stay, and to fill one takes longer than everything else.
         cfg.OUTPUT_DIR, cfg.LOGGERS, cfg.DATALOADER.CACHE = folder, [], ""
         # Every stage takes such steps.
-        cfg = stages_of(cfg)[0]
+        cfg = checked_stages(cfg)[0]
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=False)
         first, taken = _steps(trainer, steps + 1)

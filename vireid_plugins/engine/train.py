@@ -17,7 +17,6 @@ from fastreid.utils import comm
 from vireid_plugins.collect_env import described
 from vireid_plugins.collector import collector_paused
 from vireid_plugins.config import load_config
-from vireid_plugins.config.stages import stages_of
 from vireid_plugins.engine.checkpoint import VireidCheckpointer, load_checkpoint
 from vireid_plugins.engine.checkpoint_content import classes_of
 from vireid_plugins.engine.closing import closing
@@ -30,6 +29,7 @@ from vireid_plugins.engine.runs import scored_config
 from vireid_plugins.engine.scored_weights import weights_of
 from vireid_plugins.engine.screen import ALWAYS
 from vireid_plugins.engine.seed import seeded
+from vireid_plugins.engine.stages import checked_stages, left_behind
 from vireid_plugins.engine.trainer import Trainer
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.escape import FILE_ONLY, Lines
@@ -157,10 +157,14 @@ def train(cfg: CfgNode, resume: bool) -> Any:
         StoppedError: a signal stopped the run; it is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    *earlier, last = stages_of(cfg)
+    stages = checked_stages(cfg)
+    *earlier, last = stages
     # Claimed before the trainer is built, which takes a while; `Trainer.train` also claims it for other callers.
     with claim(folder, resume):
         for number, stage in enumerate(earlier, start=1):
+            if resume and left_behind(stages, number - 1):
+                logger.info("Stage %d of %d was removed, and the next has begun", number, len(stages))
+                continue
             logger.info("Stage %d of %d, in %s", number, len(earlier) + 1, stage.OUTPUT_DIR)
             _train_stage(stage, resume, last=False)
             # Its trainer and its network refer to each other.

@@ -17,10 +17,14 @@ def encode(start: int, stop: int, features: Any, near: Any, half: Any, members: 
     for i in range(start, stop):
         count = grow(i, near, half, grown, core, small)
         grown[:count].sort()
-        total = features.dtype.type(0)
+        # Features longer than 1 would overflow.
+        total, most = features.dtype.type(0), features.dtype.type(2)
         for m in range(count):
             members[i, m] = grown[m]
-            values[i, m] = np.exp(2 * np.dot(features[i], features[grown[m]]) - 2)
+            values[i, m] = 2 * np.dot(features[i], features[grown[m]])
+            most = max(most, values[i, m])
+        for m in range(count):
+            values[i, m] = np.exp(values[i, m] - most)
             total += values[i, m]
         for m in range(count):
             values[i, m] /= total

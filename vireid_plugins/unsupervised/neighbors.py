@@ -68,6 +68,8 @@ def jaccard(features: Floats, k1: int, k2: int, eps: float) -> Any:
         starts = np.arange(0, local.size + 1, local.shape[1])
         mean = np.full(local.size, 1 / local.shape[1], dtype=np.float32)
         weights = _sparse(mean, local.ravel(), starts) @ weights
+    # Of features longer than 1; the sums of `near_rows` begin at 0.
+    weights.eliminate_zeros()
     return _near(weights, weights.tocsc(), np.float32(eps))
 
 

@@ -41,7 +41,7 @@ class ClusterOptions:
         require_name("USL.CLUSTER.LABELED", self.labeled, ("", *MODALITIES.values()))
         if self.k2 > self.k1:
             raise ConfigError(f"USL.CLUSTER.K2: must be at most USL.CLUSTER.K1 {self.k1}, got {self.k2}")
-        if len(self.eps) != 2 or not all(0 < one < 1 for one in self.eps):
+        if len(self.eps) != 2 or not all(type(one) in (int, float) and 0 < one < 1 for one in self.eps):
             raise ConfigError(
                 "USL.CLUSTER.EPS: must be two numbers between 0 and 1, for visible and infrared images, such as "
                 f"[0.6, 0.6]; got {list(self.eps)}"

@@ -75,8 +75,8 @@ def test_index_that_is_made_anew_takes_the_place_of_the_former(
     paint(tmp_path / "more", "b/1.png", "b/2.png")
     index_images(colors, tmp_path / "more", tmp_path / "new.index", "visible")
     shutil.rmtree(index)
-    for ask in (lambda: client.get("/api/index"), lambda: client.post("/api/search", content=picture())):
-        answer = ask()
+    asked = ("/api/index", f"/api/images/{former}", f"/api/images/{former}/frames", f"/api/search?like={former}")
+    for answer in (*map(client.get, asked), client.post("/api/search", content=picture())):
         assert answer.status_code == 503
         assert "the log of the service says why" in answer.json()["error"]
     (tmp_path / "new.index").rename(index)

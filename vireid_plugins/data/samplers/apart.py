@@ -162,9 +162,12 @@ class ApartSampler(EpochSampler):
         found = f"{clustered} of {images} {name} images are in clusters, {clusters} of them"
         if not clusters:
             found = f"none of {images} {name} images is in a cluster"
+        # Few clusters of most images are too large ones.
+        merged = 2 * clustered > images
+        keys = "lower USL.CLUSTER.EPS" if merged else "raise USL.CLUSTER.EPS or lower USL.CLUSTER.MIN_SAMPLES"
         return (
-            f"{found}, but a batch needs {self.P[modality]}: raise USL.CLUSTER.EPS or lower USL.CLUSTER.MIN_SAMPLES; a "
-            f"new run may also lower {NODE}.IDENTITIES or have more images"
+            f"{found}, but a batch needs {self.P[modality]}: {keys}; a new run may also lower {NODE}.IDENTITIES or "
+            "have more images"
         )
 
     def drawn(self, rng: np.random.Generator) -> Iterator[Drawn]:

@@ -24,6 +24,7 @@ from vireid_plugins.data.loaders import loader_of_training_images
 from vireid_plugins.data.samplers import ApartSampler
 from vireid_plugins.engine.training_features import evaluating, flip_mean, training_features
 from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.modeling.cluster_contrast import CrossOptions, MemoryOptions
 from vireid_plugins.unsupervised.association import build_association
 from vireid_plugins.unsupervised.clusters import across, cluster, cluster_means, quality
 from vireid_plugins.unsupervised.options import ClusterOptions
@@ -58,6 +59,23 @@ def clustering_of(
     return Clustering(cfg, model, loader, save) if learns else None
 
 
+def check_clusters(cfg: CfgNode) -> None:
+    """Check `USL`, before a network is built.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    _options(cfg)
+    MemoryOptions(**arguments(cfg.USL.MEMORY))
+    CrossOptions(**arguments(cfg.USL.CROSS))
+    build_association(cfg)
+
+
+def _options(cfg: CfgNode) -> ClusterOptions:
+    node = arguments(cfg.USL.CLUSTER)
+    return ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+
+
 class Clustering(HookBase):
     """Clusters the training images of each modality before every epoch, and hands the clusters to loader and model.
 
@@ -77,8 +95,7 @@ class Clustering(HookBase):
     def __init__(self, cfg: CfgNode, model: nn.Module, loader: TrainLoader, save: Callable[[int], str]) -> None:
         self.cfg, self.loader, self.save = cfg, loader, save
         self.model: Any = model
-        node = arguments(cfg.USL.CLUSTER)
-        self.options = ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+        self.options = _options(cfg)
         if self.options.labeled and not loader.labeled:
             raise ConfigError(
                 f"USL.CLUSTER.LABELED: is '{self.options.labeled}', but {', '.join(cfg.DATASETS.NAMES)} has no labels"

@@ -173,8 +173,10 @@ class Desk:
         return name
 
     def _thumbnail(self, digest: str) -> bytes:
+        # A gallery that cannot be read is no missing image, and its path nothing for a client.
+        records = self.catalog.find(digest)
         try:
-            return thumbnail(content_of(self.catalog.find(digest)), self.extractor.stretch)
+            return thumbnail(content_of(records), self.extractor.stretch)
         except DataError as error:
             raise RefusedError(404, str(error)) from None
 

@@ -1,0 +1,49 @@
+"""The stages of a run: all are checked before the first is trained, and those that are over are not trained again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastreid.config import CfgNode
+
+from vireid_plugins.config.stages import stages_of
+from vireid_plugins.data.loaders import check_train_loader
+from vireid_plugins.engine.hooks.clustering import check_clusters
+from vireid_plugins.engine.run_files import FINAL, LAST
+from vireid_plugins.errors import ConfigError
+
+
+def checked_stages(cfg: CfgNode) -> list[CfgNode]:
+    """Return the configuration of every training of a run, as `stages_of`.
+
+    A wrong value of a later stage is found here, and not after the stages before it, which may take days.
+
+    Args:
+        cfg: the configuration of the run.
+
+    Raises:
+        ConfigError: a stage has a wrong key or value.
+    """
+    stages = stages_of(cfg)
+    for number, stage in enumerate(stages, start=1):
+        if len(stages) > 1:
+            try:
+                check_train_loader(stage)
+                check_clusters(stage)
+            except ConfigError as error:
+                raise ConfigError(f"{error} (stage {number} of USL.STAGES)") from None
+    return stages
+
+
+def left_behind(stages: Sequence[CfgNode], number: int) -> bool:
+    """Return whether a resumed run needs a stage no more: a later one has been saved, and this one was removed.
+
+    Args:
+        stages: all stages.
+        number: the stage, counted from 0.
+    """
+    later = any(_saved(stage) for stage in stages[number + 1 :])
+    return later and not _saved(stages[number])
+
+
+def _saved(stage: CfgNode) -> bool:
+    return any((Path(stage.OUTPUT_DIR) / f"{name}.pth").is_file() for name in (LAST, FINAL))
