@@ -96,9 +96,6 @@ class _Through(nn.Module):
     def forward(self, images: Tensor, *_: Any) -> dict[str, Tensor]:
         return {"stage4": images}
 
-    def see_cameras(self, cameras: Tensor | None) -> None:
-        pass
-
 
 class _Flat(nn.Module):
     """A head whose features are those of the feature map."""

@@ -91,13 +91,26 @@ def test_apart_samplers_of_several_ranks_share_one_plan() -> None:
 
 @pytest.mark.parametrize(
     ("clusters", "identities", "text"),
-    [((1, 9), (2, 3), "6 of 7 visible images are in clusters, 1 of them, but a batch needs 2: lower USL.CLUSTER.EPS;")],
+    [
+        (
+            (1, 9),
+            (2, 3),
+            "6 of 7 visible images are in clusters, 1 of them, but a batch needs 2: lower USL.CLUSTER.EPS, or",
+        )
+    ],
 )
 def test_apart_sampler_with_too_few_clusters_says_how_many(
     clusters: tuple[int, int], identities: tuple[int, int], text: str
 ) -> None:
     with pytest.raises(DataError, match=text):
         sampler_of(clustered(clusters), identities=identities)
+
+
+def test_apart_sampler_with_mostly_noise_advises_a_larger_radius() -> None:
+    modalities, cameras, labels = clustered()
+    labels = [label if label == 0 else -1 for label in labels]
+    with pytest.raises(DataError, match=r"6 of 43 visible images are in clusters, 1 of them.*: raise USL.CLUSTER.EPS"):
+        sampler_of((modalities, cameras, labels))
 
 
 def test_apart_sampler_with_noise_alone_says_so() -> None:

@@ -12,6 +12,8 @@ from vireid_plugins.evaluation.feature_rows import FeatureRows
 from vireid_plugins.evaluation.rank_positions import Selection, count_positions
 from vireid_plugins.evaluation.rerank import rerank
 from vireid_plugins.evaluation.types import Labels
+from vireid_plugins.unsupervised import _jaccard_loops
+from vireid_plugins.unsupervised.neighbors import jaccard
 
 
 @pytest.fixture
@@ -25,11 +27,11 @@ def interpret(patched: pytest.MonkeyPatch) -> None:
     """Replace every compiled function by the Python function it was made of."""
     replaced = [
         (module, name, function.py_func)
-        for module in (_count_loops, _rerank_loops)
+        for module in (_count_loops, _rerank_loops, _jaccard_loops)
         for name, function in vars(module).items()
         if hasattr(function, "py_func")
     ]
-    assert len(replaced) == 8
+    assert len(replaced) == 12
     for module, name, function in replaced:
         patched.setattr(module, name, function)
 
@@ -67,3 +69,13 @@ def test_rerank_loops_interpreted_equal_compiled(interpreted: pytest.MonkeyPatch
     interpret(interpreted)
     # Compiled sums may be added in another order.
     np.testing.assert_allclose(rerank(squared, 15, form=form), compiled, rtol=0, atol=1e-12)
+
+
+def test_jaccard_loops_interpreted_equal_compiled(interpreted: pytest.MonkeyPatch) -> None:
+    features = np.random.default_rng(2).standard_normal((40, 4)).astype(np.float32)
+    compiled = jaccard(features, 8, 3, 0.9)
+    interpret(interpreted)
+    found = jaccard(features, 8, 3, 0.9)
+    assert 40 < found.nnz < 1600
+    np.testing.assert_array_equal(found.indices, compiled.indices)
+    np.testing.assert_allclose(found.data, compiled.data, rtol=0, atol=1e-6)

@@ -9,7 +9,7 @@ from typing import Any
 
 import fake_trainings as fakes
 import pytest
-from helpers import SMALL, SMALL_FRESH, vireid
+from helpers import SMALL, SMALL_FRESH, SMALL_METHODS, vireid
 from written_runs import write_run
 
 from vireid_plugins.errors import ConfigError, DataError, LaunchError, StoppedError, UserError
@@ -37,6 +37,11 @@ def nothing(_: str) -> None:
         ({"epochs": 3, "overrides": ["SOLVER.MAX_EPOCH", "4"]}, ConfigError, "--epochs 3 sets it"),
         ({"overrides": ["SOLVER.NONE", "4"]}, ConfigError, "zoo 'SYSU/agw.yml': .*NONE"),
         ({"overrides": ["SEED", "4"]}, ConfigError, "SEED on the command line would have no effect"),
+        (
+            {"overrides": ["MODEL.BACKBONE.DEPTH", "18x"]},
+            ConfigError,
+            "zoo 'SYSU/agw.yml': MODEL.ATTENTION.STAGE2: 'NonLocal@2' names a block that the stage does not have",
+        ),
         ({"dataset": "LLCM"}, DataError, "LLCM is incomplete"),
         ({"dataset": "own", "methods": ["adca"]}, ConfigError, "'adca' learns without labels and has nothing to score"),
     ],
@@ -103,7 +108,8 @@ def test_zoo_keeps_what_is_finished_and_lists_what_fails(
 ) -> None:
     fakes.install(monkeypatch)
     monkeypatch.setattr(zoo_table, "network_size", lambda _: NetworkSize(1.5, 0.25, 100.0))
-    words = [*SMALL, "DATASETS.OWN.ROOT", str(little_root / "own"), "SOLVER.BASE_LR", "0.5"]
+    own = ["DATASETS.OWN.ROOT", str(little_root / "own")]
+    words = [*SMALL, *SMALL_METHODS["agw"], *own, "SOLVER.BASE_LR", "0.5"]
     asked = Zoo("own", ["one_stream", "agw"], 0, 2, {}, tmp_path / "out", words)
     for run in planned(asked)[0].runs:
         protocols = ["TEST.PROTOCOLS", "['own/i2v', 'own/v2i']"]
@@ -176,7 +182,8 @@ def test_zoo_that_is_stopped_as_a_run_ends_starts_no_other_method(
 
     monkeypatch.setattr(LocalExecutor, "run", run)
     said: list[str] = []
-    asked = Zoo(str(little_root / "own"), ["one_stream", "agw"], 0, 1, {}, tmp_path / "out", SMALL)
+    asked = Zoo(str(little_root / "own"), ["one_stream", "agw"], 0, 1, {}, tmp_path / "out")
+    asked = asked._replace(overrides=[*SMALL, *SMALL_METHODS["agw"]])
     with pytest.raises(StoppedError, match="the same command continues it"):
         run_zoo(asked, said.append)
     assert said == ["one_stream: 1 run"]

@@ -38,6 +38,7 @@ ALLOWED = {
     "data/cache.py _allocate": "the file that `write_by_name` yields",
     "engine/hooks/checkpoints.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/checkpoints.py save_unscored": "the checkpointer's `save`",
+    "engine/hooks/clustering.py _saved": "the checkpointer's `save`",
     "engine/hooks/evaluations.py after_epoch": "the checkpointer's `save`",
     "engine/hooks/stop_on_signal.py _end_if_asked": "the checkpointer's `save`",
     "engine/trainer.py _save_stopped": "the checkpointer's `save`",

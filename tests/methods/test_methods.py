@@ -146,6 +146,7 @@ class TestADCA(WithClusters, MethodTester):
         "SYSU/adca_stage1.yml": Size(23_521_664, 5.13, 2048),
         "RegDB/adca.yml": Size(23_521_664, 5.13, 2048),
         "RegDB/adca_stage1.yml": Size(23_521_664, 5.13, 2048),
+        "own/adca.yml": Size(23_521_664, 5.13, 2048),
     }
     small: ClassVar = ("SYSU/adca.yml",)
 
@@ -158,6 +159,7 @@ class TestPGM(WithClusters, MethodTester):
         "SYSU/pgm_stage1.yml": Size(23_550_351, 5.13, 2048),
         "RegDB/pgm.yml": Size(23_550_351, 5.13, 2048),
         "RegDB/pgm_stage1.yml": Size(23_550_351, 5.13, 2048),
+        "own/pgm.yml": Size(23_550_351, 5.13, 2048),
     }
     # In the second the rule is hard.
     small: ClassVar = ("RegDB/pgm.yml", "SYSU/pgm.yml")

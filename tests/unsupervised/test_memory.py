@@ -83,6 +83,22 @@ def test_changed_with_momentum_one_is_the_memory() -> None:
     torch.testing.assert_close(after, memory, rtol=1e-12, atol=1e-14)
 
 
+def test_contrast_equals_loops_in_value_and_gradient() -> None:
+    torch.manual_seed(0)
+    memory = F.normalize(torch.randn(4, 6, dtype=torch.float64))
+    rows = F.normalize(torch.randn(5, 6, dtype=torch.float64)).requires_grad_()
+    labels, temperature = torch.tensor([2, 0, -1, 3, 2]), 0.2
+    expected = torch.zeros((), dtype=torch.float64)
+    for row, label in zip(rows, labels.tolist(), strict=True):
+        if label >= 0:
+            powers = [torch.exp(row @ center / temperature) for center in memory]
+            expected = expected - torch.log(powers[label] / sum(powers)) / 4
+    found = contrast(rows, labels, memory, temperature=temperature)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    gradients = [torch.autograd.grad(value, rows)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-14)
+
+
 def test_contrast_leaves_out_rows_without_a_cluster() -> None:
     memory = F.normalize(torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     rows = F.normalize(torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))

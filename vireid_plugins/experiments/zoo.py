@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from fastreid.config import CfgNode
+from fastreid.modeling.meta_arch import build_model
 
 from vireid_plugins.config import load_config
 from vireid_plugins.config.overrides import paired
@@ -140,7 +142,27 @@ def planned(zoo: Zoo) -> list[Method]:
         # The size of a network includes its classifier.
         method.config.defrost()
         method.config.MODEL.HEADS.NUM_CLASSES = method.config.MODEL.HEADS.NUM_CLASSES or identities
+        _require_network(method)
     return methods
+
+
+def _require_network(method: Method) -> None:
+    """Build the network of a method without memory for its weights, since some values are checked only there.
+
+    Raises:
+        ConfigError: the network cannot be built, such as with a module after a block that its backbone does not have.
+    """
+    cfg = method.config.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.PRETRAIN = "meta", False
+    try:
+        with torch.device("meta"):
+            build_model(cfg)
+    except ConfigError as error:
+        raise ConfigError(f"zoo '{method.file}': {error}") from None
+    except (NotImplementedError, RuntimeError):
+        # A network of one's own may need values that such tensors do not have; its own run says what is wrong.
+        return
 
 
 def _names(cfg: CfgNode) -> list[str]:

@@ -141,10 +141,10 @@ class CrossModalityBaseline(nn.Module):
             batch = {"images": batch}
         images = self.normalize(batch["images"])
         modalities, views = _on_host(batch.get("modalities")), _on_host(batch.get("views"))
-        self.backbone.see_cameras(batch.get("camids"))
+        self._show_cameras(batch.get("camids"))
         if not self.training:
             features = self.embed(self.extract(images, modalities, views), modalities)
-            self.backbone.see_cameras(None)
+            self._show_cameras(None)
             return features
         if modalities is None:
             raise ValueError("a training batch needs `modalities`")
@@ -155,6 +155,11 @@ class CrossModalityBaseline(nn.Module):
             maps = self.extract(images, modalities, views)
             inputs = self.loss_inputs(maps, targets, modalities, views)
         return {} if precise_bn else self.loss_dict(inputs)
+
+    def _show_cameras(self, cameras: Tensor | None) -> None:
+        # Backbones of plug-ins need not know of cameras.
+        if see := getattr(self.backbone, "see_cameras", None):
+            see(cameras)
 
     def extract(self, images: Tensor, modalities: Tensor | None, views: Tensor | None) -> dict[str, Tensor]:
         """Return the feature maps that `loss_inputs` or `embed` take.

@@ -24,6 +24,7 @@ NEED = {
     "MDR": "IDKL's shared and specific branches",
     "Purification": "what IDKL's purifier computes",
     "ModalityHeads": "logits of IDKL's modality heads",
+    "MemoryContrast": "memories of clusters",
     "MutualTeaching": "classifiers of each modality",
     "SpecificCE": "classifiers of each modality",
     "PartDiversity": "part masks",

@@ -162,11 +162,14 @@ class ApartSampler(EpochSampler):
         found = f"{clustered} of {images} {name} images are in clusters, {clusters} of them"
         if not clusters:
             found = f"none of {images} {name} images is in a cluster"
-        # Few clusters of most images are too large ones.
-        merged = 2 * clustered > images
-        keys = "lower USL.CLUSTER.EPS" if merged else "raise USL.CLUSTER.EPS or lower USL.CLUSTER.MIN_SAMPLES"
+        # Nearly no noise means that clusters have merged; otherwise most images have found no neighbors.
+        advice = (
+            "lower USL.CLUSTER.EPS, or USL.CLUSTER.K1 where a person has fewer images than that"
+            if 2 * clustered > images
+            else "raise USL.CLUSTER.EPS or lower USL.CLUSTER.MIN_SAMPLES"
+        )
         return (
-            f"{found}, but a batch needs {self.P[modality]}: {keys}; a new run may also lower {NODE}.IDENTITIES or "
+            f"{found}, but a batch needs {self.P[modality]}: {advice}; a new run may also lower {NODE}.IDENTITIES or "
             "have more images"
         )
 
