@@ -29,6 +29,7 @@ def nothing(_: str) -> None:
     ("changes", "error", "message"),
     [
         ({"dataset": "SYSUU"}, ConfigError, r"DATASET: unknown value 'SYSUU'; .*RegDB.*did you mean 'SYSU'"),
+        ({"dataset": ""}, ConfigError, r"DATASET: unknown value ''; .*or a folder of images of your own"),
         ({"methods": ["agv"]}, ConfigError, r"--methods: unknown value 'agv'; .*did you mean 'agw'"),
         ({"methods": ["agw", "agw"]}, ConfigError, "--methods: 'agw' is given twice"),
         ({"methods": ["no.yml"]}, ConfigError, "'no.yml' does not exist"),

@@ -47,7 +47,9 @@ def check_config(cfg: CfgNode) -> None:
     require_name("MODEL.HEADS.NAME", cfg.MODEL.HEADS.NAME, registered(REID_HEADS_REGISTRY))
     require_name("SOLVER.AMP.DTYPE", cfg.SOLVER.AMP.DTYPE, ("float16", "bfloat16"))
     if cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16" and cfg.MODEL.DEVICE == "cpu":
-        raise ConfigError("SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16")
+        raise ConfigError(
+            "SOLVER.AMP.DTYPE: float16 needs a CUDA device; on a CPU use bfloat16, or SOLVER.AMP.ENABLED False"
+        )
     require_name("SOLVER.SCHED", cfg.SOLVER.SCHED, ("MultiStepLR", "CosineAnnealingLR", "FlooredCosineLR"))
     require_name("TEST.RERANK.FORM", cfg.TEST.RERANK.FORM, ("ordinary", "query_only"))
     _check_metric(cfg)

@@ -185,7 +185,7 @@ def _folder_and_overrides(zoo: Zoo) -> tuple[str, list[str]]:
     folders = shipped_configs()
     if zoo.dataset in folders:
         return zoo.dataset, [*zoo.overrides]
-    if not Path(zoo.dataset).is_dir():
+    if not zoo.dataset or not Path(zoo.dataset).is_dir():
         require_name("DATASET", zoo.dataset, folders, "; or a folder of images of your own, see docs/data.md")
     return OWN, ["DATASETS.OWN.ROOT", zoo.dataset, *zoo.overrides]
 
