@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -14,7 +15,8 @@ class BusyError(Exception):
     """So many questions wait that no more are taken."""
 
 
-class _Waiting(NamedTuple, Generic[Asked, Answer]):
+@dataclass(frozen=True)
+class _Waiting(Generic[Asked, Answer]):
     asked: Asked
     future: "Future[Answer]"
 
