@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vireid_plugins.layers.frozen_statistics import frozen_statistics
 from vireid_plugins.layers.streams import StreamSwitch
@@ -35,6 +34,8 @@ class Stage(nn.Module):
         """Return the stage's output for a feature map (B, C, H, W) or a sequence (B, T, C)."""
         if not (self.keeps_input_only and self.training and torch.is_grad_enabled()):
             return self._run(x, modalities)
+        from torch.utils.checkpoint import checkpoint  # not at the top: with torch 2.6 it imports sympy
+
         out: Tensor = checkpoint(
             self._run, x, modalities, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(self))
         )
