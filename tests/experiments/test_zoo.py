@@ -44,7 +44,11 @@ def nothing(_: str) -> None:
             "zoo 'SYSU/agw.yml': MODEL.ATTENTION.STAGE2: 'NonLocal@2' names a block that the stage does not have",
         ),
         ({"dataset": "LLCM"}, DataError, "LLCM is incomplete"),
-        ({"dataset": "own", "methods": ["adca"]}, ConfigError, "'adca' learns without labels and has nothing to score"),
+        (
+            {"dataset": "own", "methods": ["adca"]},
+            ConfigError,
+            "--methods: 'adca' learns without labels",
+        ),
     ],
 )
 def test_zoo_refuses_a_mistake_before_anything_runs(
@@ -83,6 +87,12 @@ def test_zoo_of_a_folder_takes_all_methods_for_ones_own_images(little_root: Path
         assert Path(method.config.DATASETS.OWN.ROOT) == little_root / "own"
         assert method.config.MODEL.HEADS.NUM_CLASSES == 5
         assert method.config.SOLVER.MAX_EPOCH == 2
+
+
+def test_zoo_with_weights_of_a_method_that_cannot_be_scored_is_an_error(little_root: Path, tmp_path: Path) -> None:
+    overrides = ["SOLVER.AMP.ENABLED", "False"]
+    with pytest.raises(ConfigError, match="--weights: 'adca' learns without labels"):
+        planned(Zoo(str(little_root / "own"), weights={"adca": ["run"]}, output=tmp_path, overrides=overrides))
 
 
 def test_zoo_takes_no_stage_of_another_method(little_root: Path, tmp_path: Path) -> None:

@@ -60,12 +60,17 @@ def check_config(cfg: CfgNode) -> None:
     _check_numbers(cfg)
 
 
+def is_labeled(dataset: Any) -> bool:
+    """Return whether a data set, or its class, knows the identities of its images; fast-reid's own do."""
+    return bool(getattr(dataset, "labeled", True))
+
+
 def _check_datasets(cfg: CfgNode) -> None:
     for key in ("NAMES", "TESTS"):
         for name in cfg.DATASETS[key]:
             require_name(f"DATASETS.{key}", name, registered(DATASET_REGISTRY))
     trained, tested = (
-        {name: bool(getattr(DATASET_REGISTRY.get(name), "labeled", True)) for name in names}
+        {name: is_labeled(DATASET_REGISTRY.get(name)) for name in names}
         for names in (cfg.DATASETS.NAMES, cfg.DATASETS.TESTS)
     )
     for name, labeled in tested.items():

@@ -22,6 +22,8 @@ from torch.utils.data import get_worker_info
 
 VISIBLE = 0
 INFRARED = 1
+# The label of an image that belongs to no cluster, and the partner of a cluster that has none.
+NONE = -1
 
 
 class Batch(TypedDict):

@@ -12,10 +12,9 @@ from fastreid.data.samplers import InferenceSampler
 from fastreid.utils import comm
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
-from vireid_plugins.config.check import registered
+from vireid_plugins.config.check import is_labeled, registered
 from vireid_plugins.data.batch import Batch, as_it_is
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
-from vireid_plugins.data.datasets.base import is_labeled
 from vireid_plugins.data.decode import INTERPOLATIONS, interpolation_of_tests
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY, EpochSampler
 from vireid_plugins.data.thermal import stretch_of

@@ -119,15 +119,16 @@ def planned(zoo: Zoo) -> list[Method]:
         require_name("--weights", unknown[0], files)
     if zoo.epochs and EPOCHS in paired(overrides):
         raise ConfigError(f"{EPOCHS}: --epochs {zoo.epochs} sets it; leave one of them out")
-    weights = {name: [_weights(name, word) for word in words] for name, words in zoo.weights.items()}
     loaded = {name: _loaded(file, overrides) for name, file in files.items()}
-    if unscored := [name for name, cfg in loaded.items() if not cfg.DATASETS.TESTS]:
-        if zoo.methods:
-            raise ConfigError(
-                f"--methods: '{unscored[0]}' learns without labels and has nothing to score (DATASETS.TESTS is empty); "
-                "score its run with `vireid evaluate RUN --on NAME`, see docs/unsupervised.md"
-            )
-        files = {name: file for name, file in files.items() if name not in unscored}
+    unscored = [name for name, cfg in loaded.items() if not cfg.DATASETS.TESTS]
+    if named := [name for name in unscored if zoo.methods or name in zoo.weights]:
+        raise ConfigError(
+            f"{'--weights' if named[0] in zoo.weights else '--methods'}: '{named[0]}' learns without labels and has "
+            "nothing to score (DATASETS.TESTS is empty); score its run with `vireid evaluate RUN --on NAME`, see "
+            "docs/unsupervised.md"
+        )
+    files = {name: file for name, file in files.items() if name not in unscored}
+    weights = {name: [_weights(name, word) for word in words] for name, words in zoo.weights.items()}
     protocols = {name: _names(cfg) for name, cfg in loaded.items()}
     common = dict.fromkeys(name for names in protocols.values() for name in names)
     methods = []

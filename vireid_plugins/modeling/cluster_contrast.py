@@ -22,6 +22,7 @@ from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor
 
 from vireid_plugins.config.keys import arguments, declare
+from vireid_plugins.data.batch import NONE
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.layers.precision import full_precision, without_autocast
 from vireid_plugins.layers.processes import world_size
@@ -30,7 +31,7 @@ from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import LossInputs
 from vireid_plugins.modeling.losses.memory_contrast import MemoryInputs, MemoryTerm
 from vireid_plugins.unsupervised.memory import RULES, Labels, changed
-from vireid_plugins.unsupervised.state import NONE, EpochState
+from vireid_plugins.unsupervised.state import EpochState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vireid_plugins.data.batch import NONE
 from vireid_plugins.unsupervised.neighbors import Floats, Ints, jaccard
-from vireid_plugins.unsupervised.state import NONE
 
 
 def cluster(features: Floats, *, k1: int, k2: int, eps: float, min_samples: int, renormalize: bool = False) -> Ints:

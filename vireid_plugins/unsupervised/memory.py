@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_plugins.unsupervised.state import NONE
+from vireid_plugins.data.batch import NONE
 
 Labels = npt.NDArray[np.int64]
 

@@ -6,9 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# The label of an image that belongs to no cluster, and the partner of a cluster that has none.
-NONE = -1
-
 
 def _no_labels() -> Tensor:
     return torch.empty(0, dtype=torch.int64)

@@ -94,8 +94,7 @@ def drawn(figure: Any, name: str, style: "Style | None") -> bytes:
     dates: dict[str, Any] | None = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)
     stream = io.BytesIO()
     with (style or DEFAULT).applied():
-        # matplotlib 3.10 would take the number of dots that the figure was laid out with.
-        figure.savefig(stream, format=name, metadata=dates, dpi=figure.dpi)
+        figure.savefig(stream, format=name, metadata=dates)
     return stream.getvalue()
 
 

@@ -102,6 +102,8 @@ def settle(figure: Any) -> None:
     for _ in range(2):
         figure.draw_without_rendering()
     figure.set_dpi(dpi)
+    # matplotlib 3.10 saves with the dots that a figure had when its canvas was made, and drawing has made one.
+    type(figure.canvas)(figure)
     figure.set_layout_engine("none")
 
 

@@ -295,11 +295,6 @@ def require_separate(trained: Iterable[ImageDataset], tested: Iterable[ImageData
             )
 
 
-def is_labeled(dataset: Any) -> bool:
-    """Return whether a data set, or its class, knows the identities of its images; fast-reid's own do."""
-    return bool(getattr(dataset, "labeled", True))
-
-
 def require_items(dataset: ImageDataset, items: Sequence[Any], kind: str) -> None:
     """Check the items of a data set, which another package may have written.
 

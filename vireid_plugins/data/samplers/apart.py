@@ -11,12 +11,11 @@ import numpy.typing as npt
 from fastreid.config import CfgNode
 
 from vireid_plugins.config.keys import Key, arguments, declare_table
-from vireid_plugins.data.batch import Batch, checked_apart
+from vireid_plugins.data.batch import NONE, Batch, checked_apart
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.samplers.base import SAMPLER_REGISTRY, Drawn, EpochSampler, Indices
 from vireid_plugins.errors import ConfigError, DataError
 
-NOISE = -1
 NODE = "DATALOADER.APART"
 
 declare_table(
@@ -149,9 +148,9 @@ class ApartSampler(EpochSampler):
         found = np.asarray(labels, dtype=np.int64)
         pools: list[list[Indices]] = []
         for modality, name in MODALITIES.items():
-            mine = np.flatnonzero((self.modalities == modality) & (found != NOISE))
+            mine = np.flatnonzero((self.modalities == modality) & (found != NONE))
             order = mine[np.argsort(found[mine], kind="stable")]
-            starts = np.flatnonzero(np.diff(found[order], prepend=NOISE))
+            starts = np.flatnonzero(np.diff(found[order], prepend=NONE))
             pools.append(np.split(order, starts[1:]) if len(order) else [])
             if len(pools[modality]) < self.P[modality]:
                 raise DataError(self._too_few(name, modality, len(pools[modality]), len(mine)))

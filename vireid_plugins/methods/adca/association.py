@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vireid_plugins.data.batch import NONE
 from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.unsupervised.association import ASSOCIATION_REGISTRY, Associated, Association, Floats, Labels
-from vireid_plugins.unsupervised.state import NONE
 
 # Visible images whose similarities are in memory at a time: 100 MB with SYSU-MM01's infrared images.
 BLOCK = 2048

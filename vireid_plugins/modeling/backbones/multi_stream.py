@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -176,6 +177,9 @@ def compile_stages(model: nn.Module) -> None:
     """
     stages = stages_of(model)
     limit = SIZES_PER_STAGE * len(stages)
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, limit)
+    config: Any = torch._dynamo.config
+    # torch 2.6 has the former name.
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, name, max(getattr(config, name), limit))
     for stage in stages:
         stage.compile(dynamic=False)
