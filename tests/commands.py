@@ -81,6 +81,8 @@ def become(words: list[str], env: dict[str, str], cwd: str, streams: tuple[int, 
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(env)
+        # A fresh interpreter would begin with it.
+        sys.path[1:1] = [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder]
         sys.argv = words
         # fast-reid's own trainer reads it when it is imported.
         sys.modules["fastreid.data.build"]._root = os.getenv("FASTREID_DATASETS", "datasets")

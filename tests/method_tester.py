@@ -52,7 +52,7 @@ class MethodTester:
         full: config -> `Size`.
         small: the configs that are trained; by default those for SYSU-MM01.
         reads: those with a part of fast-reid's that reads values from the device.
-        costly: those of `small` that are left to the slow tests, since nothing but their size is their own.
+        costly: those of `small` that are left to the slow tests.
         counted_on: the device of the full size. Of torch's own module of attention the CPU counts other operations.
     """
 
@@ -64,9 +64,9 @@ class MethodTester:
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         if "full_config" in metafunc.fixturenames:
-            # For images of one's own the network is that for SYSU-MM01.
-            slow = pytest.mark.slow
-            marked = [pytest.param(name, marks=slow if name.startswith("own") else ()) for name in self.full]
+            # Those of other sets differ from that for SYSU-MM01 in their classes and sizes, and DEEN's in its stages.
+            slow = ("own", "LLCM") if "RegDB/deen.yml" in self.full else ("own", "LLCM", "RegDB")
+            marked = [pytest.param(n, marks=pytest.mark.slow if n.startswith(slow) else ()) for n in self.full]
             metafunc.parametrize("full_config", marked)
         if "config" in metafunc.fixturenames:
             default = [name for name in self.full if name.startswith("SYSU")]

@@ -209,6 +209,9 @@ def check_views(cfg: CfgNode, recipe: Recipe) -> None:
     assert tuple(cfg.INPUT.SIZE_TRAIN) == tuple(cfg.INPUT.SIZE_TEST) == recipe.size
 
 
+DRAWN: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+
 def is_erasing(step: Any) -> bool:
     return isinstance(step, Erasing)
 
@@ -246,13 +249,18 @@ def drawn_in_print(size: tuple[int, int], shares: tuple[float, float], logarithm
 
 
 def rectangles(step: Erasing, size: tuple[int, int]) -> tuple[Any, Any]:
-    """Heights and widths of many draws."""
-    rng = np.random.default_rng(0)
-    drawn = [one for one in (step.rectangle(*size, rng) for _ in range(DRAWS)) if one]
-    sides = np.array(drawn)[:, 2:]
-    return sides[:, 0], sides[:, 1]
+    """Heights and widths of many draws, once for all steps that draw alike."""
+    one = step.rectangles
+    key = (size, tuple(one.area), one.aspect, one.logarithm, step.attempts)
+    if key not in DRAWN:
+        rng = np.random.default_rng(0)
+        drawn = (step.rectangle(*size, rng) for _ in range(DRAWS))
+        sides = np.array([rectangle for rectangle in drawn if rectangle])[:, 2:]
+        DRAWN[key] = (sides[:, 0], sides[:, 1])
+    return DRAWN[key]
 
 
+@cache
 def torchvision_rectangles(size: tuple[int, int]) -> tuple[Any, Any]:
     """Heights and widths that torchvision's transform draws at its defaults, which the released code takes."""
     image = torch.zeros(3, *size)

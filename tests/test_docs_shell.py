@@ -61,6 +61,8 @@ LEFT_TO_SLOW = {
     "vireid export": "tests/deploy/test_export.py",
     "examples/onnx_search.py": "tests/deploy/test_export.py",
 }
+# Pages whose commands take longest: run as slow tests only. Their commands have tests of their own.
+LONG = ("unsupervised", "visualization", "data")
 SIZES = {"--train": 8, "--val": 2, "--test": 5, "--identities": 8, "--images": 2}
 
 
@@ -275,7 +277,7 @@ def named(pages: list[Path]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("page", named([page for page in PAGES if new_steps_of(page, ROOT)]))
+@pytest.mark.parametrize("page", named([page for page in PAGES if page.stem not in LONG and new_steps_of(page, ROOT)]))
 def test_page_runs_its_new_commands(page: Path, desk: Path, tree: Path, trained: Path) -> None:
     steps = new_steps_of(page, tree)
     run(page, [Step(step.environment, step.small) for step in steps], desk, trained)

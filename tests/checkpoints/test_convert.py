@@ -42,7 +42,7 @@ def network(layout: str, height: int, width: int) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize(
-    "layout", ["agw", "deen", *(pytest.param(x, marks=pytest.mark.slow) for x in ("idkl", "mscm"))]
+    "layout", ["agw", *(pytest.param(x, marks=pytest.mark.slow) for x in ("deen", "idkl", "mscm"))]
 )
 def test_convert_fills_a_network_that_gives_the_released_features(layout: str) -> None:
     """In float64; a wrong relation block once passed at 4e-6. Two images are taken as visible, two as infrared."""

@@ -230,6 +230,7 @@ def _reads_for_ever(folder: Path, paths: list[str], begun: "multiprocessing.Queu
         begun.put(1)
 
 
+@pytest.mark.slow
 def test_cache_that_processes_fill_and_empty_until_they_are_killed_is_right(tmp_path: Path, paths: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     begun = context.Queue()

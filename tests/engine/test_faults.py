@@ -109,7 +109,7 @@ SYSU = ["tools/train_net.py", "--config-file", "configs/SYSU/one_stream.yml"]
         ([*SYSU, "DATALOADER.NUM_WORKERS", "2"], signal.SIGINT, True),
         pytest.param([*SYSU, "--num-gpus", "2"], signal.SIGINT, True, marks=pytest.mark.slow),
         ([*SYSU, "--num-gpus", "2"], signal.SIGTERM, False),
-        (REGDB, signal.SIGTERM, False),
+        pytest.param(REGDB, signal.SIGTERM, False, marks=pytest.mark.slow),
     ],
     ids=["ctrl-c", "ctrl-c-two-processes", "term-two-processes", "term-splits"],
 )

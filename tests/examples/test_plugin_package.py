@@ -1,13 +1,13 @@
 """A separate package, installed and trained without a change to this repository."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from commands import Commands, Ran
-from helpers import HANG, ROOT, SMALL, python
+from commands import Ran
+from helpers import HANG, ROOT, SMALL, commands, python
 
 CONFIG = "examples/plugin_package/configs/stripes.yml"
 
@@ -29,13 +29,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(installed: Path) -> Iterator[Callable[..., Ran]]:
-    """What forks scripts from a process that finds the package."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", str(installed))
-        forking = Commands()
-    yield lambda *words: forking.run([*words], ROOT, {}, HANG)
-    forking.close()
+def command(installed: Path) -> Callable[..., Ran]:
+    """What runs scripts that find the package."""
+    return lambda *words: commands().run([*words], ROOT, {"PYTHONPATH": str(installed)}, HANG)
 
 
 def test_train_net_without_the_package_names_what_is_missing() -> None:
@@ -53,7 +49,9 @@ def test_list_plugins_names_the_parts_of_the_package(command: Callable[..., Ran]
 
 
 @pytest.mark.usefixtures("little_root")
-@pytest.mark.parametrize("script", ["tools/train_net.py", "examples/stock_trainer.py"])
+@pytest.mark.parametrize(
+    "script", ["tools/train_net.py", pytest.param("examples/stock_trainer.py", marks=pytest.mark.slow)]
+)
 def test_trainers_train_and_score_the_package(script: str, command: Callable[..., Ran], tmp_path: Path) -> None:
     ran = command(
         script, "--config-file", CONFIG, *SMALL, "MODEL.STRIPES.COUNT", "2",

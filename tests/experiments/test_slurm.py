@@ -80,6 +80,7 @@ def test_submitit_executor_without_a_time_is_one_error(tmp_path: Path) -> None:
         slurm.SubmititExecutor(sweep)
 
 
+@pytest.mark.slow
 def test_submitit_runs_a_job_of_its_own_that_cannot_start_its_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,7 +128,7 @@ def check_programs(config: str, folder: Path, *overrides: str) -> None:
 @needs_exporter
 def test_export_program_equals_the_method(tmp_path: Path) -> None:
     """Of a method that is not ONNX_METHOD, and without the pass of mirrored images, which `exported` has."""
-    check_programs("mscm", tmp_path, "TEST.FLIP.ENABLED", "False")
+    check_programs("one_stream", tmp_path, "TEST.FLIP.ENABLED", "False")
 
 
 @needs_exporter

@@ -60,7 +60,7 @@ def cosines(found: Tensor, expected: Tensor) -> Tensor:
 
 
 @needs_exporter
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", ["bfloat16", "channels last", pytest.param("onnxruntime", marks=pytest.mark.slow)])
 def test_fast_network_gives_the_features_of_the_network_alone_and_in_a_batch(
     name: str, agw: nn.Module, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

@@ -232,8 +232,8 @@ class TestMixes(MethodTester):
         "mix/resnet_ibn_purifier_qct.yml": Size(25_398_272, 6.2, 2048),
     }
     small: ClassVar = tuple(full)
-    # The smallest ResNeSt is as large as a ResNet-50; its cut is that of test_adapters, its method's steps are above.
-    costly: ClassVar = ("mix/resnest_wrim.yml",)
+    # Their cuts are those of test_adapters, their methods' steps are above.
+    costly: ClassVar = ("mix/resnest_wrim.yml", "mix/regnet_nonlocal_cosface.yml", "mix/resnet_ibn_purifier_qct.yml")
     # fast-reid's margins pick the labelled rows.
     reads: ClassVar = ("mix/mobilenet_arc_icg.yml", "mix/regnet_nonlocal_cosface.yml")
 

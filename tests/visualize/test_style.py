@@ -70,7 +70,11 @@ FIGURES = {draw.__name__: draw for draw in (ranks, pairs, histograms, cmc, dir_,
 Draw = Callable[[Path, Style], Any]
 
 
-@pytest.fixture(params=FIGURES)
+# The others are slow tests.
+OFTEN = ("pairs", "plane")
+
+
+@pytest.fixture(params=[pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in FIGURES])
 def draw(request: pytest.FixtureRequest) -> Draw:
     return FIGURES[request.param]
 

@@ -69,6 +69,7 @@ def test_speed_prints_a_table_and_writes_what_it_depends_on(
     assert "per-query loops" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_subject_runs_at_its_smallest_size(tmp_path: Path) -> None:
     """In one process, since importing torch for each would take most of the time."""
     words = ["tools/benchmarks/speed.py", "all", "--smallest", "--json", str(tmp_path / "b.json")]
