@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import python
 
+from vireid_plugins.config import plugins
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.errors import InstallError
 
@@ -32,6 +33,26 @@ def test_load_plugins_registers_a_package_with_the_entry_point(tmp_path: Path) -
     assert ran.stdout.strip() == "False True", ran.stderr
 
 
+def test_load_plugins_finds_what_is_installed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_plugins()
+    plugin(tmp_path, "raise ValueError\n")
+    for _ in range(2):
+        with pytest.raises(InstallError, match="plug-in 'stranger'"):
+            load_plugins()
+
+
+def test_load_plugins_looks_once_into_folders_that_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_plugins()
+    looked: list[str] = []
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: looked.append(group) or [])
+    load_plugins()
+    assert looked == []
+    monkeypatch.setattr(plugins, "_looked_into", [])
+    load_plugins()
+    assert looked == [plugins.GROUP]
+
+
 def test_load_plugins_with_a_broken_one_names_it(tmp_path: Path) -> None:
     plugin(tmp_path, "import nowhere_to_be_found\n")
     ran = python("-c", "from vireid_plugins.config import get_cfg; get_cfg()", PYTHONPATH=str(tmp_path))
@@ -50,5 +71,6 @@ def test_load_plugins_with_one_that_says_nothing_or_ends_the_process_names_it(
 
     entry = SimpleNamespace(name="stranger", value="stranger", load=load, dist=None)
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    monkeypatch.setattr(plugins, "_looked_into", [])
     with pytest.raises(InstallError, match=rf"plug-in 'stranger' \(stranger\) cannot be loaded: {said}\. Fix"):
         load_plugins()

@@ -158,9 +158,18 @@ def get_cfg() -> CfgNode:
     `MODEL.DEVICE` is `cuda` if a CUDA device is available, else `cpu`.
     """
     load_plugins()
-    cfg = CfgNode(fastreid_get_cfg())
+    cfg = _own(fastreid_get_cfg())
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     return cfg
+
+
+def _own(node: FastReidNode) -> CfgNode:
+    """Return a node and those below as this class, with their values; yacs's constructor copies every level again."""
+    own = CfgNode()
+    own.__dict__.update(node.__dict__)
+    for key, value in node.items():
+        dict.__setitem__(own, key, _own(value) if isinstance(value, FastReidNode) else value)
+    return own
 
 
 def _files_with_bases(file: Path) -> list[tuple[Path, Parsed]]:
