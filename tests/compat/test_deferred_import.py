@@ -32,6 +32,7 @@ def test_deferred_import_of_the_engine_loads_nothing_slow() -> None:
     assert not loaded & set(SLOW)
 
 
+@pytest.mark.slow
 def test_deferred_import_of_the_engine_leaves_no_stand_in_for_others() -> None:
     script = "import sys, vireid_plugins.engine, torchvision, sklearn.metrics\nprint(torchvision.__file__, "
     ran = python("-c", script + "sklearn.metrics.__file__, sys.modules['torchvision'] is torchvision)")

@@ -68,7 +68,7 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "points",
     [
         ["step:2", "half", "renamed", "line", "best", "final"],
-        ["SIGTERM:3", "half", "SIGINT:7"],
+        pytest.param(["SIGTERM:3", "half", "SIGINT:7"], marks=pytest.mark.slow),
     ],
     ids=["killed", "stopped"],
 )

@@ -20,7 +20,13 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
+# The others are slow tests.
+OFTEN = ("yaml", "checkpoints")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in EXAMPLES]
+)
 def test_fuzz_of_a_kind_has_no_fault(kind: str, tmp_path: Path) -> None:
     words = [kind, "--examples", str(EXAMPLES[kind]), "--folder", str(tmp_path)]
     ran = python(str(RUN), *words)
@@ -33,6 +39,7 @@ def test_fuzz_of_a_kind_has_no_fault(kind: str, tmp_path: Path) -> None:
     assert 0 < count["refused"] < count["tries"]
 
 
+@pytest.mark.slow
 def test_fuzz_finds_a_fault_that_was_planted(tmp_path: Path) -> None:
     """A reader that fails on a few inputs, in place of one of the package's."""
     script = tmp_path / "planted.py"
