@@ -43,8 +43,11 @@ write_query_scores(Path("logs/agw_seed-0/evaluation_queries.npz"), {"sysu/offici
 
 @pytest.mark.parametrize(
     "page",
-    [page for page, found in BLOCKS.items() if found and page.name not in READERS_OWN],
-    ids=lambda page: page.name,
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.stem == "tutorials" else [])
+        for page, found in BLOCKS.items()
+        if found and page.name not in READERS_OWN
+    ],
 )
 def test_page_runs_its_code(page: Path, tmp_path: Path) -> None:
     code = "\n".join([BEFORE.get(page.name, ""), *BLOCKS[page]])

@@ -1,4 +1,4 @@
-"""The notebook of the first hour runs from top to bottom, on a smaller data set; on its own as a slow test."""
+"""The notebook of the first hour runs from top to bottom."""
 
 from typing import Any
 
@@ -11,12 +11,9 @@ NOTEBOOK = ROOT / "docs" / "notebooks" / "first_hour.ipynb"
 SIZE = "train=60, val=4, test=20, images=5, height=96, width=48"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param("train=12, val=2, test=9, images=2, height=72, width=32", id="small"),
-        pytest.param(SIZE, id="whole", marks=pytest.mark.slow),
-    ],
+    "size", ["train=12, val=2, test=9, images=2, height=72, width=32", SIZE], ids=["small", "whole"]
 )
 def test_notebook_runs_from_top_to_bottom(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_HOUR_EPOCHS", "1")

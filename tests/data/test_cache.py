@@ -121,6 +121,7 @@ def _made(folder: Path, paths: list[str], out: "multiprocessing.Queue[tuple[int,
     out.put((int(cache[0].sum()), cache.file.stat().st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_cache_is_shared_by_processes(tmp_path: Path, paths: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     out = context.Queue()

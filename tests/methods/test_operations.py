@@ -31,7 +31,7 @@ COUNTS = {
 }
 
 # The others are slow tests.
-OFTEN = ("wrim", "pmt")
+OFTEN = ("wrim",)
 
 CONSTRAINED = re.search(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 needs_torch = pytest.mark.skipif(

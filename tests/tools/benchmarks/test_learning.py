@@ -172,6 +172,7 @@ def test_expectation_is_three_deviations_of_the_finished_seeds() -> None:
     assert expectation(rows, run) == ["TEST.EXPECTED_RESULTS", "[['RegDB', 'mAP', 20.0, 3.0]]"]
 
 
+@pytest.mark.slow
 def test_train_returns_scores_and_what_the_parts_did(little_tree: Path, tmp_path: Path) -> None:
     (tmp_path / "SYSU-MM01").symlink_to(little_tree / "SYSU-MM01")
     run = Run("random", "SYSUMM01", "AGW", 3, 1)

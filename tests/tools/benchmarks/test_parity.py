@@ -132,6 +132,7 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_side_of_the_public_code_equals_its_own_steps_by_hand(clone: Path, tmp_path: Path) -> None:
     with Side(released.take_steps, (JOB, str(clone)), tmp_path / "scratch", "the clone") as side:
         shapes, epoch = side.ask()
@@ -188,6 +189,7 @@ def test_side_of_the_public_code_equals_its_own_steps_by_hand(clone: Path, tmp_p
     assert sorted(file.name for file in clone.iterdir()) == sorted(CLONE)
 
 
+@pytest.mark.slow
 def test_side_that_fails_says_why(clone: Path, tmp_path: Path) -> None:
     (clone / "model.py").write_text("print('before it fails')\nimport nowhere_to_be_found\n")
     said = r"(?s)the clone failed.*nowhere_to_be_found.*before it fails"

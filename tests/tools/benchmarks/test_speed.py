@@ -29,6 +29,7 @@ def test_subjects_are_importable_and_told_apart(name: str) -> None:
         assert not subject.ceiling or (subject.task, subject.ceiling) in ways
 
 
+@pytest.mark.slow
 def test_measure_in_a_fresh_process_finds_every_module(tmp_path: Path) -> None:
     (subject,) = (one for one in subjects("gpu") if (one.task, one.way) == ("one-stream", gpu.BARE))
     measured = measure.measure(subject, tmp_path, "cpu", 1)
