@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from apart import apart
 from fastreid.config import get_cfg
 from fastreid.engine import defaults
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
-from helpers import HANG
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -64,7 +64,7 @@ class Loader(list):
     dataset = range(1)
 
 
-def score(folder: Path, rank: int) -> None:
+def score(folder: str, rank: int) -> None:
     """Keep what fast-reid's evaluation in this process of two gives without the patch and with it."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     found = []
@@ -74,18 +74,23 @@ def score(folder: Path, rank: int) -> None:
         loader = Loader([{"images": torch.ones(1, 2)}])
         defaults.inference_on_dataset(Images(rank).eval(), loader, keeper, flip_test=False)
         found.append(keeper.outputs)
-    torch.save(found, folder / f"{rank}.pt")
+    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
 
-def test_buffers_of_the_first_process_are_every_process_s(tmp_path: Path) -> None:
-    children = [multiprocessing.get_context("fork").Process(target=score, args=(tmp_path, rank)) for rank in range(2)]
+def score_in_two(folder: str) -> None:
+    children = [multiprocessing.get_context("fork").Process(target=score, args=(folder, rank)) for rank in range(2)]
     for child in children:
         child.start()
     for child in children:
-        child.join(HANG)
+        child.join()
     assert [child.exitcode for child in children] == [0, 0]
+
+
+def test_buffers_of_the_first_process_are_every_process_s(tmp_path: Path) -> None:
+    ended = apart(score_in_two, tmp_path, file=__file__)
+    assert ended.code == 0, ended.err
     (first, first_patched), (second, second_patched) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first_patched, second_patched)

@@ -5,7 +5,6 @@ import multiprocessing
 import socket
 import sys
 from argparse import Namespace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ import devices
 import numpy as np
 import pytest
 import torch
+from apart import apart
 from double import quick
 from fastreid.utils import comm
-from helpers import HANG, ROOT, SMALL_FRESH, UNLABELED, commands, python, small_cfg
+from helpers import ROOT, SMALL_FRESH, UNLABELED, commands, python, small_cfg
 from near import assert_near
-from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn.parallel import DistributedDataParallel
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.engine import launch
 from vireid_plugins.engine.launch import lost_another
-from vireid_plugins.errors import ConfigError, LaunchError
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.modeling.losses import LOSS_REGISTRY
 
 Case = tuple[str, list[str]]
@@ -99,26 +98,24 @@ def test_launch_without_gather_gives_the_gradient_of_own_identities(stepped: Pat
     assert any(not torch.allclose(together[key], value, rtol=1e-3) for key, value in alone.items())
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are forks of this one, where a fresh one takes seconds to import torch; they train nothing."""
-    module = sys.modules["vireid_plugins.engine.launch"]  # the package's name for it is the function
-    monkeypatch.setattr(module, "start_processes", partial(module.start_processes, start_method="fork"))
+ERRORS: dict[str, tuple[Exception | None, str]] = {
+    "killed": (None, "LaunchError: process 1 of 2 was killed by SIGKILL"),
+    "user-error": (ConfigError("SOME.KEY: is wrong"), "ConfigError: SOME.KEY: is wrong"),
+    "defect": (ValueError("a defect"), "ValueError: a defect"),
+}
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (None, (LaunchError, "process 1 of 2 was killed by SIGKILL")),
-        (ConfigError("SOME.KEY: is wrong"), (ConfigError, "SOME.KEY: is wrong")),
-        (ValueError("a defect"), (ProcessRaisedException, "a defect")),
-    ],
-    ids=["killed", "user-error", "defect"],
-)
-@pytest.mark.usefixtures("forked")
-def test_launch_ends_every_process_when_one_dies(error: Exception | None, expected: tuple[Any, str]) -> None:
-    with pytest.raises(expected[0], match=expected[1]):
-        devices.on_devices(devices.die, 2, error=error)
+def die_in_two(end: str) -> None:
+    devices.on_devices(devices.die, 2, error=ERRORS[end][0])
+
+
+@pytest.mark.parametrize("end", ERRORS)
+def test_launch_ends_every_process_when_one_dies(end: str) -> None:
+    ended = apart(die_in_two, end, file=__file__)
+    assert ended.code == 1
+    assert ERRORS[end][1] in ended.err
+    # What a user has to mend is raised as itself, a defect with where it happened.
+    assert ("ProcessRaisedException" in ended.err) == (end == "defect")
 
 
 @pytest.mark.parametrize(
@@ -176,23 +173,22 @@ def test_torchrun_trains_and_scores_as_one_process_does(scoring: list[str], tmp_
             assert ours["mean"]["Rank-1"] == pytest.approx(theirs["mean"]["Rank-1"], abs=0.5)
 
 
-@pytest.mark.usefixtures("forked")
+def meet_on_two_machines(url: str, folder: str) -> None:
+    arguments = {"num_gpus": 1, "num_machines": 2, "dist_url": url, "folder": folder}
+    machines = [Namespace(machine_rank=rank, **arguments) for rank in range(2)]
+    second = multiprocessing.get_context("fork").Process(target=launch, args=(devices.meet, machines[1], small_cfg()))
+    second.start()
+    launch(devices.meet, machines[0], small_cfg())
+    second.join()
+    assert second.exitcode == 0
+
+
 def test_launch_on_two_machines_joins_their_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    arguments = {"num_gpus": 1, "num_machines": 2, "dist_url": url, "folder": str(tmp_path)}
-    cfg = small_cfg()
-    second = multiprocessing.get_context("fork").Process(
-        target=launch, args=(devices.meet, Namespace(machine_rank=1, **arguments), cfg)
-    )
-    second.start()
-    try:
-        launch(devices.meet, Namespace(machine_rank=0, **arguments), cfg)
-        second.join(HANG)
-        assert second.exitcode == 0
-    finally:
-        second.kill()
+    ended = apart(meet_on_two_machines, url, tmp_path, file=__file__)
+    assert ended.code == 0, ended.err
     for rank in range(2):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert found == {"everyone": [[0, 0], [1, 1]], "here": [0, 1]}

@@ -1,9 +1,9 @@
 """What a gallery's folder may be, and one process that indexes at a time."""
 
-import os
 from pathlib import Path
 
 import pytest
+from apart import apart
 from engine_cases import WIDTH, record, vectors
 
 from vireid_plugins.errors import DataError
@@ -16,19 +16,16 @@ def make(folder: Path) -> None:
         gallery.add([record(1)], vectors(1))
 
 
+def write_at_once(folder: str) -> None:
+    with writing(Path(folder), patience=0):
+        pass
+
+
 def test_writing_by_two_processes_is_refused(tmp_path: Path) -> None:
     with writing(tmp_path / "index"):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                with writing(tmp_path / "index", patience=0):
-                    pass
-            except DataError as error:
-                code = 0 if "is being written by another process" in str(error) else 1
-            finally:
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
+        ended = apart(write_at_once, tmp_path / "index", file=__file__)
+        assert ended.code == 1
+        assert "is being written by another process" in ended.err
         # The process itself may enter again.
         make(tmp_path / "index")
     assert is_gallery(tmp_path / "index")

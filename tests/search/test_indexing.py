@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apart import apart
 from galleries import Colors, indexed, names_in, paint, records_in
 from helpers import small_cfg
 from PIL import Image
@@ -113,8 +114,8 @@ def test_index_images_of_a_folder_that_looks_unmounted_removes_nothing(
     (tmp_path / "away").rename(tmp_path / "g")
     real = os.scandir
 
-    def scandir(folder: Path) -> object:
-        if folder.name == "sub":
+    def scandir(folder: Path | str) -> object:
+        if Path(folder).name == "sub":
             raise PermissionError(13, "Permission denied", str(folder))
         return real(folder)
 
@@ -216,20 +217,22 @@ def test_index_images_of_changed_metadata_computes_nothing(
     assert indexed(colors, tmp_path / "g").counts == {"unchanged": 2}
 
 
-def test_index_images_that_is_killed_keeps_what_was_written(
-    colors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "SAVED_IMAGES", 2)
-    paint(tmp_path / "g", *(f"{n}.jpg" for n in range(6)))
+def index_until_death(folder: str) -> None:
+    """Index what is in `folder`, and end after four images without any cleaning."""
 
     def die(done: int, total: int) -> None:
         if done == 4:
             os._exit(9)
 
-    child = os.fork()
-    if child == 0:
-        index_images(colors, tmp_path / "g", tmp_path / "index", "visible", die)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    module.SAVED_IMAGES = 2
+    root = Path(folder)
+    index_images(Colors(root / "weights.pth"), root / "g", root / "index", "visible", die)
+
+
+def test_index_images_that_is_killed_keeps_what_was_written(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", *(f"{n}.jpg" for n in range(6)))
+    ended = apart(index_until_death, tmp_path, file=__file__)
+    assert ended.code == 9, ended.err
     assert names_in(tmp_path / "index") == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert indexed(colors, tmp_path / "g").counts == {"added": 2, "unchanged": 4}
     assert len(names_in(tmp_path / "index")) == 6

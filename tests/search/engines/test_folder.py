@@ -1,13 +1,14 @@
 """The engine of a folder: what is on the disk, also after a writer was killed or a file was damaged."""
 
-import multiprocessing
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from apart import apart
 from engine_cases import WIDTH, assert_finds, record, vectors
 
 from vireid_plugins.errors import ConfigError, DataError
@@ -71,7 +72,7 @@ def test_removed_vectors_are_gone_from_the_disk(tmp_path: Path) -> None:
     assert not any(gone in content or key in content for content in contents)
 
 
-def die_at(point: str, folder: Path) -> None:
+def die_at(point: str, folder: str) -> None:
     """Change a gallery in a process that ends without any cleaning."""
     where: dict[str, tuple[Any, str]] = {
         "a segment is written": (vector_files, "write"),
@@ -93,8 +94,7 @@ def die_at(point: str, folder: Path) -> None:
         os._exit(9)
 
     setattr(owner, name, dying)
-    FolderEngine(folder).upsert([record(1, stamp="new"), record(50)], vectors(2, seed=5))
-    os._exit(0)
+    FolderEngine(Path(folder)).upsert([record(1, stamp="new"), record(50)], vectors(2, seed=5))
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,8 @@ def die_at(point: str, folder: Path) -> None:
 )
 def test_upsert_that_is_killed_leaves_all_or_nothing(tmp_path: Path, point: str, changed: bool) -> None:
     expected = filled(tmp_path)
-    process = multiprocessing.get_context("fork").Process(target=die_at, args=(point, tmp_path))
-    process.start()
-    process.join()
-    assert process.exitcode == 9
+    ended = apart(die_at, point, tmp_path, file=__file__)
+    assert ended.code == 9, ended.err
     if changed:
         del expected[record(1).key]
         new = [record(1, stamp="new"), record(50)]
@@ -191,25 +189,22 @@ def test_engine_that_another_process_writes_is_waited_for(tmp_path: Path, monkey
 def test_readers_beside_a_writer_see_whole_states(tmp_path: Path) -> None:
     """Every state has all images of one round and none of another."""
     filled(tmp_path, 10)
-    context = multiprocessing.get_context("fork")
-    writer = context.Process(target=_rounds, args=(tmp_path,))
-    writer.start()
     seen = set()
-    with FolderEngine(tmp_path) as engine:
-        while writer.is_alive() or len(seen) < 2:
+    with ThreadPoolExecutor(1) as waiting, FolderEngine(tmp_path) as engine:
+        writer = waiting.submit(apart, _rounds, tmp_path, file=__file__)
+        while not writer.done() or len(seen) < 2:
             (found,) = engine.nearest(vectors(1), 10)
             (stamp,) = {one.record.stamp for one in found}
             assert len(found) == 10
             shown = np.sort(np.concatenate([one.vector for one in found]))
             assert np.array_equal(shown, np.sort(vectors(10, int(stamp or 0)).ravel()))
             seen.add(stamp)
-            if not writer.is_alive():
+            if writer.done():
                 seen.add("end")
-    writer.join()
-    assert writer.exitcode == 0
+    assert writer.result().code == 0, writer.result().err
 
 
-def _rounds(folder: Path) -> None:
-    with FolderEngine(folder) as engine:
+def _rounds(folder: str) -> None:
+    with FolderEngine(Path(folder)) as engine:
         for number in range(1, 30):
             engine.upsert([record(n, stamp=str(number)) for n in range(10)], vectors(10, seed=number))
