@@ -12,6 +12,8 @@ from typing import Any
 from shared_parts.environment import environment
 from shared_parts.errors import BenchmarkError
 
+from learning_parts.activity import AFFINITY
+from learning_parts.curves import curves
 from learning_parts.rows import SCORES
 from learning_parts.runs import Run
 from learning_parts.starts import STARTS
@@ -34,7 +36,8 @@ def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         overrides: further overrides of the configuration.
 
     Returns:
-        the run, its scores in percent, CPU seconds, environment, the forced overrides, and the activity of its network.
+        the run, its scores in percent, also with affinity inference, CPU seconds, environment, the forced overrides,
+        the activity of its network, and its losses and clusters on the way.
 
     Raises:
         BenchmarkError: training failed; the message ends with the last lines of its output.
@@ -55,9 +58,9 @@ def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
             raise BenchmarkError(f"{run.variant}, seed {run.seed} on {run.tree} ended with {done.returncode}:\n{last}")
-        report = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))
+        scores, affinity = _scores(Path(folder)), _scores(Path(folder) / AFFINITY)
         measured = json.loads((Path(folder) / "activity.json").read_text(encoding="utf-8"))
-    scores = {name: round(report["results"][0]["mean"][name], 2) for name in SCORES}
+        on_the_way = curves(Path(folder))
     where = environment("cpu")
     return {
         **dict(zip(("start", "tree", "variant", "seed", "epochs"), run.key(), strict=True)),
@@ -68,4 +71,12 @@ def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         "modules": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["modules"].items()},
         "losses": {name: [float(f"{v:.3g}") for v in values] for name, values in measured["losses"].items()},
         "idle": measured["idle"],
+        "affinity": affinity,
+        "curves": on_the_way,
     }
+
+
+def _scores(folder: Path) -> dict[str, float]:
+    """Return the scores in percent that a run wrote."""
+    report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    return {name: round(report["results"][0]["mean"][name], 2) for name in SCORES}
