@@ -2,7 +2,8 @@
 
 A module can explain a result only if it did something: if it had gradients, and outputs that differ between positions
 or between images. This is measured on the trained network with one training batch and written to
-`<OUTPUT_DIR>/activity.json`. The network is also scored with affinity inference, into `<OUTPUT_DIR>/affinity`.
+`<OUTPUT_DIR>/activity.json`. The network is also scored with affinity inference, into `<OUTPUT_DIR>/affinity`. Of a
+method that learns from clusters, nothing is measured here.
 """
 
 import json
@@ -171,15 +172,15 @@ def main() -> None:
     engine.launch(engine.main, run, cfg)
     trained = time.process_time()
     model = engine.load_model(cfg)
-    # The same weights once more, with affinity inference.
-    scored = cfg.clone()
-    scored.defrost()
-    scored.OUTPUT_DIR, scored.TEST.AIM.ENABLED = str(Path(cfg.OUTPUT_DIR) / AFFINITY), True
-    Path(scored.OUTPUT_DIR).mkdir()
-    engine.Trainer.test(scored, model)
+    report: dict[str, Any] = {"cpu_seconds": trained, "modules": {}, "losses": {}, "idle": []}
     # Clusters are those of an epoch, and not in the weights.
-    measured = {} if hasattr(model, "begin_epoch") else activity(model, next(iter(build_train_loader(cfg))))
-    report = {"cpu_seconds": trained, "modules": {}, "losses": {}, "idle": [], **measured}
+    if not hasattr(model, "begin_epoch"):
+        scored = cfg.clone()
+        scored.defrost()
+        scored.OUTPUT_DIR, scored.TEST.AIM.ENABLED = str(Path(cfg.OUTPUT_DIR) / AFFINITY), True
+        Path(scored.OUTPUT_DIR).mkdir()
+        engine.Trainer.test(scored, model)
+        report |= activity(model, next(iter(build_train_loader(cfg))))
     (Path(cfg.OUTPUT_DIR) / "activity.json").write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from learning_parts.starts import STARTS
 from learning_parts.trees import TREES
-from learning_parts.variants import METHODS, OF_IDKL, OF_WRIM, VARIANTS
+from learning_parts.variants import GROUPS, VARIANTS
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 
 # For every run: 16 identities per batch, from which CMKIC takes its negatives, a last stride of 1 (a key of ResNet
@@ -83,8 +83,8 @@ def runs(
         for tree in trees
         for start in starts
         if start in TREES[tree].epochs
-        for group in (METHODS, OF_WRIM, OF_IDKL)
+        for group in GROUPS
         for seed in range(seeds)
         for variant in group
-        if variant.name in names and variant in STARTS[start].variants()
+        if variant.name in names and variant in STARTS[start].variants
     ]

@@ -17,6 +17,7 @@ from learning_parts.curves import curves
 from learning_parts.rows import SCORES
 from learning_parts.runs import Run
 from learning_parts.starts import STARTS
+from learning_parts.trees import TREES
 from learning_parts.variants import VARIANTS
 from learning_parts.weights import imagenet_weights
 from vireid_plugins.config import config_path
@@ -44,13 +45,14 @@ def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         InstallError: the ImageNet weights are missing.
     """
     config = config_path(f"demo/{VARIANTS[run.variant].config}.yml")
+    data = TREES[run.tree].root(root)
     given = ["MODEL.BACKBONE.PRETRAIN_PATH", str(imagenet_weights())] if STARTS[run.start].weights else []
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(SCRIPT), "--config-file", str(config)]
         done = subprocess.run(
             [*command, *run.overrides(), *given, "OUTPUT_DIR", folder, "DATALOADER.CACHE", str(root / "cache"),
              *overrides],
-            env={**os.environ, "FASTREID_DATASETS": str(root), "OMP_NUM_THREADS": "1", **KEEP_MEMORY},
+            env={**os.environ, "FASTREID_DATASETS": str(data), "OMP_NUM_THREADS": "1", **KEEP_MEMORY},
             capture_output=True,
             text=True,
             check=False,
@@ -58,7 +60,8 @@ def train(run: Run, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
             raise BenchmarkError(f"{run.variant}, seed {run.seed} on {run.tree} ended with {done.returncode}:\n{last}")
-        scores, affinity = _scores(Path(folder)), _scores(Path(folder) / AFFINITY)
+        scores = _scores(Path(folder))
+        affinity = _scores(Path(folder) / AFFINITY) if (Path(folder) / AFFINITY).is_dir() else {}
         measured = json.loads((Path(folder) / "activity.json").read_text(encoding="utf-8"))
         on_the_way = curves(Path(folder))
     where = environment("cpu")
