@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from learning_parts.variants import LABELS_OR_CLUSTERS, METHODS, OF_IDKL, OF_WRIM, Variant
+from learning_parts.variants import LABELS_OR_CLUSTERS, METHODS, OF_IDKL, OF_WRIM, VITS, Variant
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ _MOBILENET = Start(
 )  # fmt: skip
 # Learning from labels, or from clusters.
 LABELS = "ImageNet, labels or clusters"
+VIT = "random ViT"
 STARTS = {
     "ImageNet": _MOBILENET,
     # The demo's learning rate is three times the recipe's, and too high for some methods.
@@ -80,5 +81,11 @@ STARTS = {
             "mscm": (*_LAST_OF_RESNET, "MODEL.MSCM.HEAD_DIM", "4"),
             "wrim": _ALL_KEYS,
         },
+    ),
+    # No weights of a ViT are at hand.
+    VIT: Start(
+        "ViT of six blocks of width 192 from random weights, 96 x 48, AdamW at 0.001",
+        ("INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"),
+        variants=VITS,
     ),
 }  # fmt: skip

@@ -74,5 +74,14 @@ LABELS_OR_CLUSTERS = (
     Variant("PGM", "pgm", _CLUSTERS, "supervised"),
     Variant("ADCA", "adca", _CLUSTERS, "supervised"),
 )
-GROUPS = (METHODS, OF_WRIM, OF_IDKL, LABELS_OR_CLUSTERS)
+# The first third of the epochs is phase 1, a quarter in the recipe.
+_PMT_LOSSES = "[['ModalityTriplet', 1, 4], ['HardTriplet', 5, 0], ['MSEL', 5, 0], ['DCL', 5, 0]]"
+_PMT_PHASES = ("MODEL.LOSSES.EPOCHS", _PMT_LOSSES, "INPUT.FIRST_EPOCHS", "4")
+VITS = (
+    # What the public code calls its base.
+    Variant("ViT", "pmt", ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.LOSSES.EPOCHS", "[]",
+                           "INPUT.FIRST_EPOCHS", "0"), "ViT"),
+    Variant("PMT", "pmt", _PMT_PHASES, "ViT"),
+)  # fmt: skip
+GROUPS = (METHODS, OF_WRIM, OF_IDKL, LABELS_OR_CLUSTERS, VITS)
 VARIANTS = {variant.name: variant for group in GROUPS for variant in group}
