@@ -24,7 +24,7 @@ def affinity_table(rows: Sequence[dict[str, Any]], start: str = "ImageNet", tree
             without = [cell([row[score] for row in scored]) for score in SCORES]
             gains = [_gain([row["affinity"][score] - row[score] for row in scored]) for score in SCORES]
             body.append([name, *without, *gains, len(scored)])
-    headers = ["variant", *(f"{score} without" for score in SCORES), *(f"gain in {score}" for score in SCORES), "seeds"]
+    headers = ["variant", *(f"{score} without" for score in SCORES), *(f"gain in {score}" for score in SCORES), "runs"]
     printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
     return f"{printed}\n\n{STARTS[start].about}; {TREES[tree].protocol}."
 

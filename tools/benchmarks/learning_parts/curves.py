@@ -10,7 +10,7 @@ Curves = dict[str, list[float]]
 
 
 def curves(folder: Path) -> dict[str, dict[str, Curves]]:
-    """Return the means of the losses every `SOLVER.METRICS_PERIOD` steps, and the scores of clusters of every epoch.
+    """Return the losses at the end of every epoch as they are logged, and the scores of its clusters.
 
     Args:
         folder: the folder of a finished run.

@@ -34,7 +34,7 @@ def label_table(rows: Rows) -> str:
             seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
             body.append([people, variant.name, *scores, against, cell(first), len(found) or "", seconds])
         missing.append(f"{people} people: {left_out(rows, LABELS, name)}")
-    headers = ["people", "learning", "Rank-1", "mAP", "mAP against supervised", "mAP after stage 1", "seeds", "CPU s"]
+    headers = ["people", "learning", "Rank-1", "mAP", "mAP against supervised", "mAP after stage 1", "runs", "CPU s"]
     printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
     return f"{printed}\n\n{' '.join(missing)}"
 
@@ -54,7 +54,7 @@ def cluster_table(rows: Rows) -> str:
             ]
             body.append([people, variant.name, *cells, len(found)])
     names = [f"{score} {part}" for score, (_, parts) in CLUSTERS.items() for part in parts]
-    return tabulate(body, ["people", "learning", *names, "seeds"], tablefmt="github", disable_numparse=True)
+    return tabulate(body, ["people", "learning", *names, "runs"], tablefmt="github", disable_numparse=True)
 
 
 def _trees() -> list[tuple[int, str]]:

@@ -30,7 +30,7 @@ def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
         seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
         forced = Run(start, tree, name, 0, 0).forced()
         body.append([name, *cells, against, len(found) or "", seconds, _keys(forced)])
-    headers = ["variant", *SCORES, f"{COMPARED} against", "seeds", "CPU s", "forced keys"]
+    headers = ["variant", *SCORES, f"{COMPARED} against", "runs", "CPU s", "forced keys"]
     printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
     return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"
 
@@ -74,7 +74,7 @@ def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs
             continue
         modules = [
             f"{what} {_range([value for row in found for value in row['modules'].get(what, [])])}"
-            for what in found[0]["modules"]
+            for what in dict.fromkeys(what for row in found for what in row["modules"])
         ]
         losses = []
         for loss in found[0]["losses"]:
