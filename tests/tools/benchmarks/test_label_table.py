@@ -4,7 +4,7 @@ from typing import Any
 
 from learning_parts.affinity_table import affinity_table
 from learning_parts.curve_table import curve_table
-from learning_parts.label_table import cluster_table, label_table
+from learning_parts.label_table import cluster_table, epoch_table, label_table
 from learning_parts.starts import LABELS
 
 
@@ -20,7 +20,8 @@ def clustered(*across: float) -> dict[str, Any]:
     clusters = {
         f"{score}_{part}": values for score in ("clusters", "noise", "purity", "ari") for part, values in parts.items()
     }
-    return {"stage1": {"scores": {"mAP": [3.0, 11.0]}}, "last": {"clusters": clusters}}
+    first = {"ari_visible": [0.125] * len(across), "ari_infrared": [0.0] * len(across)}
+    return {"stage1": {"scores": {"mAP": [3.0, 11.0]}, "clusters": first}, "last": {"clusters": clusters}}
 
 
 def cells(table: str, people: str, name: str) -> list[str]:
@@ -94,3 +95,12 @@ def test_curve_table_has_the_means_of_runs_whose_losses_are_known() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in curve_table(rows).splitlines()]
     assert lines[0] == ["variant", "loss", "epoch 1", "epoch 2"]
     assert lines[2:] == [["SAAI", "a", "3.5", "1.5"]]
+
+
+def test_epoch_table_follows_clusters_through_both_stages() -> None:
+    rows = [row for row in ROWS if row["tree"] == "SYSUMM01"]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in epoch_table(rows).splitlines()]
+    assert lines[0][3:] == ["stage 1, 1", "stage 1, 2", "stage 2, 1", "stage 2, 2", "runs"]
+    assert [line[:3] for line in lines[2:]] == [["72", "PGM", part] for part in ("visible", "infrared", "across")]
+    assert lines[2][3:] == ["12.5 ± 0.0", "12.5 ± 0.0", "50.0 ± 0.0", "25.0 ± 0.0", "3"]
+    assert lines[4][3:] == ["", "", "10.0 ± 0.0", "140.0 ± 100.0", "3"]

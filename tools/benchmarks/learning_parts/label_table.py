@@ -14,6 +14,7 @@ from learning_parts.variants import Variant
 Rows = Sequence[dict[str, Any]]
 # Scores of clusters, the factor to what is shown, and the images they are of: of one modality, or of both with
 # associated clusters as one.
+STAGES = ("stage1", "last")
 _APART = ("visible", "infrared")
 _ALL = (*_APART, "across")
 CLUSTERS = {"clusters": (1, _APART), "noise": (100, _APART), "purity": (100, _ALL), "ari": (100, _ALL)}
@@ -55,6 +56,29 @@ def cluster_table(rows: Rows) -> str:
             body.append([people, variant.name, *cells, len(found)])
     names = [f"{score} {part}" for score, (_, parts) in CLUSTERS.items() for part in parts]
     return tabulate(body, ["people", "learning", *names, "runs"], tablefmt="github", disable_numparse=True)
+
+
+def epoch_table(rows: Rows, score: str = "ari") -> str:
+    """Return a score of clusters, in percent, at the beginning of every epoch of both stages.
+
+    The first is that of the weights that a run starts from.
+    """
+    body, epochs = [], 0
+    for people, name in _trees():
+        for variant, found in _found(rows, name):
+            clustered = [row["curves"] for row in found if "stage1" in row["curves"]]
+            for part in _ALL if clustered else ():
+                stages = [[one[stage]["clusters"].get(f"{score}_{part}", []) for one in clustered] for stage in STAGES]
+                # There is no association in the first stage.
+                epochs = max(epochs, len(stages[1][0]))
+                cells = [
+                    text
+                    for stage in stages
+                    for text in ([cell([100 * v for v in at]) for at in zip(*stage, strict=True)] or [""] * epochs)
+                ]
+                body.append([people, variant.name, part, *cells, len(clustered)])
+    headers = [f"stage {stage}, {epoch}" for stage in (1, 2) for epoch in range(1, epochs + 1)]
+    return tabulate(body, ["people", "learning", "images", *headers, "runs"], tablefmt="github", disable_numparse=True)
 
 
 def _trees() -> list[tuple[int, str]]:
