@@ -84,8 +84,8 @@ STARTS = {
     ),
     # No weights of a ViT are at hand.
     VIT: Start(
-        "ViT of six blocks of width 192 from random weights, 64 x 32, AdamW at 0.001",
-        ("INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]"),
+        "ViT of six blocks of width 192 from random weights, 96 x 48, AdamW at 0.001",
+        ("INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"),
         variants=VITS,
     ),
 }  # fmt: skip

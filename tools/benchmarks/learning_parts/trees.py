@@ -36,7 +36,7 @@ class Tree:
 _SYSU = SysuSize(train=64, val=8, test=48, images=6, height=96, width=48)
 _ALL = "sysu/official/all/1shot"
 TREES = {
-    "SYSUMM01": Tree(_SYSU, {"ImageNet": 3, "ImageNet, low rate": 3, "random": 2, LABELS: 3, VIT: 6}, _ALL),
+    "SYSUMM01": Tree(_SYSU, {"ImageNet": 3, "ImageNet, low rate": 3, "random": 2, LABELS: 3, VIT: 12}, _ALL),
     # Half the people make half as long an epoch: 132 steps again.
     "SYSUMM01, 36 people": Tree(_SYSU, {LABELS: 6}, _ALL, people=36),
     "SYSUMM01, 18 people": Tree(_SYSU, {LABELS: 12}, _ALL, people=18),

@@ -74,9 +74,9 @@ LABELS_OR_CLUSTERS = (
     Variant("PGM", "pgm", _CLUSTERS, "supervised"),
     Variant("ADCA", "adca", _CLUSTERS, "supervised"),
 )
-# The first third of the six epochs is phase 1, a quarter in the recipe.
-_PMT_LOSSES = "[['ModalityTriplet', 1, 2], ['HardTriplet', 3, 0], ['MSEL', 3, 0], ['DCL', 3, 0]]"
-_PMT_PHASES = ("MODEL.LOSSES.EPOCHS", _PMT_LOSSES, "INPUT.FIRST_EPOCHS", "2")
+# The first third of the twelve epochs is phase 1, a quarter in the recipe.
+_PMT_LOSSES = "[['ModalityTriplet', 1, 4], ['HardTriplet', 5, 0], ['MSEL', 5, 0], ['DCL', 5, 0]]"
+_PMT_PHASES = ("MODEL.LOSSES.EPOCHS", _PMT_LOSSES, "INPUT.FIRST_EPOCHS", "4")
 VITS = (
     # What the public code calls its base.
     Variant("ViT", "pmt", ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.LOSSES.EPOCHS", "[]",
