@@ -23,7 +23,7 @@ def main() -> None:
         "--root", type=path, default=Path("learning"), help="data root of the trees (default %(default)s)"
     )
     parser.add_argument("--starts", nargs="+", metavar="NAME", help="initial weights (default: all)")
-    parser.add_argument("--trees", nargs="+", metavar="NAME", help="SYSUMM01, RegDB (default: both)")
+    parser.add_argument("--trees", nargs="+", metavar="NAME", help="data sets, such as SYSUMM01 (default: all)")
     parser.add_argument("--only", default="", help="train only variants whose name contains this")
     parser.add_argument("--seeds", type=positive, default=3, help="number of seeds (default %(default)s)")
     parser.add_argument("--epochs", type=positive, default=0, help="epochs (default: those of each tree)")
@@ -74,7 +74,7 @@ def main() -> None:
             # After an error or Ctrl-C no new run starts; running ones are finished and kept.
             pool.shutdown(wait=False, cancel_futures=True)
     for start in args.starts:
-        for name in args.trees:
+        for name in (name for name in args.trees if start in TREES[name].epochs):
             print(f"{STARTS[start].about}; {name}, {TREES[name].protocol}:")
             print(table(read_rows(args.rows), start, name, args.epochs))
 

@@ -71,3 +71,24 @@ def test_activity_names_parameters_without_a_gradient() -> None:
     assert activity(network, batch())["idle"] == []
     network.forgotten = nn.Linear(2, 2)
     assert activity(network, batch())["idle"] == ["forgotten.weight", "forgotten.bias"]
+
+
+@pytest.mark.parametrize(("config", "masks"), [("SYSU/mpanet.yml", "PatternMaps"), ("SYSU/saai.yml", "SAFL")])
+def test_activity_tells_when_a_gate_or_a_mask_is_the_same_everywhere(config: str, masks: str) -> None:
+    network = model(config)
+    found = activity(network, batch())["modules"]
+    # After stages 3 and 4.
+    assert len(found["MAM: gradient"]) == 2
+    names = [f"MAM: spread of the gate over {over}" for over in ("channels", "images")]
+    names += [f"{masks}: spread of the masks over {over}" for over in ("positions", "parts", "images")]
+    assert all(value > 0 for name in [*names, f"{masks}: gradient"] for value in found[name])
+    assert found["teacher: distance from its classifier"] == [0, 0]
+    network.heads["visible_teacher"].weight.mul_(3)
+    for attention in ("stage3", "stage4"):
+        nn.init.zeros_(network.backbone.stages[attention].attention[0].gate[2].weight)
+    for weight in network.masks.parameters():
+        nn.init.zeros_(weight)
+    found = activity(network, batch())["modules"]
+    assert all(value == pytest.approx(0, abs=1e-6) for name in names for value in found[name])
+    assert found[f"{masks}: mean of the masks"] == [0.5]
+    assert found["teacher: distance from its classifier"] == pytest.approx([2, 0])

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,48 @@ from learning_parts.rows import SCORES, expectation, read_rows
 from learning_parts.runs import Run, runs
 from learning_parts.starts import STARTS
 from learning_parts.training import train
-from learning_parts.trees import TREES, make_tree
+from learning_parts.trees import TREES, Tree, make_tree
 from learning_parts.variants import METHODS, VARIANTS
 from learning_parts.weights import imagenet_weights
 from shared_parts.errors import BenchmarkError
 
+from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.data.synthetic import SysuSize
 from vireid_plugins.errors import InstallError
 
 ROWS = ROOT / "docs" / "benchmarks" / "learning.jsonl"
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("tree", TREES)
-@pytest.mark.parametrize("start", STARTS)
-def test_run_is_a_configuration(start: str, tree: str, name: str) -> None:
-    cfg = Run(start, tree, name, 2, 3).cfg()
+@pytest.mark.parametrize("run", runs(STARTS, TREES, VARIANTS, 1), ids=lambda run: "-".join(run.key()[:3]))
+def test_run_is_a_configuration(run: Run) -> None:
+    cfg = replace(run, seed=2, epochs=3).cfg()
     assert (cfg.SEED, cfg.SOLVER.MAX_EPOCH, cfg.TEST.EVAL_PERIOD) == (2, 3, 3)
-    assert (tree,) == cfg.DATASETS.NAMES
-    assert [TREES[tree].protocol] == cfg.TEST.PROTOCOLS
+    assert (run.tree.split(",")[0],) == cfg.DATASETS.NAMES
+    assert [TREES[run.tree].protocol] == cfg.TEST.PROTOCOLS
+    assert (0.0003 if "low" in run.start else 0.001) == cfg.SOLVER.BASE_LR
+    if cfg.DATALOADER.SAMPLER_TRAIN == "ApartSampler":
+        # Of 64 images in a step, 16 visible ones are there twice. Two stages of three epochs are 132 steps.
+        assert (cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (48, 4)
+        assert cfg.DATALOADER.APART.IDENTITIES == [4, 8]
+        assert len(cfg.USL.STAGES) * cfg.SOLVER.MAX_EPOCH * cfg.DATALOADER.APART.STEPS == 132
+        return
     # 16 identities, 64 images of each modality's first view in two steps: the same for every method.
     assert (cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (64, 2)
     assert cfg.DATALOADER.SAMPLER_TRAIN == "CrossModalityIdentitySampler"
-    assert (0.0003 if "low" in start else 0.001) == cfg.SOLVER.BASE_LR
+
+
+def test_make_tree_of_fewer_people_keeps_the_first_and_all_test_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = SysuSize(train=4, val=2, test=2, images=1, height=16, width=8)
+    monkeypatch.setitem(TREES, "SYSUMM01, 3 people", Tree(size, {}, "", people=3))
+    make_tree("SYSUMM01, 3 people", tmp_path)
+    whole, few = (SYSUMM01(str(folder)) for folder in (tmp_path, TREES["SYSUMM01, 3 people"].root(tmp_path)))
+    assert few.identities("train") == whole.identities("train")[:2]
+    assert few.identities("val") == whole.identities("val")[:1]
+    assert few.identities("test") == whole.identities("test")
+    camera = next(camera for camera in range(1, 7) if whole.images(whole.test_ids[0], camera))
+    assert few.images(whole.test_ids[0], camera) == whole.images(whole.test_ids[0], camera)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +129,9 @@ def test_summary_compares_methods_with_the_baseline_from_each_start() -> None:
 
 
 def test_left_out_says_when_nothing_is() -> None:
-    rows = [row(name, seed, 1.0) for name in VARIANTS for seed in range(3)]
-    assert tables.left_out(rows, "random", "RegDB") == f"All {3 * len(VARIANTS)} runs are finished."
+    names = [variant.name for variant in STARTS["random"].variants]
+    rows = [row(name, seed, 1.0) for name in names for seed in range(3)]
+    assert tables.left_out(rows, "random", "RegDB") == f"All {3 * len(names)} runs are finished."
 
 
 def test_activity_table_gives_ranges_over_seeds_and_what_had_no_gradient() -> None:

@@ -31,3 +31,9 @@ def test_read_rows_refuses_damage(tmp_path: Path, text: str | bytes, message: st
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BenchmarkError, match=message):
         read_rows(file)
+
+
+def test_read_rows_counts_a_seed_on_two_processors_as_two_runs(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f"{LINE}\n{changed(device='another')}\n", encoding="utf-8")
+    assert [row["device"] for row in read_rows(file)] == [json.loads(LINE)["device"], "another"]

@@ -2,7 +2,8 @@
 
 A module can explain a result only if it did something: if it had gradients, and outputs that differ between positions
 or between images. This is measured on the trained network with one training batch and written to
-`<OUTPUT_DIR>/activity.json`.
+`<OUTPUT_DIR>/activity.json`. The network is also scored with affinity inference, into `<OUTPUT_DIR>/affinity`. Of a
+method that learns from clusters, nothing is measured here.
 """
 
 import json
@@ -20,14 +21,22 @@ from vireid_plugins.errors import UserError
 from vireid_plugins.methods.deen.modules import DEE, MFA
 from vireid_plugins.methods.icre.modules import MPFR, SDCE
 from vireid_plugins.methods.idkl.modules import Purifier
+from vireid_plugins.methods.mpanet.modules import PatternMaps
 from vireid_plugins.methods.mscm.modules import ALB
+from vireid_plugins.methods.saai.modules import SAFL
 from vireid_plugins.methods.wrim.modules import MIIM
-from vireid_plugins.modeling.attention import NonLocal
+from vireid_plugins.modeling.attention import MAM, NonLocal
+from vireid_plugins.modeling.part_baseline import MODALITIES
 
 # Modules that add to their input; what they add is measured relative to it.
 ADDING = (NonLocal, MFA, SDCE)
+# Modules that return part masks.
+MASKS = (PatternMaps, SAFL)
 # Modules of the methods; the gradient of each is measured.
-MODULES = (*ADDING, ALB, DEE, MIIM, MPFR, Purifier)
+MODULES = (*ADDING, *MASKS, ALB, DEE, MAM, MIIM, MPFR, Purifier)
+
+# Folder of the scores with affinity inference, in that of the run.
+AFFINITY = "affinity"
 
 
 def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,8 +48,9 @@ def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `modules`: by quantity, one number per module: the standard deviation of MIIM's gate over positions, that of the
-        purifier's masks over channels and over images, the norm of what a block adds relative to the norm of its input,
-        and gradients as |gradient| / |weight|.
+        purifier's masks and of MAM's gate over channels and over images, that of part masks over positions, parts and
+        images, the norm of what a block adds relative to the norm of its input, how far a teacher is from its
+        classifier as |difference| / |weight|, and gradients as |gradient| / |weight|.
         `losses`: by name, the weighted value of the loss and its share, between 0 and 1, of the sum of all losses'
         gradient norms in the weights of the last stage.
         `idle`: names of trainable parameters without a gradient.
@@ -63,6 +73,12 @@ def activity(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
                 _add(found, f"Purifier: gradient of {name}", _relative_gradient(mask))
         elif isinstance(module, MODULES):
             _add(found, f"{type(module).__name__}: gradient", _relative_gradient(module))
+    for name in MODALITIES:
+        if f"{name}_teacher" in getattr(model, "heads", {}):
+            student, teacher = (model.get_submodule(f"heads.{one}").weight for one in (name, f"{name}_teacher"))
+            assert isinstance(student, Tensor)
+            assert isinstance(teacher, Tensor)
+            _add(found, "teacher: distance from its classifier", (teacher - student).norm() / student.norm())
     idle = [
         name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not bool(p.grad.any()))
     ]
@@ -86,18 +102,28 @@ def _watched(model: nn.Module, found: dict[str, list[float]]) -> Iterator[None]:
     def masked(name: str) -> Any:
         def look_at_mask(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
             mask = output.detach().mean((2, 3))
-            _add(found, f"Purifier: spread of {name} over channels", mask.std(1).mean())
-            _add(found, f"Purifier: spread of {name} over images", mask.std(0).mean())
+            _add(found, f"{name} over channels", mask.std(1).mean())
+            _add(found, f"{name} over images", mask.std(0).mean())
 
         return look_at_mask
+
+    def look_at_parts(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        name, masks = type(module).__name__, output.detach()
+        _add(found, f"{name}: mean of the masks", masks.mean())
+        for over, dimension in (("positions", 2), ("parts", 1), ("images", 0)):
+            _add(found, f"{name}: spread of the masks over {over}", masks.std(dimension).mean())
 
     hooks = []
     for module in model.modules():
         if isinstance(module, (MIIM, *ADDING)):
             hooks.append(module.register_forward_hook(look))
         if isinstance(module, Purifier):
-            hooks.append(module.mask_e.register_forward_hook(masked("m_e")))
-            hooks.append(module.mask_r.register_forward_hook(masked("m_r")))
+            hooks.append(module.mask_e.register_forward_hook(masked("Purifier: spread of m_e")))
+            hooks.append(module.mask_r.register_forward_hook(masked("Purifier: spread of m_r")))
+        if isinstance(module, MAM):
+            hooks.append(module.gate.register_forward_hook(masked("MAM: spread of the gate")))
+        if isinstance(module, MASKS):
+            hooks.append(module.register_forward_hook(look_at_parts))
     try:
         yield
     finally:
@@ -145,8 +171,16 @@ def main() -> None:
     cfg = load_config(run.config_file, run.overrides)
     engine.launch(engine.main, run, cfg)
     trained = time.process_time()
-    measured = activity(engine.load_model(cfg), next(iter(build_train_loader(cfg))))
-    report = {"cpu_seconds": trained, **measured}
+    model = engine.load_model(cfg)
+    report: dict[str, Any] = {"cpu_seconds": trained, "modules": {}, "losses": {}, "idle": []}
+    # Clusters are those of an epoch, and not in the weights.
+    if not hasattr(model, "begin_epoch"):
+        scored = cfg.clone()
+        scored.defrost()
+        scored.OUTPUT_DIR, scored.TEST.AIM.ENABLED = str(Path(cfg.OUTPUT_DIR) / AFFINITY), True
+        Path(scored.OUTPUT_DIR).mkdir()
+        engine.Trainer.test(scored, model)
+        report |= activity(model, next(iter(build_train_loader(cfg))))
     (Path(cfg.OUTPUT_DIR) / "activity.json").write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -35,11 +35,13 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
             _require_numbers(row)
         except (ValueError, KeyError, TypeError) as error:
             raise BenchmarkError(f"'{file}' line {number} is not a finished run ({error}); delete the line") from None
-        if key in rows:
+        # Another processor rounds differently, and after some steps the same seed is another run.
+        run = (*key, row.get("device", ""))
+        if run in rows:
             # A run counted twice would narrow the spread over seeds.
-            raise BenchmarkError(f"'{file}' line {number} repeats the run {key}; delete one of the two lines")
+            raise BenchmarkError(f"'{file}' line {number} repeats the run {run}; delete one of the two lines")
         losses = {LOGGED.get(name, name): values for name, values in row["losses"].items()}
-        rows[key] = {**row, "key": key, "losses": losses}
+        rows[run] = {**row, "key": key, "losses": losses}
     return list(rows.values())
 
 

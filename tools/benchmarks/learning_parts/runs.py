@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 from learning_parts.starts import STARTS
 from learning_parts.trees import TREES
-from learning_parts.variants import METHODS, OF_IDKL, OF_WRIM, VARIANTS
+from learning_parts.variants import GROUPS, VARIANTS
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 
 # For every run: 16 identities per batch, from which CMKIC takes its negatives, a last stride of 1 (a key of ResNet
-# only), the same sampler so that all see the same number of images, and no mirror images at test.
+# only), the same sampler so that all see the same number of images, and no mirror images at test. Losses are logged as
+# the median of the last 20 means, here of 40 steps.
 SHARED = (
     "SOLVER.IMS_PER_BATCH", "64", "DATALOADER.NUM_INSTANCE", "2", "MODEL.BACKBONE.LAST_STRIDE", "1",
     "DATALOADER.SAMPLER_TRAIN", "CrossModalityIdentitySampler", "TEST.FLIP.ENABLED", "False",
     "MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0", "TEST.COMPARE_RANDOM", "False",
+    "SOLVER.METRICS_PERIOD", "2",
 )  # fmt: skip
 
 
@@ -82,8 +84,8 @@ def runs(
         for tree in trees
         for start in starts
         if start in TREES[tree].epochs
-        for group in (METHODS, OF_WRIM, OF_IDKL)
+        for group in GROUPS
         for seed in range(seeds)
         for variant in group
-        if variant.name in names and variant in STARTS[start].variants()
+        if variant.name in names and variant in STARTS[start].variants
     ]

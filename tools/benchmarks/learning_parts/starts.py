@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from learning_parts.variants import METHODS, OF_IDKL, OF_WRIM, Variant
+from learning_parts.variants import LABELS_OR_CLUSTERS, METHODS, OF_IDKL, OF_WRIM, VITS, Variant
 
 
 @dataclass(frozen=True)
@@ -16,18 +16,14 @@ class Start:
         forced: by demo configuration, overrides that the network's widths or the sizes of its feature maps force. The
             rows state them.
         weights: start from ImageNet weights, from the package `weights.PACKAGE`.
-        ablations: run the ablations too, not only the methods.
+        variants: the variants that are run, the methods first.
     """
 
     about: str
     overrides: tuple[str, ...]
     forced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     weights: bool = False
-    ablations: bool = True
-
-    def variants(self) -> tuple[Variant, ...]:
-        """Return the variants that are run, the methods first."""
-        return (*METHODS, *OF_WRIM, *OF_IDKL) if self.ablations else METHODS
+    variants: tuple[Variant, ...] = (*METHODS, *OF_WRIM, *OF_IDKL)
 
 
 # MobileNetV2 has three blocks in stage 2 and seven in stage 3, ResNet-18 two and two: non-local blocks come after the
@@ -56,6 +52,9 @@ _MOBILENET = Start(
     },
     weights=True,
 )  # fmt: skip
+# Learning from labels, or from clusters.
+LABELS = "ImageNet, labels or clusters"
+VIT = "random ViT"
 STARTS = {
     "ImageNet": _MOBILENET,
     # The demo's learning rate is three times the recipe's, and too high for some methods.
@@ -63,7 +62,15 @@ STARTS = {
         _MOBILENET,
         about="MobileNetV2 from ImageNet weights, 128 x 64, Adam at 0.0003",
         overrides=(*_MOBILENET.overrides, "SOLVER.BASE_LR", "0.0003"),
-        ablations=False,
+        variants=METHODS,
+    ),
+    LABELS: replace(
+        _MOBILENET,
+        about="MobileNetV2 from ImageNet weights, 96 x 48, Adam at 0.001",
+        # The size of the synthetic images, at which a step takes half as long.
+        overrides=(*_MOBILENET.overrides, "INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"),
+        forced={"pgm": _LAST_OF_MOBILENET},
+        variants=LABELS_OR_CLUSTERS,
     ),
     "random": Start(
         "ResNet-18 from random weights, 64 x 32, Adam at 0.001",
@@ -74,5 +81,11 @@ STARTS = {
             "mscm": (*_LAST_OF_RESNET, "MODEL.MSCM.HEAD_DIM", "4"),
             "wrim": _ALL_KEYS,
         },
+    ),
+    # No weights of a ViT are at hand.
+    VIT: Start(
+        "ViT of six blocks of width 192 from random weights, 96 x 48, AdamW at 0.001",
+        ("INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"),
+        variants=VITS,
     ),
 }  # fmt: skip

@@ -21,44 +21,45 @@ def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
 
     A sentence below lists the seeds, of three, that are not finished.
     """
-    by_variant = _by_variant(rows, start, tree, epochs)
+    of_variant = by_variant(rows, start, tree, epochs)
     body = []
-    for variant in STARTS[start].variants():
-        name, found = variant.name, by_variant[variant.name]
-        cells = [_cell([row[score] for row in found]) for score in SCORES]
-        against = "" if variant.against == name else _difference(found, by_variant[variant.against], variant.against)
+    for variant in STARTS[start].variants:
+        name, found = variant.name, of_variant[variant.name]
+        cells = [cell([row[score] for row in found]) for score in SCORES]
+        against = "" if variant.against == name else difference(found, of_variant[variant.against], variant.against)
         seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
         forced = Run(start, tree, name, 0, 0).forced()
         body.append([name, *cells, against, len(found) or "", seconds, _keys(forced)])
-    headers = ["variant", *SCORES, f"{COMPARED} against", "seeds", "CPU s", "forced keys"]
+    headers = ["variant", *SCORES, f"{COMPARED} against", "runs", "CPU s", "forced keys"]
     printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
     return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"
 
 
 def summary(rows: Sequence[dict[str, Any]], tree: str = "SYSUMM01") -> str:
     """Return one row per method: its score from every start, and the difference from the one-stream baseline."""
-    found = {start: _by_variant(rows, start, tree, 0) for start in STARTS}
+    starts = [start for start in TREES[tree].epochs if METHODS[0] in STARTS[start].variants]
+    found = {start: by_variant(rows, start, tree) for start in starts}
     body = []
     for method in METHODS:
         cells = []
-        for start in STARTS:
+        for start in starts:
             own, other = found[start][method.name], found[start][method.against]
-            cells.append(_cell([row[COMPARED] for row in own]))
-            cells.append("" if method.against == method.name else _difference(own, other))
+            cells.append(cell([row[COMPARED] for row in own]))
+            cells.append("" if method.against == method.name else difference(own, other))
         body.append([method.name, *cells])
-    headers = [header for start in STARTS for header in (f"{COMPARED}, {start}", "against one-stream")]
+    headers = [header for start in starts for header in (f"{COMPARED}, {start}", "against one-stream")]
     return tabulate(body, ["method", *headers], tablefmt="github", disable_numparse=True)
 
 
 def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
     """Return a sentence that lists the runs, of three seeds, that are not finished."""
     missing = []
-    for name, found in _by_variant(rows, start, tree, epochs).items():
+    for name, found in by_variant(rows, start, tree, epochs).items():
         seeds = sorted({0, 1, 2} - {row["seed"] for row in found})
         if seeds:
             missing.append(f"{name} ({', '.join(map(str, seeds))})")
     if not missing:
-        return f"All {3 * len(STARTS[start].variants())} runs are finished."
+        return f"All {3 * len(STARTS[start].variants)} runs are finished."
     return f"Left out so far, seeds in brackets: {'; '.join(missing)}."
 
 
@@ -68,12 +69,12 @@ def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs
     Numbers of modules are the smallest and the largest over modules and seeds; those of losses are means over seeds.
     """
     body = []
-    for name, found in _by_variant(rows, start, tree, epochs).items():
+    for name, found in by_variant(rows, start, tree, epochs).items():
         if not found:
             continue
         modules = [
             f"{what} {_range([value for row in found for value in row['modules'].get(what, [])])}"
-            for what in found[0]["modules"]
+            for what in dict.fromkeys(what for row in found for what in row["modules"])
         ]
         losses = []
         for loss in found[0]["losses"]:
@@ -85,22 +86,26 @@ def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs
     return tabulate(body, headers, tablefmt="github", disable_numparse=True)
 
 
-def _by_variant(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int) -> dict[str, list[dict[str, Any]]]:
+def by_variant(
+    rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the finished runs of every variant; epochs 0 is the number of the tree."""
     budget = epochs or TREES[tree].epochs[start]
-    found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in STARTS[start].variants()}
+    found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in STARTS[start].variants}
     for row in rows:
         if (row["start"], row["tree"], row["epochs"]) == (start, tree, budget) and row["variant"] in found:
             found[row["variant"]].append(row)
     return found
 
 
-def _cell(values: Sequence[float]) -> str:
+def cell(values: Sequence[float]) -> str:
+    """Return the mean and the standard deviation of the values of seeds; empty without any."""
     if not values:
         return ""
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str = "") -> str:
+def difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], name: str = "") -> str:
     """Return the difference of two variants' means, marked if it is within the sum of their standard deviations.
 
     A single seed has no spread; the difference is then marked as that of one seed.

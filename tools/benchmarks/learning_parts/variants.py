@@ -1,4 +1,4 @@
-"""What is compared: the methods, and the ablations of WRIM-Net and IDKL."""
+"""What is compared: the methods, the ablations of WRIM-Net and IDKL, and learning with and without labels."""
 
 from dataclasses import dataclass
 
@@ -58,4 +58,30 @@ OF_IDKL = (
     _idkl("IDKL: ip + csa", "Purification", "CSA"),
     _idkl("IDKL: ip + mdr", "Purification", "MDR"),
 )
-VARIANTS = {variant.name: variant for variant in (*METHODS, *OF_WRIM, *OF_IDKL)}
+# ADCA's network, with one-stream's losses and augmentation.
+_SUPERVISED = ("MODEL.STREAMS.COUNT", "2", "MODEL.STREAMS.MAX_POOL", "torchvision",
+               "MODEL.HEADS.POOL_LAYER", "GeMAdd", "MODEL.HEADS.NECK_STD", "0.01")  # fmt: skip
+# Two stages of 66 steps of 64 images: 16 visible ones in two views and 32 infrared ones. What demo/adca.yml and
+# demo/pgm.yml say of clusters stays.
+_CLUSTERS = (
+    "DATALOADER.SAMPLER_TRAIN", "ApartSampler", "DATALOADER.NUM_INSTANCE", "4", "SOLVER.IMS_PER_BATCH", "48",
+    "DATALOADER.APART.IDENTITIES", "[4, 8]", "DATALOADER.APART.STEPS", "22", "SOLVER.BASE_LR", "0.001",
+    "SOLVER.MAX_EPOCH", "3", "SOLVER.STEPS", "[2]", "SOLVER.WARMUP_ITERS", "15",
+    "SOLVER.CHECKPOINT_PERIOD", "3", "TEST.EVAL_PERIOD", "3",
+)  # fmt: skip
+LABELS_OR_CLUSTERS = (
+    Variant("supervised", "one_stream", _SUPERVISED, "supervised"),
+    Variant("PGM", "pgm", _CLUSTERS, "supervised"),
+    Variant("ADCA", "adca", _CLUSTERS, "supervised"),
+)
+# The first third of the twelve epochs is phase 1, a quarter in the recipe.
+_PMT_LOSSES = "[['ModalityTriplet', 1, 4], ['HardTriplet', 5, 0], ['MSEL', 5, 0], ['DCL', 5, 0]]"
+_PMT_PHASES = ("MODEL.LOSSES.EPOCHS", _PMT_LOSSES, "INPUT.FIRST_EPOCHS", "4")
+VITS = (
+    # What the public code calls its base.
+    Variant("ViT", "pmt", ("MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet']", "MODEL.LOSSES.EPOCHS", "[]",
+                           "INPUT.FIRST_EPOCHS", "0"), "ViT"),
+    Variant("PMT", "pmt", _PMT_PHASES, "ViT"),
+)  # fmt: skip
+GROUPS = (METHODS, OF_WRIM, OF_IDKL, LABELS_OR_CLUSTERS, VITS)
+VARIANTS = {variant.name: variant for group in GROUPS for variant in group}

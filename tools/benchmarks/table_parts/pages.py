@@ -9,6 +9,9 @@ from typing import Any
 
 from _subjects import NAMES
 from learning_parts import tables as learning
+from learning_parts.affinity_table import affinity_table
+from learning_parts.curve_table import curve_table
+from learning_parts.label_table import cluster_table, epoch_table, label_table
 from learning_parts.rows import read_rows
 from learning_parts.trees import TREES
 from speed_parts.measure import Measured
@@ -56,6 +59,11 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "configuration keys": lambda docs: package.configuration_keys(),
     "goals": lambda docs: goals(docs),
     "growth": lambda docs: growth(docs),
+    "learning with and without labels": lambda docs: label_table(_learning_rows(docs)),
+    "clusters of the last epoch": lambda docs: cluster_table(_learning_rows(docs)),
+    "clusters by epoch": lambda docs: epoch_table(_learning_rows(docs)),
+    "losses by epoch": lambda docs: curve_table(_learning_rows(docs)),
+    "gain of affinity inference": lambda docs: affinity_table(_learning_rows(docs)),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
     **{
