@@ -16,6 +16,7 @@ from vireid_plugins.search import Gallery
 from vireid_plugins.search.calibration import Thresholds, keep
 from vireid_plugins.search.engines.rows import Rows
 from vireid_plugins.search.indexing import index_images, remove_images
+from vireid_plugins.search.metadata import Metadata
 from vireid_plugins.search.querying import Wanted, query_images
 
 Serve = Callable[..., Any]
@@ -43,6 +44,15 @@ def test_search_with_an_upload_finds_what_the_command_finds(
     assert (told["id"], told["modality"]) == (id_of(tmp_path / "query.png"), "visible")
     assert told["modality_sure"] == (expected.certainty >= SURE)
     assert found.json()["searched"] == 6
+
+
+def test_answers_tell_no_path_of_a_column(serve: Serve, index: Path, colors: Any, tmp_path: Path) -> None:
+    text = "file,source,height\ng/day/1.jpg,/cameras/north/street.mp4,180\n"
+    (tmp_path / "facts.csv").write_text(text)
+    metadata = Metadata.read(tmp_path / "facts.csv")
+    index_images(colors, tmp_path / "g", index, "folder", metadata=metadata)
+    (found,) = serve().get("/api/images?where=height=180").json()["images"]
+    assert found["columns"] == {"source": "street.mp4", "height": 180}
 
 
 def test_answers_name_a_file_whose_name_is_no_text(serve: Serve, index: Path, colors: Any, tmp_path: Path) -> None:
