@@ -29,6 +29,11 @@ def escaped(text: object) -> str:
     return _UNSAFE.sub(_shown, str(text))
 
 
+def as_utf8(text: str) -> str:
+    """Return a text that UTF-8 can hold: bytes of a name that are none are written as `escaped` shows them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def escaped_lines(text: object) -> str:
     """Return a text without control characters, but with its own lines and tabs."""
     return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in str(text).split("\n"))

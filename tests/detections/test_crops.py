@@ -13,6 +13,7 @@ from videos import numbered, write_video
 
 from vireid_plugins.detections import Settings, crop, read_crops
 from vireid_plugins.errors import DataError
+from vireid_plugins.search.metadata import Metadata
 
 PICTURES = numbered(5)
 
@@ -137,6 +138,15 @@ def test_crop_refuses_a_folder_inside_its_source(tmp_path: Path) -> None:
     for folder in (tmp_path / "in", tmp_path / "in" / "crops"):
         with pytest.raises(DataError, match=r"is inside '.*in', whose images are cropped; choose a folder beside it"):
             crop(tmp_path / "in", boxes(tmp_path, "1,1,0,0,5,9"), folder)
+
+
+def test_crop_of_a_video_whose_name_is_no_text_lists_its_crops_in_utf8(tmp_path: Path, video: Path) -> None:
+    odd = video.rename(tmp_path / os.fsdecode(b"str\xff.mkv"))
+    crop(odd, boxes(tmp_path, "1,7,0,0,5,9"), tmp_path / "out", Settings(camera=os.fsdecode(b"n\xff")))
+    (one,) = read_crops(tmp_path / "out")
+    assert (one.track, one.camera, one.source) == (r"str\udcff_7", r"n\udcff", str(tmp_path / r"str\udcff.mkv"))
+    assert (tmp_path / "out" / one.file).is_file()
+    assert Metadata.read(tmp_path / "out" / "crops.csv")
 
 
 def test_crop_of_no_boxes_writes_an_empty_list(tmp_path: Path, video: Path) -> None:

@@ -29,6 +29,7 @@ from vireid_plugins.errors import ConfigError, DataError, StoppedError
 from vireid_plugins.search import Extractor, Gallery
 from vireid_plugins.search.indexing import index_images
 from vireid_plugins.search.querying import Wanted, query_images
+from vireid_plugins.visualize import extract, pairs_of
 
 # Six steps an epoch, in one small batch of 2 visible and 3 infrared clusters.
 CLUSTERS = [
@@ -302,6 +303,10 @@ def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_t
     assert [Path(hit.path).parent.name for hit in found[0].hits] == ["visible"] * 3
     with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score"):
         evaluate(load_run(str(tmp_path / "run")))
+    # What draws or writes a report of test images says the same.
+    for draw in (extract, lambda cfg: pairs_of(cfg, 1)):
+        with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score or to draw"):
+            draw(load_run(str(tmp_path / "run")))
     labeled = ["DATASETS.OWN.ROOT", str(little_tree / "own"), "DATASETS.OWN.TEST_SHARE", "1"]
     assert "Rank-1" in evaluate(scored_config(str(tmp_path / "run"), labeled, on=["OwnFolder"]))
 

@@ -7,7 +7,15 @@ from helpers import small_cfg
 from PIL import Image
 
 import vireid_plugins
-from vireid_plugins.engine.runs import find_weights, load_run, run_of, run_title, scored_config, stored_config
+from vireid_plugins.engine.runs import (
+    find_weights,
+    load_run,
+    run_of,
+    run_title,
+    scored_config,
+    stored_config,
+    title_of_training,
+)
 from vireid_plugins.errors import ConfigError, DataError
 
 
@@ -76,6 +84,17 @@ def test_load_run_returns_the_stored_configuration(trained: Path, folder: Path) 
     cfg.MODEL.HEADS.NUM_CLASSES = then.MODEL.HEADS.NUM_CLASSES
     assert cfg == then
     assert run_title(cfg) == f"WRIMNet ({trained.name})"
+
+
+def test_titles_say_the_run_and_the_number_of_a_stage(tmp_path: Path) -> None:
+    cfg = small_cfg("SYSU/wrim.yml", "OUTPUT_DIR", str(tmp_path / "people"))
+    assert title_of_training(cfg) == run_title(cfg) == "WRIMNet (people)"
+    for name in ("stage1", "stage2", "stages"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+    # The last stage is the run.
+    assert (run_title(cfg), title_of_training(cfg)) == ("WRIMNet (people)", "WRIMNet (people, stage 3)")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "people" / "stage2" / "model_final.pth")
+    assert title_of_training(cfg) == run_title(cfg) == "WRIMNet (people, stage 2)"
 
 
 def test_load_run_without_a_stored_configuration_names_the_flag(trained: Path, tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def test_read_of_json_gives_the_same(tmp_path: Path) -> None:
         ("f.json", "[1", "f.json' is no JSON"),
         ("f.json", "{}", "f.json' must hold a list of tables"),
         ("f.json", '[{"file": "a", "x": [1]}]', r"f.json', entry 1: 'x' is \[1\]; give a word or a number"),
+        ("f.json", '[{"file": "a", "camera": "\\ud800"}]', r"entry 1: 'camera' is '\ud800', which is no text in UTF-8"),
+        ("f.json", '[{"file": "a", "coat": "\\ud800"}]', r"entry 1: 'coat' is '\ud800', which is no text in UTF-8"),
         ("f.json", '[{"file": 3}]', "f.json', entry 1: the column 'file' names no file"),
         ("f.txt", "", "f.txt': metadata is a .csv or a .json file"),
     ],

@@ -20,6 +20,7 @@ from vireid_plugins.visualize._mpl import matplotlib, require_format, save
 from vireid_plugins.visualize.embedding_map import MapPoint, project
 from vireid_plugins.visualize.grad_cam import choose_pairs
 from vireid_plugins.visualize.pair_sheet import overlay
+from vireid_plugins.visualize.style import BLUE
 
 METHODS = sorted(f"SYSU/{file.name}" for file in (ROOT / "configs" / "SYSU").glob("*.yml"))
 
@@ -184,6 +185,21 @@ def test_panels_of_clusters_name_their_curves_by_what_was_clustered() -> None:
     assert set(found) == {
         *("clusters", "noise, share", "purity of clusters", "NMI of clusters", "ARI of clusters"),
     }
+
+
+def test_panels_give_a_modality_one_look_in_all_of_them() -> None:
+    """Names are written in alphabetical order, and some panels have a curve more in front."""
+    names = (
+        *("loss_infrared", "loss_visible", "total_loss", "clusters_across", "clusters_infrared", "clusters_visible"),
+        *("noise_infrared", "noise_visible", "b/mAP", "a/mAP", "a/Rank-1", "a/TPIR@FPIR=1%"),
+    )
+    panels = visualize.training_curves.panels({key: [(1, 2.0)] for key in names})
+    looks = [(one["name"].removeprefix("loss_"), one["look"]) for panel in panels for one in panel["curves"]]
+    for name, look in (("visible", 0), ("infrared", 1), ("total_loss", 2), ("across", 2), ("a", 0), ("b", 1)):
+        assert {found for told, found in looks if told == name} == {look}
+    figure = visualize.draw_training({key: [(1, 2.0)] for key in names})
+    colors = {line.get_color() for axes in figure.axes for line in axes.lines if line.get_label() == "visible"}
+    assert colors == {BLUE}
 
 
 def test_read_run_gives_curves_that_draw_training_draws(trained: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vireid_plugins.visualize import (
     rank_lists,
     rank_trial,
 )
-from vireid_plugins.visualize.rank_lists import QUERY
+from vireid_plugins.visualize.rank_lists import QUERY, picture_of_hits
 from vireid_plugins.visualize.style import BLUE, GRAY, INK, ORANGE
 
 ALL = PROTOCOLS["sysu/official/all/1shot"]
@@ -80,6 +80,19 @@ def test_rank_lists_holds_each_photograph_with_the_pixels_that_were_asked_for(tr
     # In centimeters, to a pixel per image.
     width = 2.54 * rank_lists([ranked], style=Style(width=8)).get_figwidth()
     assert 7.8 < width <= 8
+
+
+def test_picture_of_hits_says_the_cosine_below_each_hit(tree: Path) -> None:
+    paths = [str(path) for path in ranked_of(tree).gallery]
+    figure = picture_of_hits([(paths[0], [(paths[1], 0.98765), (paths[2], -0.25)]), (paths[3], [(paths[0], 0.5)])])
+    photographs = [image.get_extent() for image in figure.axes[0].images]
+    cosines = {one.get_text(): one.get_position() for one in figure.axes[0].texts if "." in one.get_text()}
+    assert list(cosines) == ["0.988", "-0.250", "0.500"]
+    for (x, y), (left, right, bottom, _) in zip(cosines.values(), [photographs[n] for n in (1, 2, 4)], strict=True):
+        assert left < x < right
+        assert bottom < y < bottom + 15
+    # Nothing is written over the row below.
+    assert cosines["0.988"][1] < photographs[3][3] - 3
 
 
 def test_rank_lists_of_two_methods_show_each_query_once_between_their_names(tree: Path) -> None:

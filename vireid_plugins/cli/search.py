@@ -142,7 +142,7 @@ def query(args: argparse.Namespace) -> None:
                 f"--picture: the gallery's image '{gone}' no longer exists; index its folder where it is now, and "
                 "remove the images that are gone"
             )
-        rows_of = [(one.query, [hit.path for hit in one.hits]) for one in results]
+        rows_of = [(one.query, [(hit.path, hit.cosine) for hit in one.hits]) for one in results]
         note = save(picture_of_hits(rows_of, extractor.stretch), args.picture)
         say("", f"wrote {args.picture}{note}")
     if unread:

@@ -92,10 +92,11 @@ def distances(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
 def training(runs: Runs, args: argparse.Namespace) -> tuple[Any, str]:
     """Draw the losses, learning rate and scores of a run."""
     from vireid_plugins import visualize
-    from vireid_plugins.engine.runs import run_folder
+    from vireid_plugins.engine.runs import run_folder, title_of_training
 
-    ((name, cfg),) = runs
-    return visualize.draw_training(visualize.read_run(run_folder(cfg)), name, _style(args)), "from metrics.json"
+    ((_, cfg),) = runs
+    curves = visualize.read_run(run_folder(cfg))
+    return visualize.draw_training(curves, title_of_training(cfg), _style(args)), "from metrics.json"
 
 
 class Figure(NamedTuple):

@@ -1,5 +1,6 @@
 """A run of several trainings, one after another: each starts from the weights of the one before."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from vireid_plugins.errors import ConfigError, require_name
 
 # The checkpoint that a stage leaves for the next, by the value of USL.NEXT_FROM.
 LEFT = {"final": "model_final.pth", "best": "model_best.pth"}
+# Of a stage before the last, in the folder of the run.
+_FOLDER = "stage{}"
 
 declare_table(
     Key(
@@ -49,14 +52,20 @@ def stages_of(cfg: CfgNode) -> list[CfgNode]:
     for number, words in enumerate(cfg.USL.STAGES, start=1):
         last = number == len(cfg.USL.STAGES)
         stage = _changed(cfg, number, words)
-        stage.OUTPUT_DIR = str(folder if last else folder / f"stage{number}")
+        stage.OUTPUT_DIR = str(folder if last else folder / _FOLDER.format(number))
         stage.MODEL.WEIGHTS = weights
         if not last:
             stage.TEST.EXPECTED_RESULTS = []
-            weights = str(folder / f"stage{number}" / LEFT[cfg.USL.NEXT_FROM])
+            weights = str(folder / _FOLDER.format(number) / LEFT[cfg.USL.NEXT_FROM])
         check_config(stage)
         stages.append(stage)
     return stages
+
+
+def earlier_stage(folder: Path) -> int:
+    """Return the number, from 1 on, of the stage whose folder this is by its name; 0: it is none before the last."""
+    found = re.fullmatch(_FOLDER.format("([1-9][0-9]*)"), folder.name)
+    return int(found[1]) if found else 0
 
 
 def _changed(cfg: CfgNode, number: int, words: Any) -> CfgNode:

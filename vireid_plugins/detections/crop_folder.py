@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vireid_plugins.detections.sidecar import NAME, read_crops
 from vireid_plugins.errors import DataError
+from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.system_files import passed_over
 
 # Characters of a name's beginning; with four bytes each they leave room for the numbers.
@@ -44,4 +45,5 @@ def require_replaceable(folder: Path, source: Path) -> None:
 def name_of_source(path: Path) -> str:
     """Return what the names of crops and tracks of a video or a folder begin with."""
     name = re.sub(r"\s+", "_", path.resolve().stem if path.is_file() else path.resolve().name)
-    return name[:_LONGEST] or "crop"
+    # crops.csv names them in UTF-8.
+    return as_utf8(name[:_LONGEST]) or "crop"

@@ -3,7 +3,7 @@
 | column | what |
 |---|---|
 | `file` | name of the crop in the folder |
-| `source` | path of the video or image |
+| `source` | path of the video or image; bytes of it that are no UTF-8 are written like `\\udcff` |
 | `frame` | number of the frame |
 | `time` | seconds since the first frame, or since 1970 (UTC) if the start was given; empty if there is none |
 | `camera` | name of the camera; empty if none was given |
@@ -51,7 +51,7 @@ def sidecar_text(crops: Iterable[Crop]) -> bytes:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(Crop._fields)
     lines.writerows(["" if value is None else value for value in crop] for crop in crops)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def read_crops(folder: Path) -> list[Crop]:

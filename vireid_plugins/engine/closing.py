@@ -20,7 +20,7 @@ FILES = {
     "log.txt": "what was said, and the environment",
 }
 # Without a test set.
-UNSCORED = ("vireid search index IMAGES --index people.index --model {run}", "vireid report {run}")
+UNSCORED = ("vireid search index IMAGES --index people.index --model {run}", "vireid visualize training {run}")
 NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")
 
 

@@ -15,6 +15,7 @@ from vireid_plugins.config.load import merged_config
 from vireid_plugins.config.model_selection import choose_on_validation
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.path_keys import expanded
+from vireid_plugins.config.stages import earlier_stage
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.run_files import BEST, FINAL, newest_first
 from vireid_plugins.errors import ConfigError, DataError, UnknownKeyError
@@ -141,8 +142,22 @@ def run_of(config_file: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def run_title(cfg: CfgNode) -> str:
-    """Return the name of a run for figures and tables: its method and its folder, such as `DEEN (sysu_seed1)`."""
-    return f"{cfg.MODEL.META_ARCHITECTURE} ({run_folder(cfg).name})"
+    """Return the name of a run for figures and tables: its method and its folder, such as `DEEN (sysu_seed1)`.
+
+    A stage before the last of a run is called by the run's folder and its number.
+    """
+    folder = run_folder(cfg)
+    number = earlier_stage(folder)
+    name = f"{folder.parent.name}, stage {number}" if number else folder.name
+    return f"{cfg.MODEL.META_ARCHITECTURE} ({name})"
+
+
+def title_of_training(cfg: CfgNode) -> str:
+    """Return `run_title`, with the number of the stage also for the last training of a run of several."""
+    folder = run_folder(cfg)
+    before = [earlier_stage(one) for one in folder.glob("stage*") if one.is_dir()]
+    title = run_title(cfg)
+    return title if not any(before) else f"{title[:-1]}, stage {max(before) + 1})"
 
 
 def run_folder(cfg: CfgNode) -> Path:

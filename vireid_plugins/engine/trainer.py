@@ -55,6 +55,7 @@ from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.errors import ConfigError, DataError, UserError, first_line
 from vireid_plugins.escape import FILE_ONLY, escape_logs
 from vireid_plugins.evaluation import CrossModalityEvaluator, EvaluationPlan, plan_test
+from vireid_plugins.evaluation.plan import require_test_sets
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights
 from vireid_plugins.extraction import form_of, network_for
@@ -187,11 +188,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ConfigError: there is no test set, or a plan has other protocols than `TEST.PROTOCOLS`.
         """
-        if not cfg.DATASETS.TESTS:
-            raise ConfigError(
-                "DATASETS.TESTS: is empty, so there is nothing to score; name a set with labels, such as OwnFolder: "
-                "vireid evaluate RUN --on OwnFolder"
-            )
+        tests = require_test_sets(cfg)
         for name, plan in (plans or {}).items():
             planned, wanted = plan.protocols, protocols_of(name, cfg.TEST.PROTOCOLS)
             if planned != wanted:
@@ -204,7 +201,7 @@ class Trainer(DefaultTrainer):
             # Each process has gathered batch-norm statistics of its own.
             broadcast_buffers(model)
             network = network_for(cfg, model)
-            for name in cfg.DATASETS.TESTS:
+            for name in tests:
                 loader, evaluator = with_plans.build_evaluator(cfg, name)
                 # Known once the first features are there.
                 evaluator.form = partial(form_of, network)

@@ -8,7 +8,7 @@ import numpy as np
 from fastreid.config import CfgNode
 
 from vireid_plugins.data.datasets import CrossModalityDataset, build_dataset
-from vireid_plugins.errors import DataError, require_name
+from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
 from vireid_plugins.evaluation.open_set import enrolled_images
@@ -119,6 +119,20 @@ class EvaluationPlan:
             if len(same) and not rule.hides(one, others).all():
                 return
         raise DataError(f"{protocol.name} on '{self.dataset.folder}': {no_match(query, gallery, rule, protocol.drop)}")
+
+
+def require_test_sets(cfg: CfgNode) -> tuple[str, ...]:
+    """Return `DATASETS.TESTS`, of which a run that learns without labels may have none.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    if not cfg.DATASETS.TESTS:
+        raise ConfigError(
+            "DATASETS.TESTS: is empty, so there is nothing to score or to draw; name a set with labels, such as "
+            "OwnFolder: vireid evaluate RUN --on OwnFolder, or DATASETS.TESTS \"['OwnFolder']\" behind any command"
+        )
+    return tuple(cfg.DATASETS.TESTS)
 
 
 def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:

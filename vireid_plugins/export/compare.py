@@ -21,7 +21,7 @@ from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.decode import interpolation_of_tests, read_image
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.evaluation.evaluate import score
-from vireid_plugins.evaluation.plan import EvaluationPlan
+from vireid_plugins.evaluation.plan import EvaluationPlan, require_test_sets
 from vireid_plugins.evaluation.protocols import protocols_of
 from vireid_plugins.export.quantize import half_precision, int8
 from vireid_plugins.extraction.onnx import onnx_runner, sample_images
@@ -153,7 +153,7 @@ def _onnx_form(name: str, files: dict[int, Path], agreement: float = 1.0) -> For
 
 def _scores(form: Form, cfg: CfgNode) -> tuple[npt.NDArray[np.float32], dict[str, float]]:
     """Return a form's features (n, D) of the test images, and its scores."""
-    name = cfg.DATASETS.TESTS[0]
+    name = require_test_sets(cfg)[0]
     dataset: Any = build_dataset(cfg, name)
     plan = EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS)[:1])
     features, paths = [], []

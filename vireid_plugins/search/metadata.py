@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.csv_table import CsvTable
 from vireid_plugins.io.regular import read_bytes
 from vireid_plugins.search.engines.where import KNOWN, NAME, number_or_word, seconds
@@ -93,6 +94,9 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: '{name}' is {value!r}; give a word or a number")
+        if isinstance(value, str) and as_utf8(value) != value:
+            # JSON can write half of a pair of surrogates.
+            raise DataError(f"{where}: '{name}' is {value!r}, which is no text in UTF-8")
         if name in ("camera", "track"):
             facts[name] = str(value)
         elif name == "time":

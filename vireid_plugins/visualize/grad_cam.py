@@ -25,6 +25,7 @@ from vireid_plugins.data.decode import interpolation_of_tests, read_image
 from vireid_plugins.data.thermal import stretch_of
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.evaluation.plan import require_test_sets
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -111,11 +112,12 @@ def pairs_of(cfg: CfgNode, count: int, seed: int | None = None, wanted: Sequence
             the other modality.
 
     Raises:
-        ConfigError: there is no checkpoint, or nothing has a name of `wanted`.
+        ConfigError: there is no checkpoint or no test set, or nothing has a name of `wanted`.
         DataError: the checkpoint or the data set cannot be read.
     """
+    name = require_test_sets(cfg)[0]
     model = load_model(cfg).eval()
-    dataset: Any = build_dataset(cfg, cfg.DATASETS.TESTS[0])
+    dataset: Any = build_dataset(cfg, name)
     how = (cfg.INPUT.SIZE_TEST, interpolation_of_tests(cfg), stretch_of(cfg))
     pairs = choose_pairs(dataset, count, seed, wanted)
     return [pair_maps(model, *(read_image(path, *how) for path in pair)) for pair in pairs]

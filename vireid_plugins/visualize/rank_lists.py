@@ -48,6 +48,7 @@ class RankList:
         distances: distances under `TEST.METRIC`; empty if not shown.
         first: rank of the first correct match under the protocol, counted from 1.
         precision: average precision of the query, 0..1.
+        captions: what is written below each gallery image; empty: nothing.
     """
 
     query: Path
@@ -57,6 +58,7 @@ class RankList:
     distances: list[float] = field(default_factory=list)
     first: int = 0
     precision: float = 0.0
+    captions: list[str] = field(default_factory=list)
 
     @property
     def marks(self) -> list[Mark]:
@@ -79,6 +81,7 @@ class Layout(NamedTuple):
     methods: int
     header: float
     label: float
+    caption: float
 
     @property
     def list_width(self) -> float:
@@ -88,7 +91,12 @@ class Layout(NamedTuple):
     @property
     def block_height(self) -> float:
         """Height of a block."""
-        return self.methods * (self.height + self.gap + self.label) + self.margin
+        return self.methods * self.step + self.margin
+
+    @property
+    def step(self) -> float:
+        """From the top of a list to that of the next one below it."""
+        return self.height + self.caption + self.gap + self.label
 
     @property
     def margin(self) -> float:
@@ -125,7 +133,8 @@ def rank_lists(
         DataError: an image cannot be read.
     """
     style = style or Style(size=size)
-    layout = _layout(style, max(len(row.gallery) for row in lists), size or style.size, names)
+    captions = any(row.captions for row in lists)
+    layout = _layout(style, max(len(row.gallery) for row in lists), size or style.size, names, captions)
     methods, columns = layout.methods, min(layout.columns, len(lists) // layout.methods)
     layout = layout._replace(columns=columns)
     blocks = [lists[start : start + methods] for start in range(0, len(lists), methods)]
@@ -141,7 +150,7 @@ def rank_lists(
     return sheet.figure
 
 
-def _layout(style: Style, top: int, size: tuple[float, float] | None, names: Sequence[str]) -> Layout:
+def _layout(style: Style, top: int, size: tuple[float, float] | None, names: Sequence[str], captions: bool) -> Layout:
     gap, columns = style.snapped(2.5), style.columns or 1
     whole = PAGE_CM * POINTS_PER_CM if style.width is None else style.points
     room = ((whole - (columns - 1) * 3 * gap) / columns - 2 * gap) / (top + 1) - gap
@@ -156,7 +165,8 @@ def _layout(style: Style, top: int, size: tuple[float, float] | None, names: Seq
             f"{max(room, 0) / POINTS_PER_MM:.1f} mm wide; make the figure wider, or set --top-k, --columns or --size"
         )
     line = style.snapped(1.5 * style.font_size)
-    return Layout(width, height, gap, columns, top, max(1, len(names)), line, line if names else 0)
+    label, caption = line if names else 0, line if captions else 0
+    return Layout(width, height, gap, columns, top, max(1, len(names)), line, label, caption)
 
 
 def _header(sheet: Sheet, layout: Layout, column: int) -> None:
@@ -178,17 +188,19 @@ def _block(
     names: Sequence[str],
 ) -> None:
     """Draw a query, and below one another what each method finds for it."""
-    step = layout.height + layout.gap + layout.label
-    middle = top + layout.label + (layout.methods - 1) * step / 2
+    middle = top + layout.label + (layout.methods - 1) * layout.step / 2
     _image(sheet, layout, block[0].query, layout.left(column, 0), middle, QUERY, stretch)
     for number, ranked in enumerate(block):
-        upper = top + number * step
+        upper = top + number * layout.step
         if names:
             name = shortened(names[number], layout.list_width - layout.width - 3 * layout.gap, sheet.style)
             sheet.text(layout.left(column, 1), upper + layout.label / 2, name)
         marks = ranked.marks if frame is None else [frame] * len(ranked.gallery)
         for place, (path, mark) in enumerate(zip(ranked.gallery, marks, strict=True), start=1):
             _image(sheet, layout, path, layout.left(column, place), upper + layout.label, mark, stretch)
+        under = upper + layout.label + layout.height + layout.caption / 2
+        for place, words in enumerate(ranked.captions, start=1):
+            sheet.text(layout.left(column, place) + layout.width / 2, under, words, ha="center")
 
 
 def _image(sheet: Sheet, layout: Layout, path: Path, left: float, top: float, mark: Mark, stretch: Stretch) -> None:
@@ -212,12 +224,15 @@ def _image(sheet: Sheet, layout: Layout, path: Path, left: float, top: float, ma
 SCREEN = Style(dpi=100, size=(36.0, 16.0))
 
 
-def picture_of_hits(rows: Sequence[tuple[str, Sequence[str]]], stretch: Stretch = DEFAULT) -> Any:
-    """Return a figure of queries and their hits, with gray frames because identities are unknown.
+def picture_of_hits(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], stretch: Stretch = DEFAULT) -> Any:
+    """Return a figure of queries and their hits with cosines, with gray frames because identities are unknown.
 
     Args:
-        rows: pairs of a query file and its hits' files.
+        rows: pairs of a query file and its hits, each a file and its cosine.
         stretch: how images of more than 8 bits are read.
     """
-    lists = [RankList(Path(query), [Path(hit) for hit in hits], []) for query, hits in rows]
+    lists = [
+        RankList(Path(query), [Path(hit) for hit, _ in hits], [], captions=[f"{cosine:.3f}" for _, cosine in hits])
+        for query, hits in rows
+    ]
     return rank_lists(lists, frame=QUERY, stretch=stretch, style=SCREEN)

@@ -13,7 +13,7 @@ from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.engine.train import load_model
 from vireid_plugins.evaluation.evaluator import FeatureCollector
 from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModality
-from vireid_plugins.evaluation.plan import EvaluationPlan, plan_test
+from vireid_plugins.evaluation.plan import EvaluationPlan, plan_test, require_test_sets
 from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.extraction import network_for
 
@@ -63,11 +63,12 @@ def extract(cfg: CfgNode, model: Any = None) -> Extraction:
         model: a trained method; by default that of `load_model`.
 
     Raises:
-        ConfigError: there is no checkpoint.
+        ConfigError: there is no checkpoint, or no test set.
         DataError: the checkpoint or the data set cannot be read.
     """
+    name = require_test_sets(cfg)[0]
     network = network_for(cfg, load_model(cfg) if model is None else model)
-    plan = plan_test(cfg, cfg.DATASETS.TESTS[0])
+    plan = plan_test(cfg, name)
     collector = FeatureCollector(plan.dataset)
     inference_on_dataset(network, loader_of_test_set(cfg, plan.dataset), collector, flip_test=cfg.TEST.FLIP.ENABLED)
     gathered = collector.gathered()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from vireid_plugins.config.renamed import LOGGED
+from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.json_file import parse_json, read_json
 from vireid_plugins.io.regular import read_bytes
@@ -111,15 +112,33 @@ OF_CLUSTERS = tuple(title for title in PANELS if re.search("clusters|noise", tit
 def panels(curves: Curves) -> list[dict[str, Any]]:
     """Group the curves into losses, learning rate, scores and seconds per step; returns JSON values.
 
-    A panel of one score names its curves by their protocols.
+    A panel of one score names its curves by their protocols. `look` is the number of a curve's color and line: a
+    modality has one look in all panels, and so has a protocol.
     """
-    groups = []
+    groups: list[dict[str, Any]] = []
     for title, names in PANELS.items():
         found = [(name, points) for name, points in curves.items() if re.fullmatch(names, name)]
         members = [{"name": _short(name, title), "points": points} for name, points in found]
         if members:
             groups.append({"name": title, "curves": members})
+    for kind in {_kind(group["name"]): None for group in groups}:
+        drawn = [member for group in groups if _kind(group["name"]) == kind for member in group["curves"]]
+        words = dict.fromkeys(_told(member["name"]) for member in drawn)
+        modalities = list(MODALITIES.values())
+        looks = list(dict.fromkeys([*modalities, *words]) if words.keys() & set(modalities) else words)
+        for member in drawn:
+            member["look"] = looks.index(_told(member["name"]))
     return groups
+
+
+def _kind(title: str) -> str:
+    """Return what a panel has in common with others whose curves are of the same things."""
+    return "clusters" if title in OF_CLUSTERS else "percent" if "percent" in title else title
+
+
+def _told(name: str) -> str:
+    """Return how a curve is called in the legend."""
+    return name.removeprefix("loss_")
 
 
 def _short(name: str, title: str) -> str:
@@ -142,15 +161,15 @@ def draw_training(curves: Curves, title: str = "", style: Style = DEFAULT) -> An
         figure, grid = panels_in(style, len(shown), 0.8)
         columns = columns_in(style, len(shown))
         for axes, panel in zip(grid, shown, strict=True):
-            for number, member in enumerate(panel["curves"]):
+            for member in panel["curves"]:
                 steps, values = zip(*member["points"], strict=True)
                 axes.plot(
                     steps,
                     values,
-                    label=member["name"].removeprefix("loss_"),
+                    label=_told(member["name"]),
                     marker="." if len(steps) < 30 else None,
-                    color=SERIES[number % len(SERIES)],
-                    linestyle=LINES[number % len(LINES)],
+                    color=SERIES[member["look"] % len(SERIES)],
+                    linestyle=LINES[member["look"] % len(LINES)],
                 )
             axes.set_title(panel["name"])
             axes.set_xlabel("iteration")

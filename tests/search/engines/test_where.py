@@ -59,6 +59,8 @@ def test_parsed_of_what_is_none_says_what_is(text: str, message: str) -> None:
         (Condition("a", "in", [1]), r"a: \[1\] is no value"),
         (Condition("a", "=", None), "a: None is no value"),
         (Condition("camera", "=", 3), "camera: 3 is no word"),
+        (Condition("camera", "in", ("3", "\udcff")), r"camera: .*\\udcff'\) is no text in UTF-8"),
+        (Condition("coat", "=", "\udcff"), r"coat: '\\udcff' is no text in UTF-8"),
     ],
 )
 def test_where_of_what_is_no_condition_says_so(condition: Condition, message: str) -> None:

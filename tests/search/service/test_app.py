@@ -1,6 +1,7 @@
 """What the service answers."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vireid_plugins.search import Gallery
 from vireid_plugins.search.calibration import Thresholds, keep
 from vireid_plugins.search.engines.rows import Rows
 from vireid_plugins.search.indexing import index_images, remove_images
+from vireid_plugins.search.metadata import Metadata
 from vireid_plugins.search.querying import Wanted, query_images
 
 Serve = Callable[..., Any]
@@ -42,6 +44,28 @@ def test_search_with_an_upload_finds_what_the_command_finds(
     assert (told["id"], told["modality"]) == (id_of(tmp_path / "query.png"), "visible")
     assert told["modality_sure"] == (expected.certainty >= SURE)
     assert found.json()["searched"] == 6
+
+
+def test_answers_tell_no_path_of_a_column(serve: Serve, index: Path, colors: Any, tmp_path: Path) -> None:
+    text = "file,source,height\ng/day/1.jpg,/cameras/north/street.mp4,180\n"
+    (tmp_path / "facts.csv").write_text(text)
+    metadata = Metadata.read(tmp_path / "facts.csv")
+    index_images(colors, tmp_path / "g", index, "folder", metadata=metadata)
+    (found,) = serve().get("/api/images?where=height=180").json()["images"]
+    assert found["columns"] == {"source": "street.mp4", "height": 180}
+
+
+def test_answers_name_a_file_whose_name_is_no_text(serve: Serve, index: Path, colors: Any, tmp_path: Path) -> None:
+    odd = tmp_path / "g" / "day" / os.fsdecode(b"\xff.jpg")
+    (tmp_path / "g" / "day" / "1.jpg").rename(odd)
+    index_images(colors, tmp_path / "g", index, "folder")
+    client, id = serve(), id_of(odd)
+    assert r"g/day/\udcff.jpg" in {one["name"] for one in client.get("/api/images").json()["images"]}
+    assert r"g/day/\udcff.jpg" in names(client.post("/api/search", content=picture((190, 50, 80))))
+    assert client.get(f"/api/search?like={id}").json()["query"]["name"] == r"g/day/\udcff.jpg"
+    assert client.get(f"/api/images/{id}").status_code == 200
+    found = client.get("/api/images", params={"folder": "g/day", "camera": "\N{LATIN SMALL LETTER E WITH ACUTE}"})
+    assert found.json() == {"total": 0, "images": []}
 
 
 def test_search_with_an_image_of_the_index_leaves_it_out(client: Any, shared: Path) -> None:

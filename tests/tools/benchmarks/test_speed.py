@@ -12,8 +12,12 @@ from _subjects import NAMES, subjects
 from helpers import ROOT, small_cfg
 from reference.losses import NAIVE
 from speed_parts import gpu, losses, measure, scoring
-from speed_parts.measure import run_here
+from speed_parts.measure import Measured, run_here
+from speed_parts.merge import kept, merged
+from speed_parts.table import table
 from speed_parts.trees import regdb_names
+
+from vireid_plugins.errors import DataError
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,3 +84,27 @@ def test_every_subject_runs_at_its_smallest_size(tmp_path: Path) -> None:
     assert report["failed"] == []
     assert len(report["results"]) > 60
     assert all(one["cpu"] and one["repeats"] == 1 for one in report["results"])
+
+
+def _row(task: str, way: str, seconds: float, **other: str) -> Measured:
+    return Measured(task, way, 0, [seconds], seconds, 1, 0, **other)
+
+
+def test_merged_replaces_what_was_measured_again_and_puts_new_ways_into_their_task() -> None:
+    before = [_row("a", "x", 1), _row("a", "y", 2), _row("b", "x", 3)]
+    found = merged(before, [_row("a", "z", 4), _row("c", "x", 5), _row("a", "x", 6)])
+    assert [(row.task, row.way, row.median) for row in found] == [
+        ("a", "x", 6), ("a", "y", 2), ("a", "z", 4), ("b", "x", 3), ("c", "x", 5),
+    ]  # fmt: skip
+
+
+def test_kept_says_the_commit_of_every_row_and_refuses_another_machine(tmp_path: Path) -> None:
+    file = tmp_path / "b.json"
+    rows = [_row("a", "x", 1), _row("a", "y", 2, commit="older", date="2026-01-02")]
+    environment = {"device": "d", "torch": "2", "commit": "old"}
+    file.write_text(json.dumps({"environment": environment, "results": [row.as_json() for row in rows]}))
+    found = kept(file, {**environment, "commit": "new"})
+    assert [(row.commit, row.date) for row in found] == [("old", ""), ("older", "2026-01-02")]
+    assert table(found).count("older") == 1
+    with pytest.raises(DataError, match="torch 2 and now 3"):
+        kept(file, {**environment, "torch": "3"})

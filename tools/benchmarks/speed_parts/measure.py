@@ -53,6 +53,8 @@ class Measured:
         ceiling: see `Subject`.
         said: what the function returned, if it was a dict of numbers.
         cpu: CPU seconds, user and system, of each timed run, of its process and of those that it started and ended.
+        commit: of the code that was measured, if the rows of a file are of several.
+        date: the day, YYYY-MM-DD, likewise.
     """
 
     task: str
@@ -66,6 +68,8 @@ class Measured:
     ceiling: str = ""
     said: dict[str, float] = field(default_factory=dict)
     cpu: list[float] = field(default_factory=list)
+    commit: str = ""
+    date: str = ""
 
     @property
     def median(self) -> float:

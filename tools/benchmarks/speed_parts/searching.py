@@ -1,8 +1,11 @@
 """Galleries of vectors in both engines: building, adding, queries with and without a filter of 7 %, disk, memory."""
 
+import json
+import multiprocessing
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +14,7 @@ import faiss
 import numpy as np
 
 from speed_parts.measure import Subject
-from speed_parts.sizes import size
+from speed_parts.sizes import SMALLEST, size
 from vireid_plugins.search import Condition, Record, Where
 from vireid_plugins.search.engines.base import Engine, Vectors
 from vireid_plugins.search.engines.kind import Kind, opened
@@ -24,9 +27,12 @@ WIDE, SINGLE = size(2048, 24), size(100, 5)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 # One camera of a hundred has 7 % of the images.
-FILTER = Where((Condition("camera", "=", "7"),))
-# Vectors that are made and added at once; galleries of which the recall is told.
-BLOCK, COMPARED = 100_000, 100_000
+FILTERED = "7"
+FILTER = Where((Condition("camera", "=", FILTERED),))
+# Vectors that are made and added at once; galleries of more are measured once; queries whose recall is told.
+BLOCK, OFTEN, COMPARED = 100_000, 100_000, 20
+# Vectors that are compared at once to learn the truth, and the file of it.
+PART, TRUTH = 10_000, ".truth"
 FAISS, MILVUS = "faiss", "milvus, embedded"
 
 
@@ -43,7 +49,7 @@ def clustered(count: int, seed: int = 0, width: int = WIDTH) -> Vectors:
 
 def _records(count: int, first: int = 0) -> list[Record]:
     return [
-        Record(f"/photos/{n // 1000}/{n}.jpg", n % 2, camera="7" if n % 100 < 7 else f"c{n % 97}")
+        Record(f"/photos/{n // 1000}/{n}.jpg", n % 2, camera=FILTERED if n % 100 < 7 else f"c{n % 97}")
         for n in range(first, first + count)
     ]
 
@@ -64,19 +70,47 @@ class Made(NamedTuple):
         return Kind("" if self.engine == FAISS else "milvus", dtype=self.dtype).create(place, self.width)
 
     def fill(self, engine: Engine) -> None:
-        """Add its vectors, in blocks that fit into memory."""
+        """Add its vectors."""
+        for records, vectors in self.blocks():
+            engine.upsert(records, vectors)
+
+    def blocks(self) -> Iterator[tuple[list[Record], Vectors]]:
+        """Yield its records and vectors in blocks that fit into memory."""
         for number, start in enumerate(range(0, self.total, BLOCK)):
             count = min(BLOCK, self.total - start)
-            engine.upsert(_records(count, start), clustered(count, 10 + number, self.width))
+            yield _records(count, start), clustered(count, 10 + number, self.width)
 
     def open(self, folder: Path) -> Engine:
-        """Open the gallery below a folder; it is written once."""
+        """Open the gallery below a folder; it is written once, by a process whose memory is not that of a search."""
         place = folder / f"{self.engine} {self}"
         if not place.is_dir():
-            with self.create(place) as engine:
-                self.fill(engine)
-                engine.flush()
+            if SMALLEST:
+                self.write(place)
+            else:
+                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                    pool.submit(self.write, place).result()
         return opened(place)
+
+    def write(self, place: Path) -> None:
+        """Write the gallery, and beside it what the first queries are to find."""
+        with self.create(place) as engine:
+            self.fill(engine)
+            engine.flush()
+        place.with_suffix(TRUTH).write_text(json.dumps([self.nearest(where) for where in (None, FILTER)]))
+
+    def nearest(self, where: Where | None) -> list[list[str]]:
+        """Return the keys of the truly nearest images of the first queries, by the vectors that an engine is given."""
+        asked = clustered(QUERIES, 1, self.width)[:COMPARED].astype(np.float64)
+        keys: list[str] = []
+        cosines = [np.zeros((len(asked), 0))]
+        for records, vectors in self.blocks():
+            passing = [n for n, one in enumerate(records) if where is None or one.camera == FILTERED]
+            keys += [records[n].key for n in passing]
+            # In parts, since they are doubled in size.
+            cosines += [
+                asked @ vectors[passing[n : n + PART]].astype(np.float64).T for n in range(0, len(passing), PART)
+            ]
+        return [[keys[one] for one in row] for row in np.argsort(-np.hstack(cosines), axis=1)[:, :TOP]]
 
 
 def _build(made: Made, folder: Path, device: str) -> Callable[[], object]:
@@ -108,9 +142,10 @@ def _add(made: Made, folder: Path, device: str) -> Callable[[], object]:
 
 
 def _batch(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
-    """Search with a batch of queries, and tell which share of the truly nearest are found, if the gallery is small."""
+    """Search with a batch of queries, and tell which share of the truly nearest are found."""
     engine, asked = made.open(folder), clustered(QUERIES, 1, made.width)
-    wanted = _nearest(engine, asked[:20], where) if made.total <= COMPARED else []
+    truth = (folder / f"{made.engine} {made}").with_suffix(TRUTH)
+    wanted = [set(keys) for keys in json.loads(truth.read_text())[where is not None]]
     engine.nearest(asked[:1], TOP, where)
 
     def run() -> dict[str, float]:
@@ -119,16 +154,9 @@ def _batch(made: Made, where: Where | None, folder: Path, device: str) -> Callab
             len(keys & {one.record.key for one in row}) / len(keys)
             for keys, row in zip(wanted, found[: len(wanted)], strict=True)
         ]
-        return {"recall@10": float(np.mean(shares))} if shares else {}
+        return {"recall@10": float(np.mean(shares))}
 
     return run
-
-
-def _nearest(engine: Engine, asked: Vectors, where: Where | None) -> list[set[str]]:
-    """Return the keys of the truly nearest images of each query."""
-    keys = [one.key for one in engine.records(where)]
-    cosines = asked.astype(np.float64) @ engine.vectors(keys).T
-    return [{keys[one] for one in row} for row in np.argsort(-cosines, axis=1)[:, :TOP]]
 
 
 def _single(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
@@ -150,8 +178,8 @@ def _single(made: Made, where: Where | None, folder: Path, device: str) -> Calla
 def _faiss(made: Made, queries: int, folder: Path, device: str) -> Callable[[], object]:
     """Search a flat index of faiss alone, in memory, without records."""
     index, asked = faiss.IndexFlatIP(made.width), clustered(queries, 1, made.width)
-    for number, start in enumerate(range(0, made.total, BLOCK)):
-        index.add(clustered(min(BLOCK, made.total - start), 10 + number, made.width))
+    for _, vectors in made.blocks():
+        index.add(vectors)
     return lambda: index.search(asked, TOP)
 
 
@@ -160,7 +188,7 @@ def _of(made: Made) -> list[Subject]:
     way, batch, single = made.engine, f"a batch of {QUERIES} queries, {made}", f"{SINGLE} queries one by one, {made}"
     found = [Subject(f"building {made}", way, partial(_build, made), slow=True, items=made.total)]
     # Of a large gallery a query of Milvus takes seconds.
-    slow = made.total > COMPARED
+    slow = made.total > OFTEN
     for task, prepare, items in ((batch, _batch, QUERIES), (single, _single, SINGLE)):
         found += [
             Subject(task, way, partial(prepare, made, None), slow=slow, items=items),
@@ -175,7 +203,7 @@ def _subjects() -> list[Subject]:
     found = [subject for count in COUNTS for way in (FAISS, MILVUS) for subject in _of(Made(way, count))]
     found += _of(Made(FAISS, COUNTS[-1], WIDE, "float16"))
     for way in (FAISS, MILVUS):
-        for count in (0, COUNTS[1]):
+        for count in (0, *COUNTS[1:]):
             task = f"adding {ADDED:,} and removing them, {way}"
             found.append(Subject(task, f"a gallery of {count:,}", partial(_add, Made(way, count)), items=ADDED))
     return found

@@ -42,6 +42,9 @@ def table(results: Sequence[Measured]) -> str:
     columns["peak GiB"] = lambda r: f"{r.peak / 2**30:.2f}"
     if on_device:
         columns["on the device"] = lambda r: f"{r.device_peak / 2**30:.2f}"
+    if any(result.commit for result in results):
+        columns["commit"] = lambda r: r.commit
+        columns["day"] = lambda r: r.date
     rows = [[column(result) for column in columns.values()] for result in results]
     return markdown.table(rows, list(columns))
 

@@ -27,8 +27,10 @@ from vireid_plugins.errors import DataError
 def benchmarked(file: Path) -> str:
     """Return the table of a file that `tools/benchmarks/speed.py --json` wrote, and what it was measured on."""
     report = json.loads(file.read_text(encoding="utf-8"))
-    environment = ", ".join(f"{key} {value}" for key, value in report["environment"].items())
-    return f"{table([Measured.from_json(r) for r in report['results']])}\n\nMeasured on: {environment}."
+    rows = [Measured.from_json(row) for row in report["results"]]
+    # Rows of several commits say theirs.
+    facts = [(key, value) for key, value in report["environment"].items() if key != "commit" or not rows[0].commit]
+    return f"{table(rows)}\n\nMeasured on: {', '.join(f'{key} {value}' for key, value in facts)}."
 
 
 def _measured(subject: str, docs: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.moment import moment, written
 
 # Columns that every record has a place for; `folder` is its key's.
@@ -49,6 +50,9 @@ class Where:
             values = value if operator == "in" else (value,)
             if not isinstance(values, tuple) or not all(isinstance(one, str | int | float) for one in values):
                 raise ConfigError(f"{column}: {value!r} is no value; give words or numbers")
+            # Paths are bytes; all else that is kept of images is text.
+            if column != "folder" and any(isinstance(one, str) and as_utf8(one) != one for one in values):
+                raise ConfigError(f"{column}: {value!r} is no text in UTF-8")
             if column == "folder" and operator not in ("=", "in"):
                 raise ConfigError(f"folder {operator}: a file is in a folder or not; use =")
             if column in NUMBERS and any(isinstance(one, str) for one in values):

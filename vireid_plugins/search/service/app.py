@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from vireid_plugins.errors import UserError
+from vireid_plugins.escape import as_utf8
 from vireid_plugins.search.service import schema
 from vireid_plugins.search.service.access import Access
 from vireid_plugins.search.service.desk import Desk
@@ -159,4 +160,4 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(status: int, text: str) -> JSONResponse:
-    return JSONResponse({"error": text}, status)
+    return JSONResponse({"error": as_utf8(text)}, status)

@@ -149,7 +149,9 @@ class Catalog:
 
         def told(record: Record) -> dict[str, Any]:
             told = {"id": record.digest, "name": named(record.key), "modality": MODALITIES[record.modality]}
-            return {**told, **facts_of(record), "frames": self._frames(record)}
+            facts = facts_of(record)
+            facts["columns"] = {name: _without_folder(value) for name, value in facts["columns"].items()}
+            return {**told, **facts, "frames": self._frames(record)}
 
         return told
 
@@ -172,6 +174,12 @@ class Catalog:
     def _gallery(self) -> Iterator[Gallery]:
         with self._lock:
             yield self._opened.gallery()
+
+
+def _without_folder(value: Any) -> Any:
+    """Return the value of a column; of a path of this machine, such as the video of a crop, its name alone."""
+    path = PurePath(value) if isinstance(value, str) else None
+    return path.name if path is not None and path.is_absolute() else value
 
 
 def _with_digest(gallery: Gallery | None, digest: str) -> list[Record]:

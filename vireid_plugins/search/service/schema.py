@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from vireid_plugins.escape import as_utf8
 from vireid_plugins.search.engines.where import Condition, narrowed
 from vireid_plugins.search.querying import Wanted
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=500)]
+# Paths are bytes, and JSON is UTF-8.
+Shown = Annotated[str, AfterValidator(as_utf8)]
 
 
 class Filters(BaseModel, extra="forbid"):
@@ -64,7 +67,7 @@ class Image(BaseModel):
     """An image of the gallery."""
 
     id: str = Field(description="SHA-256 of its content; empty for one that an earlier release has indexed")
-    name: str = Field(description="its path below the folder that was indexed")
+    name: Shown = Field(description="its path below the folder that was indexed")
     modality: str
     camera: str
     time: str
@@ -92,7 +95,7 @@ class Query(BaseModel):
     """The query as it was understood."""
 
     id: str = Field(description="SHA-256 of its content")
-    name: str = Field(description="of an image of the gallery")
+    name: Shown = Field(description="of an image of the gallery")
     modality: str
     modality_sure: bool = Field(description="false if it was guessed and may be the other one")
 
