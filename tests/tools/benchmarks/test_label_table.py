@@ -1,9 +1,8 @@
-"""The tables of learning with labels and from clusters, of losses by epoch and of affinity inference, from rows."""
+"""The tables of learning with labels and from clusters, and of affinity inference, from rows."""
 
 from typing import Any
 
 from learning_parts.affinity_table import affinity_table
-from learning_parts.curve_table import curve_table
 from learning_parts.label_table import cluster_table, epoch_table, label_table
 from learning_parts.starts import LABELS
 
@@ -84,17 +83,6 @@ def test_affinity_table_pairs_runs_and_marks_a_gain_within_the_spread() -> None:
     assert found["SAAI"][4] == "+1.0 ± 1.0 (noise)"
     assert found["AGW"][4] == "+2.0 (one seed)"
     assert not {"CAJ", "DEEN"} & set(found)
-
-
-def test_curve_table_has_the_means_of_runs_whose_losses_are_known() -> None:
-    def with_losses(variant: str, seed: int, *values: float) -> dict[str, Any]:
-        return row(variant, seed, 9.0, start="ImageNet", curves={"last": {"losses": {"loss_a": list(values)}}})
-
-    rows = [with_losses("SAAI", 0, 3.0, 1.0), with_losses("SAAI", 1, 4.0, 2.0), row("SAAI", 2, 9.0, start="ImageNet")]
-    rows += [row("AGW", 0, 9.0, start="ImageNet", curves={})]
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in curve_table(rows).splitlines()]
-    assert lines[0] == ["variant", "loss", "epoch 1", "epoch 2"]
-    assert lines[2:] == [["SAAI", "a", "3.5", "1.5"]]
 
 
 def test_epoch_table_follows_clusters_through_both_stages() -> None:

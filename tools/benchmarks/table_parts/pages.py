@@ -10,9 +10,9 @@ from typing import Any
 from _subjects import NAMES
 from learning_parts import tables as learning
 from learning_parts.affinity_table import affinity_table
-from learning_parts.curve_table import curve_table
 from learning_parts.label_table import cluster_table, epoch_table, label_table
 from learning_parts.rows import read_rows
+from learning_parts.starts import LABELS
 from learning_parts.trees import TREES
 from speed_parts.measure import Measured
 from speed_parts.table import table
@@ -64,8 +64,9 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "learning with and without labels": lambda docs: label_table(_learning_rows(docs)),
     "clusters of the last epoch": lambda docs: cluster_table(_learning_rows(docs)),
     "clusters by epoch": lambda docs: epoch_table(_learning_rows(docs)),
-    "losses by epoch": lambda docs: curve_table(_learning_rows(docs)),
+    "activity after one epoch": lambda docs: learning.activity_table(_learning_rows(docs), "ImageNet", "SYSUMM01", 1),
     "gain of affinity inference": lambda docs: affinity_table(_learning_rows(docs)),
+    "gain of affinity inference, two streams": lambda docs: affinity_table(_learning_rows(docs), LABELS),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
     **{f"{subject} on a CPU": partial(_measured, subject) for subject in NAMES},
     **{
