@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer as fastreid_optimizer
@@ -22,6 +23,8 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.step import TrainingStep
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
+from vireid_plugins.modeling.cluster_contrast import ClusterContrast
+from vireid_plugins.unsupervised.state import EpochState
 
 # P, K and size on a CPU, so that a step takes seconds; on CUDA they are the configuration's own.
 Small = tuple[int, int, tuple[int, int]]
@@ -43,7 +46,18 @@ def _network(method: str, device: str, *overrides: str, small: Small = SMALL) ->
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     torch.manual_seed(0)
     model: CrossModalityBaseline = build_model(cfg).to(device).train()
+    if isinstance(model, ClusterContrast):
+        model.begin_epoch(_epoch(cfg, model))
     return cfg, model
+
+
+def _epoch(cfg: CfgNode, model: CrossModalityBaseline) -> EpochState:
+    """Return an epoch that associates clusters, of which each modality has as many as SYSU-MM01 has identities."""
+    clusters = cfg.MODEL.HEADS.NUM_CLASSES
+    rows = F.normalize(torch.randn(clusters, model.backbone.channels["stage4"]))
+    same = torch.arange(clusters)
+    memories = {"visible": rows.clone(), "infrared": rows.clone()}
+    return EpochState(memories=memories, association={"r2i": same, "i2r": same})
 
 
 def _batch(cfg: CfgNode, channels_last: bool = True) -> dict[str, Any]:
@@ -146,6 +160,7 @@ def _logged(step: Callable[[], object], device: str, cfg: CfgNode) -> Callable[[
 METHODS = {
     "one_stream": "one-stream", "agw": "AGW", "deen": "DEEN", "wrim": "WRIM-Net", "idkl": "IDKL",
     "mscm": "MSCMNet", "icre": "ICRE", "mpanet": "MPANet", "saai": "SAAI", "pmt": "PMT", "rle": "RLE",
+    "adca": "ADCA", "pgm": "PGM",
 }  # fmt: skip
 # Each configuration key that changes speed or memory, in addition to bfloat16.
 KEYS = {
