@@ -54,3 +54,88 @@ def test_timm_backbone_of_two_streams_learns_and_extracts(name: str) -> None:
     assert not [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
     features = model.eval()(batch(2, 1))
     assert features.shape == (4, model.backbone.channels["stage4"])
+
+
+@pytest.mark.usefixtures("wide_resnet")
+def test_timm_resnet_with_last_stride_1_is_fastreid_s(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    network = timm.create_model("resnet18")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        # Gains of 0 would hide the last blocks.
+        for parameter in network.parameters():
+            parameter.uniform_(-0.5, 0.5, generator=generator)
+    torch.save(network.state_dict(), file)
+    options = [
+        *("MODEL.BACKBONE.LAST_STRIDE", "1", "MODEL.BACKBONE.WITH_NL", "False"),
+        *("MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(file)),
+    ]
+    ours = build_backbone(timm_cfg("resnet18", *options)).eval()
+    theirs = build_backbone(small_cfg("SYSU/one_stream.yml", *options, "MODEL.STREAMS.MAX_POOL", "torchvision")).eval()
+    x = torch.randn(2, 3, 64, 32, generator=generator)
+    with torch.no_grad():
+        for name in ("stage1", "stage4"):
+            a, b = (network(x, maps=(name,))[name] for network in (ours, theirs))
+            torch.testing.assert_close(a, b)
+
+
+def test_timm_backbone_without_a_form_of_last_stride_1_warns(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        build_timm_backbone(timm_cfg("test_mambaout"))
+    assert "MODEL.BACKBONE.LAST_STRIDE: 1 has no effect on test_mambaout" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("test_vit", "pth"), ("test_vit3", "safetensors")])
+def test_timm_weights_of_another_size_load_as_timm_loads_them(
+    name: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / f"weights.{suffix}"
+    torch.manual_seed(1)
+    trained = timm.create_model(name, num_classes=7, img_size=96).state_dict()
+    if suffix == "pth":
+        torch.save(trained, file)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(trained, file)
+    options = ("MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", str(file))
+    with caplog.at_level(logging.WARNING):
+        pieces = build_backbone(timm_cfg(name, *options)).eval()
+    # Trained with a mean of 0.5, which the configuration does not have.
+    assert "MODEL.PIXEL_MEAN: timm's weights of" in caplog.text
+    whole = timm.create_model(
+        name,
+        img_size=(64, 32),
+        num_classes=0,
+        global_pool="",
+        pretrained=True,
+        pretrained_cfg_overlay={"file": str(file), "num_classes": 7},
+    ).eval()
+    x = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(pieces(x)["stage4"], pieces.grid.to_map(whole(x)))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("resnet51", [], r"MODEL\.TIMM\.NAME: timm .* has no network 'resnet51', but .*timm\.list_models\(\)"),
+        ("", [], r"MODEL\.TIMM\.NAME: timm .* has no network ''"),
+        ("hrnet_w18_small", [], r"MODEL\.TIMM\.NAME: hrnet_w18_small .* cannot be cut into a stem and four stages"),
+        ("test_resnet", ["MODEL.TIMM.DROP_PATH", "1.0"], r"MODEL\.TIMM\.DROP_PATH: must be at least 0 and below 1"),
+        ("vgg11", ["MODEL.TIMM.DROP_PATH", "0.1"], r"MODEL\.TIMM\.NAME: timm cannot build vgg11 with .*drop_path_rate"),
+        ("test_vit", ["INPUT.SIZE_TEST", "[96, 48]"], r"INPUT\.SIZE_TEST: must equal INPUT\.SIZE_TRAIN \[64, 32\]"),
+        (
+            "test_vit",
+            ["INPUT.SIZE_TRAIN", "[64, 40]", "INPUT.SIZE_TEST", "[64, 40]"],
+            r"INPUT\.SIZE_TRAIN: test_vit has patches of 16 x 16 pixels .* \[64, 40\]; \[64, 32\] fits",
+        ),
+        ("test_vit_relpos", ["MODEL.STREAMS.TOKENS", "class"], r"MODEL\.STREAMS\.TOKENS: .* has no class token"),
+        ("test_vit", ["MODEL.BACKBONE.PRETRAIN", "True"], r"MODEL\.BACKBONE\.PRETRAIN: nothing is downloaded"),
+        ("test_vit", ["MODEL.BACKBONE.NAME", "build_timm_backbone"], r"MODEL\.BACKBONE\.NAME: build_timm_backbone is"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith(("test", "res")) else "",
+)
+def test_timm_backbone_that_cannot_be_built_is_one_error(name: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_backbone(timm_cfg(name, *overrides))

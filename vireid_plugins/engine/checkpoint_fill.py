@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError
 from vireid_plugins.engine.provenance import other_division, other_network
 from vireid_plugins.errors import DataError
-from vireid_plugins.modeling.backbones.timm_models import TimmTokens
+from vireid_plugins.modeling.backbones.timm_pieces import TimmTokens
 from vireid_plugins.modeling.backbones.vit import TokenEmbedding
 from vireid_plugins.modeling.backbones.vit_weights import resized_positions
 from vireid_plugins.modeling.fit import Fit, fit, listed
