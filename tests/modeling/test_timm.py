@@ -1,6 +1,7 @@
 """Networks of timm as backbones."""
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from fastreid.modeling.backbones import build_backbone
 from fastreid.modeling.meta_arch import build_model
 from helpers import batch, small_cfg
 
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.engine.checkpoint_fill import fit_model
+from vireid_plugins.errors import ConfigError, InstallError
+from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.timm_models import build_timm_backbone
+from vireid_plugins.modeling.backbones.tokens import Grid
+from vireid_plugins.modeling.backbones.vit_weights import resize_positions
 
 timm = pytest.importorskip("timm")
 # One small network of every kind: bottlenecks, inverted residuals, channels-last norms, windows, class token, registers
@@ -116,11 +121,50 @@ def test_timm_weights_of_another_size_load_as_timm_loads_them(
         torch.testing.assert_close(pieces(x)["stage4"], pieces.grid.to_map(whole(x)))
 
 
+def test_timm_checkpoint_of_another_size_is_resized(tmp_path: Path) -> None:
+    large = build_model(timm_cfg("test_vit", "INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"))
+    small = build_model(timm_cfg("test_vit"))
+    positions = next(name for name in large.state_dict() if name.endswith("pos_embed"))
+    result = fit_model(small, tmp_path / "model.pth", large.state_dict())
+    assert not result.unfilled
+    torch.testing.assert_close(
+        result.fitting[positions],
+        resize_positions(large.state_dict()[positions], Grid(6, 3), Grid(4, 2)),
+    )
+
+
+def test_timm_recomputed_stages_have_the_same_statistics_and_gradients() -> None:
+    found = []
+    for recompute in ("False", "True"):
+        torch.manual_seed(0)
+        model = build_model(timm_cfg("test_efficientnet", "MODEL.CHECKPOINT_STAGES", recompute)).train()
+        sum(model(batch(4, 2)).values()).backward()
+        found.append({**model.state_dict(), **{f"{key} gradient": p.grad for key, p in model.named_parameters()}})
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_synchronize_of_norms_with_an_activation_is_one_error() -> None:
+    with pytest.raises(ConfigError, match=r"MODEL\.SYNC_BN: set it to False, because a BatchNormAct2d cannot be synchronized"):
+        synchronize_(build_timm_backbone(timm_cfg("test_efficientnet")))
+
+
+def test_timm_backbone_without_values_cannot_be_cut() -> None:
+    with torch.device("meta"), pytest.raises(NotImplementedError):
+        build_backbone(timm_cfg("test_efficientnet"))
+
+
+def test_timm_that_is_missing_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InstallError, match="build_timm_backbone needs timm"):
+        build_backbone(timm_cfg("test_resnet"))
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
         ("resnet51", [], r"MODEL\.TIMM\.NAME: timm .* has no network 'resnet51', but .*timm\.list_models\(\)"),
         ("", [], r"MODEL\.TIMM\.NAME: timm .* has no network ''"),
+        ("resnet18.mine", [], r"MODEL\.TIMM\.NAME: resnet18\.mine: .*mine"),
         ("hrnet_w18_small", [], r"MODEL\.TIMM\.NAME: hrnet_w18_small .* cannot be cut into a stem and four stages"),
         ("test_resnet", ["MODEL.TIMM.DROP_PATH", "1.0"], r"MODEL\.TIMM\.DROP_PATH: must be at least 0 and below 1"),
         ("vgg11", ["MODEL.TIMM.DROP_PATH", "0.1"], r"MODEL\.TIMM\.NAME: timm cannot build vgg11 with .*drop_path_rate"),

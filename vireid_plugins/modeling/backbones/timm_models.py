@@ -73,7 +73,10 @@ def build_timm_backbone(cfg: CfgNode) -> nn.Module:
             "MODEL.BACKBONE.NAME: build_timm_backbone is a value of MODEL.STREAMS.BACKBONE; set MODEL.BACKBONE.NAME to "
             "build_multi_stream_backbone"
         )
-    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    try:
+        known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError as error:  # of a tag that it does not know
+        raise ConfigError(f"MODEL.TIMM.NAME: {name}: {error}") from None
     if known is None:
         near = name and timm.list_models(f"*{name.partition('_')[0]}*")
         raise ConfigError(
@@ -124,7 +127,10 @@ def cut_timm(backbone: Any, cfg: CfgNode) -> Cut:
 
     Raises:
         ConfigError: it has not four stages in series, or no class token where `MODEL.STREAMS.TOKENS` asks for it.
+        NotImplementedError: the network is on torch's device `meta`, where nothing can be compared.
     """
+    if next(backbone.parameters()).is_meta:
+        raise NotImplementedError("a network without values cannot be compared with its pieces")
     name, reason = cfg.MODEL.TIMM.NAME, ""
     size = cfg.INPUT.SIZE_TRAIN if backbone.pretrained_cfg.get("fixed_input_size") else SMALL
     for pieces_of in (cut_sequences, cut_maps, functools.partial(cut_maps, whole=True)):
