@@ -144,7 +144,9 @@ def test_timm_recomputed_stages_have_the_same_statistics_and_gradients() -> None
 
 
 def test_synchronize_of_norms_with_an_activation_is_one_error() -> None:
-    with pytest.raises(ConfigError, match=r"MODEL\.SYNC_BN: set it to False, because a BatchNormAct2d cannot be synchronized"):
+    with pytest.raises(
+        ConfigError, match=r"MODEL\.SYNC_BN: set it to False, because a BatchNormAct2d cannot be synchronized"
+    ):
         synchronize_(build_timm_backbone(timm_cfg("test_efficientnet")))
 
 
