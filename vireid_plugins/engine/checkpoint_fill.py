@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError
 from vireid_plugins.engine.provenance import other_division, other_network
 from vireid_plugins.errors import DataError
+from vireid_plugins.modeling.backbones.timm_pieces import TimmTokens
 from vireid_plugins.modeling.backbones.vit import TokenEmbedding
 from vireid_plugins.modeling.backbones.vit_weights import resized_positions
 from vireid_plugins.modeling.fit import Fit, fit, listed
@@ -36,7 +37,9 @@ def fit_model(model: nn.Module, file: Path, given: Mapping[str, Tensor]) -> Fit:
     tensors = {name: value for name, value in given.items() if name not in CONFIGURED}
     for name, module in model.named_modules():
         # Positions of a ViT that was trained at another image size.
-        if isinstance(module, TokenEmbedding) and (key := f"{name}.pos_embed") in tensors and tensors[key].ndim == 3:
+        if not isinstance(module, TokenEmbedding | TimmTokens):
+            continue
+        if (key := f"{name}.pos_embed") in tensors and tensors[key].ndim == 3:
             tensors[key] = resized_positions(tensors[key], module.grid, str(file))
     try:
         return fit(model.state_dict(), tensors, f"checkpoint '{file}'")

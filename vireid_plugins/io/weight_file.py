@@ -47,7 +47,7 @@ def read_weight_file(file: Path, *, downloaded: bool = False) -> dict[str, Any]:
         with torch.serialization.safe_globals(_numpy_values()), warnings.catch_warnings():
             # About formats and protocols; what is no weight file raises.
             warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            content = _load(file)
         # After what says more about a file that is torn or no weights at all.
         _require_digest(file, downloaded)
     except _RefusedError as error:
@@ -110,6 +110,17 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 class _RefusedError(Exception):
     """Why a file cannot hold weights."""
+
+
+def _load(file: Path) -> object:
+    """Return the content of a file that torch or safetensors wrote."""
+    if file.suffix != ".safetensors":
+        return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise _RefusedError("files .safetensors need the package: pip install safetensors") from None
+    return load_file(file)
 
 
 def _require_weights(file: Path) -> None:

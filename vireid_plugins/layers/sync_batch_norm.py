@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vireid_plugins.errors import ConfigError
 from vireid_plugins.layers.frozen_statistics import BatchNorm
 from vireid_plugins.layers.precision import full_precision
 from vireid_plugins.layers.processes import total, world_size
@@ -51,7 +52,16 @@ def synchronize_(model: nn.Module) -> nn.Module:
     """Make every batch norm of a model normalize over all processes, and return it.
 
     The parameters and buffers are those of before; on the host the modules are too.
+
+    Raises:
+        ConfigError: a batch norm does more than normalize, which would be lost (timm's, with their activation).
     """
+    for module in model.modules():
+        own = type(module).forward
+        if isinstance(module, BatchNorm) and own not in (BatchNorm.forward, nn.SyncBatchNorm.forward):
+            raise ConfigError(
+                f"MODEL.SYNC_BN: set it to False, because a {type(module).__name__} cannot be synchronized"
+            )
     if next(model.parameters()).is_cuda:
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return converted

@@ -23,6 +23,7 @@ from vireid_plugins.compat.registry import patch
 from vireid_plugins.errors import ConfigError, DataError, UserError
 from vireid_plugins.io.weight_file import DIGEST, named_tensors, read_weight_file
 from vireid_plugins.modeling.backbones.names import renamed
+from vireid_plugins.modeling.backbones.timm_weights import prepared_timm
 from vireid_plugins.modeling.backbones.vit_weights import prepared
 from vireid_plugins.modeling.fit import Fit, fit, listed
 
@@ -36,7 +37,7 @@ CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.fc.")
 NON_LOCAL = "NL_"
 # Parts of parameter names that reveal an option of the network.
 OPTIONS = {".IN.": "MODEL.BACKBONE.WITH_IBN", ".se.fc.": "MODEL.BACKBONE.WITH_SE"}
-VIT = "build_vit_backbone"
+VIT, TIMM = "build_vit_backbone", "build_timm_backbone"
 ADVICE = "set MODEL.BACKBONE.PRETRAIN_PATH to a file, or train from scratch with MODEL.BACKBONE.PRETRAIN False"
 # What a download can end with; torch raises a RuntimeError if the digest is wrong.
 FAILED = (URLError, OSError, HTTPException, RuntimeError)
@@ -78,6 +79,8 @@ def read_pretrained(cfg: CfgNode) -> Weights:
         if cfg.MODEL.BACKBONE.DEPTH != "base":
             raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: torchvision has no ViT {cfg.MODEL.BACKBONE.DEPTH}; {ADVICE}")
         return _from_torchvision("vit_b_16")
+    if cfg.MODEL.STREAMS.BACKBONE == TIMM:
+        raise ConfigError(f"MODEL.BACKBONE.PRETRAIN: nothing is downloaded for timm's {cfg.MODEL.TIMM.NAME}; {ADVICE}")
     return _from_fastreid(cfg)
 
 
@@ -146,10 +149,17 @@ def load_pretrained(backbone: nn.Module, weights: Weights, cfg: CfgNode) -> None
     name = cfg.MODEL.STREAMS.BACKBONE
     names = renamed(name, weights.tensors)
     key = "MODEL.BACKBONE.PRETRAIN_PATH" if cfg.MODEL.BACKBONE.PRETRAIN_PATH else "MODEL.BACKBONE.PRETRAIN"
-    what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
+    depth = (
+        f"{cfg.MODEL.TIMM.NAME} (MODEL.TIMM.NAME)"
+        if name == TIMM
+        else f"{cfg.MODEL.BACKBONE.DEPTH} (MODEL.BACKBONE.DEPTH)"
+    )
+    what = f"'{weights.source}' for {name} (MODEL.STREAMS.BACKBONE) {depth}"
     given = {names[in_file]: value for in_file, value in weights.tensors.items()}
     if name == VIT:
         given = prepared(backbone, given, weights.source, shortened=cfg.MODEL.VIT.BLOCKS > 0)
+    elif name == TIMM:
+        given = prepared_timm(backbone, given, cfg)
     match = fit(backbone.state_dict(), given, f"{key}: '{weights.source}'")
     if not match.fitting:
         hints = "".join(_hints(match, weights.tensors))
@@ -205,7 +215,7 @@ def _relevant(match: Fit, backbone: nn.Module, original_names: Mapping[str, str]
     missing = [name for name in match.missing if has_non_local or not name.startswith(NON_LOCAL)]
     left_over = [name for name in match.unused if not name.startswith(CLASSIFIERS)]
     extra = left_over if missing else [name for name in left_over if name.partition(".")[0] in parts]
-    return replace(match, missing=tuple(missing), unused=tuple(original_names[name] for name in extra))
+    return replace(match, missing=tuple(missing), unused=tuple(original_names.get(name, name) for name in extra))
 
 
 def _hints(match: Fit, tensors: Mapping[str, Tensor]) -> list[str]:

@@ -11,38 +11,40 @@ TOKENS = ("class", "patches", "mean")
 
 @dataclass(frozen=True)
 class Grid:
-    """Layout of a sequence (B, 1 + h w, C): the class token, then the patches row by row.
+    """Layout of a sequence (B, T, C): tokens in front, the first one the class token, then the patches row by row.
 
     Attributes:
         height: h.
         width: w.
+        prefix: number of tokens in front; T is that + h w. Registers and a token of distillation count, too.
     """
 
     height: int
     width: int
+    prefix: int = 1
 
     def to_map(self, x: Tensor) -> Tensor:
-        """Return the patches of a sequence (B, 1 + h w, C) as a feature map (B, C, h, w)."""
-        feature_map: Tensor = x[:, 1:].transpose(1, 2).unflatten(2, (self.height, self.width))
+        """Return the patches of a sequence (B, T, C) as a feature map (B, C, h, w)."""
+        feature_map: Tensor = x[:, self.prefix :].transpose(1, 2).unflatten(2, (self.height, self.width))
         return feature_map
 
     def with_map(self, x: Tensor, feature_map: Tensor) -> Tensor:
         """Return a sequence with the patches of a feature map.
 
         Args:
-            x: (B, 1 + h w, C), whose class token is kept.
+            x: (B, T, C), whose tokens in front are kept.
             feature_map: (n B, C, h, w), whose row i belongs to row i mod B of `x`.
 
         Returns:
-            (n B, 1 + h w, C).
+            (n B, T, C).
         """
-        token = x[:, :1]
+        tokens = x[:, : self.prefix]
         if feature_map.shape[0] != x.shape[0]:
-            token = token.repeat(feature_map.shape[0] // x.shape[0], 1, 1)
-        return torch.cat([token, feature_map.flatten(2).transpose(1, 2)], dim=1)
+            tokens = tokens.repeat(feature_map.shape[0] // x.shape[0], 1, 1)
+        return torch.cat([tokens, feature_map.flatten(2).transpose(1, 2)], dim=1)
 
     def pooled(self, x: Tensor, tokens: str) -> Tensor:
-        """Return what a sequence (B, 1 + h w, C) gives as the last feature map; see `MODEL.STREAMS.TOKENS`.
+        """Return what a sequence (B, T, C) gives as the last feature map; see `MODEL.STREAMS.TOKENS`.
 
         Args:
             x: the sequence.
@@ -53,7 +55,7 @@ class Grid:
         """
         if tokens == "patches":
             return self.to_map(x)
-        token = x[:, 0] if tokens == "class" else x[:, 1:].mean(1)
+        token = x[:, 0] if tokens == "class" else x[:, self.prefix :].mean(1)
         return token[:, :, None, None]
 
 
@@ -70,5 +72,5 @@ class OnPatches(nn.Module):
         self.module, self.grid = module, grid
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
-        """Transform a sequence (B, 1 + h w, C) to one of the same shape."""
+        """Transform a sequence (B, T, C) to one of the same shape."""
         return self.grid.with_map(x, self.module(self.grid.to_map(x), modalities))

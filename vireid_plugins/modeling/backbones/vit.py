@@ -158,12 +158,12 @@ class FirstBlock(nn.Module):
 
     takes_modalities = True
 
-    def __init__(self, tokens: TokenEmbedding, block: nn.Module) -> None:
+    def __init__(self, tokens: nn.Module, block: nn.Module) -> None:
         super().__init__()
         self.tokens, self.block = tokens, block
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
-        """Return the sequence (B, 1 + h w, C) of a map of patches (B, C, h, w)."""
+        """Return the sequence (B, T, C) of a map of patches (B, C, h, w)."""
         out: Tensor = self.block(self.tokens(x, modalities))
         return out
 
@@ -181,6 +181,25 @@ class LastBlock(nn.Module):
         return out
 
 
+def one_size(cfg: CfgNode, name: str = "a ViT") -> list[int]:
+    """Return the size (H, W) of all images.
+
+    Args:
+        cfg: the configuration.
+        name: the network that needs it, for messages.
+
+    Raises:
+        ConfigError: sizes at training and test differ.
+    """
+    size, test = list(cfg.INPUT.SIZE_TRAIN), list(cfg.INPUT.SIZE_TEST)
+    if size != test:
+        raise ConfigError(
+            f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {size} with {name}, whose positions are those of one size; "
+            f"got {test}"
+        )
+    return size
+
+
 def build_vit(cfg: CfgNode) -> nn.Module:
     """Build fast-reid's transformer with the keys of its own builder and those of `MODEL.VIT`.
 
@@ -189,12 +208,7 @@ def build_vit(cfg: CfgNode) -> nn.Module:
     """
     options, node = ViTOptions(**arguments(cfg.MODEL.VIT)), cfg.MODEL.BACKBONE
     require_name("MODEL.BACKBONE.DEPTH", node.DEPTH, SIZES)
-    size, test = list(cfg.INPUT.SIZE_TRAIN), list(cfg.INPUT.SIZE_TEST)
-    if size != test:
-        raise ConfigError(
-            f"INPUT.SIZE_TEST: must equal INPUT.SIZE_TRAIN {size} with a ViT, whose positions are those of one size; "
-            f"got {test}"
-        )
+    size = one_size(cfg)
     if min(size) < PATCH:
         raise ConfigError(f"INPUT.SIZE_TRAIN: must be at least one patch of {PATCH} x {PATCH} pixels, got {size}")
     chosen = SIZES[node.DEPTH]

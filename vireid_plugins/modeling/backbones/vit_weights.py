@@ -108,7 +108,7 @@ def resized_positions(positions: Tensor, grid: Grid, source: str) -> Tensor:
         grid: the network's.
         source: the file, for messages.
     """
-    count = positions.shape[1] - 1
+    count = positions.shape[1] - grid.prefix
     if count == grid.height * grid.width or count < 1:
         return positions
     old = grid_of(count, grid)
@@ -126,8 +126,8 @@ def grid_of(count: int, like: Grid) -> Grid:
     """
     side = math.isqrt(count)
     if side * side == count:
-        return Grid(side, side)
+        return Grid(side, side, like.prefix)
     wanted = math.log(like.height / like.width)
     pairs = [(count // w, w) for w in range(1, count + 1) if count % w == 0]
     height, width = min(pairs, key=lambda pair: abs(math.log(pair[0] / pair[1]) - wanted))
-    return Grid(height, width)
+    return Grid(height, width, like.prefix)
