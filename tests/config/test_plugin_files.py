@@ -153,3 +153,17 @@ def test_every_verb_takes_files(tmp_path: Path) -> None:
     assert "MODEL.LOSSES.PLUGGED_GAP.POWER" in shown.stdout, shown.stderr
     assert "PluggedGap" in vireid("plugins", "--plugin", "plugged_loss.py", cwd=tmp_path).stdout
     assert "PluggedGap" not in vireid("plugins", cwd=tmp_path).stdout
+
+
+def test_load_checkpoint_says_nothing_of_a_file_that_is_named_and_loaded_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vireid_plugins.engine.checkpoint.read_weight_file", lambda file: {})
+    monkeypatch.setattr(
+        "vireid_plugins.engine.checkpoint.checked", lambda file, content: {"vireid": {"plugins": ["later_loss.py"]}}
+    )
+    for named, warned in (("", True), (str(tmp_path / "later_loss.py"), False)):
+        monkeypatch.setenv(plugin_files.VARIABLE, named)
+        caplog.clear()
+        load_checkpoint(tmp_path / "model.pth")
+        assert ("which is not loaded" in caplog.text) == warned

@@ -18,7 +18,10 @@ def test_closing_repeats_the_plugin_files_in_its_commands(tmp_path: Path, monkey
     assert "--plugin" not in closing(Path("logs/a"), "the test set")
     use_plugin_files(["my_loss.py", elsewhere / "my_loss.py"])
     said = closing(Path("logs/a"), "the test set").splitlines()
-    assert f"  vireid evaluate logs/a --plugin my_loss.py --plugin '{elsewhere}/my_loss.py'" in said
+    plugins = f"--plugin my_loss.py --plugin '{elsewhere}/my_loss.py'"
+    assert f"  vireid evaluate {plugins} logs/a" in said
+    # The drawings of `vireid visualize` have no such argument.
+    assert f"  vireid visualize {plugins} rank logs/a" in said
 
 
 def test_closing_names_the_files_that_are_there(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from fastreid.utils.checkpoint import Checkpointer
 
-from vireid_plugins.config.plugin_files import loaded_files
+from vireid_plugins.config.plugin_files import loaded_files, named_files
 from vireid_plugins.engine.checkpoint_content import BrokenCheckpointError, checked, require_position
 from vireid_plugins.engine.checkpoint_fill import check_splits, fill_model, fit_model
 from vireid_plugins.engine.checkpoint_format import FORMAT, OF_WEIGHTS
@@ -288,7 +288,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
         inside = ", ".join(sorted(one.name for one in file.glob("*.pth"))) or "none"
         raise DataError(f"checkpoint '{file}' is a folder; name one of its checkpoints: {inside}")
     checkpoint = checked(file, read_weight_file(file))
-    named = [name for name in checkpoint.get("vireid", {}).get("plugins", ()) if name not in loaded_files()]
+    # Named ones are loaded with the first configuration, which may be made later.
+    known = {*loaded_files(), *(file.name for file in named_files())}
+    named = [name for name in checkpoint.get("vireid", {}).get("plugins", ()) if name not in known]
     if named:
         logger.warning(
             "checkpoint '%s' was trained with --plugin %s, which is not loaded; its keys and parts may be missing",

@@ -20,8 +20,12 @@ FILES = {
     "log.txt": "what was said, and the environment",
 }
 # Without a test set.
-UNSCORED = ("vireid search index IMAGES --index people.index --model {run}", "vireid visualize training {run}")
-NEXT = ("vireid evaluate {run}", "vireid visualize rank {run}", "vireid report {run}")
+UNSCORED = (
+    "vireid search{plugins} index IMAGES --index people.index --model {run}",
+    "vireid visualize{plugins} training {run}",
+)
+# Options of a verb come before what it is about.
+NEXT = ("vireid evaluate{plugins} {run}", "vireid visualize{plugins} rank {run}", "vireid report{plugins} {run}")
 
 
 def closing(
@@ -47,7 +51,7 @@ def closing(
     lines = [begin, *([best] if best else []), f"Written to {folder}:"]
     lines += [f"  {name:{wide}}  {about}" for name, about in rows]
     commands = NEXT if scored else UNSCORED
-    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run)}{plugins}" for command in commands)])
+    return "\n".join([*lines, "Next:", *(f"  {command.format(run=run, plugins=plugins)}" for command in commands)])
 
 
 def _from_here(file: Path) -> str:
