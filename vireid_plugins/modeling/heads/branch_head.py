@@ -46,8 +46,18 @@ class BranchHead(EmbeddingHead):
         return Branch(pooled=pooled, neck=neck, logits=logits)
 
     def pooled_and_neck(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pooled and the BNNeck feature (B, D) of a feature map (B, C, H, W)."""
+        """Return the pooled and the BNNeck feature (B, D) of a feature map (B, C, H, W).
+
+        Raises:
+            ConfigError: the pooling leaves more than one position.
+        """
         pooled = self.pool_layer(features)
+        if math.prod(pooled.shape[2:]) != 1:
+            raise ConfigError(
+                f"MODEL.HEADS.POOL_LAYER: {type(self.pool_layer).__name__} leaves maps of "
+                f"{' x '.join(map(str, pooled.shape[2:]))} positions, and a head takes a vector; set it to a pooling "
+                "such as GlobalAvgPool. Identity is for backbones that return a vector, as a ViT with its class token"
+            )
         return pooled.flatten(1), self.bottleneck(pooled).flatten(1)
 
 
