@@ -43,6 +43,7 @@ def test_build_optimizer_changes_weights_as_fastreids_buffer_does_not() -> None:
         ["SOLVER.OPT", "Adam"],
         ["SOLVER.OPT", "SGD", "SOLVER.NESTEROV", "True"],
         ["SOLVER.HEADS_LR_FACTOR", "10.0", "SOLVER.BIAS_LR_FACTOR", "2.0", "SOLVER.WEIGHT_DECAY_NORM", "0.0"],
+        ["SOLVER.WEIGHT_DECAY_BIAS", "0.02"],
         ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.01"],
     ],
 )
