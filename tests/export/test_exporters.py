@@ -22,6 +22,7 @@ from vireid_plugins.extraction.optional import optional
 
 # Its stems differ between the modalities, and its relation blocks are traced too.
 ONNX_METHOD = "agw"
+MIRRORED = ("TEST.FLIP.ENABLED", "True")
 OTHERS = ("one_stream", "deen", "wrim", "idkl", "mscm", "icre", "pmt", "rle", "mpanet", "saai")
 WHOLE = batch(4, 2)
 
@@ -69,11 +70,12 @@ def exported(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """ONNX_METHOD as the command writes and compares it, once for the file; not to be changed."""
     folder = tmp_path_factory.mktemp("exported")
     out, weights = folder / "out", folder / "weights.pth"
-    model, cfg = trained_like(ONNX_METHOD)
+    model, cfg = trained_like(ONNX_METHOD, *MIRRORED)
     torch.save({"model": {key: value for key, value in model.state_dict().items() if key != "heads.weight"}}, weights)
     ran = python(
         "tools/export_onnx.py", "--config-file", f"configs/SYSU/{ONNX_METHOD}.yml", "--output", str(out), "--compare",
         "--json", str(out / "rows.json"), *SMALL, *SMALL_METHODS[ONNX_METHOD], "MODEL.WEIGHTS", str(weights),
+        *MIRRORED,
         FASTREID_DATASETS=str(tree),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
