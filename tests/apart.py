@@ -4,6 +4,7 @@ Run as a script, `apart.py FILE FUNCTION ARGUMENTS`, it does so in its process.
 """
 
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -14,10 +15,10 @@ from commands import Ran
 from helpers import HANG, ROOT, commands
 
 
-def apart(function: Callable[..., object], *arguments: object, file: str) -> Ran:
+def apart(function: Callable[..., object], *arguments: object) -> Ran:
     """Call a function of a test file with arguments, of which paths become text, and wait until its process ends."""
     given = json.dumps(arguments, default=str)
-    return commands().run([__file__, file, function.__name__, given], ROOT, {}, HANG)
+    return commands().run([__file__, inspect.getfile(function), function.__name__, given], ROOT, {}, HANG)
 
 
 def load(file: Path) -> Any:

@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ HANG = 600 * float(os.environ.get("VIREID_TEST_PATIENCE", "1"))
 needs_exporter = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="the export is promised from torch 2.13 on"
 )
+
+
+def often(names: Iterable[str], *chosen: str) -> list[Any]:
+    """Return the values of a parameter, of which those that are not chosen are slow tests."""
+    values = list(names)
+    assert {*chosen} <= {*values}
+    return [pytest.param(name, marks=[] if name in chosen else pytest.mark.slow) for name in values]
+
+
 # The depth 18x is that of `narrow`.
 SMALL = [
     "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.DEVICE", "cpu",

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fastreid.modeling.meta_arch import build_model
-from helpers import ROOT, python
+from helpers import ROOT, often, python
 from released import Shape, filled, mscm_small, shapes
 
 from vireid_plugins.checkpoints import LAYOUTS, convert, convert_file
@@ -41,9 +41,7 @@ def network(layout: str, height: int, width: int) -> torch.nn.Module:
     return build_model(cfg).double().eval()
 
 
-@pytest.mark.parametrize(
-    "layout", ["agw", *(pytest.param(x, marks=pytest.mark.slow) for x in ("deen", "idkl", "mscm"))]
-)
+@pytest.mark.parametrize("layout", often(("agw", "deen", "idkl", "mscm"), "agw"))
 def test_convert_fills_a_network_that_gives_the_released_features(layout: str) -> None:
     """In float64; a wrong relation block once passed at 4e-6. Two images are taken as visible, two as infrared."""
     fixture = np.load(FIXTURES / f"{layout}_features.npz")

@@ -89,7 +89,7 @@ def score_in_two(folder: str) -> None:
 
 
 def test_buffers_of_the_first_process_are_every_process_s(tmp_path: Path) -> None:
-    ended = apart(score_in_two, tmp_path, file=__file__)
+    ended = apart(score_in_two, tmp_path)
     assert ended.code == 0, ended.err
     (first, first_patched), (second, second_patched) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first, second)

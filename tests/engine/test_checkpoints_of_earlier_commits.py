@@ -18,7 +18,7 @@ import pytest
 import torch
 from checkpoint_manifests import FOLDER, describe, differences, fill, manifest_of
 from fastreid.modeling.meta_arch import build_model
-from helpers import HANG, ROOT, python
+from helpers import HANG, ROOT, often, python
 
 from vireid_plugins.config import CfgNode, config_path, get_cfg
 from vireid_plugins.config.renamed import LOGGED
@@ -64,10 +64,7 @@ def test_network_of_an_earlier_run_has_the_names_and_shapes_of_its_checkpoint(me
     assert {name for name, one in model.named_parameters() if one.requires_grad} == {*manifest["parameters"]}
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in METHODS],
-)
+@pytest.fixture(scope="module", params=often(METHODS, *OFTEN))
 def earlier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Earlier]:
     manifest = manifest_of(request.param)
     folder = tmp_path_factory.mktemp(request.param)

@@ -111,7 +111,7 @@ def die_in_two(end: str) -> None:
 
 @pytest.mark.parametrize("end", ERRORS)
 def test_launch_ends_every_process_when_one_dies(end: str) -> None:
-    ended = apart(die_in_two, end, file=__file__)
+    ended = apart(die_in_two, end)
     assert ended.code == 1
     assert ERRORS[end][1] in ended.err
     # What a user has to mend is raised as itself, a defect with where it happened.
@@ -187,7 +187,7 @@ def test_launch_on_two_machines_joins_their_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    ended = apart(meet_on_two_machines, url, tmp_path, file=__file__)
+    ended = apart(meet_on_two_machines, url, tmp_path)
     assert ended.code == 0, ended.err
     for rank in range(2):
         found = json.loads((tmp_path / f"{rank}.json").read_text())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
-from helpers import batch, needs_exporter, small_cfg
+from helpers import batch, needs_exporter, often, small_cfg
 from torch import Tensor, nn
 
 import vireid_plugins
@@ -60,7 +60,7 @@ def cosines(found: Tensor, expected: Tensor) -> Tensor:
 
 
 @needs_exporter
-@pytest.mark.parametrize("name", ["bfloat16", "channels last", pytest.param("onnxruntime", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", often(FORMS, "bfloat16", "channels last"))
 def test_fast_network_gives_the_features_of_the_network_alone_and_in_a_batch(
     name: str, agw: nn.Module, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import python
+from helpers import often, python
 
 RUN = Path(__file__).with_name("run.py")
 # Each takes a few seconds. The examples are the same every time; `make fuzz` tries others.
@@ -20,13 +20,7 @@ EXAMPLES = {
 }
 
 
-# The others are slow tests.
-OFTEN = ("yaml", "checkpoints")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in EXAMPLES]
-)
+@pytest.mark.parametrize("kind", often(EXAMPLES, "yaml", "checkpoints"))
 def test_fuzz_of_a_kind_has_no_fault(kind: str, tmp_path: Path) -> None:
     words = [kind, "--examples", str(EXAMPLES[kind]), "--folder", str(tmp_path)]
     ran = python(str(RUN), *words)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, often
 from narrow import resnet
 from shared_parts.operations import Calls, step_operations
 
@@ -30,9 +30,6 @@ COUNTS = {
     "saai": (471, 600, 1084),
 }
 
-# The others are slow tests.
-OFTEN = ("wrim",)
-
 CONSTRAINED = re.search(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 needs_torch = pytest.mark.skipif(
     CONSTRAINED is None or torch.__version__.split("+")[0] != CONSTRAINED[1],
@@ -53,9 +50,7 @@ def half_width(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_torch
 @pytest.mark.usefixtures("half_width")
-@pytest.mark.parametrize(
-    "method", [pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in COUNTS]
-)
+@pytest.mark.parametrize("method", often(COUNTS, "wrim"))
 def test_step_takes_no_more_operations(method: str) -> None:
     found = step_operations(f"SYSU/{method}")
     counted = (found.network, found.step, found.calls)

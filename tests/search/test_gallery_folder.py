@@ -23,7 +23,7 @@ def write_at_once(folder: str) -> None:
 
 def test_writing_by_two_processes_is_refused(tmp_path: Path) -> None:
     with writing(tmp_path / "index"):
-        ended = apart(write_at_once, tmp_path / "index", file=__file__)
+        ended = apart(write_at_once, tmp_path / "index")
         assert ended.code == 1
         assert "is being written by another process" in ended.err
         # The process itself may enter again.

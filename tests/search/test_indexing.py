@@ -231,7 +231,7 @@ def index_until_death(folder: str) -> None:
 
 def test_index_images_that_is_killed_keeps_what_was_written(colors: Any, tmp_path: Path) -> None:
     paint(tmp_path / "g", *(f"{n}.jpg" for n in range(6)))
-    ended = apart(index_until_death, tmp_path, file=__file__)
+    ended = apart(index_until_death, tmp_path)
     assert ended.code == 9, ended.err
     assert names_in(tmp_path / "index") == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert indexed(colors, tmp_path / "g").counts == {"added": 2, "unchanged": 4}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pypdf
 import pytest
+from helpers import often
 from matplotlib.text import Text
 
 from vireid_plugins import visualize
@@ -70,11 +71,7 @@ FIGURES = {draw.__name__: draw for draw in (ranks, pairs, histograms, cmc, dir_,
 Draw = Callable[[Path, Style], Any]
 
 
-# The others are slow tests.
-OFTEN = ("pairs", "plane")
-
-
-@pytest.fixture(params=[pytest.param(one, marks=[] if one in OFTEN else pytest.mark.slow) for one in FIGURES])
+@pytest.fixture(params=often(FIGURES, "pairs", "plane"))
 def draw(request: pytest.FixtureRequest) -> Draw:
     return FIGURES[request.param]
 

@@ -109,7 +109,7 @@ def die_at(point: str, folder: str) -> None:
 )
 def test_upsert_that_is_killed_leaves_all_or_nothing(tmp_path: Path, point: str, changed: bool) -> None:
     expected = filled(tmp_path)
-    ended = apart(die_at, point, tmp_path, file=__file__)
+    ended = apart(die_at, point, tmp_path)
     assert ended.code == 9, ended.err
     if changed:
         del expected[record(1).key]
@@ -191,7 +191,7 @@ def test_readers_beside_a_writer_see_whole_states(tmp_path: Path) -> None:
     filled(tmp_path, 10)
     seen = set()
     with ThreadPoolExecutor(1) as waiting, FolderEngine(tmp_path) as engine:
-        writer = waiting.submit(apart, _rounds, tmp_path, file=__file__)
+        writer = waiting.submit(apart, _rounds, tmp_path)
         while not writer.done() or len(seen) < 2:
             (found,) = engine.nearest(vectors(1), 10)
             (stamp,) = {one.record.stamp for one in found}

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+from learning_parts.rows import SCORES
+
 # Scalars of clusters, without the part of the images that they are of.
 CLUSTERS = ("clusters", "noise", "purity", "ari")
-SCORES = ("Rank-1", "mAP", "mINP")
 Curves = dict[str, list[float]]
 
 
