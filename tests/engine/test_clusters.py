@@ -14,7 +14,7 @@ import yaml
 from devices import on_forked_devices
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
-from helpers import small_cfg
+from helpers import small_cfg, vireid
 
 from vireid_plugins.config import CfgNode
 from vireid_plugins.data.torch_datasets import TrainImages
@@ -307,6 +307,9 @@ def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_t
     for draw in (extract, lambda cfg: pairs_of(cfg, 1)):
         with pytest.raises(ConfigError, match=r"DATASETS.TESTS: is empty, so there is nothing to score or to draw"):
             draw(load_run(str(tmp_path / "run")))
+    ran = vireid("export", str(tmp_path / "run"), "--output", str(tmp_path / "exported"), "--compare")
+    assert "DATASETS.TESTS: is empty, so there is nothing to score or to draw" in ran.stderr
+    assert not (tmp_path / "exported").exists()
     labeled = ["DATASETS.OWN.ROOT", str(little_tree / "own"), "DATASETS.OWN.TEST_SHARE", "1"]
     assert "Rank-1" in evaluate(scored_config(str(tmp_path / "run"), labeled, on=["OwnFolder"]))
 

@@ -14,7 +14,7 @@ from desk import Evil
 from fastreid.modeling.backbones import build_backbone
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from fastreid.modeling.meta_arch import build_model
-from helpers import small_cfg
+from helpers import often, small_cfg
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights
 
@@ -189,7 +189,10 @@ PARTIAL: dict[str, tuple[Callable[[], dict[str, Any]], list[str], str]] = {
 
 
 @pytest.mark.usefixtures("wide_resnet")
-@pytest.mark.parametrize("case", PARTIAL)
+@pytest.mark.parametrize(
+    "case",
+    often(PARTIAL, "a statistic is missing", "deeper", "with IBN", "AGW's infrared stem", "numbers of another kind"),
+)
 def test_pretrained_partial_fill_is_one_error_unless_asked_for(
     tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:

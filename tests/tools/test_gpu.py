@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from _subjects import subjects
-from helpers import HANG, ROOT, UNLABELED, commands
+from helpers import HANG, ROOT, UNLABELED, commands, often
 from on_device import METHODS
 from speed_parts import gpu
 from speed_parts.measure import Subject, measure, run_here
@@ -128,7 +128,7 @@ def test_subjects_are_every_method_and_layout_and_two_that_are_compiled() -> Non
     assert {method.removesuffix("_released") for method in METHODS} == {*gpu.METHODS, *UNLABELED}
 
 
-@pytest.mark.parametrize("way", [gpu.BARE, "this package, bfloat16, channels first"])
+@pytest.mark.parametrize("way", often([gpu.BARE, (OURS := "this package, bfloat16, channels first")], OURS))
 def test_run_here_takes_steps_and_counts_their_images(way: str, tmp_path: Path) -> None:
     (subject,) = (one for one in subjects("gpu") if one.task == "one-stream" and one.way == way)
     row = run_here(subject, tmp_path, "cpu", 1).as_json()

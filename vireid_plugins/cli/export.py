@@ -22,8 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Export, check and compare."""
     from vireid_plugins import engine, export
+    from vireid_plugins.evaluation.plan import require_test_sets
 
     cfg = trained_config(args, "cpu")
+    if args.compare:
+        require_test_sets(cfg)
     folder = output_of(args, cfg, FOLDER)
     model = engine.load_model(cfg).eval()
     written = export.export_onnx(model, cfg, folder)
