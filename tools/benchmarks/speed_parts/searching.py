@@ -22,8 +22,8 @@ from vireid_plugins.search.engines.kind import Kind, opened
 # Vectors of each gallery, their width, centers of the clusters, queries in a batch, results.
 COUNTS = size((10_000, 100_000, 1_000_000), (300, 600))
 WIDTH, CLUSTERS, QUERIES, TOP, ADDED = *size((256, 20_000, 512), (16, 50, 20)), 10, size(1000, 20)
-# The widest gallery, in half precision, and the single queries whose times are told.
-WIDE, SINGLE = size(2048, 24), size(100, 5)
+# The widest gallery, in half precision, and the single queries whose times are told: of the widest, of others.
+WIDE, FEW, SINGLE = size(2048, 24), size(20, 2), size(100, 5)
 # Images of one person are closer to each other than to those of others, but not identical.
 SPREAD = 0.7
 # One camera of a hundred has 7 % of the images.
@@ -159,9 +159,13 @@ def _batch(made: Made, where: Where | None, folder: Path, device: str) -> Callab
     return run
 
 
+def _singles(made: Made) -> int:
+    return FEW if made.width == WIDE else SINGLE
+
+
 def _single(made: Made, where: Where | None, folder: Path, device: str) -> Callable[[], object]:
     """Search with queries one after the other."""
-    engine, asked = made.open(folder), clustered(SINGLE, 1, made.width)
+    engine, asked = made.open(folder), clustered(_singles(made), 1, made.width)
     engine.nearest(asked[:1], TOP, where)
 
     def run() -> dict[str, float]:
@@ -185,11 +189,12 @@ def _faiss(made: Made, queries: int, folder: Path, device: str) -> Callable[[], 
 
 def _of(made: Made) -> list[Subject]:
     """Return what is measured of a gallery."""
-    way, batch, single = made.engine, f"a batch of {QUERIES} queries, {made}", f"{SINGLE} queries one by one, {made}"
+    way, singles = made.engine, _singles(made)
+    batch, single = f"a batch of {QUERIES} queries, {made}", f"{singles} queries one by one, {made}"
     found = [Subject(f"building {made}", way, partial(_build, made), slow=True, items=made.total)]
     # Of a large gallery a query of Milvus takes seconds.
     slow = made.total > OFTEN
-    for task, prepare, items in ((batch, _batch, QUERIES), (single, _single, SINGLE)):
+    for task, prepare, items in ((batch, _batch, QUERIES), (single, _single, singles)):
         found += [
             Subject(task, way, partial(prepare, made, None), slow=slow, items=items),
             Subject(task, f"{way}, 7 % filter", partial(prepare, made, FILTER), slow=slow, items=items),
