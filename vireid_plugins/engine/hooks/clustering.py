@@ -12,10 +12,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from torch import nn
 
+from vireid_plugins.config.check import is_labeled
 from vireid_plugins.config.keys import arguments
 from vireid_plugins.data import TrainLoader
 from vireid_plugins.data.batch import INFRARED, VISIBLE
@@ -73,7 +75,11 @@ def check_clusters(cfg: CfgNode) -> None:
 
 def _options(cfg: CfgNode) -> ClusterOptions:
     node = arguments(cfg.USL.CLUSTER)
-    return ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+    options = ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+    unlabeled = [name for name in cfg.DATASETS.NAMES if not is_labeled(DATASET_REGISTRY.get(name))]
+    if options.labeled and unlabeled:
+        raise ConfigError(f"USL.CLUSTER.LABELED: is '{options.labeled}', but {', '.join(unlabeled)} has no labels")
+    return options
 
 
 class Clustering(HookBase):
@@ -96,10 +102,8 @@ class Clustering(HookBase):
         self.cfg, self.loader, self.save = cfg, loader, save
         self.model: Any = model
         self.options = _options(cfg)
-        if self.options.labeled and not loader.labeled:
-            raise ConfigError(
-                f"USL.CLUSTER.LABELED: is '{self.options.labeled}', but {', '.join(cfg.DATASETS.NAMES)} has no labels"
-            )
+        if share := cfg.DATASETS.WRONG_LABELS.SHARE:
+            self._say_what_is_wrong(share)
         self.associate = build_association(cfg)
         self.scores: dict[str, float] = {}
         self.resumed: EpochState | None = None
@@ -174,7 +178,8 @@ class Clustering(HookBase):
         labels: dict[str, Labels] = {}
         for name, eps in zip(found, options.eps, strict=True):
             if name == options.labeled:
-                labels[name] = np.unique(self._identities(name), return_inverse=True)[1]
+                own = np.asarray(self.loader.images.targets)[self.rows[name]]
+                labels[name] = np.unique(own, return_inverse=True)[1]
                 continue
             labels[name] = cluster(
                 found[name],
@@ -194,14 +199,19 @@ class Clustering(HookBase):
         self._score(labels, association)
         return EpochState(self.trainer.epoch, whole, memories, association)
 
-    def _identities(self, name: str) -> Labels:
-        """Return the identities of the images of a modality."""
-        return np.asarray(self.loader.images.targets)[self.rows[name]]
+    def _say_what_is_wrong(self, share: float) -> None:
+        """Log whether wrong labels, of a share of the images, are trained on."""
+        if labeled := self.options.labeled:
+            logger.warning(
+                "%g %% of the training labels of %s images are wrong (DATASETS.WRONG_LABELS)", 100 * share, labeled
+            )
+        else:
+            logger.warning("DATASETS.WRONG_LABELS: has no effect, since no labels are trained on")
 
     def _score(self, labels: dict[str, Labels], association: dict[str, torch.Tensor]) -> None:
         """Log how many clusters there are, and how good they are where identities are known."""
         known = self.options.log_truth and self.loader.labeled
-        truth = {name: self._identities(name) for name in labels}
+        truth = {name: np.asarray(self.loader.images.truth)[rows] for name, rows in self.rows.items()}
         parts = dict(labels)
         if association and known:
             parts["across"] = across(labels, association["r2i"].numpy())
