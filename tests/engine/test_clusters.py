@@ -251,6 +251,16 @@ def test_training_with_noise_alone_is_one_error_at_its_epoch_and_loses_nothing(t
 
 
 @pytest.mark.usefixtures("little_root")
+def test_training_with_noise_alone_in_the_second_stage_says_that_the_first_is_saved(tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path, "SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "1", config="SYSU/adca.yml")
+    cfg.USL.STAGES[1] += ["USL.CLUSTER.EPS", [0.001, 0.001], "USL.CLUSTER.MIN_SAMPLES", 9]
+    with pytest.raises(DataError, match=r"epoch 1: none of .*; stage 1 is saved, from which --resume continues"):
+        train(cfg, resume=False)
+    cfg.USL.STAGES[1] = ["USL.CLUSTER.EPS", [0.4, 0.4], "USL.CLUSTER.MIN_SAMPLES", 1]
+    assert train(cfg, resume=True) is not None
+
+
+@pytest.mark.usefixtures("little_root")
 def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ Shapes: `N` training images, `D` embedding.
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import nn
 
 from vireid_plugins.config.check import is_labeled
 from vireid_plugins.config.keys import arguments
+from vireid_plugins.config.stages import earlier_stage
 from vireid_plugins.data import TrainLoader
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
@@ -170,7 +172,10 @@ class Clustering(HookBase):
     def _saved(self) -> str:
         """Save a run that cannot go on, unless it has not begun, and return a clause that says so."""
         done = self.trainer.iter
-        return f"; the run is {self.save(done)}, from which --resume continues with other keys" if done else ""
+        saved = f"the run is {self.save(done)}" if done else ""
+        if not done and (stage := earlier_stage(Path(self.cfg.MODEL.WEIGHTS).parent)):
+            saved = f"stage {stage} is saved"
+        return f"; {saved}, from which --resume continues with other keys" if saved else ""
 
     def _clustered(self, features: Floats) -> EpochState:
         """Return the labels, memories and association of features (N, D)."""
