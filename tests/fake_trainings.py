@@ -37,7 +37,7 @@ def start(words: Sequence[str], output: int, env: Mapping[str, str]) -> Any:
     return subprocess.Popen([sys.executable, "-S", "-c", early + TRAINING, *words], stdout=output, env=dict(env))
 
 
-def finished(folder: Path, epochs: int) -> bool:
+def finished(folder: Path, epochs: int, scored: bool = True) -> bool:
     return (folder / "done").is_file()
 
 

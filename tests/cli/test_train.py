@@ -45,6 +45,16 @@ def test_dry_run_says_what_a_run_takes_draws_its_batch_and_leaves_nothing(
     assert left == {Path(file).relative_to(temporary) for file in drawn}
 
 
+def test_dry_run_counts_no_identities_and_evaluations_where_nobody_has_labeled_them(
+    little_tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ["DATASETS.OWN.ROOT", str(little_tree / "own"), "DATALOADER.APART.IDENTITIES", "[3, 5]"]
+    train.show_dry_run(load_config("own/adca.yml", [*TINY, *overrides, "DATALOADER.APART.STEPS", "1"]))
+    said = capsys.readouterr().out
+    assert "20 visible and 20 infrared images, not labeled; 2 epochs of 1 step of 16" in said
+    assert "evaluation" not in said
+
+
 @pytest.mark.usefixtures("little_root")
 def test_dry_run_fills_no_cache_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.show_dry_run(load_config(ONE[1], [*TINY, "DATALOADER.CACHE", str(tmp_path / "cache")]))

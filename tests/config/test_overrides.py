@@ -27,6 +27,8 @@ from vireid_plugins.errors import ConfigError
         (["SEED"], "'SEED' has no value; overrides are KEY value or KEY=value"),
         (["INPUT.VIEWS.VISIBLE", "Flip"], r"'INPUT.VIEWS.VISIBLE' is a list; a list of one value is \['Flip'\]"),
         (["TEST.PROTOCOLS", "[regdb/v2i]"], r"is a list; a list of one value is \['regdb/v2i'\]"),
+        (["TEST.PROTOCOLS", "[regdb/v2i, 'regdb/i2v']"], r"quotes, in a shell \"\['regdb/v2i', 'regdb/i2v'\]\"; got"),
+        (["USL.STAGES", "[[SEED, 1], []]"], r"whose texts need quotes, in a shell \"\[\['SEED', 1\], \[\]\]\""),
         (["TEST.PROTOCOLS", "5"], r"'TEST.PROTOCOLS' is a list; a list of one value is \[5\]"),
         (["SOLVER.STEPS", "30"], r"'SOLVER.STEPS' is a list; a list of one value is \[30\]"),
     ],

@@ -57,6 +57,18 @@ def test_unlabeled_folder_guesses_the_modality_of_each_image_of_a_camera(
     assert "dark.png" in log.text
 
 
+def test_unlabeled_folder_says_which_images_it_leaves_out(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    """Names that differ only in their suffix are two images: no list names them."""
+    for name in ("visible/1.png", "visible/1.jpg", "infrared/1.tif", "infrared/2.TIFF", "infrared/3.bmp", "loose.png"):
+        write(tmp_path / name)
+    (tmp_path / "visible" / "crops.csv").write_text("file\n")
+    dataset = UnlabeledFolder(place=str(tmp_path))
+    dataset.warn_of_gaps()
+    assert [Path(item[0]).name for item in dataset.train] == ["1.jpg", "1.png", "3.bmp"]
+    assert "since training reads .jpg, .jpeg, .png, .bmp: 1 .tif, 1 .tiff; convert them" in log.text
+    assert f"images in '{tmp_path}' itself are left out (1, the first: '{tmp_path / 'loose.png'}')" in log.text
+
+
 @pytest.mark.parametrize(
     ("name", "modality"),
     [("visible", 0), ("IR", 1), ("cam3_rgb", 0), ("thermal-2", 1), ("cam1", None), ("day_ir", None), ("t", None)],

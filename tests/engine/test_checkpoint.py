@@ -139,6 +139,19 @@ def test_vireid_checkpointer_refuses_to_fill_a_part_unless_asked_for(
     assert "given.pth' does not fill the network: " in warning
 
 
+def test_vireid_checkpointer_leaves_out_the_classifier_that_a_network_lacks(
+    tmp_path: Path, logged: Callable[[int], list[str]]
+) -> None:
+    """A method that learns without labels starts from the weights of one with them."""
+    model = network()
+    del model.heads
+    VireidCheckpointer(model).load(saved(tmp_path, given := network().state_dict()))
+    assert all(torch.equal(value, given[name]) for name, value in model.state_dict().items())
+    assert any(
+        line.endswith("; classifiers that the network lacks: heads.global.weight") for line in logged(logging.INFO)
+    )
+
+
 def test_vireid_checkpointer_refuses_to_fill_nothing_whatever_is_asked_for(tmp_path: Path) -> None:
     for weights in ({}, {"other.weight": torch.ones(2)}):
         with pytest.raises(DataError, match=r"given\.pth' contains no weights of this network: 0 of 8 tensors fit"):

@@ -170,7 +170,7 @@ def test_training_from_clusters_reads_no_identity(
 
     def shuffled(self: TrainImages, *args: object, **arguments: object) -> None:
         build(self, *args, **arguments)  # type: ignore[arg-type]
-        self.targets = np.random.default_rng(0).permutation(self.targets).tolist()
+        self.targets = self.truth = np.random.default_rng(0).permutation(self.targets).tolist()
 
     monkeypatch.setattr(TrainImages, "__init__", shuffled)
     other = trained(cfg_of(tmp_path))
@@ -195,6 +195,20 @@ def test_training_with_one_labeled_modality_has_its_identities_as_clusters(tmp_p
     words = ["SOLVER.MAX_EPOCH", "1", "MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
     next_one = started(cfg_of(tmp_path / "next", *words))
     assert "identities" not in next_one.checkpointer.facts
+
+
+@pytest.mark.usefixtures("little_root")
+def test_clusters_are_compared_with_right_labels_where_wrong_ones_are_trained(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    short = ["SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "1", "DATASETS.WRONG_LABELS.SHARE", "0.5"]
+    trainer = trained(cfg_of(tmp_path / "labeled", *short, "USL.CLUSTER.LABELED", "visible"))
+    assert trainer.clustering.scores["purity_visible"] < 1
+    assert "50 % of the training labels of visible images are wrong" in log.text
+    log.clear()
+    started(cfg_of(tmp_path / "unlabeled", *short))
+    assert "DATASETS.WRONG_LABELS: has no effect, since no labels are trained on" in log.text
+    assert "are wrong" not in log.text
 
 
 @pytest.mark.usefixtures("little_root")
@@ -237,6 +251,16 @@ def test_training_with_noise_alone_is_one_error_at_its_epoch_and_loses_nothing(t
 
 
 @pytest.mark.usefixtures("little_root")
+def test_training_with_noise_alone_in_the_second_stage_says_that_the_first_is_saved(tmp_path: Path) -> None:
+    cfg = cfg_of(tmp_path, "SOLVER.MAX_EPOCH", "1", "DATALOADER.APART.STEPS", "1", config="SYSU/adca.yml")
+    cfg.USL.STAGES[1] += ["USL.CLUSTER.EPS", [0.001, 0.001], "USL.CLUSTER.MIN_SAMPLES", 9]
+    with pytest.raises(DataError, match=r"epoch 1: none of .*; stage 1 is saved, from which --resume continues"):
+        train(cfg, resume=False)
+    cfg.USL.STAGES[1] = ["USL.CLUSTER.EPS", [0.4, 0.4], "USL.CLUSTER.MIN_SAMPLES", 1]
+    assert train(cfg, resume=True) is not None
+
+
+@pytest.mark.usefixtures("little_root")
 def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +298,35 @@ def test_training_in_stages_goes_on_where_it_was_stopped_and_starts_anew_in_each
     trainer = trained(cfg_of(tmp_path / "alone", *alone, config="SYSU/adca.yml"))
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, second["model"][name]), name
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_in_stages_resumed_with_more_epochs_lengthens_the_last_alone(tmp_path: Path) -> None:
+    short = ["DATALOADER.APART.STEPS", "2", "SOLVER.STEPS", "[]"]
+    once, twice = (
+        cfg_of(tmp_path, *short, "SOLVER.MAX_EPOCH", epochs, config="SYSU/adca.yml") for epochs in ("1", "2")
+    )
+    train(once, resume=False)
+    first = (tmp_path / "stage1" / "model_final.pth").read_bytes()
+    train(twice, resume=True)
+    assert (tmp_path / "stage1" / "model_final.pth").read_bytes() == first
+    assert load_checkpoint(tmp_path / "model_final.pth")["epoch"] == 1
+
+
+@pytest.mark.usefixtures("little_root")
+def test_training_resumed_within_an_epoch_of_other_length_names_the_key(tmp_path: Path) -> None:
+    dying = started(cfg_of(tmp_path))
+    run_step = dying.run_step
+
+    def stops() -> None:
+        run_step()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    dying.run_step = stops
+    with pytest.raises(StoppedError):
+        dying.train()
+    with pytest.raises(DataError, match=r"an epoch now has 4; resume it with its former DATALOADER.APART.STEPS"):
+        started(cfg_of(tmp_path, "DATALOADER.APART.STEPS", "4"), resume=True)
 
 
 def test_training_on_two_folders_of_crops_ends_in_a_model_that_searches(little_tree: Path, tmp_path: Path) -> None:
@@ -349,7 +402,12 @@ def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
         (["USL.ASSOCIATE.NAME", "PGMM"], r"USL.ASSOCIATE.NAME: unknown value 'PGMM'.* \(stage 2 of USL.STAGES\)"),
         (["USL.ASSOCIATE.PGM.ROUNDS", "-1"], r"USL.ASSOCIATE.PGM.ROUNDS: must be 0 or more"),
         (["USL.STAGES", "[[], [USL.MEMORY.RULE, soft]]"], r"USL.MEMORY.RULE: unknown value 'soft'"),
+        (
+            ["USL.STAGES", "[[], [DATASETS.NAMES, [UnlabeledFolder], USL.CLUSTER.LABELED, visible]]"],
+            r"USL.CLUSTER.LABELED: is 'visible', but UnlabeledFolder has no labels \(stage 2",
+        ),
         (["USL.STAGES", "[[], [DATALOADER.NUM_INSTANCE, 3]]"], r"SOLVER.IMS_PER_BATCH: must be 15"),
+        (["USL.STAGES", "[[], [MODEL.ATTENTION.STAGE2, [NonLocal@77]]]"], r"NonLocal@77.*\(stage 2 of USL.STAGES\)"),
     ],
 )
 @pytest.mark.usefixtures("little_root")

@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,3 +30,12 @@ def test_seeded_with_a_negative_seed_draws_one_into_a_copy() -> None:
     first = drawn()
     seeded(with_seed)
     assert drawn() == first
+
+
+def test_seeded_in_the_first_of_several_stages_takes_the_seed_that_the_run_has_drawn(tmp_path: Path) -> None:
+    """The folder of the run has no configuration before the last stage."""
+    cfg = small_cfg("own/adca.yml", "SEED", "-1", "OUTPUT_DIR", str(tmp_path))
+    (tmp_path / "stage1").mkdir()
+    (tmp_path / "stage1" / "config.yaml").write_text("SEED: 20261129\n")
+    assert seeded(cfg, resume=True).SEED == 20261129
+    assert seeded(cfg).SEED != 20261129

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from vireid_plugins.config import load_config
+from vireid_plugins.config import config_path, load_config
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.experiments.plan import plan_runs, run_name
+from vireid_plugins.experiments.outcomes import ended
+from vireid_plugins.experiments.plan import PlannedRun, plan_runs, run_name
 from vireid_plugins.experiments.sweep_file import SweepFile
 
 
@@ -90,3 +93,21 @@ def test_plan_runs_over_a_run_of_another_configuration_is_one_error(tmp_path: Pa
     assert plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["TEST.EVAL_PERIOD", "5"])[0].folder == run.folder
     with pytest.raises(ConfigError, match=r"another configuration \(SOLVER\.BASE_LR: .* -> 0\.5\)"):
         plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["SOLVER.BASE_LR", "0.5"])
+
+
+def test_plan_runs_knows_a_run_in_stages_again(tmp_path: Path) -> None:
+    """The configuration in its folder is that of the last stage."""
+    config = str(config_path("own/adca.yml"))
+    sweep = SweepFile(tmp_path / "s.yml", config, tmp_path / "out")
+    (run, *_) = plan_runs(sweep, [{}], ["DATASETS.OWN.ROOT", str(tmp_path)])
+    assert not run.scored
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(stages_of(load_config(config, run.words))[-1].dump())
+    assert plan_runs(sweep, [{}], ["DATASETS.OWN.ROOT", str(tmp_path)])[0] == run
+
+
+def test_run_without_a_test_set_has_ended_with_its_final_weights(tmp_path: Path) -> None:
+    run = PlannedRun("run", tmp_path, {}, [], epochs=1)
+    torch.save({"model": {"weight": torch.ones(1)}, "epoch": 0, "iteration": 5}, tmp_path / "model_final.pth")
+    assert not ended(run)
+    assert ended(run._replace(scored=False))

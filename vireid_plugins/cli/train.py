@@ -80,6 +80,7 @@ def show_dry_run(cfg: Any) -> None:
     epochs, evaluations = sum(one.SOLVER.MAX_EPOCH for one in stages), len(stages) * found.evaluations
     steps, scoring = found.seconds * found.steps * epochs, found.evaluation * evaluations
     memory = "of the device" if cfg.MODEL.DEVICE.startswith("cuda") else "of the process"
+    scored = f", {_hours(scoring)} to extract features for {_many(evaluations, 'evaluation')}" if evaluations else ""
     uncached = " (without DATALOADER.CACHE)" if cfg.DATALOADER.CACHE else ""
     say(
         f"training    {_counted(found.trained)}; {_many(epochs, 'epoch')} of {_many(found.steps, 'step')} of {images} "
@@ -89,8 +90,7 @@ def show_dry_run(cfg: Any) -> None:
         f"a step      {found.seconds:.3f} s, {found.waited:.3f} s of it waiting for images; "
         f"{images / found.seconds:.0f} images per second{uncached}",
         f"memory      {found.peak / 2**30:.2f} GiB at most, {memory} ({cfg.MODEL.DEVICE})",
-        f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps, {_hours(scoring)} to extract features "
-        f"for {_many(evaluations, 'evaluation')}",
+        f"the run     about {_hours(steps + scoring)}: {_hours(steps)} of steps{scored}",
     )
     folder = Path(tempfile.mkdtemp(prefix="vireid_batch_"))
     for name, sheet in batch_sheets(found.batch, cfg.DATALOADER.NUM_INSTANCE).items():
@@ -99,7 +99,8 @@ def show_dry_run(cfg: Any) -> None:
 
 
 def _counted(images: Any) -> str:
-    return f"{images.visible} visible and {images.infrared} infrared images of {images.identities} identities"
+    known = f" of {images.identities} identities" if images.identities else ", not labeled"
+    return f"{images.visible} visible and {images.infrared} infrared images{known}"
 
 
 def _many(count: int, thing: str) -> str:

@@ -10,6 +10,8 @@ from vireid_plugins.errors import ConfigError
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _FLAG = re.compile(r"--[a-z][a-z-]*(=.*)?", re.DOTALL)
+# An item of a list, quoted or not.
+_ITEM = re.compile(r"""'[^']*'|"[^"]*"|[^\s\[\](),'"]+""")
 
 # What is no key, though it may look like one.
 _FILES = (".yml", ".yaml", ".pth")
@@ -79,7 +81,20 @@ def as_list(default: Any, value: Any, place: str) -> Any:
     if isinstance(given, str) and given.strip() and given[0] not in "[(" and all(isinstance(x, str) for x in default):
         return [given]
     if isinstance(given, str | int | float):
+        if isinstance(given, str) and "," in given and isinstance(CfgNode._decode_cfg_value(_quoted(given)), list):
+            raise ConfigError(f'{place} is a list, whose texts need quotes, in a shell "{_quoted(given)}"; got {given}')
         if isinstance(given, str) and given[:1] in ("[", "("):
             given = given.strip("[]() ").partition(",")[0]
         raise ConfigError(f'{place} is a list; a list of one value is [{given!r}], in a shell "[{given!r}]"')
     return value
+
+
+def _quoted(text: str) -> str:
+    """Return a list as text in which bare words have quotes, which a shell may have taken away."""
+
+    def quote(match: "re.Match[str]") -> str:
+        word = match[0]
+        bare = word[0] not in "'\"" and isinstance(CfgNode._decode_cfg_value(word), str)
+        return f"'{word}'" if bare else word
+
+    return _ITEM.sub(quote, text)

@@ -124,8 +124,8 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     )
     wrong = cfg.DATASETS.WRONG_LABELS
     train.targets = with_wrong_labels(train.targets, train.modalities, wrong.SHARE, wrong.SEED)
-    if wrong.SHARE:
-        logger.warning("%.0f %% of the training labels are wrong (DATASETS.WRONG_LABELS)", 100 * wrong.SHARE)
+    if wrong.SHARE and _sampler_class(cfg).identities:
+        logger.warning("%g %% of the training labels are wrong (DATASETS.WRONG_LABELS)", 100 * wrong.SHARE)
     sampler = build_sampler(cfg, train.targets, train.modalities, [camera for _, _, camera in train.items])
     if augment:
         augment.first_steps = cfg.INPUT.FIRST_EPOCHS * sampler.steps

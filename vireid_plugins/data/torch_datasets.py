@@ -64,6 +64,10 @@ class TrainImages(Dataset[Batch]):
         cache: folder of the image cache; empty for none.
         stretch: how images of more than 8 bits are read.
         first_views: the views that begin the run; None: `views`.
+
+    Attributes:
+        targets: (N,) labels that are trained on, of which some may be wrong on purpose.
+        truth: (N,) labels of the data sets.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class TrainImages(Dataset[Batch]):
             self.modalities += [modality_of(dataset, item) for item in dataset.train]
             keys += [(number, identity) for _, identity, _ in dataset.train]
         labels = {key: label for label, key in enumerate(sorted(set(keys)))}
-        self.targets = [labels[key] for key in keys]
+        self.targets = self.truth = [labels[key] for key in keys]
         self.num_classes = len(labels)
         self.views = views
         self.first_views = views if first_views is None else first_views

@@ -74,7 +74,9 @@ def fill_model(
     if not result.fitting:
         raise DataError(f"checkpoint '{file}' contains no weights of this network: {result}")
     others = [] if resumed else classifiers_of_others(result)
-    if set(result.unfilled) - set(others) or result.unused:
+    # Of a method without classifiers, such as one that learns without labels from the weights of one with them.
+    dropped = [] if resumed else [name for name in result.unused if CLASSIFIER.fullmatch(name)]
+    if set(result.unfilled) - set(others) or set(result.unused) - set(dropped):
         then = checkpoint.get("vireid", {})
         text = f"checkpoint '{file}' does not fill the network: {result}{other_network(str(file), then, facts)}"
         _require_partial(text, result, resumed, partial)
@@ -86,6 +88,7 @@ def fill_model(
         for name in result.unfilled
     ]
     total, rest = len(result.fitting) + len(new), f"; new: {listed(new)}" if new else ""
+    rest += f"; classifiers that the network lacks: {listed(dropped)}" if dropped else ""
     logger.info("%d of %d tensors loaded from %s%s", len(result.fitting), total, file, rest)
 
 

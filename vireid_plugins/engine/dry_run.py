@@ -32,7 +32,7 @@ _LEFT_OUT = (Checkpoints, Evaluations, PreciseBN, Progress, StepMetrics, StopOnS
 
 
 class Images(NamedTuple):
-    """Number of images by modality, and of identities."""
+    """Number of images by modality, and of identities; 0: nobody knows it."""
 
     visible: int
     infrared: int
@@ -92,7 +92,7 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
     images = trainer.data_loader.images
     return DryRun(
         batch=first.batch,
-        trained=_images(images.modalities, images.targets),
+        trained=_images(images.modalities, images.truth if trainer.data_loader.labeled else ()),
         tested={name: _images(*_labels(plan.dataset)) for name, plan in trainer.plans.items()},
         steps=trainer.iters_per_epoch,
         loss=float(sum(value.item() for value in first.losses.values())),
@@ -100,7 +100,7 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
         waited=statistics.median(waited for _, waited in taken[1:] or taken),
         peak=_peak(cfg.MODEL.DEVICE),
         evaluation=evaluation,
-        evaluations=-(-cfg.SOLVER.MAX_EPOCH // cfg.TEST.EVAL_PERIOD),
+        evaluations=-(-cfg.SOLVER.MAX_EPOCH // cfg.TEST.EVAL_PERIOD) if trainer.plans else 0,
     )
 
 

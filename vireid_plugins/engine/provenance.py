@@ -25,7 +25,7 @@ BINDING = {
     "datasets": "DATASETS.NAMES",
     "num_classes": "the number of training identities",
     "images": "the number of training images",
-    "digest": "the list of training images",
+    "digest": "the list of training images and labels",
 }
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from fastreid.config import CfgNode
 from fastreid.data.datasets.bases import ImageDataset
+from fastreid.modeling.meta_arch import build_model
 
 from vireid_plugins.config import check_config
 from vireid_plugins.data.datasets import build_dataset
@@ -61,3 +63,23 @@ def require_data(configurations: Iterable[CfgNode]) -> None:
         images = TrainImages(datasets, None, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.INTERPOLATION)
         build_sampler(cfg, images.targets, images.modalities, [camera for _, _, camera in images.items])
         require_training(images, datasets, plans)
+
+
+def require_network(cfg: CfgNode) -> None:
+    """Build a network without memory for its weights, since some values are checked only there.
+
+    Args:
+        cfg: the configuration, which stays as it is.
+
+    Raises:
+        ConfigError: the network cannot be built, such as with a module after a block that its backbone does not have.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.PRETRAIN = "meta", False
+    try:
+        with torch.device("meta"):
+            build_model(cfg)
+    except (NotImplementedError, RuntimeError):
+        # A network of one's own may need values that such tensors do not have; its own run says what is wrong.
+        return

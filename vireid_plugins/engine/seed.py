@@ -38,8 +38,11 @@ def seeded(cfg: CfgNode, resume: bool = False) -> CfgNode:
 
 def _drawn_seed(cfg: CfgNode, resume: bool) -> int:
     """Return the seed of the run to resume, or draw one."""
-    file = Path(cfg.OUTPUT_DIR) / CONFIG
-    if resume and file.is_file():
+    folder = Path(cfg.OUTPUT_DIR)
+    # Before its last stage begins, only the earlier ones have written what they are trained with.
+    for file in (folder / CONFIG, *sorted(folder.glob(f"stage*/{CONFIG}"))) if resume else ():
+        if not file.is_file():
+            continue
         former = get_cfg()
         former.merge_from_file(file)
         if former.SEED >= 0:

@@ -8,6 +8,7 @@ from fastreid.config import CfgNode
 from vireid_plugins.config.stages import stages_of
 from vireid_plugins.data.loaders import check_train_loader
 from vireid_plugins.engine.hooks.clustering import check_clusters
+from vireid_plugins.engine.requirements import require_network
 from vireid_plugins.engine.run_files import FINAL, LAST
 from vireid_plugins.errors import ConfigError
 
@@ -29,21 +30,21 @@ def checked_stages(cfg: CfgNode) -> list[CfgNode]:
             try:
                 check_train_loader(stage)
                 check_clusters(stage)
+                # The first one's is built at once.
+                if number > 1:
+                    require_network(stage)
             except ConfigError as error:
                 raise ConfigError(f"{error} (stage {number} of USL.STAGES)") from None
     return stages
 
 
 def left_behind(stages: Sequence[CfgNode], number: int) -> bool:
-    """Return whether a resumed run needs a stage no more: a later one has been saved, and this one was removed.
+    """Return whether a resumed run is through with a stage: a later one has been saved, whose start stays what it was.
 
     Args:
         stages: all stages.
         number: the stage, counted from 0.
     """
-    later = any(_saved(stage) for stage in stages[number + 1 :])
-    return later and not _saved(stages[number])
-
-
-def _saved(stage: CfgNode) -> bool:
-    return any((Path(stage.OUTPUT_DIR) / f"{name}.pth").is_file() for name in (LAST, FINAL))
+    return any(
+        (Path(stage.OUTPUT_DIR) / f"{name}.pth").is_file() for stage in stages[number + 1 :] for name in (LAST, FINAL)
+    )

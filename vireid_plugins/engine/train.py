@@ -163,7 +163,7 @@ def train(cfg: CfgNode, resume: bool) -> Any:
     with claim(folder, resume):
         for number, stage in enumerate(earlier, start=1):
             if resume and left_behind(stages, number - 1):
-                logger.info("Stage %d of %d was removed, and the next has begun", number, len(stages))
+                logger.info("Stage %d of %d is over, since a later one has been saved", number, len(stages))
                 continue
             logger.info("Stage %d of %d, in %s", number, len(earlier) + 1, stage.OUTPUT_DIR)
             _train_stage(stage, resume, last=False)

@@ -372,8 +372,8 @@ class Trainer(DefaultTrainer):
         if self.first_iter % steps:
             raise DataError(
                 f"checkpoint '{self.checkpointer.resumed}' is at step {self.first_iter % steps} of an epoch of {steps} "
-                f"steps, but an epoch now has {self.iters_per_epoch}; resume it with its former SOLVER.IMS_PER_BATCH "
-                "and sampler"
+                f"steps, but an epoch now has {self.iters_per_epoch}; resume it with its former "
+                f"{self.data_loader.sampler.length}"
             )
         self.first_iter = self.start_epoch * self.iters_per_epoch
 

@@ -48,7 +48,9 @@ def words_of(run: PlannedRun, config: str) -> list[str]:
 
 def ended(run: PlannedRun) -> bool:
     """Return whether a run has trained and scored all epochs, or has scored its weights as they are now."""
-    return finished(run.folder, run.epochs) if run.weights is None else scored(run.folder, run.weights)
+    if run.weights is None:
+        return finished(run.folder, run.epochs, run.scored)
+    return scored(run.folder, run.weights)
 
 
 def scored(folder: Path, weights: Path) -> bool:

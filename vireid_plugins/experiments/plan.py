@@ -12,6 +12,7 @@ from fastreid.config import CfgNode
 from vireid_plugins.config import load_config
 from vireid_plugins.config.node import changes
 from vireid_plugins.config.overrides import paired
+from vireid_plugins.config.stages import stages_of
 from vireid_plugins.engine.bound_keys import FREE
 from vireid_plugins.engine.output_folder import CONFIG
 from vireid_plugins.errors import ConfigError
@@ -35,6 +36,7 @@ class PlannedRun(NamedTuple):
         words: the overrides, KEY, value, KEY, value, ...
         epochs: `SOLVER.MAX_EPOCH`.
         weights: a checkpoint that is scored; None: the run trains.
+        scored: whether it has a test set.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PlannedRun(NamedTuple):
     words: list[str]
     epochs: int
     weights: Path | None = None
+    scored: bool = True
 
 
 def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[str] = ()) -> list[PlannedRun]:
@@ -112,7 +115,8 @@ def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> tupl
     if SPLIT in values and "RegDB" not in cfg.DATASETS.NAMES:
         raise ConfigError(f"{sweep.title}: splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
     _require_same(folder, cfg)
-    return PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH)), cfg
+    run = PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH), scored=bool(cfg.DATASETS.TESTS))
+    return run, cfg
 
 
 def _require_same(folder: Path, cfg: CfgNode) -> None:
@@ -122,7 +126,8 @@ def _require_same(folder: Path, cfg: CfgNode) -> None:
         return
     free = (*FREE, *FILLED, *((SEED,) if cfg.SEED < 0 else ()))
     try:
-        changed = changes(read_text(file), cfg.dump(), free)
+        # The folder itself is that of the last stage.
+        changed = changes(read_text(file), stages_of(cfg)[-1].dump(), free)
     except (OSError, ValueError) as error:
         raise ConfigError(f"'{file}' cannot be read: {error}; remove the folder, or choose another output") from None
     if changed:

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from fastreid.config import CfgNode
-from fastreid.modeling.meta_arch import build_model
 
 from vireid_plugins.config import load_config
 from vireid_plugins.config.overrides import paired
@@ -14,6 +12,7 @@ from vireid_plugins.config.paths import shipped_configs
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.output_folder import claim
+from vireid_plugins.engine.requirements import require_network
 from vireid_plugins.engine.runs import find_weights
 from vireid_plugins.errors import ConfigError, LaunchError, StoppedError, require_name
 from vireid_plugins.evaluation.protocols import require_protocols
@@ -148,22 +147,11 @@ def planned(zoo: Zoo) -> list[Method]:
 
 
 def _require_network(method: Method) -> None:
-    """Build the network of a method without memory for its weights, since some values are checked only there.
-
-    Raises:
-        ConfigError: the network cannot be built, such as with a module after a block that its backbone does not have.
-    """
-    cfg = method.config.clone()
-    cfg.defrost()
-    cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.PRETRAIN = "meta", False
+    """Raise a `ConfigError` that names the file if the network of a method cannot be built."""
     try:
-        with torch.device("meta"):
-            build_model(cfg)
+        require_network(method.config)
     except ConfigError as error:
         raise ConfigError(f"zoo '{method.file}': {error}") from None
-    except (NotImplementedError, RuntimeError):
-        # A network of one's own may need values that such tensors do not have; its own run says what is wrong.
-        return
 
 
 def _names(cfg: CfgNode) -> list[str]:

@@ -1,7 +1,9 @@
 """Images of one's own that nobody has labeled: folders of cameras, or of the two modalities."""
 
 import logging
+import os
 import re
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -11,9 +13,9 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from tqdm import tqdm
 
 from vireid_plugins.data.datasets.base import MODALITIES, CrossModalityDataset, DatasetItem
-from vireid_plugins.data.datasets.folders import exists, image_names
+from vireid_plugins.data.datasets.folders import exists
 from vireid_plugins.data.datasets.own_images import modality_of, subfolders
-from vireid_plugins.data.decode import read_image
+from vireid_plugins.data.decode import DATASET_SUFFIXES, SEARCH_SUFFIXES, read_image
 from vireid_plugins.data.modality_guess import guess_modality
 from vireid_plugins.errors import DataError
 from vireid_plugins.io.system_files import passed_over
@@ -27,10 +29,17 @@ GUESSED_AT = (128, 64)
 
 
 class Found(NamedTuple):
-    """The images of the folder, and those left out because their modality is unsure."""
+    """What the folder holds.
+
+    Attributes:
+        items: path, camera and modality of each image.
+        unsure: images left out because their modality is unsure.
+        others: number of images of each ending that training does not read.
+    """
 
     items: list[tuple[str, int, int]]
     unsure: list[str]
+    others: Counter[str]
 
 
 @DATASET_REGISTRY.register()
@@ -86,21 +95,35 @@ class UnlabeledFolder(CrossModalityDataset):
         )
 
     def warn_of_gaps(self) -> None:
-        """Log one warning if images are left out."""
+        """Log a warning for each reason why images are left out."""
         if unsure := self._found.unsure:
             logger.warning(
                 "%s: %d of %d images in '%s' may be visible or infrared and are left out, the first: '%s'; to use "
                 "them, put the modality into the name of their folder, such as visible or infrared",
                 *(self.title, len(unsure), len(unsure) + len(self._found.items), self.folder, unsure[0]),
             )
+        if others := self._found.others:
+            logger.warning(
+                "%s: images in '%s' are left out, since training reads %s: %s; convert them",
+                *(self.title, self.folder, ", ".join(DATASET_SUFFIXES)),
+                ", ".join(f"{count} {ending}" for ending, count in sorted(others.items())),
+            )
+        if loose := _split(self.folder)[0]:
+            logger.warning(
+                "%s: images in '%s' itself are left out (%d, the first: '%s'); to use them, put them into a folder in "
+                "it, such as visible or infrared",
+                *(self.title, self.folder, len(loose), loose[0]),
+            )
 
     @cached_property
     def _found(self) -> Found:
         items: list[tuple[str, int, int]] = []
         unsure: list[str] = []
+        others: Counter[str] = Counter()
         for camera, name in enumerate(subfolders(self.folder), start=1):
             named = named_modality(name)
-            paths = _images_below(self.folder / name)
+            paths, of_camera = _images_below(self.folder / name)
+            others += of_camera
             watched = tqdm(paths, name, unit="image", disable=None if named is None and len(paths) > 1000 else True)
             for path in watched:
                 modality = _guessed(path) if named is None else named
@@ -108,7 +131,7 @@ class UnlabeledFolder(CrossModalityDataset):
                     unsure.append(path)
                 else:
                     items.append((path, camera, modality))
-        return Found(items, unsure)
+        return Found(items, unsure, others)
 
     @cached_property
     def _modalities(self) -> dict[str, int]:
@@ -136,11 +159,31 @@ def named_modality(folder: str) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _images_below(folder: Path) -> list[str]:
+def _images_below(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Return the paths of all images below a folder, sorted, and the endings of those that training does not read.
+
+    No list names them, so that names which differ only in their suffix are two images.
+    """
+    paths: list[str] = []
+    others: Counter[str] = Counter()
     try:
-        return [str(place / name) for place in folders_below(folder, passed_over) for name in image_names(place)]
+        for place in folders_below(folder, passed_over):
+            images, endings = _split(place)
+            paths += images
+            others += endings
     except OSError as error:
         raise DataError(f"folder '{error.filename}' cannot be read: {error.strerror}") from None
+    return paths, others
+
+
+def _split(place: Path) -> tuple[list[str], Counter[str]]:
+    """Return the sorted paths of the images in a folder, and the endings of those that training does not read."""
+    with os.scandir(place) as entries:
+        names = sorted(entry.name for entry in entries if not entry.is_dir() and not passed_over(entry.name))
+    endings = {name: Path(name).suffix.lower() for name in names}
+    images = [str(place / name) for name in names if endings[name] in DATASET_SUFFIXES]
+    unread = set(SEARCH_SUFFIXES) - set(DATASET_SUFFIXES)
+    return images, Counter(ending for ending in endings.values() if ending in unread)
 
 
 def _guessed(path: str) -> int | None:

@@ -64,6 +64,7 @@ class ApartSampler(EpochSampler):
 
     identities: ClassVar[bool] = False
     ends: ClassVar[bool] = True
+    length: ClassVar[str] = f"{NODE}.STEPS"
 
     def __init__(
         self,

@@ -50,6 +50,8 @@ class EpochSampler(ABC):
     identities: ClassVar[bool] = True
     # Whether batches end with their epoch, because those of the next one depend on what happens between them.
     ends: ClassVar[bool] = False
+    # What the number of steps of an epoch follows from.
+    length: ClassVar[str] = "SOLVER.IMS_PER_BATCH and sampler"
 
     def __init__(self, *, views: tuple[int, int], seed: int, rank: int, world: int) -> None:
         self.views, self.seed, self.rank, self.world = views, seed, rank, world

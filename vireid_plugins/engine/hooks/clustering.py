@@ -5,6 +5,7 @@ Shapes: `N` training images, `D` embedding.
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.engine.train_loop import HookBase
 from fastreid.utils import comm
 from torch import nn
 
+from vireid_plugins.config.check import is_labeled
 from vireid_plugins.config.keys import arguments
+from vireid_plugins.config.stages import earlier_stage
 from vireid_plugins.data import TrainLoader
 from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
@@ -73,7 +77,11 @@ def check_clusters(cfg: CfgNode) -> None:
 
 def _options(cfg: CfgNode) -> ClusterOptions:
     node = arguments(cfg.USL.CLUSTER)
-    return ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+    options = ClusterOptions(**{**node, "eps": tuple(node["eps"])})
+    unlabeled = [name for name in cfg.DATASETS.NAMES if not is_labeled(DATASET_REGISTRY.get(name))]
+    if options.labeled and unlabeled:
+        raise ConfigError(f"USL.CLUSTER.LABELED: is '{options.labeled}', but {', '.join(unlabeled)} has no labels")
+    return options
 
 
 class Clustering(HookBase):
@@ -96,10 +104,8 @@ class Clustering(HookBase):
         self.cfg, self.loader, self.save = cfg, loader, save
         self.model: Any = model
         self.options = _options(cfg)
-        if self.options.labeled and not loader.labeled:
-            raise ConfigError(
-                f"USL.CLUSTER.LABELED: is '{self.options.labeled}', but {', '.join(cfg.DATASETS.NAMES)} has no labels"
-            )
+        if share := cfg.DATASETS.WRONG_LABELS.SHARE:
+            self._say_what_is_wrong(share)
         self.associate = build_association(cfg)
         self.scores: dict[str, float] = {}
         self.resumed: EpochState | None = None
@@ -166,7 +172,10 @@ class Clustering(HookBase):
     def _saved(self) -> str:
         """Save a run that cannot go on, unless it has not begun, and return a clause that says so."""
         done = self.trainer.iter
-        return f"; the run is {self.save(done)}, from which --resume continues with other keys" if done else ""
+        saved = f"the run is {self.save(done)}" if done else ""
+        if not done and (stage := earlier_stage(Path(self.cfg.MODEL.WEIGHTS).parent)):
+            saved = f"stage {stage} is saved"
+        return f"; {saved}, from which --resume continues with other keys" if saved else ""
 
     def _clustered(self, features: Floats) -> EpochState:
         """Return the labels, memories and association of features (N, D)."""
@@ -174,7 +183,8 @@ class Clustering(HookBase):
         labels: dict[str, Labels] = {}
         for name, eps in zip(found, options.eps, strict=True):
             if name == options.labeled:
-                labels[name] = np.unique(self._identities(name), return_inverse=True)[1]
+                own = np.asarray(self.loader.images.targets)[self.rows[name]]
+                labels[name] = np.unique(own, return_inverse=True)[1]
                 continue
             labels[name] = cluster(
                 found[name],
@@ -194,14 +204,19 @@ class Clustering(HookBase):
         self._score(labels, association)
         return EpochState(self.trainer.epoch, whole, memories, association)
 
-    def _identities(self, name: str) -> Labels:
-        """Return the identities of the images of a modality."""
-        return np.asarray(self.loader.images.targets)[self.rows[name]]
+    def _say_what_is_wrong(self, share: float) -> None:
+        """Log whether wrong labels, of a share of the images, are trained on."""
+        if labeled := self.options.labeled:
+            logger.warning(
+                "%g %% of the training labels of %s images are wrong (DATASETS.WRONG_LABELS)", 100 * share, labeled
+            )
+        else:
+            logger.warning("DATASETS.WRONG_LABELS: has no effect, since no labels are trained on")
 
     def _score(self, labels: dict[str, Labels], association: dict[str, torch.Tensor]) -> None:
         """Log how many clusters there are, and how good they are where identities are known."""
         known = self.options.log_truth and self.loader.labeled
-        truth = {name: self._identities(name) for name in labels}
+        truth = {name: np.asarray(self.loader.images.truth)[rows] for name, rows in self.rows.items()}
         parts = dict(labels)
         if association and known:
             parts["across"] = across(labels, association["r2i"].numpy())

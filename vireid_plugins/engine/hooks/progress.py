@@ -59,7 +59,8 @@ class Progress(HookBase):
             self.bar.set_description_str(self._epoch(), refresh=False)
             if self.bar.update():
                 self.bar.set_postfix_str(self._facts(), refresh=False)
-        elif time.monotonic() >= self.due:
+        elif time.monotonic() >= self.due and (self.trainer.storage.iter + 1) % self.trainer.iters_per_epoch:
+            # After the last step of an epoch `after_epoch` does.
             self._log()
 
     def after_epoch(self) -> None:
