@@ -52,6 +52,14 @@ def test_index_images_keeps_the_good_ones_and_names_the_bad_ones(colors: Any, tm
     assert len(unread) == 3
 
 
+def test_index_images_with_metadata_of_other_images_tells_which(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", "1.jpg", "2.jpg")
+    (tmp_path / "g" / "2.jpg").write_bytes(b"torn")
+    (tmp_path / "facts.csv").write_text("file,camera\ng/1.jpg,1\ng/2.jpg,2\ng/3.jpg,3\n1.jpg,4\n")
+    done = indexed(colors, tmp_path / "g", metadata=Metadata.read(tmp_path / "facts.csv"))
+    assert done.unknown == [str(tmp_path / "1.jpg"), str(tmp_path / "g" / "3.jpg")]
+
+
 def test_index_images_of_bad_ones_alone_writes_nothing(colors: Any, tmp_path: Path) -> None:
     paint(tmp_path / "g", "1.jpg")
     (tmp_path / "g" / "1.jpg").write_bytes(b"")

@@ -70,6 +70,9 @@ def index(args: argparse.Namespace) -> None:
         make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
         with opened_shards(target, made_by(extractor)) as shards:
             done = make(*given, metadata=metadata, shards=shards, **how)
+    if done.unknown:
+        lines, first = len(done.unknown), done.unknown[0]
+        say(f"{lines} lines of '{file}' are of no image in '{args.images}', the first of '{first}'")
     _say_indexed(done, args.index)
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
@@ -102,6 +105,14 @@ def _say_unsure(images: Sequence[str], index: Path) -> None:
             f"{len(images)} images may be visible or infrared; if any of them is indexed as the wrong one: "
             f"vireid search index THOSE_IMAGES --index {index} --modality visible or infrared"
         )
+
+
+def _rate(word: str) -> float:
+    """Parse a share."""
+    number = float(word)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {word}")
+    return number
 
 
 def query(args: argparse.Namespace) -> None:
@@ -187,7 +198,7 @@ def calibrate(args: argparse.Namespace) -> None:
         )
         if found.source == "pairs":
             say(
-                f"the pairs do not tell what is nearest in the index: for its {found.images} images the rate was "
+                f"the pairs do not tell what is nearest in the index: for its {done.searched} images the rate was "
                 f"divided by {found.least_queries * args.rate:.0f}, and {found.least_queries:.0f} queries are enough"
             )
         if done.untold:
@@ -247,7 +258,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"
-            one.add_argument("--rate", type=float, default=0.01, help=text)
+            one.add_argument("--rate", type=_rate, default=0.01, help=text)
             text = "in place of images: labeled pairs, a .csv file with query, file, same (marks.csv of the index)"
             one.add_argument("--pairs", nargs="?", type=path, const=False, metavar="FILE", help=text)
         if command is query:

@@ -37,7 +37,7 @@ class Thresholds:
         unsure: from here on, and below `match`, it may be one.
         rate: share of unknown people's queries that are called a match at most.
         queries: number of queries that the thresholds are from.
-        images: number of images in the gallery then, of those that pass the conditions if it was calibrated with pairs.
+        images: number of images in the gallery then.
         source: one of SOURCES, what the gallery was calibrated with.
         least_queries: number of queries from which on one of them may be called a match.
     """

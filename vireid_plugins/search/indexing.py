@@ -49,6 +49,7 @@ class Indexed:
         unread: what could not be read; it was neither added nor removed.
         left_out: numbers of files of other endings.
         moved: numbers of images of the gallery from folders that no longer exist, by folder.
+        unknown: the paths that the metadata names and that are no image of the folder.
     """
 
     total: int = 0
@@ -58,6 +59,7 @@ class Indexed:
     unread: list[Unread] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     moved: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
 
 @reporting()
@@ -111,9 +113,12 @@ def index_images(
                 # Before the first of what may be hours.
                 for image in found.images:
                     tell(image.file, _NONE)
-            done = Indexed(unread=found.unread, left_out=found.left_out)
+            metadata = metadata or Metadata()
+            there = {image.path for image in found.images} | {one.path for one in found.unread}
+            unknown = sorted(metadata.facts.keys() - there)
+            done = Indexed(unread=found.unread, left_out=found.left_out, unknown=unknown)
             try:
-                add_images(work, extractor, found, way, folder, done, metadata or Metadata(), report, shards)
+                add_images(work, extractor, found, way, folder, done, metadata, report, shards)
             finally:
                 work.write()
             if work.gallery is None:

@@ -6,6 +6,7 @@ filter by. An empty cell says nothing.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,10 @@ def _of_json(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"'{file}' must hold a list of tables, one per image")
     for number, row in enumerate(rows, 1):
-        yield f"'{file}', entry {number}", {name: value for name, value in row.items() if value not in (None, "")}
+        # As the cells of a CSV file; a name of a file may have spaces around it.
+        words = {name: value.strip() for name, value in row.items() if isinstance(value, str) and name != FILE}
+        cells = {**row, **words}
+        yield f"'{file}', entry {number}", {name: value for name, value in cells.items() if value not in (None, "")}
 
 
 def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +98,9 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: '{name}' is {value!r}; give a word or a number")
+        if isinstance(value, float) and not math.isfinite(value):
+            # JSON of Python can write NaN, and 1e999 is infinite.
+            raise DataError(f"{where}: '{name}' is {value}; give a finite number, or null where nothing is known")
         if isinstance(value, str) and as_utf8(value) != value:
             # JSON can write half of a pair of surrogates.
             raise DataError(f"{where}: '{name}' is {value!r}, which is no text in UTF-8")
@@ -110,5 +117,6 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
                 f"{' and '.join(one for one in KNOWN if one in ('modality', 'digest', 'folder'))} are taken"
             )
         else:
-            extra[name] = number_or_word(value) if isinstance(value, str) else value
+            # A number that conditions take for a word is one: an identity may have twenty digits.
+            extra[name] = value if isinstance(value, float) else number_or_word(str(value))
     return {**facts, "extra": extra} if extra else facts
