@@ -133,6 +133,15 @@ def _cosines(drawn: Any, left: list[Path], right: list[Path]) -> np.ndarray:
     return np.asarray((one @ two.T).ravel(), float)
 
 
+def test_calibrate_with_pairs_of_images_that_are_gone_names_them(drawn: Any, tmp_path: Path) -> None:
+    files = draw(tmp_path / "g", 2, 0)
+    with (
+        gallery_of(drawn, tmp_path / "index", files) as gallery,
+        pytest.raises(DataError, match=r"gone\.png' does not"),
+    ):
+        calibrate(gallery, drawn, write(tmp_path / "pairs.csv", ("gone.png", files[0], "no")))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

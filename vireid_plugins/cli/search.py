@@ -28,7 +28,6 @@ def index(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from vireid_plugins.detections.sidecar import NAME as CROPS
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
@@ -42,9 +41,7 @@ def index(args: argparse.Namespace) -> None:
 
     if args.weights:
         args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
-    beside = args.images / CROPS
-    file = args.metadata or (beside if beside.is_file() else None)
-    metadata = Metadata.read(file) if file else None
+    metadata = Metadata.read(args.metadata) if args.metadata else None
     tracks = way_of(args.index, args.tracks)
     share = Share.of_torchrun()
     cfg = trained_config(args, args.device)
@@ -71,8 +68,8 @@ def index(args: argparse.Namespace) -> None:
         with opened_shards(target, made_by(extractor)) as shards:
             done = make(*given, metadata=metadata, shards=shards, **how)
     if done.unknown:
-        lines, first = len(done.unknown), done.unknown[0]
-        say(f"{lines} lines of '{file}' are of no image in '{args.images}', the first of '{first}'")
+        named = f"{len(done.unknown)} images that '{args.images}' does not have, the first '{done.unknown[0]}'"
+        say(f"the metadata names {named}")
     _say_indexed(done, args.index)
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")

@@ -88,7 +88,7 @@ def index_images(
         target: folder of the gallery.
         way: how modalities are determined, one of WAYS.
         report: called with the number of processed images and of all images.
-        metadata: what is known of the images besides.
+        metadata: what is known of the images besides; by default what the `crops.csv` of their folders says.
         kind: the engine of a new gallery; by default faiss.
         links: follow linked folders.
         shards: galleries of the same model, from which vectors of known content are taken
@@ -113,9 +113,9 @@ def index_images(
                 # Before the first of what may be hours.
                 for image in found.images:
                     tell(image.file, _NONE)
-            metadata = metadata or Metadata()
+            metadata = Metadata.beside(found.images) if metadata is None else metadata
             there = {image.path for image in found.images} | {one.path for one in found.unread}
-            unknown = sorted(metadata.facts.keys() - there)
+            unknown = sorted(metadata.facts.keys() - there) if folder.is_dir() else []
             done = Indexed(unread=found.unread, left_out=found.left_out, unknown=unknown)
             try:
                 add_images(work, extractor, found, way, folder, done, metadata, report, shards)
@@ -272,7 +272,7 @@ def _copied(copies: Sequence[_Copy], gallery: Gallery | None) -> Vectors:
 
 def _facts(metadata: Metadata, image: Found, known: Mapping[str, Record]) -> dict[str, Any]:
     """Return what is known of an image; without metadata, what was known of it."""
-    if metadata or image.path not in known:
+    if metadata.speaks_of(image) or image.path not in known:
         return metadata.of(image)
     former = known[image.path]
     return {name: getattr(former, name) for name in ("camera", "time", "track", "extra")}

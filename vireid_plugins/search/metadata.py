@@ -7,10 +7,12 @@ filter by. An empty cell says nothing.
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from vireid_plugins.detections.sidecar import NAME as CROPS
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.csv_table import CsvTable
@@ -29,10 +31,11 @@ class Metadata:
 
     Args:
         facts: by the one spelling of an image's path: camera, time, track and extra.
+        folders: those whose images it speaks of; None: all.
     """
 
-    def __init__(self, facts: dict[str, dict[str, Any]] | None = None) -> None:
-        self.facts = facts or {}
+    def __init__(self, facts: dict[str, dict[str, Any]] | None = None, folders: frozenset[str] | None = None) -> None:
+        self.facts, self.folders = facts or {}, folders
 
     def __bool__(self) -> bool:
         return bool(self.facts)
@@ -40,6 +43,22 @@ class Metadata:
     def of(self, image: Found) -> dict[str, Any]:
         """Return the facts of an image as fields of its record; none if nothing is known of it."""
         return self.facts.get(image.path, {})
+
+    def speaks_of(self, image: Found) -> bool:
+        """Return whether an image of which it knows nothing has no facts, and does not keep those that it had."""
+        return bool(self) and (self.folders is None or str(Path(image.path).parent) in self.folders)
+
+    @classmethod
+    def beside(cls, images: Iterable[Found]) -> "Metadata":
+        """Read the `crops.csv` of every folder of crops that some images are in.
+
+        Raises:
+            DataError: see `read`.
+        """
+        files = [folder / CROPS for folder in sorted({image.file.parent for image in images})]
+        files = [file for file in files if os.path.isfile(file)]  # noqa: PTH113  Path.is_file raises errors
+        facts = {path: found for file in files for path, found in cls.read(file).facts.items()}
+        return cls(facts, frozenset(os.path.realpath(file.parent) for file in files))
 
     @classmethod
     def read(cls, file: Path) -> "Metadata":

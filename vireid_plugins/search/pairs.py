@@ -26,7 +26,7 @@ from vireid_plugins.errors import DataError
 from vireid_plugins.io.csv_table import CsvTable
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.search.calibration import Thresholds, thresholds_at
-from vireid_plugins.search.embedding import embedded
+from vireid_plugins.search.embedding import embedded, not_read
 from vireid_plugins.search.engines import Record
 from vireid_plugins.search.engines.base import Vectors
 from vireid_plugins.search.extractor import Extractor
@@ -147,8 +147,9 @@ def calibrate_with_pairs(
         wrong = [[one.cosines[path] for path, same in one.labels.items() if not same] for one in labeled]
         wrong = [found for found in wrong if found]
         if not wrong:
+            more = f". {not_read(unread)}" if unread else ""
             raise DataError(
-                "the pairs have no query with an image of somebody else that can be read; label some as 'no'"
+                f"the pairs have no query with an image of somebody else that can be read; label some as 'no'{more}"
             )
         times = max(1.0, size / min(map(len, wrong)))
         thresholds = thresholds_at([max(found) for found in wrong], len(gallery), rate, times, "pairs")
