@@ -161,7 +161,7 @@ def calibrate(args: argparse.Namespace) -> None:
     """Set the thresholds of an index from images of people who are not in it, or from labeled pairs (--pairs)."""
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
-    from vireid_plugins.search.calibration import keep, thresholds_from
+    from vireid_plugins.search.calibration import keep, require_unknown, thresholds_from
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
     from vireid_plugins.search.pairs import MARKS, calibrate_with_pairs, read_pairs
@@ -176,6 +176,7 @@ def calibrate(args: argparse.Namespace) -> None:
         wanted = Wanted(1, args.find, conditions(args))
         if pairs is None:
             results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+            require_unknown(results)
             found = thresholds_from(results, len(gallery), args.rate)
         else:
             done = calibrate_with_pairs(gallery, extractor, pairs, args.modality, wanted, args.rate)
