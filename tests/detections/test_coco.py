@@ -34,6 +34,13 @@ def test_read_coco_reads_images_categories_scores_and_tracks() -> None:
     assert found.left_out == {"crowds": 1}
 
 
+def test_read_coco_with_null_takes_it_for_what_is_missing() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["images"][0]["width"] = content["annotations"][1]["track_id"] = None
+    found = read_coco(FILE, json.dumps(content))
+    assert (found.sizes, [box.track for box in found.boxes]) == ({}, ["4", "rex"])
+
+
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [

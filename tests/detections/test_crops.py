@@ -89,7 +89,7 @@ def test_crop_of_images_by_number_and_by_name(tmp_path: Path) -> None:
     one = crop(tmp_path / "in", boxes(tmp_path, "4,1,0,0,5,9"), tmp_path / "a")
     other = crop(
         tmp_path / "in",
-        boxes(tmp_path, "image,left,top,right,bottom", "000004.png,0,0,5,9", name="b.csv"),
+        boxes(tmp_path, "image,left,top,right,bottom", "./000004.png,0,0,5,9", name="b.csv"),
         tmp_path / "b",
     )
     for done, folder in ((one, "a"), (other, "b")):

@@ -33,6 +33,16 @@ def test_read_mot_of_ten_values_reads_a_position_and_no_class() -> None:
     assert (box.category, box.confidence) == ("", 0)
 
 
+def test_read_mot_of_nine_values_with_a_comma_at_the_end_is_ground_truth() -> None:
+    found = read_mot(FILE, "1,1,0,0,9,9,1,3,1.0,\n1,2,0,0,9,9,0,1,1.0,\n")
+    assert ([box.category for box in found.boxes], found.left_out.total()) == (["car"], 1)
+
+
+def test_read_mot_of_nine_values_without_a_class_is_of_a_tracker() -> None:
+    found = read_mot(FILE, "1,1,0,0,9,9,0,-1,-1\n")
+    assert [(box.category, box.confidence) for box in found.boxes] == [("", 0)]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_cases import WIDTH, vectors
+from galleries import Colors, indexed, paint
 
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.search import Gallery, Hit, Record
-from vireid_plugins.search.calibration import Thresholds, keep, thresholds_from, thresholds_of
-from vireid_plugins.search.querying import QueryResult
+from vireid_plugins.search.calibration import Thresholds, keep, require_unknown, thresholds_from, thresholds_of
+from vireid_plugins.search.querying import QueryResult, Wanted, query_images
 
 
 def result(*cosines: float) -> QueryResult:
@@ -27,6 +28,18 @@ def test_thresholds_call_the_stated_share_of_unknown_people_a_match() -> None:
     assert (found.queries, found.images, found.rate) == (1000, 50, 0.02)
     # The smallest that do.
     assert sum(one >= found.match - 1e-6 for one in best) == 21
+
+
+def test_require_unknown_of_an_image_of_the_gallery_names_it(tmp_path: Path) -> None:
+    colors = Colors(tmp_path / "weights.pth")
+    paint(tmp_path / "g", "1.png", "2.png")
+    indexed(colors, tmp_path / "g")
+    with Gallery.load(tmp_path / "index") as gallery:
+        itself, _ = query_images(gallery, colors, tmp_path / "g" / "2.png", "visible", Wanted(1))
+        others, _ = query_images(gallery, colors, tmp_path / "g", "visible", Wanted(1, "visible"))
+    require_unknown(others)
+    with pytest.raises(DataError, match=r"2\.png' is in the gallery, so its person is known"):
+        require_unknown(itself)
 
 
 def test_thresholds_from_few_queries_call_none_of_them_a_match() -> None:

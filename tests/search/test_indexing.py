@@ -52,6 +52,26 @@ def test_index_images_keeps_the_good_ones_and_names_the_bad_ones(colors: Any, tm
     assert len(unread) == 3
 
 
+def test_index_images_with_metadata_of_other_images_tells_which(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", "1.jpg", "2.jpg")
+    (tmp_path / "g" / "2.jpg").write_bytes(b"torn")
+    (tmp_path / "facts.csv").write_text("file,camera\ng/1.jpg,1\ng/2.jpg,2\ng/3.jpg,3\n1.jpg,4\n")
+    done = indexed(colors, tmp_path / "g", metadata=Metadata.read(tmp_path / "facts.csv"))
+    assert done.unknown == [str(tmp_path / "1.jpg"), str(tmp_path / "g" / "3.jpg")]
+
+
+def test_index_images_above_folders_of_crops_takes_the_facts_of_each(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", "a/1.png", "b/1.png", "c.png")
+    (tmp_path / "facts.csv").write_text("file,camera\ng/c.png,own\n")
+    indexed(colors, tmp_path / "g", metadata=Metadata.read(tmp_path / "facts.csv"))
+    for name in ("a", "b"):
+        (tmp_path / "g" / name / "crops.csv").write_text(f"file,camera,track\n1.png,{name},street_7\n")
+    done = indexed(colors, tmp_path / "g")
+    assert (done.counts, done.unknown) == ({"described": 2, "unchanged": 1}, [])
+    found = {Path(one.key).relative_to(tmp_path / "g"): one.camera for one in records_in(tmp_path / "index")}
+    assert found == {Path("a/1.png"): "a", Path("b/1.png"): "b", Path("c.png"): "own"}
+
+
 def test_index_images_of_bad_ones_alone_writes_nothing(colors: Any, tmp_path: Path) -> None:
     paint(tmp_path / "g", "1.jpg")
     (tmp_path / "g" / "1.jpg").write_bytes(b"")

@@ -31,13 +31,21 @@ def test_read_of_csv_gives_facts_by_path(tmp_path: Path) -> None:
 
 
 def test_read_of_json_gives_the_same(tmp_path: Path) -> None:
-    rows = [{"file": "a/1.jpg", "camera": 3, "time": 1717149600, "track": 12, "size": 7, "note": "a, b", "who": None}]
+    rows = [{"file": "a/1.jpg", "camera": 3, "time": 1717149600, "track": 12, "size": 7, "note": " a, b", "who": " "}]
     found = read(tmp_path, "facts.json", json.dumps(rows))
     assert of(found, tmp_path / "a/1.jpg") == {
         "camera": "3", "time": 1717149600.0, "track": "12", "extra": {"size": 7, "note": "a, b"},
     }  # fmt: skip
     assert bool(found)
     assert not Metadata()
+
+
+def test_read_of_a_long_number_gives_the_same_word(tmp_path: Path) -> None:
+    found = [
+        read(tmp_path, "facts.csv", "file,id\na.jpg,18446744073709551616\n"),
+        read(tmp_path, "facts.json", '[{"file": "a.jpg", "id": 18446744073709551616}]'),
+    ]
+    assert [of(one, tmp_path / "a.jpg") for one in found] == [{"extra": {"id": "18446744073709551616"}}] * 2
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,9 @@ def test_read_of_json_gives_the_same(tmp_path: Path) -> None:
         ("f.json", "[1", "f.json' is no JSON"),
         ("f.json", "{}", "f.json' must hold a list of tables"),
         ("f.json", '[{"file": "a", "x": [1]}]', r"f.json', entry 1: 'x' is \[1\]; give a word or a number"),
+        ("f.csv", "file,time\n1.jpg,1717164000000\n", "f.csv:2': '1717164000000' is no time of the years 1 to 9999"),
+        ("f.json", '[{"file": "a", "x": NaN}]', "f.json', entry 1: 'x' is nan; give a finite number, or null"),
+        ("f.json", '[{"file": "a", "x": -1e999}]', "f.json', entry 1: 'x' is -inf; give a finite number, or null"),
         ("f.json", '[{"file": "a", "camera": "\\ud800"}]', r"entry 1: 'camera' is '\ud800', which is no text in UTF-8"),
         ("f.json", '[{"file": "a", "coat": "\\ud800"}]', r"entry 1: 'coat' is '\ud800', which is no text in UTF-8"),
         ("f.json", '[{"file": 3}]', "f.json', entry 1: the column 'file' names no file"),

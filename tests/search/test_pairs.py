@@ -89,7 +89,9 @@ def test_calibrate_with_pairs_searches_with_the_conditions(drawn: Any, tmp_path:
         only = Wanted(1, where=(Condition("folder", "in", tuple(map(str, files[6:]))),))
         (hits,) = gallery.search(drawn.features([drawn.pixels(query)], []), 1, Where(only.where))
         done = calibrate(gallery, drawn, write(tmp_path / "pairs.csv", (query, hits[0].path, "no")), wanted=only)
-    assert done.thresholds == thresholds_at([hits[0].cosine], 6, 0.01, 1.0, "marks")
+    assert done.thresholds == thresholds_at([hits[0].cosine], 12, 0.01, 1.0, "marks")
+    # A query compares the first with the size of the index, to tell whether it has grown.
+    assert (done.thresholds.images, done.searched) == (12, 6)
 
 
 def strangers(gallery: Gallery, drawn: Any, files: list[Path], done: Calibrated) -> int:
@@ -123,12 +125,21 @@ def test_calibrate_with_random_pairs_does_not_take_the_rate_of_a_pair_for_that_o
         assert strangers(gallery, drawn, unknown, done) <= 30
         # The rate of a pair would have called nearly all of them a match.
         naive = thresholds_at(_cosines(drawn, queries, others).tolist(), 200, 0.1)
-        assert strangers(gallery, drawn, unknown, Calibrated(naive, (0, 0), (0, 0), 0)) > 150
+        assert strangers(gallery, drawn, unknown, Calibrated(naive, (0, 0), (0, 0), 200, 0)) > 150
 
 
 def _cosines(drawn: Any, left: list[Path], right: list[Path]) -> np.ndarray:
     one, two = (drawn.features([drawn.pixels(file) for file in files], []) for files in (left, right))
     return np.asarray((one @ two.T).ravel(), float)
+
+
+def test_calibrate_with_pairs_of_images_that_are_gone_names_them(drawn: Any, tmp_path: Path) -> None:
+    files = draw(tmp_path / "g", 2, 0)
+    with (
+        gallery_of(drawn, tmp_path / "index", files) as gallery,
+        pytest.raises(DataError, match=r"gone\.png' does not"),
+    ):
+        calibrate(gallery, drawn, write(tmp_path / "pairs.csv", ("gone.png", files[0], "no")))
 
 
 @pytest.mark.parametrize(

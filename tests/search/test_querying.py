@@ -112,6 +112,11 @@ def test_query_images_for_people_gives_one_answer_per_track(colors: Any, mixed: 
     assert {"1.jpg", "copy.jpg"} <= found[0]
 
 
+def test_query_images_for_more_than_there_are_finds_all(colors: Any, mixed: Path) -> None:
+    (one,) = queried(colors, mixed, "g/day/a/1.jpg", Wanted(10**20))
+    assert len(one.hits) == 7
+
+
 def test_wanted_of_an_unknown_modality_is_one_error() -> None:
     with pytest.raises(ConfigError, match="--find: unknown value 'thermal'; available: both, infrared, visible"):
         Wanted(find="thermal")
@@ -120,8 +125,9 @@ def test_wanted_of_an_unknown_modality_is_one_error() -> None:
 def test_query_images_with_conditions_that_nothing_passes_says_what_there_is(colors: Any, mixed: Path) -> None:
     wanted = Wanted(find="visible", where=tuple(map(parsed, ["height=180", "camera=2", "time>2024-05-31"])))
     message = re.escape(
-        "no image of the gallery passes modality = 0 and height = 180 and camera = 2 and time > "
-        "2024-05-31T00:00:00+00:00; its cameras are 1, 2, 3, its times are from 2024-05-31T10:00:00+00:00 to "
+        "no image of the gallery passes modality = visible and height = 180 and camera = 2 and time > "
+        "2024-05-31T00:00:00+00:00; it has 5 visible and 2 infrared images, its cameras are 1, 2, 3, its "
+        "times are from 2024-05-31T10:00:00+00:00 to "
         "2024-05-31T12:30:00+00:00, and its columns height"
     )
     with pytest.raises(DataError, match=message):

@@ -28,7 +28,6 @@ def index(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from vireid_plugins.detections.sidecar import NAME as CROPS
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Extractor
     from vireid_plugins.search.embedding import not_read
@@ -42,9 +41,7 @@ def index(args: argparse.Namespace) -> None:
 
     if args.weights:
         args.opts = ["MODEL.WEIGHTS", args.weights, *args.opts]
-    beside = args.images / CROPS
-    file = args.metadata or (beside if beside.is_file() else None)
-    metadata = Metadata.read(file) if file else None
+    metadata = Metadata.read(args.metadata) if args.metadata else None
     tracks = way_of(args.index, args.tracks)
     share = Share.of_torchrun()
     cfg = trained_config(args, args.device)
@@ -70,6 +67,9 @@ def index(args: argparse.Namespace) -> None:
         make = index_images if tracks == NONE else partial(index_tracks, how=tracks)
         with opened_shards(target, made_by(extractor)) as shards:
             done = make(*given, metadata=metadata, shards=shards, **how)
+    if done.unknown:
+        named = f"{len(done.unknown)} images that '{args.images}' does not have, the first '{done.unknown[0]}'"
+        say(f"the metadata names {named}")
     _say_indexed(done, args.index)
     if done.unread:
         raise DataError(f"{not_read(done.unread)}. The other images are in '{args.index}'")
@@ -102,6 +102,14 @@ def _say_unsure(images: Sequence[str], index: Path) -> None:
             f"{len(images)} images may be visible or infrared; if any of them is indexed as the wrong one: "
             f"vireid search index THOSE_IMAGES --index {index} --modality visible or infrared"
         )
+
+
+def _rate(word: str) -> float:
+    """Parse a share."""
+    number = float(word)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {word}")
+    return number
 
 
 def query(args: argparse.Namespace) -> None:
@@ -153,7 +161,7 @@ def calibrate(args: argparse.Namespace) -> None:
     """Set the thresholds of an index from images of people who are not in it, or from labeled pairs (--pairs)."""
     from vireid_plugins.errors import DataError
     from vireid_plugins.search import Gallery
-    from vireid_plugins.search.calibration import keep, thresholds_from
+    from vireid_plugins.search.calibration import keep, require_unknown, thresholds_from
     from vireid_plugins.search.embedding import not_read
     from vireid_plugins.search.model_of import extractor_of
     from vireid_plugins.search.pairs import MARKS, calibrate_with_pairs, read_pairs
@@ -168,6 +176,7 @@ def calibrate(args: argparse.Namespace) -> None:
         wanted = Wanted(1, args.find, conditions(args))
         if pairs is None:
             results, unread = query_images(gallery, extractor, args.images, args.modality, wanted)
+            require_unknown(results)
             found = thresholds_from(results, len(gallery), args.rate)
         else:
             done = calibrate_with_pairs(gallery, extractor, pairs, args.modality, wanted, args.rate)
@@ -187,7 +196,7 @@ def calibrate(args: argparse.Namespace) -> None:
         )
         if found.source == "pairs":
             say(
-                f"the pairs do not tell what is nearest in the index: for its {found.images} images the rate was "
+                f"the pairs do not tell what is nearest in the index: for its {done.searched} images the rate was "
                 f"divided by {found.least_queries * args.rate:.0f}, and {found.least_queries:.0f} queries are enough"
             )
         if done.untold:
@@ -247,7 +256,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"
-            one.add_argument("--rate", type=float, default=0.01, help=text)
+            one.add_argument("--rate", type=_rate, default=0.01, help=text)
             text = "in place of images: labeled pairs, a .csv file with query, file, same (marks.csv of the index)"
             one.add_argument("--pairs", nargs="?", type=path, const=False, metavar="FILE", help=text)
         if command is query:

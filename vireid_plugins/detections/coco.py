@@ -72,7 +72,7 @@ def _sizes(file: Path, images: Mapping[object, dict[str, Any]]) -> dict[str, tup
         return {
             one["file_name"]: (natural(one["width"], "width"), natural(one["height"], "height"))
             for one in images.values()
-            if "width" in one and "height" in one
+            if one.get("width") is not None and one.get("height") is not None
         }
     except ValueError as error:
         raise DataError(f"'{file}': images: {error}") from None
@@ -93,7 +93,7 @@ def _box(
         raise ValueError(f"category_id {category} is not among the categories")
     left, top, width, height = (number(value, "bbox") for value in box)
     frame = images[image].get("frame_id")
-    track = entry.get("track_id", entry.get("instance_id"))
+    track = next((entry[name] for name in ("track_id", "instance_id") if entry.get(name) is not None), None)
     return Box(
         *(origin, left, top, width, height),
         frame=None if frame is None else natural(frame, "frame_id of its image"),

@@ -51,7 +51,7 @@ def read_mot(file: Path, text: str) -> Boxes:
 def _box(origin: str, values: list[str]) -> Box | None:
     """Return the box of a line; None if the line says that it does not count."""
     values = [value.strip() for value in values]
-    if len(values) == 7 + 1 and not values[-1]:
+    if len(values) > 6 and not values[-1]:
         values.pop()  # a comma at the end
     if not 6 <= len(values) <= 10:
         raise ValueError(
@@ -63,10 +63,11 @@ def _box(origin: str, values: list[str]) -> Box | None:
     )
     confidence = number(values[6], "the confidence") if len(values) > 6 else None
     category = ""
-    if len(values) == _TRUTH:
+    code = whole(values[7], "the class") if len(values) == _TRUTH else -1
+    # Trackers that write nine values have -1 for a class.
+    if code != -1:
         if confidence == 0:
             return None
-        code = whole(values[7], "the class")
         category = _CLASSES[code - 1] if 1 <= code <= len(_CLASSES) else str(code)
     name = "" if track < 0 else str(track)
     return Box(origin, left, top, width, height, frame, "", confidence, name, category)

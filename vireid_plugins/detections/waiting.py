@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from vireid_plugins.detections.boxes import Box, Boxes
 from vireid_plugins.detections.frames import Frame, Frames
@@ -82,7 +83,8 @@ class Waiting:
 
     def _key(self, box: Box) -> int | str:
         if box.image and not self._frames.is_video:
-            return box.image
+            # As the names of frames: ./a.png is a.png.
+            return PurePath(box.image).as_posix()
         if box.frame is None:
             raise DataError(
                 f"'{box.origin}' names the image '{box.image}' and no frame; '{self._frames.path}' is a video, whose "

@@ -5,6 +5,9 @@ from datetime import datetime, timezone
 
 from vireid_plugins.errors import ConfigError
 
+# The seconds that `written` can write: of the years 1 to 9999.
+FIRST, LAST = -62_135_596_800, 253_402_300_799
+
 
 def moment(text: str, key: str = "") -> float:
     """Return the seconds since 1970 (UTC) of a time in ISO 8601, which is UTC unless it says otherwise.

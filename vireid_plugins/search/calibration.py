@@ -11,10 +11,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.evaluation.open_set import threshold_for
+from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.engines.base import damaged
 from vireid_plugins.search.gallery import Gallery
 from vireid_plugins.search.querying import QueryResult
@@ -23,6 +25,8 @@ from vireid_plugins.search.similarity import DIGITS, matches
 RATE, UNSURE = 0.01, 0.1
 MATCH, NOT_SURE, NOBODY = "match", "unsure", "nobody"
 FACT = "thresholds"
+# Cosine that an image has to itself at least, also in half precision and beside other images of a batch.
+_ALIKE = 0.99
 # What a gallery may be calibrated with: images of people who are not in it, labels of what was found in it, or labeled
 # pairs of other images (`vireid_plugins.search.pairs`).
 SOURCES = ("strangers", "marks", "pairs")
@@ -37,7 +41,7 @@ class Thresholds:
         unsure: from here on, and below `match`, it may be one.
         rate: share of unknown people's queries that are called a match at most.
         queries: number of queries that the thresholds are from.
-        images: number of images in the gallery then, of those that pass the conditions if it was calibrated with pairs.
+        images: number of images in the gallery then.
         source: one of SOURCES, what the gallery was calibrated with.
         least_queries: number of queries from which on one of them may be called a match.
     """
@@ -73,6 +77,17 @@ def thresholds_from(unknown: Sequence[QueryResult], images: int, rate: float = R
     if max(best, default=-math.inf) == -math.inf:
         raise DataError("no image of an unknown person has a hit; are the conditions too narrow?")
     return thresholds_at(best, images, rate)
+
+
+def require_unknown(results: Sequence[QueryResult]) -> None:
+    """Raise a `DataError` if a query for an unknown person is itself an image of the gallery, and was found."""
+    for one in results:
+        # Hashing reads the file again.
+        if one.hits and one.hits[0].cosine > _ALIKE and one.hits[0].record.digest == sha256_of(Path(one.query)):
+            raise DataError(
+                f"'{one.query}' is in the gallery, so its person is known; calibrate with images of others, or with "
+                "--find, which leaves a query itself out"
+            )
 
 
 def thresholds_at(

@@ -164,10 +164,11 @@ class Gallery:
             DataError: the gallery is empty, or the queries are not (Q, D), finite and of length 1.
         """
         queries = check_vectors(queries, len(queries), self.engine.width, "queries")
-        if not len(self):
+        count = len(self)
+        if not count:
             raise DataError("the gallery is empty; add images first")
         hits: list[list[Hit]] = [[] for _ in queries]
-        open_queries, asked = list(range(len(queries))), top + BEYOND
+        open_queries, asked = list(range(len(queries))), min(top, count) + BEYOND
         while open_queries:
             found = self.engine.nearest(queries[open_queries], asked, where)
             unfinished = []

@@ -49,6 +49,7 @@ class Indexed:
         unread: what could not be read; it was neither added nor removed.
         left_out: numbers of files of other endings.
         moved: numbers of images of the gallery from folders that no longer exist, by folder.
+        unknown: the paths that the metadata names and that are no image of the folder.
     """
 
     total: int = 0
@@ -58,6 +59,7 @@ class Indexed:
     unread: list[Unread] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     moved: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
 
 @reporting()
@@ -86,7 +88,7 @@ def index_images(
         target: folder of the gallery.
         way: how modalities are determined, one of WAYS.
         report: called with the number of processed images and of all images.
-        metadata: what is known of the images besides.
+        metadata: what is known of the images besides; by default what the `crops.csv` of their folders says.
         kind: the engine of a new gallery; by default faiss.
         links: follow linked folders.
         shards: galleries of the same model, from which vectors of known content are taken
@@ -111,9 +113,12 @@ def index_images(
                 # Before the first of what may be hours.
                 for image in found.images:
                     tell(image.file, _NONE)
-            done = Indexed(unread=found.unread, left_out=found.left_out)
+            metadata = Metadata.beside(found.images) if metadata is None else metadata
+            there = {image.path for image in found.images} | {one.path for one in found.unread}
+            unknown = sorted(metadata.facts.keys() - there) if folder.is_dir() else []
+            done = Indexed(unread=found.unread, left_out=found.left_out, unknown=unknown)
             try:
-                add_images(work, extractor, found, way, folder, done, metadata or Metadata(), report, shards)
+                add_images(work, extractor, found, way, folder, done, metadata, report, shards)
             finally:
                 work.write()
             if work.gallery is None:
@@ -267,7 +272,7 @@ def _copied(copies: Sequence[_Copy], gallery: Gallery | None) -> Vectors:
 
 def _facts(metadata: Metadata, image: Found, known: Mapping[str, Record]) -> dict[str, Any]:
     """Return what is known of an image; without metadata, what was known of it."""
-    if metadata or image.path not in known:
+    if metadata.speaks_of(image) or image.path not in known:
         return metadata.of(image)
     former = known[image.path]
     return {name: getattr(former, name) for name in ("camera", "time", "track", "extra")}

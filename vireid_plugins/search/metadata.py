@@ -6,10 +6,13 @@ filter by. An empty cell says nothing.
 """
 
 import json
+import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from vireid_plugins.detections.sidecar import NAME as CROPS
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.csv_table import CsvTable
@@ -28,10 +31,11 @@ class Metadata:
 
     Args:
         facts: by the one spelling of an image's path: camera, time, track and extra.
+        folders: those whose images it speaks of; None: all.
     """
 
-    def __init__(self, facts: dict[str, dict[str, Any]] | None = None) -> None:
-        self.facts = facts or {}
+    def __init__(self, facts: dict[str, dict[str, Any]] | None = None, folders: frozenset[str] | None = None) -> None:
+        self.facts, self.folders = facts or {}, folders
 
     def __bool__(self) -> bool:
         return bool(self.facts)
@@ -39,6 +43,22 @@ class Metadata:
     def of(self, image: Found) -> dict[str, Any]:
         """Return the facts of an image as fields of its record; none if nothing is known of it."""
         return self.facts.get(image.path, {})
+
+    def speaks_of(self, image: Found) -> bool:
+        """Return whether an image of which it knows nothing has no facts, and does not keep those that it had."""
+        return bool(self) and (self.folders is None or str(Path(image.path).parent) in self.folders)
+
+    @classmethod
+    def beside(cls, images: Iterable[Found]) -> "Metadata":
+        """Read the `crops.csv` of every folder of crops that some images are in.
+
+        Raises:
+            DataError: see `read`.
+        """
+        files = [folder / CROPS for folder in sorted({image.file.parent for image in images})]
+        files = [file for file in files if os.path.isfile(file)]  # noqa: PTH113  Path.is_file raises errors
+        facts = {path: found for file in files for path, found in cls.read(file).facts.items()}
+        return cls(facts, frozenset(os.path.realpath(file.parent) for file in files))
 
     @classmethod
     def read(cls, file: Path) -> "Metadata":
@@ -84,7 +104,10 @@ def _of_json(file: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"'{file}' must hold a list of tables, one per image")
     for number, row in enumerate(rows, 1):
-        yield f"'{file}', entry {number}", {name: value for name, value in row.items() if value not in (None, "")}
+        # As the cells of a CSV file; a name of a file may have spaces around it.
+        words = {name: value.strip() for name, value in row.items() if isinstance(value, str) and name != FILE}
+        cells = {**row, **words}
+        yield f"'{file}', entry {number}", {name: value for name, value in cells.items() if value not in (None, "")}
 
 
 def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +117,9 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: '{name}' is {value!r}; give a word or a number")
+        if isinstance(value, float) and not math.isfinite(value):
+            # JSON of Python can write NaN, and 1e999 is infinite.
+            raise DataError(f"{where}: '{name}' is {value}; give a finite number, or null where nothing is known")
         if isinstance(value, str) and as_utf8(value) != value:
             # JSON can write half of a pair of surrogates.
             raise DataError(f"{where}: '{name}' is {value!r}, which is no text in UTF-8")
@@ -110,5 +136,6 @@ def _facts(where: str, row: dict[str, Any]) -> dict[str, Any]:
                 f"{' and '.join(one for one in KNOWN if one in ('modality', 'digest', 'folder'))} are taken"
             )
         else:
-            extra[name] = number_or_word(value) if isinstance(value, str) else value
+            # A number that conditions take for a word is one: an identity may have twenty digits.
+            extra[name] = value if isinstance(value, float) else number_or_word(str(value))
     return {**facts, "extra": extra} if extra else facts

@@ -26,7 +26,7 @@ from vireid_plugins.errors import DataError
 from vireid_plugins.io.csv_table import CsvTable
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.search.calibration import Thresholds, thresholds_at
-from vireid_plugins.search.embedding import embedded
+from vireid_plugins.search.embedding import embedded, not_read
 from vireid_plugins.search.engines import Record
 from vireid_plugins.search.engines.base import Vectors
 from vireid_plugins.search.extractor import Extractor
@@ -85,6 +85,7 @@ class Calibrated:
         thresholds: see `Thresholds`; its `queries` are those that told something.
         same: number of pairs of one person, and of those among them that reach the threshold of a match.
         different: the same of pairs of different people: the rate of a pair, not of a query.
+        searched: number of images in the gallery that pass the conditions.
         untold: number of queries whose best image is labeled by nobody.
         unread: images that could not be read; their pairs were left out.
     """
@@ -92,6 +93,7 @@ class Calibrated:
     thresholds: Thresholds
     same: tuple[int, int]
     different: tuple[int, int]
+    searched: int
     untold: int
     unread: list[Unread] = field(default_factory=list)
 
@@ -140,18 +142,19 @@ def calibrate_with_pairs(
     bests = [_best_wrong(gallery, records, one, query_or_its_track(one.image, frames), wanted) for one in labeled]
     told = [best for best in bests if best is not None]
     if told:
-        thresholds = thresholds_at(told, size, rate, 1.0, "marks")
+        thresholds = thresholds_at(told, len(gallery), rate, 1.0, "marks")
     else:
         wrong = [[one.cosines[path] for path, same in one.labels.items() if not same] for one in labeled]
         wrong = [found for found in wrong if found]
         if not wrong:
+            more = f". {not_read(unread)}" if unread else ""
             raise DataError(
-                "the pairs have no query with an image of somebody else that can be read; label some as 'no'"
+                f"the pairs have no query with an image of somebody else that can be read; label some as 'no'{more}"
             )
-        fewest = min(map(len, wrong))
-        thresholds = thresholds_at([max(found) for found in wrong], size, rate, max(1.0, size / fewest), "pairs")
+        times = max(1.0, size / min(map(len, wrong)))
+        thresholds = thresholds_at([max(found) for found in wrong], len(gallery), rate, times, "pairs")
     shares = [_share(labeled, thresholds, same) for same in (True, False)]
-    return Calibrated(thresholds, shares[0], shares[1], len(labeled) - thresholds.queries, unread)
+    return Calibrated(thresholds, shares[0], shares[1], size, len(labeled) - thresholds.queries, unread)
 
 
 def _best_wrong(

@@ -1,5 +1,6 @@
 """Conditions as people write them, and what passes them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.search.engines import Condition, Engine, Record, Where
-from vireid_plugins.search.engines.where import OPERATORS, number_or_word, parsed, seconds
+from vireid_plugins.search.engines.where import OPERATORS, narrowed, number_or_word, parsed, seconds
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from vireid_plugins.search.engines.where import OPERATORS, number_or_word, parse
         ("id=99999999999999999999", ("id", "=", "99999999999999999999")),
         ("score=nan", ("score", "=", "nan")),
         ("name=a=b", ("name", "=", "a=b")),
+        ("note != a\nb ", ("note", "!=", "a\nb")),
         ("time<2024-05-31T14:00:00+02:00", ("time", "<", 1717156800.0)),
         ("time>=2024-05-31", ("time", ">=", 1717113600.0)),
         ("time>1717113600.5", ("time", ">", 1717113600.5)),
@@ -70,6 +72,25 @@ def test_where_of_what_is_no_condition_says_so(condition: Condition, message: st
 
 def test_seconds_takes_numbers_and_times() -> None:
     assert (seconds("0"), seconds("-1.5"), seconds("1970-01-01T00:01Z")) == (0, -1.5, 60)
+
+
+@pytest.mark.parametrize("text", ["1717164000000", "-62135596801", "1e+300", "0001-01-01T00:00+01:00"])
+def test_seconds_of_no_year_that_can_be_written_says_so(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{re.escape(text)}' is no time of the years 1 to 9999; .* not millisec"):
+        seconds(text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_number_or_word_reads_every_float_as_python_writes_it(value: float) -> None:
+    assert number_or_word(repr(value)) == value
+
+
+def test_narrowed_takes_cameras_with_spaces_between_them() -> None:
+    assert narrowed(cameras="3, 4 north,") == (Condition("camera", "in", ("3", "4 north", "")),)
+
+
+def test_number_or_word_of_an_exponent_that_no_number_has_is_a_word() -> None:
+    assert [number_or_word(text) for text in ("1e+999", "1E-05", "12e4", "1e5")] == ["1e+999", 1e-05, "12e4", "1e5"]
 
 
 def test_number_or_word_reads_numbers_as_python_writes_them() -> None:

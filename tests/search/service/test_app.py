@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from galleries import paint
+from galleries import Colors, paint
 from PIL import Image
-from service import id_of, names, picture
+from service import id_of, names, noise, picture
 
+from vireid_plugins.data.decode import read_image
 from vireid_plugins.data.modality_guess import SURE
 from vireid_plugins.search import Gallery
 from vireid_plugins.search.calibration import Thresholds, keep
@@ -18,6 +20,7 @@ from vireid_plugins.search.engines.rows import Rows
 from vireid_plugins.search.indexing import index_images, remove_images
 from vireid_plugins.search.metadata import Metadata
 from vireid_plugins.search.querying import Wanted, query_images
+from vireid_plugins.search.service.thumbnails import uploaded
 
 Serve = Callable[..., Any]
 
@@ -77,6 +80,14 @@ def test_search_with_an_image_of_the_index_leaves_it_out(client: Any, shared: Pa
     # As an upload of the same file.
     uploaded = client.post("/api/search?find=visible", content=(shared / "g/day/1.jpg").read_bytes())
     assert uploaded.json()["hits"] == found.json()["hits"]
+
+
+def test_uploaded_image_is_resized_as_those_of_the_index(tmp_path: Path) -> None:
+    colors = Colors(tmp_path / "weights.pth", "INPUT.INTERPOLATION_TEST", "lanczos")
+    (tmp_path / "noise.png").write_bytes(noise((40, 90), "PNG"))
+    expected = read_image(str(tmp_path / "noise.png"), colors.cfg.INPUT.SIZE_TEST, "lanczos")
+    found = uploaded((tmp_path / "noise.png").read_bytes(), colors, 10_000)
+    np.testing.assert_array_equal(found.pixels, expected)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +164,8 @@ def test_images_are_listed_page_by_page(client: Any) -> None:
         *(f"g/day/{n}.jpg" for n in range(4)), "g/night/4.png", "g/night/5.png",
     ]  # fmt: skip
     assert client.get("/api/images?camera=3").json()["total"] == 1
+    # No number that the database could not take for one of its own.
+    assert [client.get(f"/api/images?start={start}").status_code for start in (2**53, 10**20)] == [200, 400]
 
 
 def test_image_is_a_small_jpeg_in_proportion(serve: Serve, tmp_path: Path, index: Path, colors: Any) -> None:

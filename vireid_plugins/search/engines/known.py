@@ -44,7 +44,8 @@ class Known(NamedTuple):
     def listed(self, shown: int = 10) -> str:
         """Return what there is to filter by as a sentence, with at most so many cameras."""
         more = ", ..." if len(self.cameras) > shown else ""
-        parts = [f"its cameras are {', '.join(self.cameras[:shown])}{more}" if self.cameras else "it knows no cameras"]
+        parts = [f"it has {self.counts[0]} visible and {self.counts[1]} infrared images"]
+        parts.append(f"its cameras are {', '.join(self.cameras[:shown])}{more}" if self.cameras else "no cameras")
         parts.append(f"its times are from {' to '.join(map(written, self.times))}" if self.times else "no times")
         parts.append(f"and its columns {', '.join(self.columns)}" if self.columns else "and no columns of your own")
         return ", ".join(parts)

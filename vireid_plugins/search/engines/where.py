@@ -4,23 +4,28 @@ Columns are `camera`, `time`, `modality`, `track`, `digest` (of the file), `fold
 those of your own. What lacks a column passes no condition on it.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.escape import as_utf8
-from vireid_plugins.io.moment import moment, written
+from vireid_plugins.io.moment import FIRST, LAST, moment, written
 
 # Columns that every record has a place for; `folder` is its key's.
 KNOWN = ("modality", "camera", "time", "track", "digest", "folder")
 WORDS, NUMBERS = ("camera", "track", "digest", "folder"), ("modality", "time")
 NAME = re.compile(r"[A-Za-z_]\w{0,63}")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in")
-_WHOLE, _FRACTION = re.compile(r"-?(?:0|[1-9]\d{0,18})"), re.compile(r"-?(?:0|[1-9]\d{0,18})\.\d{1,17}")
-_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+# As Python and most programs write them: a fraction, an exponent with a sign and two digits, or both. 1e3 is a name.
+_EXPONENT = "[eE][+-][0-9]{2,3}"
+_FRACTION = re.compile(rf"-?(?:0|[1-9][0-9]{{0,18}})(?:\.[0-9]+(?:{_EXPONENT})?|{_EXPONENT})")
+_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 
 
 class Condition(NamedTuple):
@@ -62,14 +67,19 @@ class Where:
 
     def __str__(self) -> str:
         """Return the conditions as they may be written."""
-        return " and ".join(
-            f"{name} {operator} {written(value) if name == 'time' else value}"
-            for name, operator, value in self.conditions
-        )
+        return " and ".join(f"{name} {operator} {_written(name, value)}" for name, operator, value in self.conditions)
 
     def passes(self, facts: Mapping[str, Any]) -> bool:
         """Return whether a record passes, whose columns are given; `folder` stands for its key."""
         return all(_holds(condition, facts.get(condition.column)) for condition in self.conditions)
+
+
+def _written(column: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_written(column, one) for one in value)
+    if column == "modality":
+        return MODALITIES.get(value, str(value))
+    return written(value) if column == "time" else str(value)
 
 
 def _holds(condition: Condition, found: Any) -> bool:
@@ -129,7 +139,7 @@ def narrowed(
     """
     found = [parsed(text) for text in where]
     if cameras:
-        found.append(Condition("camera", "in", tuple(cameras.split(","))))
+        found.append(Condition("camera", "in", tuple(one.strip() for one in cameras.split(","))))
     if folders:
         found.append(
             Condition("folder", "=", folders[0]) if len(folders) == 1 else Condition("folder", "in", (*folders,))
@@ -144,15 +154,18 @@ def number_or_word(text: str) -> str | float | int:
     """Return the number that a text is, if it is written as Python writes numbers, else the text: 007 is a name."""
     if _WHOLE.fullmatch(text) and abs(int(text)) < 2**63:
         return int(text)
-    return float(text) if _FRACTION.fullmatch(text) else text
+    return float(text) if _FRACTION.fullmatch(text) and math.isfinite(float(text)) else text
 
 
 def seconds(text: str) -> float:
     """Return the seconds since 1970 UTC of a number of them, or of a time in ISO 8601.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither, or not of the years 1 to 9999.
     """
-    if _WHOLE.fullmatch(text) or _FRACTION.fullmatch(text):
-        return float(text)
-    return moment(text)
+    found = float(text) if _WHOLE.fullmatch(text) or _FRACTION.fullmatch(text) else moment(text)
+    if not FIRST <= found <= LAST:
+        raise ConfigError(
+            f"'{text}' is no time of the years 1 to 9999; a number counts seconds since 1970, not milliseconds"
+        )
+    return found

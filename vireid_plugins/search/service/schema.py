@@ -42,7 +42,7 @@ class Like(Asked):
 class Part(BaseModel, extra="forbid"):
     """Which part of a list is shown."""
 
-    start: int = Field(0, ge=0, description="place of the first")
+    start: int = Field(0, ge=0, le=2**53, description="place of the first")
     count: int = Field(24, ge=1, le=100, description="number of images")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vireid_plugins.data.decode import opened_bytes, resized
+from vireid_plugins.data.decode import interpolation_of_tests, opened_bytes, resized
 from vireid_plugins.data.thermal import Stretch
 
 # Largest width and height of a thumbnail, in pixels: twice what the page shows, for dense screens.
@@ -37,10 +37,10 @@ def uploaded(data: bytes, extractor: Any, pixels: int) -> Upload:
     Raises:
         DataError: it cannot be read, or is too large.
     """
-    keys = extractor.cfg.INPUT
+    size = extractor.cfg.INPUT.SIZE_TEST
     with opened_bytes(data, pixels) as image:
         ending = _ENDINGS[image.format or ""]
-        return Upload(resized(image, keys.SIZE_TEST, keys.INTERPOLATION, extractor.stretch), ending)
+        return Upload(resized(image, size, interpolation_of_tests(extractor.cfg), extractor.stretch), ending)
 
 
 def thumbnail(data: bytes, stretch: Stretch) -> bytes:
