@@ -385,6 +385,7 @@ def test_dry_run_takes_steps_with_made_up_clusters(tmp_path: Path, monkeypatch: 
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.K2", "99"], "USL.CLUSTER.K2: must be at most"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.LABELED", "both"], "USL.CLUSTER.LABELED: unknown value 'both'"),
         ("SYSU/one_stream.yml", ["DATALOADER.SAMPLER_TRAIN", "ApartSampler"], "learns from identities"),
+        ("SYSU/adca_stage1.yml", ["MODEL.LOSSES.NAME", "['HardTriplet']"], "HardTriplet needs identities"),
     ],
 )
 @pytest.mark.usefixtures("little_root")
@@ -407,6 +408,7 @@ def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
             r"USL.CLUSTER.LABELED: is 'visible', but UnlabeledFolder has no labels \(stage 2",
         ),
         (["USL.STAGES", "[[], [DATALOADER.NUM_INSTANCE, 3]]"], r"SOLVER.IMS_PER_BATCH: must be 15"),
+        (["USL.STAGES", "[[], [INPUT.VIEWS.VISIBLE, [[Filp]]]]"], r"unknown value 'Filp'.*\(stage 2 of USL.STAGES\)"),
         (["USL.STAGES", "[[], [MODEL.ATTENTION.STAGE2, [NonLocal@77]]]"], r"NonLocal@77.*\(stage 2 of USL.STAGES\)"),
     ],
 )

@@ -113,7 +113,6 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
             "labels, such as own/pgm.yml"
         )
     views, first_views = _views(cfg, cfg.INPUT.VIEWS), _views(cfg, _first_views(cfg))
-    require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     on_device = cfg.INPUT.AUGMENT == "device"
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank, first_views) if on_device else None
@@ -184,6 +183,10 @@ def check_train_loader(cfg: CfgNode) -> None:
     require_name("INPUT.INTERPOLATION", cfg.INPUT.INTERPOLATION, INTERPOLATIONS)
     interpolation_of_tests(cfg)
     _require_views(cfg)
+    # Names and numbers of transforms.
+    for node in (cfg.INPUT.VIEWS, _first_views(cfg)):
+        _views(cfg, node)
+    require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     _sampler_class(cfg).check(cfg)
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")

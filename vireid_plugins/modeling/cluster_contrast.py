@@ -21,6 +21,7 @@ from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch.build import META_ARCH_REGISTRY
 from torch import Tensor
 
+from vireid_plugins.config.check import registered
 from vireid_plugins.config.keys import arguments, declare
 from vireid_plugins.data.batch import NONE
 from vireid_plugins.errors import ConfigError, require_name
@@ -29,7 +30,8 @@ from vireid_plugins.layers.processes import world_size
 from vireid_plugins.modeling.baseline import CrossModalityBaseline
 from vireid_plugins.modeling.heads.branch_head import as_branch
 from vireid_plugins.modeling.loss_inputs import LossInputs
-from vireid_plugins.modeling.losses.memory_contrast import MemoryInputs, MemoryTerm
+from vireid_plugins.modeling.losses.base import LOSS_REGISTRY
+from vireid_plugins.modeling.losses.memory_contrast import MemoryContrast, MemoryInputs, MemoryTerm
 from vireid_plugins.unsupervised.memory import RULES, Labels, changed
 from vireid_plugins.unsupervised.state import EpochState
 
@@ -145,8 +147,15 @@ class ClusterContrast(CrossModalityBaseline):
         """Return the constructor's arguments.
 
         Raises:
-            ConfigError: `MODEL.LOSSES.GATHER` is set.
+            ConfigError: `MODEL.LOSSES.GATHER` is set, or a loss is one of identities.
         """
+        for name in cfg.MODEL.LOSSES.NAME:
+            # Clusters of equal number in the two modalities have nothing to do with each other.
+            if name in registered(LOSS_REGISTRY) and LOSS_REGISTRY.get(name).needs != MemoryContrast.needs:
+                raise ConfigError(
+                    f"MODEL.LOSSES.NAME: {name} needs identities, and {cls.__name__} learns from clusters; use "
+                    f"{MemoryContrast.__name__}"
+                )
         if cfg.MODEL.LOSSES.GATHER:
             raise ConfigError(
                 f"MODEL.LOSSES.GATHER: must be False with {cls.__name__}, whose memories see all processes anyway"
