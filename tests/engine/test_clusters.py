@@ -409,6 +409,10 @@ def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
         ),
         (["USL.STAGES", "[[], [DATALOADER.NUM_INSTANCE, 3]]"], r"SOLVER.IMS_PER_BATCH: must be 15"),
         (["USL.STAGES", "[[], [INPUT.VIEWS.VISIBLE, [[Filp]]]]"], r"unknown value 'Filp'.*\(stage 2 of USL.STAGES\)"),
+        (
+            ["USL.STAGES", "[[], [INPUT.AUGMENT, cuda]]"],
+            r"INPUT\.AUGMENT: unknown value 'cuda'.*\(stage 2 of USL.STAGES\)",
+        ),
         (["USL.STAGES", "[[], [MODEL.ATTENTION.STAGE2, [NonLocal@77]]]"], r"NonLocal@77.*\(stage 2 of USL.STAGES\)"),
     ],
 )

@@ -128,7 +128,10 @@ def test_subjects_are_every_method_and_layout_and_two_that_are_compiled() -> Non
     assert {method.removesuffix("_released") for method in METHODS} == {*gpu.METHODS, *UNLABELED}
 
 
-@pytest.mark.parametrize("way", often([gpu.BARE, (OURS := "this package, bfloat16, channels first")], OURS))
+OURS = "this package, bfloat16, channels first"
+
+
+@pytest.mark.parametrize("way", often([gpu.BARE, OURS], OURS))
 def test_run_here_takes_steps_and_counts_their_images(way: str, tmp_path: Path) -> None:
     (subject,) = (one for one in subjects("gpu") if one.task == "one-stream" and one.way == way)
     row = run_here(subject, tmp_path, "cpu", 1).as_json()
