@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from learning_parts.variants import LABELS_OR_CLUSTERS, METHODS, OF_IDKL, OF_WRIM, VITS, Variant
+from learning_parts.variants import (
+    LABELS_OR_CLUSTERS,
+    METHODS,
+    OF_IDKL,
+    OF_MPANET,
+    OF_SAAI,
+    OF_WRIM,
+    VITS,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ _MOBILENET = Start(
         "wrim": ("MODEL.ATTENTION.MIIM.HEADS", "4", *_ALL_KEYS),
     },
     weights=True,
+    variants=(*METHODS, *OF_WRIM, *OF_IDKL, *OF_MPANET, *OF_SAAI),
 )  # fmt: skip
 # Learning from labels, or from clusters.
 LABELS = "ImageNet, labels or clusters"

@@ -1,4 +1,4 @@
-"""The tables of docs/learning.md, from the rows of finished runs."""
+"""The tables of docs/convergence.md, from the rows of finished runs."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev
@@ -17,7 +17,7 @@ COMPARED = "mAP"
 
 
 def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
-    """Return one row per variant: mean and standard deviation over its seeds, empty if none is finished.
+    """Return one row per variant with a finished run: mean and standard deviation over its seeds.
 
     A sentence below lists the seeds, of three, that are not finished.
     """
@@ -25,11 +25,13 @@ def table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0
     body = []
     for variant in STARTS[start].variants:
         name, found = variant.name, of_variant[variant.name]
+        if not found:
+            continue
         cells = [cell([row[score] for row in found]) for score in SCORES]
         against = "" if variant.against == name else difference(found, of_variant[variant.against], variant.against)
-        seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}" if found else ""
+        seconds = f"{mean(row['cpu_seconds'] for row in found):.0f}"
         forced = Run(start, tree, name, 0, 0).forced()
-        body.append([name, *cells, against, len(found) or "", seconds, _keys(forced)])
+        body.append([name, *cells, against, len(found), seconds, _keys(forced)])
     headers = ["variant", *SCORES, f"{COMPARED} against", "runs", "CPU s", "forced keys"]
     printed = tabulate(body, headers, tablefmt="github", disable_numparse=True)
     return f"{printed}\n\n{left_out(rows, start, tree, epochs)}"

@@ -1,4 +1,4 @@
-"""What is compared: the methods, the ablations of WRIM-Net and IDKL, and learning with and without labels."""
+"""What is compared: the methods, ablations of four of them, and learning with and without labels."""
 
 from dataclasses import dataclass
 
@@ -58,6 +58,30 @@ OF_IDKL = (
     _idkl("IDKL: ip + csa", "Purification", "CSA"),
     _idkl("IDKL: ip + mdr", "Purification", "MDR"),
 )
+# What MPANet and SAAI share: the network without MAM, and losses by name.
+_NO_MAM = ("MODEL.ATTENTION.STAGE3", "[]", "MODEL.ATTENTION.STAGE4", "[]")
+
+
+def _parts(method: str, name: str, losses: str, *overrides: str) -> Variant:
+    """Return a form of MPANet or SAAI with the `losses`, names with a space between."""
+    names = ("MODEL.LOSSES.NAME", str(losses.split()))
+    return Variant(f"{method} {name}", method.lower(), (*names, *overrides), method)
+
+
+def _without(method: str, separation: str) -> tuple[Variant, ...]:
+    """Return MPANet or SAAI without each of its four parts, and with cross-entropy and center cluster loss alone."""
+    shared, teaching = "LabelSmoothCE CenterCluster", "SpecificCE MutualTeaching"
+    no_parts, no_teaching = (f"MODEL.{method.upper()}.PARTS", "0"), (f"MODEL.{method.upper()}.MUTUAL", "False")
+    return (
+        _parts(method, "without MAM", f"{shared} {teaching} {separation}", *_NO_MAM),
+        _parts(method, "without parts", f"{shared} {teaching}", *no_parts),
+        _parts(method, "without teaching", f"{shared} {separation}", *no_teaching),
+        _parts(method, "without center cluster", f"LabelSmoothCE {teaching} {separation}"),
+        _parts(method, "base", shared, *_NO_MAM, *no_parts, *no_teaching),
+    )
+
+
+OF_MPANET, OF_SAAI = _without("MPANet", "PatternSeparation"), _without("SAAI", "PartDiversity")
 # ADCA's network, with one-stream's losses and augmentation.
 _SUPERVISED = ("MODEL.STREAMS.COUNT", "2", "MODEL.STREAMS.MAX_POOL", "torchvision",
                "MODEL.HEADS.POOL_LAYER", "GeMAdd", "MODEL.HEADS.NECK_STD", "0.01")  # fmt: skip
@@ -83,5 +107,5 @@ VITS = (
                            "INPUT.FIRST_EPOCHS", "0"), "ViT"),
     Variant("PMT", "pmt", _PMT_PHASES, "ViT"),
 )  # fmt: skip
-GROUPS = (METHODS, OF_WRIM, OF_IDKL, LABELS_OR_CLUSTERS, VITS)
+GROUPS = (METHODS, OF_WRIM, OF_IDKL, OF_MPANET, OF_SAAI, LABELS_OR_CLUSTERS, VITS)
 VARIANTS = {variant.name: variant for group in GROUPS for variant in group}
