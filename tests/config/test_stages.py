@@ -38,6 +38,7 @@ def test_stages_start_from_the_best_epoch_if_asked_to() -> None:
     [
         (["USL.STAGES", "[['USL.MEMORY.RULE'], []]"], "stage 1 is \\['USL.MEMORY.RULE'\\]"),
         (["USL.STAGES", "[[], 'adca.yml']"], "stage 2 is 'adca.yml'"),
+        (["USL.STAGES", "[['USL.NEXT_FROM', 'best'], []]"], "stage 1 sets USL.NEXT_FROM"),
         (["USL.STAGES", "[['USL.MEMORY.RUEL', 'mean'], []]"], "USL.STAGES, stage 1: .*USL.MEMORY.RUEL"),
         (["USL.STAGES", "[['OUTPUT_DIR', 'there'], []]"], "stage 1 sets OUTPUT_DIR"),
         (["USL.STAGES", "[['SOLVER.MAX_EPOCH', 0], []]"], "SOLVER.MAX_EPOCH: must be at least 1"),

@@ -414,6 +414,14 @@ def test_training_refuses_a_sampler_or_keys_that_do_not_fit(
             r"INPUT\.AUGMENT: unknown value 'cuda'.*\(stage 2 of USL.STAGES\)",
         ),
         (["USL.STAGES", "[[], [MODEL.ATTENTION.STAGE2, [NonLocal@77]]]"], r"NonLocal@77.*\(stage 2 of USL.STAGES\)"),
+        (["USL.STAGES", "[[], [SOLVER.OPT, Adan]]"], r"SOLVER.OPT: torch.optim has no 'Adan'.*\(stage 2"),
+        (["USL.STAGES", "[[], [LOGGERS, [Wandbb]]]"], r"LOGGERS: unknown value 'Wandbb'.*\(stage 2"),
+        (
+            ["USL.STAGES", "[[], [MODEL.FREEZE_LAYERS, [backbonne], SOLVER.FREEZE_ITERS, 5]]"],
+            r"MODEL.FREEZE_LAYERS: 'backbonne' matches no parameter.*\(stage 2",
+        ),
+        (["USL.STAGES", "[[], [DATASETS.TESTS, [RegDB]]]"], r"RegDB.*\(stage 2"),
+        (["USL.STAGES", "[[], [DATALOADER.APART.IDENTITIES, [1, 900]]]"], r"\(stage 2"),
     ],
 )
 @pytest.mark.usefixtures("little_root")

@@ -32,6 +32,9 @@ AGREEMENT, ROUNDING = 1e-11, 1e-12
 # Steps of MSCMNet multiply a difference by about ten: the last digit of the first weights is 7e-16 of the first loss
 # and 1e-12 of the sixth, and what another order of sums differs by, 9e-16, is 1.7e-11 there.
 MSCM_ROUNDING = 1e-15
+# Gradients amplify the rounding of the steps before: outputs of all layers that are changed by 1e-15 of themselves, as
+# another order of sums does, moved their norm by up to 7e-11 at step 4 and 7e-10 at step 5. These are four times that.
+MSCM_GRADIENT_ROUNDING = (0, 1e-10, 1e-10, 1e-10, 3e-10, 3e-9)
 
 
 @pytest.fixture(autouse=True)
@@ -235,9 +238,9 @@ def test_mscm_equals_released_trajectory(steps: int) -> None:
         for name, value in found.items():
             bound = max(AGREEMENT, MSCM_ROUNDING * 10**step)
             assert_close(float(value), fixture[f"A_{name}"][step], bound, what=f"{name} at step {step}")
-        # Gradients amplify the rounding of the steps before: 1.2e-11 at step 4.
         norm = torch.stack(squares).sum().sqrt().item()
-        assert_close(norm, fixture["A_grad_norm"][step], 1e-10 if step else AGREEMENT, what=f"grad_norm at step {step}")
+        bound = max(AGREEMENT, MSCM_GRADIENT_ROUNDING[step])
+        assert_close(norm, fixture["A_grad_norm"][step], bound, what=f"grad_norm at step {step}")
         if step == 0:
             gradients = np.array([training.gradient(key) for key in keys])
             assert np.array_equal(~np.isnan(gradients), fixture["A_has_grad"])

@@ -79,6 +79,8 @@ def _changed(cfg: CfgNode, number: int, words: Any) -> CfgNode:
     taken = [key for key in words[::2] if key in ("OUTPUT_DIR", "MODEL.WEIGHTS") or key.startswith("USL.STAGES")]
     if taken:
         raise ConfigError(f"USL.STAGES: stage {number} sets {taken[0]}, which follows from the stages")
+    if "USL.NEXT_FROM" in words[::2]:
+        raise ConfigError(f"USL.STAGES: stage {number} sets USL.NEXT_FROM, which is one for the run; set it outside")
     stage: Any = cfg.clone()
     stage.defrost()
     stage.merge_words(list(words), f"USL.STAGES, stage {number}")

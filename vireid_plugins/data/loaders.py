@@ -188,8 +188,19 @@ def check_train_loader(cfg: CfgNode) -> None:
         _views(cfg, node)
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     _sampler_class(cfg).check(cfg)
+    _require_parts(cfg)
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES: needs one or more data sets to train on")
+
+
+def _require_parts(cfg: CfgNode) -> None:
+    """Raise a `ConfigError` unless `SOLVER.ACCUMULATE` divides the identities of a batch of this process."""
+    identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
+    if identities % cfg.SOLVER.ACCUMULATE:
+        raise ConfigError(
+            f"SOLVER.ACCUMULATE: {identities} identities per batch and process cannot be divided into "
+            f"{cfg.SOLVER.ACCUMULATE} parts"
+        )
 
 
 def build_sampler(

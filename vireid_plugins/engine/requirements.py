@@ -7,12 +7,16 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.data.datasets.bases import ImageDataset
 from fastreid.modeling.meta_arch import build_model
+from torch import nn
 
 from vireid_plugins.config import check_config
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import require_separate
 from vireid_plugins.data.loaders import build_sampler
 from vireid_plugins.data.torch_datasets import TrainImages, require_files
+from vireid_plugins.engine.hooks.layer_freeze import layer_freeze
+from vireid_plugins.engine.loggers import require_loggers
+from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.evaluation import EvaluationPlan, plan_test
 
 
@@ -65,21 +69,31 @@ def require_data(configurations: Iterable[CfgNode]) -> None:
         require_training(images, datasets, plans)
 
 
-def require_network(cfg: CfgNode) -> None:
-    """Build a network without memory for its weights, since some values are checked only there.
+def require_run(cfg: CfgNode) -> None:
+    """Check what a training builds before its first step, without memory for the weights of its network.
 
     Args:
         cfg: the configuration, which stays as it is.
 
     Raises:
-        ConfigError: the network cannot be built, such as with a module after a block that its backbone does not have.
+        ConfigError: the network, its optimizer, a freeze of layers or a logger cannot be built, such as with a module
+            after a block that the backbone does not have.
     """
+    require_loggers(cfg.LOGGERS)
+    network = _network(cfg)
+    if network is not None:
+        build_optimizer(cfg, network)
+        layer_freeze(cfg, network)
+
+
+def _network(cfg: CfgNode) -> nn.Module | None:
+    """Return the network on the meta device; None if it needs values there, whose own run then says what is wrong."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.PRETRAIN = "meta", False
     try:
         with torch.device("meta"):
-            build_model(cfg)
+            network: nn.Module = build_model(cfg)
     except (NotImplementedError, RuntimeError):
-        # A network of one's own may need values that such tensors do not have; its own run says what is wrong.
-        return
+        return None
+    return network

@@ -8,7 +8,7 @@ from fastreid.config import CfgNode
 from vireid_plugins.config.stages import stages_of
 from vireid_plugins.data.loaders import check_train_loader
 from vireid_plugins.engine.hooks.clustering import check_clusters
-from vireid_plugins.engine.requirements import require_network
+from vireid_plugins.engine.requirements import require_data, require_run
 from vireid_plugins.engine.run_files import FINAL, LAST
 from vireid_plugins.errors import ConfigError
 
@@ -23,6 +23,7 @@ def checked_stages(cfg: CfgNode) -> list[CfgNode]:
 
     Raises:
         ConfigError: a stage has a wrong key or value.
+        DataError: a later stage has other data than the first, which are missing or malformed.
     """
     stages = stages_of(cfg)
     for number, stage in enumerate(stages, start=1):
@@ -30,9 +31,11 @@ def checked_stages(cfg: CfgNode) -> list[CfgNode]:
             try:
                 check_train_loader(stage)
                 check_clusters(stage)
-                # The first one's is built at once.
+                # What the first one needs is built and read at once.
                 if number > 1:
-                    require_network(stage)
+                    require_run(stage)
+                    if any(stage[part] != stages[0][part] for part in ("DATASETS", "TEST", "DATALOADER")):
+                        require_data([stage])
             except ConfigError as error:
                 raise ConfigError(f"{error} (stage {number} of USL.STAGES)") from None
     return stages

@@ -30,7 +30,7 @@ from vireid_plugins.engine.hooks.checkpoints import Checkpoints
 from vireid_plugins.engine.hooks.clustering import clustering_of
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.evaluations import Evaluations
-from vireid_plugins.engine.hooks.layer_freeze import LayerFreeze
+from vireid_plugins.engine.hooks.layer_freeze import layer_freeze
 from vireid_plugins.engine.hooks.logger_writer import writers_of_loggers
 from vireid_plugins.engine.hooks.lr_schedule import LearningRate, build_lr_scheduler
 from vireid_plugins.engine.hooks.method_hooks import HookStates, method_hooks
@@ -114,12 +114,6 @@ class Trainer(DefaultTrainer):
         self.first_iter, self.finished, self.unscored = 0, False, False
         # Where the run ended that is resumed, if it did: entries of its `model_final`.
         self.ended: dict[str, Any] = {}
-        identities = cfg.SOLVER.IMS_PER_BATCH // (2 * cfg.DATALOADER.NUM_INSTANCE * comm.get_world_size())
-        if identities % cfg.SOLVER.ACCUMULATE:
-            raise ConfigError(
-                f"SOLVER.ACCUMULATE: {identities} identities per batch and process cannot be divided into "
-                f"{cfg.SOLVER.ACCUMULATE} parts"
-            )
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -231,7 +225,6 @@ class Trainer(DefaultTrainer):
         own = method_hooks(self.checkpointer.model, cfg)
         self.clustering = clustering_of(cfg, self.checkpointer.model, self.data_loader, self._save_stopped)
         self.evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, self._evaluate_epoch, self._save_unscored)
-        freezes = cfg.MODEL.FREEZE_LAYERS and solver.FREEZE_ITERS > 0
         self.checkpointer: Any = self._build_checkpointer(own)
         ordered: list[HookBase | None] = [
             self.metrics,
@@ -241,7 +234,7 @@ class Trainer(DefaultTrainer):
             hooks.IterationTimer(),
             LearningRate(self.optimizer, self.scheduler["lr_sched"]),
             self._precise_bn(),
-            LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, solver.FREEZE_ITERS) if freezes else None,
+            layer_freeze(cfg, self.model),
             Progress(solver.IMS_PER_BATCH) if comm.is_main_process() else None,
             self.evaluations,
             self.random_state,

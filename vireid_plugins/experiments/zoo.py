@@ -12,7 +12,7 @@ from vireid_plugins.config.paths import shipped_configs
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.output_folder import claim
-from vireid_plugins.engine.requirements import require_network
+from vireid_plugins.engine.requirements import require_run
 from vireid_plugins.engine.runs import find_weights
 from vireid_plugins.errors import ConfigError, LaunchError, StoppedError, require_name
 from vireid_plugins.evaluation.protocols import require_protocols
@@ -142,14 +142,14 @@ def planned(zoo: Zoo) -> list[Method]:
         # The size of a network includes its classifier.
         method.config.defrost()
         method.config.MODEL.HEADS.NUM_CLASSES = method.config.MODEL.HEADS.NUM_CLASSES or identities
-        _require_network(method)
+        _require_run(method)
     return methods
 
 
-def _require_network(method: Method) -> None:
-    """Raise a `ConfigError` that names the file if the network of a method cannot be built."""
+def _require_run(method: Method) -> None:
+    """Raise a `ConfigError` that names the file if a method cannot be trained."""
     try:
-        require_network(method.config)
+        require_run(method.config)
     except ConfigError as error:
         raise ConfigError(f"zoo '{method.file}': {error}") from None
 

@@ -4,12 +4,23 @@ import logging
 import re
 from collections.abc import Sequence
 
+from fastreid.config import CfgNode
 from fastreid.engine.train_loop import HookBase
 from torch import nn
 
 from vireid_plugins.errors import ConfigError
 
 logger = logging.getLogger("fastreid." + __name__)
+
+
+def layer_freeze(cfg: CfgNode, model: nn.Module) -> "LayerFreeze | None":
+    """Return the hook that a configuration asks for, if it does.
+
+    Raises:
+        ConfigError: see `LayerFreeze`.
+    """
+    wanted = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
+    return LayerFreeze(model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if wanted else None
 
 
 class LayerFreeze(HookBase):
