@@ -83,6 +83,17 @@ def test_feature_table_finds_images_by_every_spelling(images: ImagesByModality, 
         assert plain.of(modality).any(axis=1).all()
 
 
+def test_feature_table_gives_rows_of_length_one_or_as_they_are(images: ImagesByModality) -> None:
+    paths = [path for modality in (0, 1) for path in images.paths[modality]]
+    matrix = np.random.default_rng(0).standard_normal((len(paths), 3)).astype(np.float32)
+    table = FeatureTable(images, matrix, paths)
+    raw = np.concatenate([table.of(modality, False) for modality in (0, 1)])
+    assert np.array_equal(raw, matrix)
+    unit = np.concatenate([table.of(modality, True) for modality in (0, 1)])
+    np.testing.assert_allclose(unit, matrix / np.linalg.norm(matrix, axis=1, keepdims=True), rtol=1e-6)
+    assert np.array_equal(table.of(0), table.of(0, True))
+
+
 def test_feature_table_names_both_rows_of_an_image(images: ImagesByModality) -> None:
     path = images.paths[0][0]
     with pytest.raises(FeatureError, match=f"1 paths occur more than once, the first: {path[:-4]}.png in rows 0 and 1"):

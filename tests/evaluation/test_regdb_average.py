@@ -43,6 +43,22 @@ def test_merged_table_of_one_split_and_a_refinement_has_a_row_for_each(tmp_path:
     ]
 
 
+def test_merge_splits_of_two_metrics_averages_each_and_names_the_one_that_is_not_cosine(tmp_path: Path) -> None:
+    files = []
+    for split in (1, 2):
+        result = {"protocol": "regdb/v2i", "refinement": "", "split": split}
+        means = {"cosine": {"mAP": 10.0 * split}, "euclidean": {"mAP": 30.0 * split}}
+        # A file of an earlier release names no metric.
+        results = [result | {"mean": means["cosine"]}, result | {"metric": "euclidean", "mean": means["euclidean"]}]
+        files.append(tmp_path / f"{split}.json")
+        files[-1].write_text(json.dumps({"results": results}))
+    merged = merge_splits(files)
+    found = [(result["metric"], result["mean"]["mAP"]) for result in merged["merged"]]
+    assert found == [("cosine", 15.0), ("euclidean", 45.0)]
+    lines = merged_table(merged).splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["regdb/v2i", "regdb/v2i by euclidean"]
+
+
 def test_merged_table_of_an_open_set_beside_a_closed_one_leaves_its_scores_empty(tmp_path: Path) -> None:
     closed = {"protocol": "regdb/v2i", "refinement": "", "split": 3, "mean": {"mAP": 5.0}}
     opened = closed | {"protocol": "regdb/v2i/open", "mean": {"mAP": 6.0, "TPIR@FPIR=1%": 0.0}}
