@@ -14,11 +14,13 @@ from fastreid.utils.events import EventStorage
 from helpers import batch, small_cfg, views_of
 from torch import nn
 
+from vireid_plugins.config import get_cfg
 from vireid_plugins.data.batch import check_blocks, split_identities
 from vireid_plugins.engine import Trainer, load_model
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.hooks.ema import WeightAverage
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
+from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.step import StepResult, TrainingStep
 from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.modeling.backbones.multi_stream import stages_of
@@ -89,6 +91,28 @@ def test_training_step_that_is_skipped_changes_nothing() -> None:
 
 
 @pytest.mark.usefixtures("little_root")
+@pytest.mark.parametrize("kind", ["norm", "value"])
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_training_step_with_scaled_losses_clips_gradients_as_they_are(name: str, kind: str) -> None:
+    """Fused optimizers divide by the scale themselves, after gradients are clipped."""
+    cfg = get_cfg()
+    clip = ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind]
+    cfg.merge_from_list(
+        ["SOLVER.OPT", name, "SOLVER.BASE_LR", "0.1", *clip, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.01"]
+    )
+    torch.manual_seed(0)
+    given = {"factor": 4.0, "images": torch.randn(8, 3)}
+    models = [Regression().double()]
+    models.append(deepcopy(models[0]))
+    given["images"] = given["images"].double()
+    for model, scaler in zip(models, (None, torch.amp.GradScaler("cpu", init_scale=1024.0)), strict=True):
+        step = TrainingStep(model, build_optimizer(cfg, model), scaler=scaler)
+        for _ in range(3):
+            step(iter([given]))
+    for plain, scaled in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(plain, scaled, rtol=1e-12, atol=1e-12)
+
+
 def test_trainer_with_parts_that_do_not_divide_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SOLVER\.ACCUMULATE: 4 identities"):
         Trainer(small_cfg("SYSU/one_stream.yml", "SOLVER.ACCUMULATE", "3", "OUTPUT_DIR", str(tmp_path)))
