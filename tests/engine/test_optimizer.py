@@ -3,8 +3,10 @@ import torch
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer as fastreid_optimizer
 from helpers import batch, small_cfg
+from torch import nn
 
 from vireid_plugins.engine.optimizer import build_optimizer
+from vireid_plugins.engine.optimizer_state import OptimizerState
 from vireid_plugins.errors import ConfigError
 
 
@@ -102,3 +104,16 @@ def test_build_optimizer_with_wrong_factors_is_one_error(rows: list[object], mes
     model, cfg = model_of("SOLVER.LR_FACTORS", str(rows))
     with pytest.raises(ConfigError, match=message):
         build_optimizer(cfg, model)
+
+
+def test_optimizer_state_restores_buffers_under_the_momentum_of_the_configuration() -> None:
+    former, now = (nn.Linear(3, 2) for _ in range(2))
+    trained = torch.optim.SGD(former.parameters(), 0.1, momentum=0.9)
+    former(torch.ones(1, 3)).sum().backward()
+    trained.step()
+    resumed = torch.optim.SGD(now.parameters(), 0.2, momentum=0.5, nesterov=True)
+    OptimizerState(resumed).load_state_dict(OptimizerState(trained).state_dict())
+    (group,) = resumed.param_groups
+    assert (group["momentum"], group["nesterov"]) == (0.5, True)
+    for mine, theirs in zip(now.parameters(), former.parameters(), strict=True):
+        assert torch.equal(resumed.state[mine]["momentum_buffer"], trained.state[theirs]["momentum_buffer"])

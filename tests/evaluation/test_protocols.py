@@ -10,6 +10,38 @@ def names(protocols: list) -> list[str]:
     return [one.name for one in protocols]
 
 
+# Queries to gallery, how ranks are counted, which images are excluded, which cameras, how images are drawn, of which
+# side, how many of an identity and camera, and how often.
+RULES = {
+    "sysu/official/all/1shot": ("i2v", "distinct_id", "sysu", "all", "official", "gallery", 1, 10),
+    "sysu/official/all/10shot": ("i2v", "distinct_id", "sysu", "all", "official", "gallery", 10, 10),
+    "sysu/official/indoor/1shot": ("i2v", "distinct_id", "sysu", "indoor", "official", "gallery", 1, 10),
+    "sysu/official/indoor/10shot": ("i2v", "distinct_id", "sysu", "indoor", "official", "gallery", 10, 10),
+    "sysu/agw/all/1shot": ("i2v", "distinct_id", "sysu", "all", "seeded", "gallery", 1, 10),
+    "sysu/agw/indoor/1shot": ("i2v", "distinct_id", "sysu", "indoor", "seeded", "gallery", 1, 10),
+    "sysu/val/1shot": ("i2v", "distinct_id", "sysu", "val", "seeded", "gallery", 1, 10),
+    "regdb/v2i": ("v2i", "ordinary", "none", "", "everything", "gallery", 0, 1),
+    "regdb/i2v": ("i2v", "ordinary", "none", "", "everything", "gallery", 0, 1),
+    "regdb/v2i/distinct_id": ("v2i", "distinct_id", "none", "", "everything", "gallery", 0, 1),
+    "regdb/i2v/distinct_id": ("i2v", "distinct_id", "none", "", "everything", "gallery", 0, 1),
+    "llcm/v2i": ("v2i", "distinct_id", "same_camera", "", "seeded", "gallery", 1, 10),
+    "llcm/i2v": ("i2v", "distinct_id", "same_camera", "", "seeded", "gallery", 1, 10),
+    "llcm/v2i_transposed": ("i2v", "distinct_id", "same_camera", "", "seeded", "query", 1, 10),
+    "llcm/full/v2i": ("v2i", "distinct_id", "none", "", "everything", "gallery", 0, 1),
+    "llcm/full/i2v": ("i2v", "distinct_id", "none", "", "everything", "gallery", 0, 1),
+    "own/v2i": ("v2i", "ordinary", "none", "", "everything", "gallery", 0, 1),
+    "own/i2v": ("i2v", "ordinary", "none", "", "everything", "gallery", 0, 1),
+}
+
+
+def test_protocols_have_the_rules_that_their_tables_are_printed_under() -> None:
+    found = {
+        name: (one.direction, one.cmc, one.drop, one.mode, one.draw, one.drawn, one.shots, one.trials)
+        for name, one in PROTOCOLS.items()
+    }
+    assert found == RULES
+
+
 def test_require_protocols_takes_patterns_in_the_order_of_protocols_and_each_once() -> None:
     assert names(require_protocols(["sysu/agw/*"])) == ["sysu/agw/all/1shot", "sysu/agw/indoor/1shot"]
     chosen = names(require_protocols(["sysu/agw/indoor/1shot", "sysu/*/1shot", "regdb/[vi]2v"]))
