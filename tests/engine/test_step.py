@@ -90,7 +90,6 @@ def test_training_step_that_is_skipped_changes_nothing() -> None:
     assert not torch.equal(model.state_dict()["layers.0.weight"], before[0]["layers.0.weight"])
 
 
-@pytest.mark.usefixtures("little_root")
 @pytest.mark.parametrize("kind", ["norm", "value"])
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_training_step_with_scaled_losses_clips_gradients_as_they_are(name: str, kind: str) -> None:
@@ -113,6 +112,7 @@ def test_training_step_with_scaled_losses_clips_gradients_as_they_are(name: str,
         torch.testing.assert_close(plain, scaled, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("little_root")
 def test_trainer_with_parts_that_do_not_divide_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SOLVER\.ACCUMULATE: 4 identities"):
         Trainer(small_cfg("SYSU/one_stream.yml", "SOLVER.ACCUMULATE", "3", "OUTPUT_DIR", str(tmp_path)))
