@@ -49,7 +49,8 @@ def test_in_processes_of_a_script_that_does_its_work_when_imported_says_what_to_
     )
     ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="1")
     assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-1].endswith(NEEDS_GUARD)
+    # On a busy machine a worker may still say that it lost its parent, below that.
+    assert any(line.endswith(NEEDS_GUARD) for line in ran.stderr.splitlines()), ran.stderr
 
 
 def require_ended(left: list[str], count: int) -> None:
