@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import HANG, ROOT, python
 
+from vireid_plugins.errors import LoaderError
 from vireid_plugins.processes import NEEDS_GUARD, context, in_processes, loader_arguments
 
 
@@ -49,8 +50,19 @@ def test_in_processes_of_a_script_that_does_its_work_when_imported_says_what_to_
     )
     ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="1")
     assert ran.returncode == 1
-    # On a busy machine a worker may still say that it lost its parent, below that.
-    assert any(line.endswith(NEEDS_GUARD) for line in ran.stderr.splitlines()), ran.stderr
+    assert ran.stderr.splitlines()[-1].endswith(NEEDS_GUARD), ran.stderr
+
+
+@pytest.mark.parametrize("error", [OSError("handle is closed"), EOFError(), BrokenPipeError(32, "Broken pipe")])
+def test_in_processes_whose_process_dies_while_the_next_starts_says_what_to_change(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vireid_plugins.processes.ProcessPoolExecutor.map", broken)
+    with pytest.raises(LoaderError, match="worker processes died"):
+        list(in_processes(abs, [-1, 2], 2))
 
 
 def require_ended(left: list[str], count: int) -> None:

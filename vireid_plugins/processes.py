@@ -124,9 +124,28 @@ def in_processes(
         return
     try:
         with ProcessPoolExecutor(workers, mp_context=context(), initializer=end_with_parent) as pool:
-            yield from pool.map(function, jobs, chunksize=chunk)
+            yield from _submitted(pool, function, jobs, chunk)
     except BrokenProcessPool:
         raise LoaderError(f"one of {workers} worker processes died; see its output above; {NEEDS_GUARD}") from None
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[[Job], Result], jobs: Sequence[Job], chunk: int
+) -> Iterator[Result]:
+    """Return the results to come.
+
+    Raises:
+        BrokenProcessPool: a process died while the next was started, which Python tells in several ways.
+    """
+    try:
+        return pool.map(function, jobs, chunksize=chunk)
+    except (EOFError, ConnectionError) as error:
+        raise BrokenProcessPool from error
+    except OSError as error:
+        # "handle is closed" has no number; that no process can be started has one.
+        if error.errno is not None:
+            raise
+        raise BrokenProcessPool from error
 
 
 def signal_at_parents_end(number: int) -> None:
