@@ -8,6 +8,7 @@ import torch
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.feature_table import FeatureTable, ImagesByModality, check_features
+from vireid_plugins.evaluation.protocols import PROTOCOLS
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,14 @@ def test_check_features_names_what_is_wrong() -> None:
     with pytest.raises(FeatureError, match="2 images are not finite, the first: b"):
         check_features(np.array([[1.0, 2.0], [np.nan, 1.0], [1.0, np.inf]]), ["a", "b", "c"])
     for shape in ((2,), (3, 2), (2, 0)):
-        with pytest.raises(FeatureError, match=r"\(n, D\) for n paths"):
+        with pytest.raises(FeatureError, match=r"^features must be \(n, D\) for n paths; got .* for 2 paths$"):
             check_features(np.ones(shape), ["a", "b"])
+    with pytest.raises(FeatureError, match=r"^f\.npz: features must be \(n, D\) numbers: .*inhomogeneous"):
+        check_features([[1.0, 2.0], [1.0]], ["a", "b"], "f.npz")
+    with pytest.raises(FeatureError, match=r"dense tensor of real numbers; got one without values$"):
+        check_features(torch.ones(2, 2, device="meta"), ["a", "b"])
+    with pytest.raises(FeatureError, match=r"real numbers; got one torch\.sparse_coo of torch\.float32$"):
+        check_features(torch.ones(2, 2).to_sparse(), ["a", "b"])
 
 
 def test_check_features_refuses_rows_of_zeros_and_warns_once_of_equal_ones(log: pytest.LogCaptureFixture) -> None:
@@ -45,8 +52,12 @@ def test_check_features_refuses_rows_of_zeros_and_warns_once_of_equal_ones(log: 
     matrix[1] = 0
     with pytest.raises(FeatureError, match=r"f\.npz: the features of 1 images have length zero, the first: b"):
         check_features(matrix, ["a", "b", "c"], "f.npz")
-    check_features(np.array([[1.0, 2], [1, 2], [1, 3]]), ["a", "b", "c"])
+    for different in ([[1.0, 2], [1, 2], [1, 3]], [[1.0, 3], [1, 2], [1, 2]], [[1.0, 2]]):
+        check_features(np.array(different), ["a", "b", "c"][: len(different)])
     assert not log.records
+    check_features(np.ones((2, 2)), ["a", "b"])
+    assert {record.getMessage()[:34] for record in log.records} == {"the features of all 2 images are t"}
+    log.clear()
     check_features(np.ones((3, 2)), ["a", "b", "c"], "f.npz")
     # Heard twice while fast-reid's logger propagates.
     assert {record.getMessage()[:39] for record in log.records} == {"f.npz: the features of all 3 images are"}
@@ -57,6 +68,8 @@ def test_check_features_reads_every_kind_of_float(given: str) -> None:
     found = check_features(np.array([[1, 2], [3, 4]], given), ["a", "b"])
     assert found.tolist() == [[1, 2], [3, 4]]
     assert found.dtype.isnative
+    # No more memory than the values need.
+    assert found.itemsize == min(8, np.dtype(given).itemsize)
 
 
 @pytest.fixture
@@ -98,3 +111,18 @@ def test_feature_table_names_both_rows_of_an_image(images: ImagesByModality) -> 
     path = images.paths[0][0]
     with pytest.raises(FeatureError, match=f"1 paths occur more than once, the first: {path[:-4]}.png in rows 0 and 1"):
         FeatureTable(images, np.ones((2, 2)), [path, f"{path[:-4]}.png"])
+
+
+def test_feature_table_in_a_file_names_it_in_every_error(images: ImagesByModality) -> None:
+    paths = images.paths[0]
+    with pytest.raises(FeatureError, match=r"^f\.npz: the features of 1 images are not finite"):
+        FeatureTable(images, np.array([[np.nan, 1.0]]), paths[:1], "f.npz")
+    with pytest.raises(FeatureError, match=r"^f\.npz: 1 paths occur more than once"):
+        FeatureTable(images, np.ones((2, 2)), [paths[0], paths[0]], "f.npz")
+    table = FeatureTable(images, np.array([[1.0, 2.0]]), paths[:1], "f.npz")
+    table.require(PROTOCOLS["sysu/official/all/1shot"], 0, [np.array([0])])
+    message = (
+        rf"^f\.npz: sysu/official/all/1shot: 1 images have no features, the first: {paths[1]}\. .* is '{paths[0]}'$"
+    )
+    with pytest.raises(FeatureError, match=message):
+        table.require(PROTOCOLS["sysu/official/all/1shot"], 0, [np.array([0]), np.array([1, 0])])

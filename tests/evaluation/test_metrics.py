@@ -282,6 +282,28 @@ def test_evaluate_ranking_of_a_single_camera_names_the_rule() -> None:
         evaluate_ranking([[1, 2]], [1], [2, 2], [1], [1, 1], "same_camera")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1000], [5, 60]), r"queries 1000, gallery 5, 60\)$"),
+        ((["anna"], ["bob", "eve"]), r"queries anna, gallery bob, eve\)$"),
+        ((["anna"], ["anna", "anna"], ["c7"], ["c7", "c7"], "same_camera"), r"from cameras c7, the gallery from c7\)"),
+        (([9], [9, 9], [3], [2, 2], "sysu"), r"from cameras 3, the gallery from 2\)"),
+    ],
+)
+def test_evaluate_ranking_without_a_match_names_labels_as_given(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
+        evaluate_ranking([[1, 2]], *arguments)
+
+
+@pytest.mark.parametrize("of", [np.zeros, torch.zeros], ids=["array", "tensor"])
+def test_evaluate_ranking_of_an_empty_gallery_says_so(of: Any) -> None:
+    with pytest.raises(FeatureError, match=r"there are 2 queries and 0 gallery images$"):
+        evaluate_ranking(of((2, 0)), [1, 2], [])
+    with pytest.raises(FeatureError, match=r"there are 0 queries and 2 gallery images$"):
+        evaluate_ranking(of((0, 2)), [], [1, 2])
+
+
 def test_evaluate_ranking_tells_large_whole_numbers_apart() -> None:
     most = 2**60
     near = np.array([[1.0, 2.0], [1.0, 2.0]])

@@ -44,6 +44,8 @@ def no_match(query: Labels, gallery: Labels, rule: DropRule, name: str = "") -> 
         name: of the rule, if it has one.
     """
     text = "no query has a match in the gallery, so nothing can be scored"
+    if not len(query.ids) or not len(gallery.ids):
+        return f"{text}: there are {len(query.ids)} queries and {len(gallery.ids)} gallery images"
     if not np.isin(query.ids, gallery.ids).any():
         return f"{text}: they share no identity (queries {_some(query.ids)}, gallery {_some(gallery.ids)})"
     named = f'drop="{name}"' if name else str(rule)

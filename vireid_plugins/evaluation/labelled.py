@@ -203,15 +203,14 @@ def _selections(sides: Sequence[dict[str, Any]], shape: tuple[int, ...], scoring
     rule = DROPS[scoring.drop]
     ids: Any = [flat(side["ids"], f"{side['name']}_ids") for side in sides]
     cams: Any = [None if side["cams"] is None else flat(side["cams"], f"{side['name']}_cams") for side in sides]
-    query, gallery = labels_of(ids[0], ids[1], cams[0], cams[1], scoring.drop, rule)
+    query, gallery, names = labels_of(ids[0], ids[1], cams[0], cams[1], scoring.drop, rule)
     sizes, cameras = (len(query.ids), len(gallery.ids)), (len(query.cams), len(gallery.cams))
     if shape != sizes or cameras != sizes:
         raise FeatureError(
             f"the sizes (queries, gallery) do not match: distance {shape}, ids {sizes}, cameras {cameras}"
         )
-    every = Selection(
-        np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, rule, distinct=scoring.cmc == "distinct_id"
-    )
+    rows, columns = (np.arange(size) for size in sizes)
+    every = Selection(rows, columns, query, gallery, rule, distinct=scoring.cmc == "distinct_id", names=names)
     if not scoring.open_set:
         return [every]
     found = []

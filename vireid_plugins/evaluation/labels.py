@@ -11,13 +11,13 @@ from torch import Tensor
 
 from vireid_plugins.errors import FeatureError
 from vireid_plugins.evaluation.drop_rules import DropRule
-from vireid_plugins.evaluation.types import Labels
+from vireid_plugins.evaluation.types import Labels, Names
 
 
 def labels_of(
     query_ids: Any, gallery_ids: Any, query_cams: Any, gallery_cams: Any, drop: str, rule: DropRule
-) -> tuple[Labels, Labels]:
-    """Return the labels of queries and gallery; see `evaluate_ranking`.
+) -> tuple[Labels, Labels, Names]:
+    """Return the labels of queries and gallery, and what their numbers stand for; see `evaluate_ranking`.
 
     Cameras that the rule does not read may be of any type or None.
 
@@ -25,11 +25,11 @@ def labels_of(
         FeatureError: labels are not one row of numbers or names, one side has names and the other numbers, or cameras
             that the rule reads are missing or are no whole numbers.
     """
-    ids = _coded(_row(query_ids, "query_ids"), _row(gallery_ids, "gallery_ids"), "query_ids", "gallery_ids")
+    ids, names = _coded(_row(query_ids, "query_ids"), _row(gallery_ids, "gallery_ids"), "query_ids", "gallery_ids")
     given = {"query_cams": query_cams, "gallery_cams": gallery_cams}
     if not rule.pairs and not rule.same_camera:
         cams = [_unread(cams, len(one), name) for one, (name, cams) in zip(ids, given.items(), strict=True)]
-        return Labels(ids[0], cams[0]), Labels(ids[1], cams[1])
+        return Labels(ids[0], cams[0]), Labels(ids[1], cams[1]), Names(names)
     rows = []
     for name, cams in given.items():
         if cams is None:
@@ -38,8 +38,8 @@ def labels_of(
         if rule.pairs and (rows[-1].dtype.kind not in "iub" and not _whole(rows[-1])):
             raise FeatureError(f"{name}: drop='{drop}' needs camera numbers; got {rows[-1].dtype}")
     # Camera numbers stay as they are, since a rule may name some; names and the like become numbers.
-    coded = [row.astype(np.int64) for row in rows] if rule.pairs else _coded(rows[0], rows[1], *given)
-    return Labels(ids[0], coded[0]), Labels(ids[1], coded[1])
+    coded, cameras = ([row.astype(np.int64) for row in rows], None) if rule.pairs else _coded(rows[0], rows[1], *given)
+    return Labels(ids[0], coded[0]), Labels(ids[1], coded[1]), Names(names, cameras)
 
 
 def _row(values: Any, name: str) -> npt.NDArray[Any]:
@@ -64,8 +64,10 @@ def _row(values: Any, name: str) -> npt.NDArray[Any]:
     return row
 
 
-def _coded(left: npt.NDArray[Any], right: npt.NDArray[Any], *names: str) -> list[npt.NDArray[np.int64]]:
-    """Return both rows with equal labels replaced by equal numbers from 0 on, in the order of the labels."""
+def _coded(
+    left: npt.NDArray[Any], right: npt.NDArray[Any], *names: str
+) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[Any]]:
+    """Return both rows with equal labels replaced by equal numbers from 0 on, and the label of each number in order."""
     kinds = [row.dtype.kind if row.dtype.kind in "US" else "numbers" for row in (left, right) if len(row)]
     if len(set(kinds)) > 1:
         raise FeatureError(
@@ -75,8 +77,9 @@ def _coded(left: npt.NDArray[Any], right: npt.NDArray[Any], *names: str) -> list
     if left.dtype.kind != right.dtype.kind and np.result_type(*both).kind == "f":
         # Whole numbers that float64 does not tell apart.
         both = [row.astype(object) for row in both]
-    codes = np.unique(np.concatenate(both), return_inverse=True)[1].reshape(-1)
-    return [codes[: len(left)], codes[len(left) :]]
+    found, codes = np.unique(np.concatenate(both), return_inverse=True)
+    codes = codes.reshape(-1)
+    return [codes[: len(left)], codes[len(left) :]], found
 
 
 def _unread(cams: Any, images: int, name: str) -> npt.NDArray[np.int64]:

@@ -81,7 +81,7 @@ def evaluate_ranking(
         raise FeatureError(
             f"drop must be one of {', '.join(DROPS)} and cmc one of {', '.join(CMCS)}; got {drop}, {cmc}"
         )
-    query, gallery = labels_of(query_ids, gallery_ids, query_cams, gallery_cams, drop, DROPS[drop])
+    query, gallery, names = labels_of(query_ids, gallery_ids, query_cams, gallery_cams, drop, DROPS[drop])
     matrix = rankable(distance)
     sizes = (len(query.ids), len(gallery.ids))
     cameras = (len(query.cams), len(gallery.cams))
@@ -89,9 +89,8 @@ def evaluate_ranking(
         raise FeatureError(
             f"the sizes (queries, gallery) do not match: distance {tuple(matrix.shape)}, ids {sizes}, cameras {cameras}"
         )
-    every = Selection(
-        np.arange(sizes[0]), np.arange(sizes[1]), query, gallery, DROPS[drop], distinct=cmc == "distinct_id"
-    )
+    rows, columns = (np.arange(size) for size in sizes)
+    every = Selection(rows, columns, query, gallery, DROPS[drop], distinct=cmc == "distinct_id", names=names)
     return rank(matrix, [every])[0]
 
 
@@ -117,12 +116,12 @@ def ranking_of(positions: RankPositions, selection: Selection) -> Ranking:
     Raises:
         FeatureError: no query has a match.
     """
-    query, gallery, rule = selection.query, selection.gallery, selection.rule
     matched = positions.first >= 0
     counted = int(matched.sum())
     if not counted:
-        name = next((name for name, known in DROPS.items() if known == rule), "")
-        raise FeatureError(no_match(query, gallery, rule, name))
+        query, gallery = (selection.names.of(side) for side in (selection.query, selection.gallery))
+        name = next((name for name, known in DROPS.items() if known == selection.rule), "")
+        raise FeatureError(no_match(query, gallery, selection.rule, name))
     hits = np.bincount(positions.first[matched], minlength=len(selection.columns))
     return Ranking(
         cmc=hits.cumsum() / counted,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vireid_plugins.evaluation._numba import over_rows
 from vireid_plugins.evaluation.drop_rules import DropRule
-from vireid_plugins.evaluation.types import Floats, Ints, Labels
+from vireid_plugins.evaluation.types import Floats, Ints, Labels, Names
 
 # Rows of the matrix that all trials look at before the next ones.
 ROWS = 128
@@ -44,6 +44,7 @@ class Selection(NamedTuple):
         rule: gallery images that are excluded for a query.
         distinct: count identities instead of images before the first hit.
         open_set: also find how similar each query is to its nearest image, as thresholds need.
+        names: what the numbers of the labels stand for, in messages.
     """
 
     rows: Ints
@@ -53,6 +54,7 @@ class Selection(NamedTuple):
     rule: DropRule
     distinct: bool
     open_set: bool = False
+    names: Names = Names()
 
 
 def count_positions(distance: Floats | Tensor, selections: Sequence[Selection]) -> list[RankPositions]:
@@ -114,11 +116,13 @@ class _Counting:
 def _on_device(
     distance: Tensor, rows: Ints, columns: Ints, query: Labels, gallery: Labels, rule: DropRule, distinct: bool
 ) -> RankPositions:
+    if not len(rows) or not len(columns):
+        return RankPositions(np.full(len(rows), -1, np.int64), np.zeros(len(rows)), np.zeros(len(rows)))
     device = distance.device
     moved: list[Any] = [torch.as_tensor(a.astype(np.int64), device=device) for a in (rows, columns, *query, *gallery)]
     row, column, query_ids, query_cams, gallery_ids, gallery_cams = moved
-    most = int(np.bincount(gallery.ids).max(initial=1))
-    chunk = max(1, DEVICE_ELEMENTS // max(1, most * len(columns)))
+    most = int(np.bincount(gallery.ids).max())
+    chunk = max(1, DEVICE_ELEMENTS // (most * len(columns)))
     parts = []
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
@@ -127,8 +131,6 @@ def _on_device(
         near = near.masked_fill(hidden, torch.nan)
         right = (query_ids[part, None] == gallery_ids) & ~hidden
         parts.append(_positions(near, right, gallery_ids, most, distinct))
-    if not parts:
-        return RankPositions(np.empty(0, np.int64), np.empty(0), np.empty(0))
     return RankPositions(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
 
 
