@@ -89,6 +89,20 @@ def test_narrowed_takes_cameras_with_spaces_between_them() -> None:
     assert narrowed(cameras="3, 4 north,") == (Condition("camera", "in", ("3", "4 north", "")),)
 
 
+@pytest.mark.parametrize(
+    ("until", "operator", "moment"),
+    [
+        ("2024-05-31", "<", "2024-06-01T00:00"),
+        (" 2024-12-31 ", "<", "2025-01-01T00:00"),
+        ("2024-05-31T00:00", "<=", "2024-05-31T00:00"),
+        ("1717113600", "<=", "2024-05-31T00:00"),
+    ],
+)
+def test_narrowed_until_a_date_includes_that_day(until: str, operator: str, moment: str) -> None:
+    since = Condition("time", ">=", seconds("2024-05-31"))
+    assert narrowed(since="2024-05-31", until=until) == (since, Condition("time", operator, seconds(moment)))
+
+
 def test_number_or_word_of_an_exponent_that_no_number_has_is_a_word() -> None:
     assert [number_or_word(text) for text in ("1e+999", "1E-05", "12e4", "1e5")] == ["1e+999", 1e-05, "12e4", "1e5"]
 

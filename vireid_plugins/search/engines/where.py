@@ -25,6 +25,7 @@ _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 # As Python and most programs write them: a fraction, an exponent with a sign and two digits, or both. 1e3 is a name.
 _EXPONENT = "[eE][+-][0-9]{2,3}"
 _FRACTION = re.compile(rf"-?(?:0|[1-9][0-9]{{0,18}})(?:\.[0-9]+(?:{_EXPONENT})?|{_EXPONENT})")
+_DAY, DAY_SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}"), 86_400
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 
 
@@ -130,7 +131,7 @@ def narrowed(
     Args:
         cameras: names of cameras, with commas between them.
         since: the earliest time, see `seconds`.
-        until: the latest time.
+        until: the latest time; a date without a time means all of that day.
         folders: the one spelling of each folder; an image must be below one of them.
         where: conditions as `parsed` takes them.
 
@@ -144,9 +145,11 @@ def narrowed(
         found.append(
             Condition("folder", "=", folders[0]) if len(folders) == 1 else Condition("folder", "in", (*folders,))
         )
-    for text, operator in ((since, ">="), (until, "<=")):
-        if text:
-            found.append(Condition("time", operator, seconds(text)))
+    if since:
+        found.append(Condition("time", ">=", seconds(since)))
+    if until:
+        whole_day = _DAY.fullmatch(until.strip())
+        found.append(Condition("time", "<" if whole_day else "<=", seconds(until) + DAY_SECONDS * bool(whole_day)))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ class Filters(BaseModel, extra="forbid"):
 
     camera: Text = Field("", description="names of cameras, with commas between them")
     since: Text = Field("", description="the earliest time, in ISO 8601, in UTC unless it says otherwise")
-    until: Text = Field("", description="the latest time")
+    until: Text = Field("", description="the latest time; a date without a time means all of that day")
     folder: Text = Field("", description="a folder, as in the names of images")
     where: list[Text] = Field([], max_length=20, description="NAME=VALUE, or !=, <, <=, >, >=; may be repeated")
 
