@@ -9,8 +9,10 @@ from reference.losses import NAIVE, smoothed_cross_entropy
 
 from vireid_plugins.config import get_cfg
 from vireid_plugins.errors import ConfigError
+from vireid_plugins.methods.mscm.losses import QCT
+from vireid_plugins.methods.pmt.losses import ModalityTriplet
 from vireid_plugins.modeling import Branch, LossInputs
-from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet, LabelSmoothCE, build_losses
+from vireid_plugins.modeling.losses import LOSS_REGISTRY, HardTriplet, LabelSmoothCE, Loss, build_losses
 
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -47,6 +49,30 @@ def test_hard_triplet_on_some_branches_is_the_mean_over_these() -> None:
     assert not HardTriplet(on=["d"]).applies(inputs())
 
 
+@pytest.mark.parametrize(
+    ("loss", "column", "other"),
+    [
+        (LabelSmoothCE(), "targets", torch.arange(24) % 3),
+        (ModalityTriplet(), "modalities", (torch.arange(24) >= 8).long()),
+        (QCT(quad_weight=0.5), "views", (torch.arange(24) % 12 >= 7).long()),
+    ],
+)
+def test_terms_of_inputs_with_other_rows_are_those_of_each(loss: Loss, column: str, other: torch.Tensor) -> None:
+    first = random_inputs(3, 2, (2, 2), width=6, classes=5)[0]
+    second = replace(first, **{column: other})
+    found, apart = loss.terms([first, second]), [loss(first), loss(second)]
+    torch.testing.assert_close(found, apart)
+    (name,) = apart[0]
+    assert apart[0][name].item() != apart[1][name].item()
+
+
+def test_stacked_loss_of_one_branch_is_its_own() -> None:
+    loss = HardTriplet()
+    values = [loss.on_branch(branch, inputs()) for branch in inputs().branches.values()]
+    assert loss(inputs())["hard_triplet"].item() == pytest.approx(torch.stack(values).mean().item())
+    assert loss(only("b"))["hard_triplet"].item() == pytest.approx(values[1].item())
+
+
 def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
     cfg = small_cfg(
         "SYSU/one_stream.yml",
@@ -69,7 +95,7 @@ def test_build_losses_takes_fastreids_losses_by_the_same_list() -> None:
 
 
 def test_build_losses_with_an_unknown_name_lists_what_exists() -> None:
-    with pytest.raises(ConfigError, match=r"unknown value 'Triplet'; available: .*HardTriplet"):
+    with pytest.raises(ConfigError, match=r"^MODEL\.LOSSES\.NAME: unknown value 'Triplet'; available: .*HardTriplet"):
         build_losses(small_cfg("SYSU/wrim.yml", "MODEL.LOSSES.NAME", "('Triplet',)"))
 
 
