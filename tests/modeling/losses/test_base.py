@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -125,3 +126,22 @@ def test_loss_registry_entries_have_the_configurations_defaults(name: str) -> No
         return {key: value for key, value in vars(module).items() if not key.startswith("_")}
 
     assert settings(loss()) == settings(loss.from_config(get_cfg()))
+
+
+def named_forms() -> list[tuple[str, str]]:
+    """Every loss and key of it whose value is one of a few words."""
+    nodes = {name: LOSS_REGISTRY.get(name).node() for name in sorted(LOSS_REGISTRY._obj_map)}
+    losses = get_cfg().MODEL.LOSSES
+    return [
+        (name, f"{node}.{key}")
+        for name, node in nodes.items()
+        for key in losses[node]
+        if type(losses[node][key]) is str
+    ]
+
+
+@pytest.mark.parametrize(("name", "key"), named_forms())
+def test_loss_registry_entries_refuse_an_unknown_word_and_name_its_key(name: str, key: str) -> None:
+    cfg = small_cfg("SYSU/one_stream.yml", f"MODEL.LOSSES.{key}", "nonsense")
+    with pytest.raises(ConfigError, match=rf"^MODEL\.LOSSES\.{re.escape(key)}: unknown value 'nonsense'; available: "):
+        LOSS_REGISTRY.get(name).from_config(cfg)
