@@ -85,6 +85,7 @@ def images(little_tree: Path) -> ImagesByModality:
         lambda path: path.replace("/", "\\"),
         lambda path: f"/elsewhere/SYSU-MM01/{path}",
         lambda path: f"data/SYSU-MM01/{path}",
+        lambda path: f"/SYSU-MM01/of/SYSU-MM01/{path}",
     ],
 )
 def test_feature_table_finds_images_by_every_spelling(images: ImagesByModality, spell: Callable[[str], str]) -> None:

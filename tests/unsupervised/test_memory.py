@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from cluster_inputs import Floats, chosen, fixture, normal, unit
 from torch import Tensor
 
+from vireid_plugins.modeling.losses.memory_contrast import MemoryContrast, MemoryInputs, MemoryTerm
 from vireid_plugins.unsupervised.memory import changed, contrast
 
 
@@ -97,6 +98,21 @@ def test_contrast_equals_loops_in_value_and_gradient() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     gradients = [torch.autograd.grad(value, rows)[0] for value in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-14)
+
+
+def test_memory_contrast_takes_temperature_count_matrix_and_weight_of_its_term() -> None:
+    generator = torch.Generator().manual_seed(0)
+    memory, through, rows = (F.normalize(torch.randn(n, 6, generator=generator)) for n in (4, 4, 5))
+    labels = torch.tensor([2, 0, -1, 3, 2])
+    x = [rows.clone().requires_grad_() for _ in range(2)]
+    term = MemoryTerm("own", x[0], labels, memory, through, count=7.0, weight=0.5)
+    columns = (torch.zeros(5), torch.zeros(5, dtype=torch.long), torch.zeros(5))
+    found = MemoryContrast()(MemoryInputs({}, *columns, terms=(term, term), temperature=0.3))["own"]
+    once = contrast(x[1], labels, memory, temperature=0.3, through=through, count=7.0)
+    # Two halves under one name.
+    torch.testing.assert_close(found, once)
+    torch.testing.assert_close(torch.autograd.grad(found, x[0]), torch.autograd.grad(once, x[1]))
+    assert once != contrast(rows, labels, memory, temperature=0.3)
 
 
 def test_contrast_leaves_out_rows_without_a_cluster() -> None:

@@ -49,6 +49,16 @@ def test_icg_of_uneven_identities_equals_the_naive_loops(form: str, normalize: b
     assert loss(inputs)["icg"].item() == pytest.approx(NAIVE["ICG"](loss, inputs).item(), rel=1e-9)
 
 
+def test_icg_of_one_identity_is_the_pull_alone() -> None:
+    x = torch.randn(6, 4, dtype=torch.double, requires_grad=True)
+    y = torch.zeros(6, dtype=torch.long)
+    pull = (x - torch.cat([x[4:].mean(0).expand(4, -1), x[:4].mean(0).expand(2, -1)])).norm(dim=1).mean()
+    for found in (center_guided(x, y, 4, 0.3), center_tolerance(x, y, 4, 0.0, 9.0)):
+        assert found.item() == pytest.approx(pull.item(), rel=1e-12)
+        gradients = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in (found, pull)]
+        torch.testing.assert_close(*gradients)
+
+
 def test_icg_on_normalized_features_does_not_see_their_length() -> None:
     x = torch.randn(24, 5)
     values = {}

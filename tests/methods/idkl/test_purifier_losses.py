@@ -69,6 +69,8 @@ def test_modality_heads_are_cross_entropies_of_true_or_pseudo_labels() -> None:
     pseudo = ModalityHeads(confuser_labels="pseudo")(inputs([first]))
     expected = F.cross_entropy(first, torch.tensor([0, 1, 0, 1, 0, 1]))
     assert pseudo.keys() == {"confuser"}
+    assert ModalityHeads().applies(inputs([first]))
+    assert ModalityHeads().applies(inputs([], [first]))
     torch.testing.assert_close(pseudo["confuser"], expected)
     assert not ModalityHeads().applies(inputs())
 

@@ -58,6 +58,19 @@ def test_losses_of_uneven_identities_equal_loops() -> None:
     assert dcl(x, y).item() == pytest.approx(naive.dcl(x, y).item())
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_dcl_of_an_identity_beside_a_larger_one_equals_loops(images: int) -> None:
+    """Of a single image of another identity none is nearer than the mean, so all others count."""
+    x = torch.randn(5 + images, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    y = torch.tensor([3] * 5 + [8] * images)
+    assert dcl(x, y).item() == pytest.approx(naive.dcl(x, y).item(), rel=1e-12)
+
+
+def test_dcl_does_not_see_the_length_of_features() -> None:
+    x, y = rows(0.8)
+    assert dcl(1e-3 * x, y).item() == pytest.approx(dcl(x, y).item(), rel=1e-6)
+
+
 def test_losses_of_one_identity_or_equal_rows_are_finite() -> None:
     for x in (torch.ones(8, 3), torch.randn(8, 3)):
         for y in (torch.zeros(8), torch.arange(8) % 4, torch.arange(8)):

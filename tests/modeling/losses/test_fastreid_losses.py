@@ -25,6 +25,15 @@ def test_triplet_of_near_features_equals_fast_reid(margin: float, norm: bool, ha
 
 
 @pytest.mark.parametrize("margin", [0.3, 0.0])
+def test_triplet_of_one_identity_is_zero(margin: float) -> None:
+    features = torch.randn(5, 4, requires_grad=True)
+    value = soft_or_hard_triplet(features, torch.zeros(5), margin, False, False)
+    value.backward()
+    assert value == 0
+    assert not features.grad.any()
+
+
+@pytest.mark.parametrize("margin", [0.3, 0.0])
 def test_triplet_of_separated_features_is_small_and_does_not_pull_negatives_in(margin: float) -> None:
     features, targets = clusters(0.1, 40.0)
     assert triplet_loss(features, targets, margin, False, False) > 0.5

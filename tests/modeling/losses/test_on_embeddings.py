@@ -78,6 +78,9 @@ def test_lists_named_arguments_and_scale_are_taken() -> None:
     [
         ((EMBEDDINGS[0], LABELS, MODALITIES), r"takes embeddings \(B, D\), labels \(B,\).*; got \(8,\), \(12,\)"),
         ((EMBEDDINGS, LABELS[1:], MODALITIES), r"got \(12, 8\), \(11,\) and \(12,\)"),
+        ((EMBEDDINGS, LABELS[1:], MODALITIES[1:]), r"got \(12, 8\), \(11,\) and \(11,\)"),
+        ((EMBEDDINGS, LABELS, MODALITIES[1:]), r"got \(12, 8\), \(12,\) and \(11,\)"),
+        ((EMBEDDINGS[None], LABELS[:1], MODALITIES[:1]), r"got \(1, 12, 8\), \(1,\) and \(1,\)"),
         ((EMBEDDINGS, LABELS, MODALITIES + 1), r"modalities must be 0 \(visible\) or 1 \(infrared\); got \[1, 2\]"),
     ],
 )
