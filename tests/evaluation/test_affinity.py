@@ -40,7 +40,7 @@ def dense(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int) -> np.ndarra
     relations = top(of_gallery)
     ranked = of_gallery.copy()
     np.fill_diagonal(ranked, np.inf)
-    near = np.argsort(-ranked, axis=1)[:, :k2]
+    near = np.argsort(-ranked, axis=1)[:, : min(k1, k2)]
     return -unit(top(query @ gallery.T)) @ unit(relations[near].mean(1)).T - query @ gallery.T
 
 
@@ -80,7 +80,7 @@ def test_affinity_distance_equals_released_scores(released: dict[str, np.ndarray
         np.testing.assert_allclose(100 * np.array(scores), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("k1", "k2"), [(1, 1), (3, 2), (7, 5), (60, 60)])
+@pytest.mark.parametrize(("k1", "k2"), [(1, 1), (3, 2), (7, 5), (60, 60), (3, 5), (1, 6)])
 def test_affinity_distance_equals_the_definition(k1: int, k2: int) -> None:
     query, gallery = features("aim_small")
     np.testing.assert_allclose(affinity_distance(query, gallery, k1, k2), dense(query, gallery, k1, k2), atol=1e-12)
@@ -88,6 +88,14 @@ def test_affinity_distance_equals_the_definition(k1: int, k2: int) -> None:
     np.testing.assert_array_equal(
         affinity_distance(query, gallery, 60, 60), affinity_distance(query, gallery, 100, 100)
     )
+
+
+def test_affinity_distance_averages_over_no_more_images_than_describe_one() -> None:
+    """The public code takes the k2 nearest from among the k1 largest entries, so there are at most k1."""
+    query, gallery = features("aim_small")
+    for k1 in (1, 4):
+        expected = affinity_distance(query, gallery, k1, k1)
+        np.testing.assert_array_equal(affinity_distance(query, gallery, k1, k1 + 5), expected)
 
 
 def test_affinity_distance_in_blocks_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ def affinity_distance(query: Floats, gallery: Floats, k1: int, k2: int) -> Float
         query: q (Q, D), L2-normalized.
         gallery: g (G, D), L2-normalized.
         k1: gallery images that an image is described by; all, if there are not more.
-        k2: nearest gallery images, including itself, over which a gallery image's description is averaged; likewise.
+        k2: nearest gallery images, including itself, over which a gallery image's description is averaged; k1 of them,
+            if k2 is larger.
 
     Raises:
         FeatureError: k1 or k2 is below 1.
@@ -44,7 +45,8 @@ def affinity_distance(query: Floats, gallery: Floats, k1: int, k2: int) -> Float
         raise FeatureError(f"affinity inference: k1 and k2 must be at least 1; got {k1}, {k2}")
     distance = np.empty((len(query), len(gallery)), np.result_type(query, gallery))
     described_queries, _ = _described(query, gallery, k1, 0, distance)
-    relations, nearest = _described(gallery, gallery, k1, min(k2, len(gallery)))
+    # As released, which takes the nearest images from among the k1 that describe an image.
+    relations, nearest = _described(gallery, gallery, k1, min(k1, k2, len(gallery)))
     described_gallery = relations if nearest.shape[1] == 1 else _mean_of_rows(relations, nearest)
     left, right = _unit_rows(described_queries), _unit_rows(described_gallery).T.tocsr()
     from vireid_plugins.evaluation._affinity_loop import subtract_products  # not at the top: numba is slow to import

@@ -89,7 +89,8 @@ class View:
         canvas = Canvas(image, out if out.dtype == image.dtype else np.empty_like(image))
         _draw(self.steps[:early], canvas, rng)
         if self.late:
-            normalized = canvas.pixels().astype(np.float32)
+            # In rows, whatever the layout of what a transform returned, so that `rows` are its own numbers.
+            normalized = canvas.pixels().astype(np.float32, order="C")
             # Rows of numbers: three at a time, each operation would take five times as long.
             rows = normalized.reshape(len(normalized), -1)
             mean, std = (np.tile(numbers, image.shape[1]) for numbers in (self.mean, self.std))
