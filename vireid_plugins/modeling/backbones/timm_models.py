@@ -73,12 +73,17 @@ def build_timm_backbone(cfg: CfgNode) -> nn.Module:
             "MODEL.BACKBONE.NAME: build_timm_backbone is a value of MODEL.STREAMS.BACKBONE; set MODEL.BACKBONE.NAME to "
             "build_multi_stream_backbone"
         )
+    if not name:
+        raise ConfigError(
+            "MODEL.TIMM.NAME: build_timm_backbone needs the name of a network, such as resnet50 or convnext_tiny; "
+            "timm.list_models() returns all"
+        )
     try:
         known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError as error:  # of a tag that it does not know
         raise ConfigError(f"MODEL.TIMM.NAME: {name}: {error}") from None
     if known is None:
-        near = name and timm.list_models(f"*{name.partition('_')[0]}*")
+        near = timm.list_models(f"*{name.partition('_')[0]}*")
         raise ConfigError(
             f"MODEL.TIMM.NAME: timm {timm.__version__} has no network '{name}', but "
             f"{', '.join((near or timm.list_models('*18'))[:6])}, ...; timm.list_models() returns all"
