@@ -46,7 +46,7 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
-from vireid_plugins.engine.requirements import plans_of, require_training
+from vireid_plugins.engine.requirements import plans_of, require_test_size, require_training
 from vireid_plugins.engine.run_files import FINAL, LAST
 from vireid_plugins.engine.scored_weights import name_final_weights, weights_of
 from vireid_plugins.engine.screen import show_on_screen
@@ -122,6 +122,7 @@ class Trainer(DefaultTrainer):
         model: nn.Module = build_model(cfg)
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
+        require_test_size(model, cfg)
         if cfg.MODEL.SYNC_BN and comm.get_world_size() > 1:
             model = synchronize_(model)
         if cfg.MODEL.COMPILE:
