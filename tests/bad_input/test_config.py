@@ -237,6 +237,10 @@ CASES = {
         TRAIN + "TEST.AIM.ENABLED True TEST.RERANK.ENABLED True",
         "TEST.AIM.ENABLED: affinity inference and re-ranking (TEST.RERANK.ENABLED) exclude each other",
     ),
+    "neighbors of no tested protocol": Case(
+        TRAIN + "TEST.AIM.ENABLED True TEST.AIM.NEIGHBORS [['regdb/*',4,1]]",
+        "TEST.AIM.NEIGHBORS: no row is for sysu/",
+    ),
     "no neighbors": Case(
         TRAIN + "TEST.AIM.ENABLED True TEST.AIM.NEIGHBORS []",
         "TEST.AIM.NEIGHBORS: needs a row [protocol or pattern, k1, k2], such as ['*', 8, 2]; got []",

@@ -95,6 +95,25 @@ def test_plan_runs_over_a_run_of_another_configuration_is_one_error(tmp_path: Pa
         plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["SOLVER.BASE_LR", "0.5"])
 
 
+def test_plan_runs_takes_a_run_from_before_a_plugin_brought_its_keys(tmp_path: Path) -> None:
+    (run,) = plan_runs(sweep_of(tmp_path), [{"SEED": 1}])
+    lines = load_config("RegDB/one_stream.yml", run.words).dump().splitlines(keepends=True)
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text("".join(line for line in lines if "RELEASED_EPS" not in line))
+    assert plan_runs(sweep_of(tmp_path), [{"SEED": 1}]) == [run]
+    with pytest.raises(ConfigError, match=r"WEIGHTED_TRIPLET\.RELEASED_EPS: absent -> True"):
+        plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["MODEL.LOSSES.WEIGHTED_TRIPLET.RELEASED_EPS", "True"])
+
+
+def test_plan_runs_names_the_keys_that_a_finished_run_was_not_scored_by(tmp_path: Path) -> None:
+    (run,) = plan_runs(sweep_of(tmp_path), [{"SEED": 1}])
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(load_config("RegDB/one_stream.yml", run.words).dump())
+    words = ["TEST.AIM.ENABLED", "True", "TEST.PROTOCOLS", "regdb/v2i", "TEST.EVAL_PERIOD", "5"]
+    (again,) = plan_runs(sweep_of(tmp_path), [{"SEED": 1}], words)
+    assert again.scoring == ["TEST.AIM.ENABLED", "TEST.PROTOCOLS"]
+
+
 def test_plan_runs_knows_a_run_in_stages_again(tmp_path: Path) -> None:
     """The configuration in its folder is that of the last stage."""
     config = str(config_path("own/adca.yml"))

@@ -11,6 +11,7 @@ import fake_trainings as fakes
 import pytest
 from helpers import HANG, ROOT, SMALL, SMALL_FRESH, python, vireid
 
+from vireid_plugins.config import load_config
 from vireid_plugins.errors import ConfigError, LaunchError, StoppedError
 from vireid_plugins.experiments.local import LocalExecutor
 from vireid_plugins.experiments.outcomes import last_error, open_console
@@ -41,6 +42,22 @@ def test_sweep_goes_on_after_a_failure_and_tries_only_that_again(
     assert said[-1] == "3 runs: 2 finished before, 1 failed"
     # What had saved something is continued.
     assert [line.split()[1] for line in fakes.starts(tmp_path / "out" / "base_lr-0.5")] == ["False", "True"]
+
+
+def test_sweep_with_other_keys_of_the_test_says_that_scores_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch)
+    said: list[str] = []
+    one = sweep_of(tmp_path, RATES[:1])
+    run_sweep(one, [], said.append)
+    folder = tmp_path / "out" / "base_lr-0.1"
+    (folder / "config.yaml").write_text(load_config("SYSU/one_stream.yml", plan_runs(one, RATES[:1])[0].words).dump())
+    run_sweep(one, ["TEST.AIM.ENABLED", "True"], said.append)
+    assert said[2] == (
+        "base_lr-0.1: finished before, with other values of TEST.AIM.ENABLED, by which its scores stay; to score it by "
+        f"those of now: vireid evaluate {folder} KEY=value ..."
+    )
 
 
 def test_sweep_on_devices_gives_each_run_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

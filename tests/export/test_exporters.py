@@ -75,7 +75,7 @@ def exported(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Files:
     ran = python(
         "tools/export_onnx.py", "--config-file", f"configs/SYSU/{ONNX_METHOD}.yml", "--output", str(out), "--compare",
         "--json", str(out / "rows.json"), *SMALL, *SMALL_METHODS[ONNX_METHOD], "MODEL.WEIGHTS", str(weights),
-        *MIRRORED,
+        *MIRRORED, "TEST.METRIC", "euclidean",
         FASTREID_DATASETS=str(tree),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -163,6 +163,7 @@ def test_export_onnx_refuses_a_file_that_differs(
 @needs_exporter
 def test_export_onnx_command_compares_forms(exported: Files) -> None:
     assert len(re.findall(r"features differ from the method's by \d", exported.said)) == 2
+    assert "this run's own scores are by euclidean (TEST.METRIC)" in exported.said
     rows = {row["form"]: row for row in json.loads((exported.folder / "rows.json").read_text())["rows"]}
     assert list(rows) == ["torch, float32", "ONNX, float32", "ONNX, float16", "ONNX, int8"]
     assert rows["ONNX, float16"]["bytes"] < 0.6 * rows["ONNX, float32"]["bytes"]

@@ -165,7 +165,7 @@ def test_timm_that_is_missing_is_one_error(monkeypatch: pytest.MonkeyPatch) -> N
     ("name", "overrides", "message"),
     [
         ("resnet51", [], r"MODEL\.TIMM\.NAME: timm .* has no network 'resnet51', but .*timm\.list_models\(\)"),
-        ("", [], r"MODEL\.TIMM\.NAME: timm .* has no network ''"),
+        ("", [], r"MODEL\.TIMM\.NAME: build_timm_backbone needs the name of a network, such as"),
         ("resnet18.mine", [], r"MODEL\.TIMM\.NAME: resnet18\.mine: .*mine"),
         ("hrnet_w18_small", [], r"MODEL\.TIMM\.NAME: hrnet_w18_small .* cannot be cut into a stem and four stages"),
         ("test_resnet", ["MODEL.TIMM.DROP_PATH", "1.0"], r"MODEL\.TIMM\.DROP_PATH: must be at least 0 and below 1"),

@@ -208,6 +208,10 @@ def test_vit_map_module_sees_the_patches_and_leaves_the_class_token() -> None:
             [*CAMERAS, "MODEL.STREAMS.COUNT", "2", "MODEL.STREAMS.SEPARATE_STAGES", "1"],
             r"MODEL\.VIT\.CAMERAS: .*SEPARATE_STAGES 1 divides it",
         ),
+        (["MODEL.BACKBONE.STRIDE_SIZE", "(0, 12)"], r"STRIDE_SIZE: must be two whole numbers from 1 to 16"),
+        (["MODEL.BACKBONE.STRIDE_SIZE", "(20, 20)"], r"STRIDE_SIZE: .*got .*20, 20"),
+        (["MODEL.BACKBONE.STRIDE_SIZE", "(12.5, 12)"], r"STRIDE_SIZE: .*got .*12\.5, 12"),
+        (["MODEL.BACKBONE.STRIDE_SIZE", "(12,)"], r"STRIDE_SIZE: .*got .*12"),
         (["MODEL.VIT.EPS", "0.0"], r"MODEL\.VIT\.EPS: must be above 0"),
         (
             ["INPUT.SIZE_TRAIN", "[64, 8]", "INPUT.SIZE_TEST", "[64, 8]"],

@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 import torch
+from fastreid.config import CfgNode
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
@@ -48,6 +49,13 @@ def empty_images(count: int, size: tuple[int, int], dtype: Any) -> Tensor:
         return images
     storage = torch.UntypedStorage._new_shared(math.prod(shape) * images.itemsize)
     return images.set_(storage, 0, shape)  # type: ignore[call-overload, no-any-return]
+
+
+def black_batch(count: int, cfg: CfgNode) -> dict[str, Tensor]:
+    """Return what a network reads of a test batch: black images of `INPUT.SIZE_TEST`, of the two modalities in turn."""
+    cameras = torch.full((count,), next(iter(cfg.MODEL.VIT.CAMERAS), 0))
+    images = torch.zeros(count, 3, *cfg.INPUT.SIZE_TEST)
+    return {"images": images, "modalities": torch.arange(count) % 2, "camids": cameras}
 
 
 def assemble(

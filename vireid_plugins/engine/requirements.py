@@ -1,4 +1,4 @@
-"""What a run needs of its data sets, checked before anything is built or trained."""
+"""What a run needs of its data sets and its network, checked before anything is trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from fastreid.modeling.meta_arch import build_model
 from torch import nn
 
 from vireid_plugins.config import check_config
+from vireid_plugins.data.batch import black_batch
 from vireid_plugins.data.datasets import build_dataset
 from vireid_plugins.data.datasets.base import require_separate
 from vireid_plugins.data.loaders import build_sampler
@@ -18,6 +19,8 @@ from vireid_plugins.engine.hooks.layer_freeze import layer_freeze
 from vireid_plugins.engine.loggers import require_loggers
 from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.evaluation import EvaluationPlan, plan_test
+from vireid_plugins.layers.evaluating import evaluating
+from vireid_plugins.modeling.baseline import CrossModalityBaseline
 
 
 def plans_of(cfg: CfgNode) -> dict[str, EvaluationPlan]:
@@ -84,6 +87,22 @@ def require_run(cfg: CfgNode) -> None:
     if network is not None:
         build_optimizer(cfg, network)
         layer_freeze(cfg, network)
+
+
+def require_test_size(network: nn.Module, cfg: CfgNode) -> None:
+    """Check that a network takes test images, if they have another size than those of training, by two black ones.
+
+    Args:
+        network: of this package or a plug-in's; others are not tried.
+        cfg: its configuration.
+
+    Raises:
+        ConfigError: a module does not take feature maps of that size, such as one with a position embedding.
+    """
+    if list(cfg.INPUT.SIZE_TEST) == list(cfg.INPUT.SIZE_TRAIN) or not isinstance(network, CrossModalityBaseline):
+        return
+    with evaluating(network):
+        network(black_batch(2, cfg))
 
 
 def _network(cfg: CfgNode) -> nn.Module | None:

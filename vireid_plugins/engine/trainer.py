@@ -46,7 +46,7 @@ from vireid_plugins.engine.optimizer import build_optimizer
 from vireid_plugins.engine.optimizer_state import OptimizerState, ScheduleState, set_position
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.provenance import other_score, splits_of, training_facts
-from vireid_plugins.engine.requirements import plans_of, require_training
+from vireid_plugins.engine.requirements import plans_of, require_test_size, require_training
 from vireid_plugins.engine.run_files import FINAL, LAST
 from vireid_plugins.engine.scored_weights import name_final_weights, weights_of
 from vireid_plugins.engine.screen import show_on_screen
@@ -61,6 +61,7 @@ from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights
 from vireid_plugins.extraction import form_of, network_for
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
+from vireid_plugins.modeling.losses.epochs import beyond_the_run
 
 logger = logging.getLogger("fastreid." + __name__)
 # Entries of the final weights of a run that are not in the model of the run that is resumed.
@@ -121,6 +122,7 @@ class Trainer(DefaultTrainer):
         model: nn.Module = build_model(cfg)
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         logger.info("%s on %s: %.2f M parameters", type(model).__name__, cfg.MODEL.DEVICE, millions)
+        require_test_size(model, cfg)
         if cfg.MODEL.SYNC_BN and comm.get_world_size() > 1:
             model = synchronize_(model)
         if cfg.MODEL.COMPILE:
@@ -376,6 +378,8 @@ class Trainer(DefaultTrainer):
         logger.info(SUMMARY, extra=FILE_ONLY)
         where = f"epoch {first // steps + 1}" + (f", step {first % steps + 1}" if first % steps else "")
         logger.info("Starting training from %s; %d epochs of %d steps", where, self.max_epoch, steps)
+        for line in beyond_the_run(self.cfg):
+            logger.warning("%s", line)
         self.iter = self.start_iter = first
         # The batches of an epoch may depend on what is done before it.
         ends = self.data_loader.sampler.ends

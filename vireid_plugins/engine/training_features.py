@@ -3,8 +3,6 @@
 Shapes: `N` training images, `D` embedding.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from vireid_plugins.compat.patches import broadcast_buffers
 from vireid_plugins.data.loaders import loader_of_training_images
 from vireid_plugins.data.torch_datasets import TrainImages
 from vireid_plugins.engine.memory import explained
+from vireid_plugins.layers.evaluating import evaluating
 
 
 def training_features(cfg: CfgNode, model: nn.Module, images: TrainImages) -> npt.NDArray[np.float32] | None:
@@ -57,16 +56,3 @@ def flip_mean(model: nn.Module, batch: Any) -> Tensor:
     """Return the means (B, D) of the normalized features of images and of their mirror images."""
     mirrored = {**batch, "images": batch["images"].flip(3)}
     return (F.normalize(model(batch)) + F.normalize(model(mirrored))) / 2
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, inside a `with` block, and each module back after it."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -12,6 +12,7 @@ from vireid_plugins.errors import ConfigError, DataError, require_name
 from vireid_plugins.evaluation.drop_rules import DropRule, drop_rules, no_match
 from vireid_plugins.evaluation.feature_table import ImagesByModality
 from vireid_plugins.evaluation.open_set import enrolled_images
+from vireid_plugins.evaluation.postprocess import PostProcessing
 from vireid_plugins.evaluation.protocols import Protocol, protocols_of
 from vireid_plugins.evaluation.trials import draw_trials, sides
 from vireid_plugins.evaluation.types import Ints, Labels
@@ -139,11 +140,17 @@ def plan_test(cfg: CfgNode, name: str) -> EvaluationPlan:
     """Return the plan of one of `DATASETS.TESTS` under the protocols in `TEST.PROTOCOLS` that score it.
 
     Raises:
-        ConfigError: no protocol scores the data set; see also `EvaluationPlan`.
+        ConfigError: no protocol scores the data set, or affinity inference has no numbers for one; see also
+            `EvaluationPlan`.
         DataError: its files are missing or malformed.
     """
     dataset: Any = build_dataset(cfg, name)
-    return EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
+    plan = EvaluationPlan(dataset, protocols_of(name, cfg.TEST.PROTOCOLS))
+    postprocessing = PostProcessing.from_config(cfg)
+    for protocol in plan.protocols:
+        # Before anything is trained or extracted.
+        postprocessing.at(protocol.name)
+    return plan
 
 
 def _rule(dataset: CrossModalityDataset, protocol: Protocol) -> DropRule:

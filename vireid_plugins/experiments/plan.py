@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from fastreid.config import CfgNode
 
-from vireid_plugins.config import load_config
-from vireid_plugins.config.node import changes
+from vireid_plugins.config import get_cfg, load_config
+from vireid_plugins.config.node import ABSENT, changes, flat_config
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.stages import stages_of
-from vireid_plugins.engine.bound_keys import FREE
+from vireid_plugins.engine.bound_keys import FREE, SCORE
 from vireid_plugins.engine.output_folder import CONFIG
 from vireid_plugins.errors import ConfigError
 from vireid_plugins.experiments.sweep_file import MAX_RUNS, SweepFile, Values
@@ -37,6 +37,7 @@ class PlannedRun(NamedTuple):
         epochs: `SOLVER.MAX_EPOCH`.
         weights: a checkpoint that is scored; None: the run trains.
         scored: whether it has a test set.
+        scoring: keys of the test that have other values than in the run that the folder holds.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PlannedRun(NamedTuple):
     epochs: int
     weights: Path | None = None
     scored: bool = True
+    scoring: Sequence[str] = ()
 
 
 def plan_runs(sweep: SweepFile, settings: Sequence[Values], overrides: Sequence[str] = ()) -> list[PlannedRun]:
@@ -114,28 +116,39 @@ def _planned(sweep: SweepFile, values: Values, overrides: Sequence[str]) -> tupl
         raise ConfigError(f"{sweep.title}: run {name}: {error}") from None
     if SPLIT in values and "RegDB" not in cfg.DATASETS.NAMES:
         raise ConfigError(f"{sweep.title}: splits are RegDB's, but {sweep.config} trains {cfg.DATASETS.NAMES}")
-    _require_same(folder, cfg)
-    run = PlannedRun(name, folder, values, words, int(cfg.SOLVER.MAX_EPOCH), scored=bool(cfg.DATASETS.TESTS))
-    return run, cfg
+    scoring = _require_same(folder, cfg)
+    epochs, scored = int(cfg.SOLVER.MAX_EPOCH), bool(cfg.DATASETS.TESTS)
+    return PlannedRun(name, folder, values, words, epochs, scored=scored, scoring=scoring), cfg
 
 
-def _require_same(folder: Path, cfg: CfgNode) -> None:
-    """Refuse a folder that holds a run of another configuration; its scores would be taken for this one's."""
+def _require_same(folder: Path, cfg: CfgNode) -> list[str]:
+    """Refuse a folder that holds a run of another configuration; its scores would be taken for this one's.
+
+    Returns:
+        keys of the test that differ, with which the same weights have other scores.
+    """
     file = folder / CONFIG
     if not file.is_file():
-        return
-    free = (*FREE, *FILLED, *((SEED,) if cfg.SEED < 0 else ()))
+        return []
     try:
         # The folder itself is that of the last stage.
-        changed = changes(read_text(file), stages_of(cfg)[-1].dump(), free)
+        changed = changes(read_text(file), stages_of(cfg)[-1].dump())
     except (OSError, ValueError) as error:
         raise ConfigError(f"'{file}' cannot be read: {error}; remove the folder, or choose another output") from None
+    if any(then == ABSENT for then, _ in changed.values()):
+        # Keys that came since, with a plug-in or a release, change nothing as long as they have their defaults.
+        defaults = flat_config(get_cfg().dump(), "the defaults")
+        changed = {k: (then, now) for k, (then, now) in changed.items() if then != ABSENT or now != defaults.get(k)}
+    free = (*FREE, *FILLED, *((SEED,) if cfg.SEED < 0 else ()))
+    scoring = [key for key in changed if key.startswith(free) and key.startswith(SCORE)]
+    changed = {key: pair for key, pair in changed.items() if not key.startswith(free)}
     if changed:
         lines = [f"{key}: {then} -> {now}" for key, (then, now) in changed.items()]
         raise ConfigError(
             f"'{folder}' holds a run of another configuration ({', '.join(lines[:5])}); choose another output, or "
             "restore the keys"
         )
+    return scoring
 
 
 def run_name(values: Values) -> str:

@@ -73,13 +73,23 @@ def run_unfinished(executor: Executor, runs: Sequence[PlannedRun], say: Say) -> 
     names = {run.name for run in left}
     done = {run.name: Outcome(run, KEPT) for run in runs if run.name not in names}
     for outcome in done.values():
-        say(f"{outcome.run.name}: {outcome.state}")
+        say(f"{outcome.run.name}: {outcome.state}{_other_scoring(outcome.run)}")
 
     def report(outcome: Outcome) -> None:
         say(f"{outcome.run.name}: {outcome.state}{f': {outcome.reason}' if outcome.reason else ''}")
 
     done |= {outcome.run.name: outcome for outcome in executor.run(left, report)} if left else {}
     return [done[run.name] for run in runs]
+
+
+def _other_scoring(run: PlannedRun) -> str:
+    """Return a clause that says that a finished run has not been scored as it is asked for now, if so."""
+    if not run.scoring:
+        return ""
+    return (
+        f", with other values of {', '.join(run.scoring)}, by which its scores stay; to score it by those of now: "
+        f"vireid evaluate {run.folder} KEY=value ..."
+    )
 
 
 def require_success(outcomes: Sequence[Outcome]) -> None:

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vireid_plugins.config.check import registered
 from vireid_plugins.config.plugins import load_plugins
+from vireid_plugins.data.batch import black_batch
 from vireid_plugins.data.samplers import SAMPLER_REGISTRY
 from vireid_plugins.data.transforms import TRANSFORM_REGISTRY
 from vireid_plugins.engine.loggers import LOGGER_REGISTRY
@@ -98,8 +99,8 @@ def network_size(cfg: CfgNode, batch: int = 8) -> NetworkSize:
     model = build_model(cfg).eval()
     with torch.no_grad():
         with _attention_in_parts(), FlopCounterMode(display=False) as flops:
-            model(_images(1, cfg))
-        seconds = [_seconds(model, _images(batch, cfg), cfg.MODEL.DEVICE) for _ in range(6)][1:]
+            model(black_batch(1, cfg))
+        seconds = [_seconds(model, black_batch(batch, cfg), cfg.MODEL.DEVICE) for _ in range(6)][1:]
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     return NetworkSize(millions, flops.get_total_flops() / 2e9, batch / statistics.median(seconds))
 
@@ -117,12 +118,6 @@ def _attention_in_parts() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(former)
-
-
-def _images(count: int, cfg: CfgNode) -> dict[str, Any]:
-    cameras = torch.full((count,), next(iter(cfg.MODEL.VIT.CAMERAS), 0))
-    images = torch.zeros(count, 3, *cfg.INPUT.SIZE_TEST)
-    return {"images": images, "modalities": torch.arange(count) % 2, "camids": cameras}
 
 
 def _seconds(model: Any, batch: dict[str, Any], device: str) -> float:

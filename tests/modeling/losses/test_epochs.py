@@ -1,5 +1,6 @@
 """Losses that are used in some epochs only (`MODEL.LOSSES.EPOCHS`)."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from helpers import batch, small_cfg
 
 from vireid_plugins.engine import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.losses.epochs import EpochRange, epoch_ranges
+from vireid_plugins.modeling.losses.epochs import EpochRange, beyond_the_run, epoch_ranges
 
 NAMES = ["MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet', 'WeightedTriplet']"]
 ROWS = "[['HardTriplet', 1, 1], ['WeightedTriplet', 2, 0]]"
@@ -81,3 +82,17 @@ def test_epoch_ranges_of_wrong_rows_are_one_error(rows: str, message: str) -> No
     cfg = small_cfg("SYSU/one_stream.yml", *NAMES, "MODEL.LOSSES.EPOCHS", rows, "SOLVER.MAX_EPOCH", "4")
     with pytest.raises(ConfigError, match=message):
         epoch_ranges(cfg)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lines"),
+    [
+        ("7", []),
+        ("6", [r"MODEL\.LOSSES\.EPOCHS: .* 6 epochs .*: HardTriplet \(epoch 7\), MSEL \(epoch 7\), DCL"]),
+        ("5", [r"MODEL\.LOSSES\.EPOCHS: .* 5 ", r"INPUT\.FIRST_EPOCHS: the run .* 5 epochs .* within the 6"]),
+    ],
+)
+def test_beyond_the_run_names_the_phases_that_it_never_reaches(epochs: str, lines: list[str]) -> None:
+    found = beyond_the_run(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs))
+    assert len(found) == len(lines)
+    assert all(re.match(line, one) for line, one in zip(lines, found, strict=True))

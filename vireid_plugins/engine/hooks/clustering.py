@@ -26,8 +26,9 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets.base import MODALITIES
 from vireid_plugins.data.loaders import loader_of_training_images
 from vireid_plugins.data.samplers import ApartSampler
-from vireid_plugins.engine.training_features import evaluating, flip_mean, training_features
+from vireid_plugins.engine.training_features import flip_mean, training_features
 from vireid_plugins.errors import ConfigError, DataError, UserError
+from vireid_plugins.layers.evaluating import evaluating
 from vireid_plugins.modeling.cluster_contrast import CrossOptions, MemoryOptions
 from vireid_plugins.unsupervised.association import build_association
 from vireid_plugins.unsupervised.clusters import across, cluster, cluster_means, quality

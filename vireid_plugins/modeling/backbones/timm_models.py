@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vireid_plugins.config.keys import arguments, declare
 from vireid_plugins.errors import ConfigError, InstallError
+from vireid_plugins.layers.evaluating import evaluating
 from vireid_plugins.modeling.backbones.adapters import Cut, register_adapter
 from vireid_plugins.modeling.backbones.timm_pieces import cut_maps, cut_sequences
 from vireid_plugins.modeling.backbones.vit import one_size
@@ -73,12 +74,17 @@ def build_timm_backbone(cfg: CfgNode) -> nn.Module:
             "MODEL.BACKBONE.NAME: build_timm_backbone is a value of MODEL.STREAMS.BACKBONE; set MODEL.BACKBONE.NAME to "
             "build_multi_stream_backbone"
         )
+    if not name:
+        raise ConfigError(
+            "MODEL.TIMM.NAME: build_timm_backbone needs the name of a network, such as resnet50 or convnext_tiny; "
+            "timm.list_models() returns all"
+        )
     try:
         known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError as error:  # of a tag that it does not know
         raise ConfigError(f"MODEL.TIMM.NAME: {name}: {error}") from None
     if known is None:
-        near = name and timm.list_models(f"*{name.partition('_')[0]}*")
+        near = timm.list_models(f"*{name.partition('_')[0]}*")
         raise ConfigError(
             f"MODEL.TIMM.NAME: timm {timm.__version__} has no network '{name}', but "
             f"{', '.join((near or timm.list_models('*18'))[:6])}, ...; timm.list_models() returns all"
@@ -162,23 +168,20 @@ def _require_same(model: nn.Module, pieces: Cut, image: Tensor) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     vectors = [(p, p.clone()) for p in model.parameters() if p.ndim <= 1]
-    modes = [(module, module.training) for module in model.modules()]
     height, width = image.shape[2:]
-    model.eval()
     try:
-        for vector, _ in vectors:
-            vector.uniform_(0.2, 1.0, generator=generator)
-        x = image
-        for block in sum(pieces.stages, pieces.stem):
-            x = block.eval()(x)
-            if x.ndim == 4 and abs(x.shape[2] * width - x.shape[3] * height) > max(height, width):
-                raise ValueError(f"a part of it returns {list(x.shape)}, which is not (B, C, H, W)")
-        expected = model(image)
+        with evaluating(model):
+            for vector, _ in vectors:
+                vector.uniform_(0.2, 1.0, generator=generator)
+            x = image
+            for block in sum(pieces.stages, pieces.stem):
+                x = block.eval()(x)
+                if x.ndim == 4 and abs(x.shape[2] * width - x.shape[3] * height) > max(height, width):
+                    raise ValueError(f"a part of it returns {list(x.shape)}, which is not (B, C, H, W)")
+            expected = model(image)
     finally:
         for vector, value in vectors:
             vector.copy_(value)
-        for module, training in modes:
-            module.training = training
     expected = expected.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "") == "NHWC" else expected
     if (x if pieces.grid is None else pieces.grid.to_map(x)).ndim != 4:
         raise ValueError(f"it returns {list(x.shape)}, which is not (B, C, H, W)")

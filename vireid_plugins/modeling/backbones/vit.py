@@ -204,13 +204,20 @@ def build_vit(cfg: CfgNode) -> nn.Module:
     """Build fast-reid's transformer with the keys of its own builder and those of `MODEL.VIT`.
 
     Raises:
-        ConfigError: the depth is unknown, sizes at training and test differ, or an image is smaller than a patch.
+        ConfigError: the depth is unknown, sizes at training and test differ, an image is smaller than a patch, or the
+            stride is not two whole numbers with which patches touch or overlap.
     """
     options, node = ViTOptions(**arguments(cfg.MODEL.VIT)), cfg.MODEL.BACKBONE
     require_name("MODEL.BACKBONE.DEPTH", node.DEPTH, SIZES)
     size = one_size(cfg)
     if min(size) < PATCH:
         raise ConfigError(f"INPUT.SIZE_TRAIN: must be at least one patch of {PATCH} x {PATCH} pixels, got {size}")
+    stride = list(node.STRIDE_SIZE)
+    if len(stride) != 2 or not all(type(step) is int and 1 <= step <= PATCH for step in stride):
+        raise ConfigError(
+            f"MODEL.BACKBONE.STRIDE_SIZE: must be two whole numbers from 1 to {PATCH}, the side of a patch, such as "
+            f"({PATCH}, {PATCH}) for patches side by side or (12, 12) for overlapping ones; got {node.STRIDE_SIZE}"
+        )
     chosen = SIZES[node.DEPTH]
     if options.blocks > chosen["depth"]:
         raise ConfigError(f"MODEL.VIT.BLOCKS: '{node.DEPTH}' has {chosen['depth']} blocks, got {options.blocks}")

@@ -44,3 +44,21 @@ def epoch_ranges(cfg: CfgNode) -> dict[str, EpochRange]:
         if empty:
             raise ConfigError(f"MODEL.LOSSES.EPOCHS: epoch {empty[0]} has no loss")
     return ranges
+
+
+def beyond_the_run(cfg: CfgNode) -> list[str]:
+    """Return what of a method in phases a run is too short for, a line for each key; nothing is wrong with it."""
+    last = cfg.SOLVER.MAX_EPOCH
+    lines = []
+    ranges = epoch_ranges(cfg) if cfg.MODEL.LOSSES.EPOCHS else {}
+    if late := [f"{name} (epoch {one.first})" for name, one in ranges.items() if one.first > last]:
+        lines.append(
+            f"MODEL.LOSSES.EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), before these losses begin: "
+            f"{', '.join(late)}"
+        )
+    if last < (first := cfg.INPUT.FIRST_EPOCHS):
+        lines.append(
+            f"INPUT.FIRST_EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), within the {first} that have "
+            "INPUT.FIRST_VIEWS"
+        )
+    return lines
