@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         say(f"wrote {one.file} ({size:.1f} MiB); features differ from the method's by {one.difference:.1e} at most")
     if cfg.TEST.METRIC != "cosine":
         say(
-            f"exported features are L2-normalized and compared by their cosine; this run's own scores are by "
+            "exported features are L2-normalized and compared by their cosine; this run's own scores are by "
             f"{cfg.TEST.METRIC} (TEST.METRIC) of features as they are, and may be others"
         )
     if args.compare:

@@ -88,7 +88,13 @@ def test_epoch_ranges_of_wrong_rows_are_one_error(rows: str, message: str) -> No
     ("epochs", "lines"),
     [
         ("7", []),
-        ("6", [r"MODEL\.LOSSES\.EPOCHS: .* 6 epochs .*: HardTriplet \(epoch 7\), MSEL \(epoch 7\), DCL"]),
+        (
+            "6",
+            [
+                r"MODEL\.LOSSES\.EPOCHS: .* 6 epochs .*: HardTriplet \(epoch 7\), MSEL \(epoch 7\), DCL",
+                r"INPUT\.FIRST_EPOCHS: the run .* 6 epochs .* within the 6",
+            ],
+        ),
         ("5", [r"MODEL\.LOSSES\.EPOCHS: .* 5 ", r"INPUT\.FIRST_EPOCHS: the run .* 5 epochs .* within the 6"]),
     ],
 )
@@ -96,3 +102,6 @@ def test_beyond_the_run_names_the_phases_that_it_never_reaches(epochs: str, line
     found = beyond_the_run(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs))
     assert len(found) == len(lines)
     assert all(re.match(line, one) for line, one in zip(lines, found, strict=True))
+    # Without views of their own the first epochs are like the others.
+    without = ["INPUT.FIRST_VIEWS.VISIBLE", "[]", "INPUT.FIRST_VIEWS.INFRARED", "[]"]
+    assert beyond_the_run(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs, *without)) == found[:1]

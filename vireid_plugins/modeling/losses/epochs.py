@@ -56,7 +56,7 @@ def beyond_the_run(cfg: CfgNode) -> list[str]:
             f"MODEL.LOSSES.EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), before these losses begin: "
             f"{', '.join(late)}"
         )
-    if last < (first := cfg.INPUT.FIRST_EPOCHS):
+    if last <= (first := cfg.INPUT.FIRST_EPOCHS) and any(cfg.INPUT.FIRST_VIEWS.values()):
         lines.append(
             f"INPUT.FIRST_EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), within the {first} that have "
             "INPUT.FIRST_VIEWS"

@@ -25,7 +25,7 @@ _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 # As Python and most programs write them: a fraction, an exponent with a sign and two digits, or both. 1e3 is a name.
 _EXPONENT = "[eE][+-][0-9]{2,3}"
 _FRACTION = re.compile(rf"-?(?:0|[1-9][0-9]{{0,18}})(?:\.[0-9]+(?:{_EXPONENT})?|{_EXPONENT})")
-_DAY, DAY_SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}"), 86_400
+_DATE, _DAY = re.compile(r"\d{4}-\d{2}-\d{2}"), 86_400
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 
 
@@ -147,9 +147,10 @@ def narrowed(
         )
     if since:
         found.append(Condition("time", ">=", seconds(since)))
-    if until:
-        whole_day = _DAY.fullmatch(until.strip())
-        found.append(Condition("time", "<" if whole_day else "<=", seconds(until) + DAY_SECONDS * bool(whole_day)))
+    if _DATE.fullmatch(until.strip()):
+        found.append(Condition("time", "<", seconds(until) + _DAY))
+    elif until:
+        found.append(Condition("time", "<=", seconds(until)))
     return tuple(found)
 
 
