@@ -46,10 +46,14 @@ def test_in_processes_keeps_the_order_and_forks_no_process_with_threads() -> Non
 
 def test_in_processes_of_a_script_that_does_its_work_when_imported_says_what_to_change(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from vireid_plugins.processes import in_processes\nprint(list(in_processes(abs, [-1, 2], 2)))\n"
+        "from vireid_plugins.processes import in_processes\n"
+        "print('imported', flush=True)\n"
+        "print(list(in_processes(abs, [-1, 2], 2)))\n"
     )
     ran = python(str(tmp_path / "script.py"), OMP_NUM_THREADS="1")
     assert ran.returncode == 1
+    # By this process and by the first worker: no other is started beside it, whose output could follow our error.
+    assert ran.stdout.splitlines() == ["imported"] * 2
     assert ran.stderr.splitlines()[-1].endswith(NEEDS_GUARD), ran.stderr
 
 

@@ -124,6 +124,9 @@ def in_processes(
         return
     try:
         with ProcessPoolExecutor(workers, mp_context=context(), initializer=end_with_parent) as pool:
+            # A script without the guard ends its first worker. Were others started meanwhile, their errors would follow
+            # ours, and Python's thread that ends them can fail, as it counts them.
+            pool.submit(int).result()
             yield from _submitted(pool, function, jobs, chunk)
     except BrokenProcessPool:
         raise LoaderError(f"one of {workers} worker processes died; see its output above; {NEEDS_GUARD}") from None
