@@ -47,10 +47,6 @@ class ConfigError(UserError, ValueError):
     """A key or value of the configuration is wrong; the message lists what is available."""
 
 
-class UnknownKeyError(ConfigError):
-    """A key does not exist."""
-
-
 class DataError(UserError, RuntimeError):
     """A file of a data set is missing, malformed or inconsistent with the others; the message names it."""
 

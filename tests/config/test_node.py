@@ -142,7 +142,10 @@ def test_merge_from_file_with_too_many_bases_is_refused(
         (["OUTPUT_DIR", "a\0b"], "'OUTPUT_DIR': the text holds a NUL character"),
         (["MODEL", "3"], "'MODEL' holds keys and cannot be set to a value"),
         (["SOLVER.BASE_LR", "1e999"], "'SOLVER.BASE_LR': must be a finite number"),
-        (["OUTPUT", "x"], "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*available at the top level: "),
+        (
+            ["OUTPUT", "x"],
+            "unknown key 'OUTPUT'.*did you mean 'OUTPUT_DIR'.*available at the top level: .*--plugin FILE",
+        ),
     ],
 )
 def test_merge_from_list_with_a_mistake_is_one_error(words: list[str], message: str) -> None:

@@ -15,7 +15,7 @@ from vireid_plugins.config.paths import config_path
 from vireid_plugins.config.plugins import load_plugins
 from vireid_plugins.config.renamed import renamed, renamed_for_merge
 from vireid_plugins.config.values import literal, require_sane, unquoted
-from vireid_plugins.errors import ConfigError, UnknownKeyError, meant
+from vireid_plugins.errors import ConfigError, meant
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.io.strict_yaml import MAX_BYTES, MAX_NODES, Parsed, StrictYamlError, parse_yaml
 
@@ -264,7 +264,7 @@ def _check_keys(cfg: FastReidNode, keys: Iterable[str], where: str) -> None:
         node, parents = cfg, ""
         for part in dotted.split("."):
             if not isinstance(node, dict) or part not in node:
-                raise UnknownKeyError(f"{where}: {_unknown(parents, part, node)}")
+                raise ConfigError(f"{where}: {_unknown(parents, part, node)}")
             node, parents = node[part], f"{parents}{part}."
 
 
@@ -281,5 +281,5 @@ def _unknown(parents: str, part: str, node: Any) -> str:
     hint = meant(part, names, parents)
     return (
         f"unknown key '{parents}{part}'{hint}; available {'under ' + parents[:-1] if parents else 'at the top level'}: "
-        f"{', '.join(names)}"
+        f"{', '.join(names)}. If it belongs to a plug-in, install its package or give its file: --plugin FILE.py"
     )

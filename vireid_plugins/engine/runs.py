@@ -18,7 +18,7 @@ from vireid_plugins.config.path_keys import expanded
 from vireid_plugins.config.stages import earlier_stage
 from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.run_files import BEST, FINAL, newest_first
-from vireid_plugins.errors import ConfigError, DataError, UnknownKeyError
+from vireid_plugins.errors import ConfigError, DataError
 from vireid_plugins.evaluation.protocols import PROTOCOLS, require_protocols
 
 logger = logging.getLogger("fastreid." + __name__)
@@ -172,12 +172,7 @@ def stored_config(text: str, where: str) -> CfgNode:
         ConfigError: it cannot be parsed, or a key is unknown, as when a plug-in package is missing.
     """
     cfg = get_cfg()
-    try:
-        cfg.merge_from_text(text, where)
-    except UnknownKeyError as error:
-        raise ConfigError(
-            f"{error}. If a plug-in brings it, install its package, or give its file: --plugin FILE.py"
-        ) from None
+    cfg.merge_from_text(text, where)
     if "WEIGHTS_AVERAGED" not in text:
         # Earlier commits used averaged weights only if the configuration averaged too.
         cfg.MODEL.WEIGHTS_AVERAGED = cfg.SOLVER.EMA_DECAY > 0

@@ -61,7 +61,7 @@ from vireid_plugins.evaluation.provenance import UNKNOWN, ScoredWeights
 from vireid_plugins.extraction import form_of, network_for
 from vireid_plugins.layers.sync_batch_norm import synchronize_
 from vireid_plugins.modeling.backbones.multi_stream import compile_stages
-from vireid_plugins.modeling.losses.epochs import beyond_the_run
+from vireid_plugins.modeling.losses.epochs import idle_phases
 
 logger = logging.getLogger("fastreid." + __name__)
 # Entries of the final weights of a run that are not in the model of the run that is resumed.
@@ -378,7 +378,7 @@ class Trainer(DefaultTrainer):
         logger.info(SUMMARY, extra=FILE_ONLY)
         where = f"epoch {first // steps + 1}" + (f", step {first % steps + 1}" if first % steps else "")
         logger.info("Starting training from %s; %d epochs of %d steps", where, self.max_epoch, steps)
-        for line in beyond_the_run(self.cfg):
+        for line in idle_phases(self.cfg):
             logger.warning("%s", line)
         self.iter = self.start_iter = first
         # The batches of an epoch may depend on what is done before it.

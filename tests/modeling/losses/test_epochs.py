@@ -10,7 +10,7 @@ from helpers import batch, small_cfg
 
 from vireid_plugins.engine import Trainer
 from vireid_plugins.errors import ConfigError
-from vireid_plugins.modeling.losses.epochs import EpochRange, beyond_the_run, epoch_ranges
+from vireid_plugins.modeling.losses.epochs import EpochRange, epoch_ranges, idle_phases
 
 NAMES = ["MODEL.LOSSES.NAME", "['LabelSmoothCE', 'HardTriplet', 'WeightedTriplet']"]
 ROWS = "[['HardTriplet', 1, 1], ['WeightedTriplet', 2, 0]]"
@@ -98,10 +98,18 @@ def test_epoch_ranges_of_wrong_rows_are_one_error(rows: str, message: str) -> No
         ("5", [r"MODEL\.LOSSES\.EPOCHS: .* 5 ", r"INPUT\.FIRST_EPOCHS: the run .* 5 epochs .* within the 6"]),
     ],
 )
-def test_beyond_the_run_names_the_phases_that_it_never_reaches(epochs: str, lines: list[str]) -> None:
-    found = beyond_the_run(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs))
+def test_idle_phases_names_the_phases_that_it_never_reaches(epochs: str, lines: list[str]) -> None:
+    found = idle_phases(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs))
     assert len(found) == len(lines)
     assert all(re.match(line, one) for line, one in zip(lines, found, strict=True))
-    # Without views of their own the first epochs are like the others.
+
+
+@pytest.mark.parametrize("epochs", ["7", "6"])
+def test_idle_phases_of_first_epochs_without_views_says_so(epochs: str) -> None:
     without = ["INPUT.FIRST_VIEWS.VISIBLE", "[]", "INPUT.FIRST_VIEWS.INFRARED", "[]"]
-    assert beyond_the_run(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs, *without)) == found[:1]
+    (line,) = (
+        one for one in idle_phases(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs, *without)) if "VIEWS" in one
+    )
+    assert (
+        line == "INPUT.FIRST_EPOCHS: the first 6 epochs should have views of their own, but INPUT.FIRST_VIEWS has none"
+    )

@@ -46,8 +46,8 @@ def epoch_ranges(cfg: CfgNode) -> dict[str, EpochRange]:
     return ranges
 
 
-def beyond_the_run(cfg: CfgNode) -> list[str]:
-    """Return what of a method in phases a run is too short for, a line for each key; nothing is wrong with it."""
+def idle_phases(cfg: CfgNode) -> list[str]:
+    """Return which keys of phases have no effect in a run, a line for each; nothing is wrong with it."""
     last = cfg.SOLVER.MAX_EPOCH
     lines = []
     ranges = epoch_ranges(cfg) if cfg.MODEL.LOSSES.EPOCHS else {}
@@ -56,7 +56,12 @@ def beyond_the_run(cfg: CfgNode) -> list[str]:
             f"MODEL.LOSSES.EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), before these losses begin: "
             f"{', '.join(late)}"
         )
-    if last <= (first := cfg.INPUT.FIRST_EPOCHS) and any(cfg.INPUT.FIRST_VIEWS.values()):
+    first = cfg.INPUT.FIRST_EPOCHS
+    if first and not any(cfg.INPUT.FIRST_VIEWS.values()):
+        lines.append(
+            f"INPUT.FIRST_EPOCHS: the first {first} epochs should have views of their own, but INPUT.FIRST_VIEWS has none"
+        )
+    elif last <= first:
         lines.append(
             f"INPUT.FIRST_EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), within the {first} that have "
             "INPUT.FIRST_VIEWS"
