@@ -110,6 +110,4 @@ def test_idle_phases_of_first_epochs_without_views_says_so(epochs: str) -> None:
     (line,) = (
         one for one in idle_phases(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs, *without)) if "VIEWS" in one
     )
-    assert (
-        line == "INPUT.FIRST_EPOCHS: the first 6 epochs should have views of their own, but INPUT.FIRST_VIEWS has none"
-    )
+    assert line == "INPUT.FIRST_EPOCHS: the first 6 epochs should have their own views, but INPUT.FIRST_VIEWS has none"

@@ -59,7 +59,7 @@ def idle_phases(cfg: CfgNode) -> list[str]:
     first = cfg.INPUT.FIRST_EPOCHS
     if first and not any(cfg.INPUT.FIRST_VIEWS.values()):
         lines.append(
-            f"INPUT.FIRST_EPOCHS: the first {first} epochs should have views of their own, but INPUT.FIRST_VIEWS has none"
+            f"INPUT.FIRST_EPOCHS: the first {first} epochs should have their own views, but INPUT.FIRST_VIEWS has none"
         )
     elif last <= first:
         lines.append(
