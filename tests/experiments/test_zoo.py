@@ -74,6 +74,17 @@ def test_zoo_refuses_weights_that_are_none(tmp_path: Path, little_root: Path) ->
         planned(Zoo("SYSU", ["agw"], weights={"agw": [str(tmp_path / "torn.pth")]}, output=tmp_path / "out"))
 
 
+def test_zoo_refuses_weights_of_another_method(trained: Path, little_root: Path, tmp_path: Path) -> None:
+    asked = Zoo("SYSU", ["one_stream", "agw"], 0, 1, {"agw": [str(trained)]}, tmp_path / "out", SMALL)
+    asked = asked._replace(overrides=[*SMALL, *SMALL_METHODS["agw"]])
+    with pytest.raises(DataError, match=r"--weights agw=.*model_final\.pth: .*does not fill the network"):
+        planned(asked)
+    # A logger that is missing matters to no method that is only scored.
+    overrides = [*SMALL, "LOGGERS", "['MLflowLogger']"]
+    (method,) = planned(asked._replace(methods=["wrim"], weights={"wrim": [str(trained)]}, overrides=overrides))
+    assert [run.weights for run in method.runs] == [(trained / "model_final.pth").resolve()]
+
+
 def test_zoo_of_a_folder_takes_all_methods_for_ones_own_images(little_root: Path, tmp_path: Path) -> None:
     methods = planned(
         Zoo(str(little_root / "own"), epochs=2, seeds=1, output=tmp_path, overrides=["SOLVER.AMP.ENABLED", "False"])

@@ -10,11 +10,11 @@ from vireid_plugins.config import load_config
 from vireid_plugins.config.overrides import paired
 from vireid_plugins.config.paths import shipped_configs
 from vireid_plugins.data.datasets import build_dataset
-from vireid_plugins.engine.checkpoint import load_checkpoint
 from vireid_plugins.engine.output_folder import claim
 from vireid_plugins.engine.requirements import require_run
 from vireid_plugins.engine.runs import find_weights
-from vireid_plugins.errors import ConfigError, LaunchError, StoppedError, require_name
+from vireid_plugins.engine.train import load_model
+from vireid_plugins.errors import ConfigError, DataError, LaunchError, StoppedError, require_name
 from vireid_plugins.evaluation.protocols import require_protocols
 from vireid_plugins.experiments.fitted_schedule import EPOCHS, fitted
 from vireid_plugins.experiments.local import LocalExecutor
@@ -142,8 +142,20 @@ def planned(zoo: Zoo) -> list[Method]:
         # The size of a network includes its classifier.
         method.config.defrost()
         method.config.MODEL.HEADS.NUM_CLASSES = method.config.MODEL.HEADS.NUM_CLASSES or identities
-        _require_run(method)
+        _require_weights(method) if method.name in weights else _require_run(method)
     return methods
+
+
+def _require_weights(method: Method) -> None:
+    """Raise an error if a method cannot be filled from its weights; now, and not after others have trained for days."""
+    cfg = method.config.clone()
+    cfg.MODEL.DEVICE = "cpu"
+    for run in method.runs:
+        cfg.MODEL.WEIGHTS = str(run.weights)
+        try:
+            load_model(cfg)
+        except (ConfigError, DataError) as error:
+            raise type(error)(f"--weights {method.name}={run.weights}: {error}") from None
 
 
 def _require_run(method: Method) -> None:
@@ -201,12 +213,9 @@ def _whole(known: Sequence[str]) -> list[str]:
 
 def _weights(method: str, word: str) -> Path:
     try:
-        file = find_weights(word)
+        return find_weights(word).resolve()
     except ConfigError as error:
         raise ConfigError(f"--weights {method}={word}: {error}") from None
-    # Now, and not after other methods have trained for days.
-    load_checkpoint(file)
-    return file.resolve()
 
 
 def _method(zoo: Zoo, name: str, file: str, words: Sequence[str], weights: Sequence[Path]) -> Method:
