@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from vireid_plugins.config import load_config
 from vireid_plugins.errors import ConfigError
@@ -49,3 +50,23 @@ def test_load_config_of_a_base_that_is_no_file_is_one_error(base: str, tmp_path:
 def test_load_config_or_the_network_refuses_an_empty_or_doubled_list(key: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"{re.escape(key)}: {message}"):
         build_losses(load_config("SYSU/wrim.yml", [key, value]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["SOLVER.SCHED", "CosineAnnealingLR", "SOLVER.BASE_LR", "0.0"], "BASE_LR: must be above 0 with SOLVER.SCHED"),
+        (["INPUT.SIZE_TRAIN", "{[]: 1}"], r"'INPUT\.SIZE_TRAIN': unhashable"),
+    ],
+)
+def test_load_config_of_a_value_that_cannot_be_names_its_key(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config("SYSU/wrim.yml", overrides)
+
+
+def test_load_config_for_a_device_that_the_machine_lacks_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert load_config("SYSU/wrim.yml", ["MODEL.DEVICE", "cuda:1"]).MODEL.DEVICE == "cuda:1"
+    with pytest.raises(ConfigError, match=r"MODEL\.DEVICE: torch finds 2 CUDA devices, but not 'cuda:2'"):
+        load_config("SYSU/wrim.yml", ["MODEL.DEVICE", "cuda:2"])

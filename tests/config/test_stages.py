@@ -48,3 +48,8 @@ def test_stages_start_from_the_best_epoch_if_asked_to() -> None:
 def test_stages_with_a_wrong_key_or_value_are_one_error(overrides: list[str], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         load_config("SYSU/adca.yml", [*SMALL, *APART, *overrides])
+
+
+def test_stages_from_the_best_epoch_without_a_test_set_are_one_error() -> None:
+    with pytest.raises(ConfigError, match=r"USL\.NEXT_FROM: best needs a test set \(DATASETS\.TESTS\).*; use final"):
+        stages_of(load_config("own/adca.yml", [*SMALL, *APART, "USL.NEXT_FROM", "best"]))

@@ -168,3 +168,15 @@ def test_check_apart_accepts_unequal_modalities_which_losses_of_identities_do_no
 def test_check_apart_refuses_rows_in_another_order(column: str, value: object) -> None:
     with pytest.raises(ValueError, match="must"):
         check_apart({**apart_batch(), column: value})
+
+
+def test_apart_sampler_without_the_clusters_of_the_epoch_is_an_error() -> None:
+    modalities, cameras, _ = clustered()
+    sampler = ApartSampler(modalities, cameras, identities=(2, 3), instances=4, steps=5, views=(2, 1))
+    with pytest.raises(ValueError, match="call set_labels"):
+        next(iter(sampler))
+
+
+def test_apart_sampler_of_clusters_that_the_processes_cannot_share_names_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"DATALOADER\.APART\.IDENTITIES: \[2, 3\] clusters .* among 2 processes"):
+        sampler_of(clustered(), rank=0, world=2)

@@ -1,6 +1,7 @@
 """Images of one's own: three layouts, the division of the identities, and what is said about mistakes."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from vireid_plugins.data.datasets import OwnFolder, build_dataset
 from vireid_plugins.data.datasets.own_csv import read_own_csv
 from vireid_plugins.data.datasets.own_folder import logger, numbered
+from vireid_plugins.data.datasets.own_images import by_pattern
 from vireid_plugins.data.verify import verify
 from vireid_plugins.engine import Trainer
 from vireid_plugins.engine.train import evaluate
@@ -307,3 +309,29 @@ def test_trained_on_ones_own_images_is_scored_only_on_the_others(little_root: Pa
         evaluate(other)
     elsewhere = small_cfg("own/one_stream.yml", *words, "DATASETS.OWN.SEED", "1", "DATASETS.OWN.ROOT", "")
     assert "mAP" in evaluate(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"path,identity\n\xff\xfe", "it is not a text file in UTF-8"), (None, "it is a folder")]
+)
+def test_table_that_is_no_text_names_its_file(own: Path, content: bytes | None, said: str) -> None:
+    file = own / "list.csv"
+    file.mkdir() if content is None else file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"list\.csv' cannot be read: {said}"):
+        OwnFolder(str(own), csv=str(file)).query  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train/vis_.png", r"matches DATASETS\.OWN\.PATTERN with an empty identity"),
+        ("train/red_1.png", "has the modality 'red'; known are visible, vis"),
+        ("all/vis_1.png", "has the split 'all'; known are train, test"),
+    ],
+)
+def test_pattern_with_a_word_that_is_not_known_says_which(tmp_path: Path, name: str, said: str) -> None:
+    write(tmp_path / name)
+    images, (other,) = by_pattern(tmp_path, r"(?P<split>\w+)/(?P<modality>\w+)_(?P<identity>\d*)\.png")
+    assert not images
+    assert other.path == name
+    assert re.match(said, other.problem)

@@ -64,3 +64,11 @@ def test_official_draws_that_do_not_fit_name_the_folder(folder: Path) -> None:
     savemat(draws.file, {"rand_perm_cam": cells(rows=4)})
     with pytest.raises(DataError, match="has 4 trials instead of 10"):
         OfficialDraws(folder).rows(6, 3, 2, trials=10)
+
+
+def test_official_draws_with_a_cell_of_another_shape_name_it(folder: Path) -> None:
+    draws = cells()
+    draws[1, 0][2, 0] = "ab"
+    savemat(folder / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": draws})
+    with pytest.raises(DataError, match=r"camera 2, identity 3 must be \(10, n\) whole numbers"):
+        OfficialDraws(folder).rows(2, 3, 2, trials=10)

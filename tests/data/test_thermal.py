@@ -105,6 +105,13 @@ def test_read_image_of_values_that_cannot_be_converted_says_why(
         read(tiff(tmp_path / "x.tif", values, kind))
 
 
+def test_read_image_with_keys_too_far_apart_says_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"x\.tif' cannot be read: its values from -1e\+308 to 1e\+308 are too far apart"
+    ):
+        read(tiff(tmp_path / "x.tif", GRAY, "<f4"), Stretch(-1e308, 1e308))
+
+
 def test_read_image_of_sixteen_bits_follows_the_way_the_camera_was_held(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3

@@ -162,6 +162,23 @@ DAMAGE = {
         lambda f: edit(f / "idx" / "test_vis.txt", lambda text: text + "vis/0001/0001_c01_s1_f1_vis.jpg 0\n"),
         "lists '0001_c01_s1_f1_vis.jpg', which is in no test folder",
     ),
+    "a training list of the other modality": (
+        "LLCM",
+        lambda f: (
+            edit(
+                f / "idx" / "train_vis.txt",
+                lambda text: text + (f / "idx" / "train_nir.txt").read_text().splitlines()[0] + "\n",
+            )
+            and f / (f / "idx" / "train_nir.txt").read_text().split(" ")[0]
+        ),
+        "in the name does not match the list and folder",
+    ),
+    "two labels of a training identity": (
+        "LLCM",
+        lambda f: edit(f / "idx" / "train_nir.txt", swap_first_label),
+        "other images of its identity have",
+    ),
+    "no test list": ("LLCM", lambda f: remove(f / "idx" / "test_nir.txt"), "only the test folders are read"),
     "identities trained and tested": (
         "LLCM",
         lambda f: edit(

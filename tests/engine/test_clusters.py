@@ -383,6 +383,11 @@ def test_dry_run_takes_steps_with_made_up_clusters(tmp_path: Path, monkeypatch: 
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6]"], "USL.CLUSTER.EPS: must be two numbers"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.EPS", "[0.6, 'x']"], r"USL.CLUSTER.EPS: must be two numbers.*'x'"),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.K2", "99"], "USL.CLUSTER.K2: must be at most"),
+        (
+            "SYSU/adca_stage1.yml",
+            ["USL.CLUSTER.MIN_SAMPLES", "0"],
+            "USL.CLUSTER.MIN_SAMPLES: must be at least 1, got 0",
+        ),
         ("SYSU/adca_stage1.yml", ["USL.CLUSTER.LABELED", "both"], "USL.CLUSTER.LABELED: unknown value 'both'"),
         ("SYSU/one_stream.yml", ["DATALOADER.SAMPLER_TRAIN", "ApartSampler"], "learns from identities"),
         ("SYSU/adca_stage1.yml", ["MODEL.LOSSES.NAME", "['HardTriplet']"], "HardTriplet needs identities"),

@@ -59,6 +59,7 @@ def test_find_weights_of_an_unfinished_run_takes_the_newest_that_can_be_loaded(
         ("{folder}@last", "has no last.pth; available: .*run@model_0000, .*run@model_best"),
         ("{empty}", "is not a run: it contains no checkpoint"),
         ("$NO_SUCH_VARIABLE/x", "RUN: .*NO_SUCH_VARIABLE"),
+        ("", "RUN: an empty path; name the folder of a run"),
     ],
 )
 def test_find_weights_of_what_is_no_run_says_what_would_be(folder: Path, tmp_path: Path, run: str, said: str) -> None:

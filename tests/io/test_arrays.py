@@ -87,3 +87,10 @@ def test_read_npz_of_other_files_is_a_value_error(tmp_path: Path, content: bytes
 def test_read_npz_of_a_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a folder"):
         read_npz(tmp_path, ("a",))
+
+
+def test_read_npz_of_a_version_for_records_is_a_value_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "f.npz", "w") as archive:
+        archive.writestr("a.npy", np.lib.format.magic(3, 0) + bytes(64))
+    with pytest.raises(ValueError, match=r"a\.npy is of version \(3, 0\), for arrays of records"):
+        read_npz(tmp_path / "f.npz", ("a",))

@@ -1,5 +1,6 @@
 """MATLAB files against scipy's reader, and what torn ones say."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,53 @@ def test_parse_mat_size_beyond_the_file_is_an_error(tmp_path: Path) -> None:
     file.write_bytes(whole)
     with pytest.raises(ValueError, match=r"claims 2,147,483,648 bytes"):
         parse_mat(file.read_bytes())["x"]
+
+
+def element(kind: int, data: bytes) -> bytes:
+    """A data element with its tag, padded to eight bytes unless it is compressed."""
+    return np.array([kind, len(data)], "<u4").tobytes() + data + b"\0" * (-len(data) % 8 if kind != 15 else 0)
+
+
+def matrix(*parts: bytes, flags: int = 6, shape: tuple[int, ...] = (2, 1)) -> bytes:
+    """A matrix element named `x`; `flags` 6 is double, 1 cells, 4 text."""
+    head = [element(6, np.array([flags, 0], "<u4").tobytes()), element(5, np.array(shape, "<i4").tobytes())]
+    return element(14, b"".join([*head, element(1, b"x"), *parts]))
+
+
+def nested(depth: int) -> bytes:
+    """A cell of a cell ... of a number."""
+    inner = matrix(element(9, bytes(8)), shape=(1, 1))
+    for _ in range(depth):
+        inner = matrix(inner, flags=1, shape=(1, 1))
+    return inner
+
+
+WRONG = {
+    "compressed data that end early": (element(15, zlib.compress(matrix(element(9, bytes(16))))[:-6]), "end early"),
+    "compressed data that are none": (element(15, b"\0" * 16), "decompress"),
+    "a short element of five bytes": (element(14, np.array([5 << 16 | 6, 0], "<u4").tobytes()), "claims 5 bytes"),
+    "cells nested ten deep": (nested(10), "nested more than 8 deep"),
+    "a matrix of numbers alone": (element(14, element(9, bytes(8))), "type 0"),
+    "a matrix without elements": (element(14, bytes(4)), "type 0"),
+    "a cell too few": (matrix(matrix(element(9, bytes(16))), flags=1), "2 cells holds 1"),
+    "a number too many": (matrix(element(9, bytes(24))), "2 numbers holds 3"),
+    "a negative size": (matrix(element(9, bytes(16)), shape=(-2, 1)), "no class, shape and name"),
+    "numbers of an unknown type": (matrix(element(8, bytes(16))), "type 8"),
+    "half a number": (matrix(element(9, bytes(12))), "ends within one"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_parse_mat_with_a_wrong_element_says_what_is_wrong(case: str) -> None:
+    body, message = WRONG[case]
+    with pytest.raises(ValueError, match=message):
+        parse_mat(b" " * 124 + b"\0\1IM" + body)
+
+
+def test_parse_mat_of_text_complex_numbers_and_empty_cells_reads_what_it_knows() -> None:
+    empty = matrix(element(14, b""), matrix(element(9, bytes(16))), flags=1)
+    others = matrix(element(4, b"ab"), flags=4), matrix(element(9, bytes(16)), element(9, bytes(16)), flags=0x0806)
+    (x,) = parse_mat(b" " * 124 + b"\0\1IM" + empty).values()
+    assert [cell.shape for cell in x[:, 0]] == [(0, 0), (2, 1)]
+    for other in others:
+        assert parse_mat(b" " * 124 + b"\0\1IM" + other) == {"x": None}

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
-from helpers import CONFIGS, batch, begin_clusters, views_of
+from helpers import CONFIGS, batch, begin_clusters, small_cfg, views_of
 from method_tester import MethodTester, Size
 
 from vireid_plugins.config import config_path, get_cfg
@@ -255,3 +255,24 @@ def test_demo_config_steps_and_scores_at_its_own_size(name: str) -> None:
     sum(losses.values()).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert torch.isfinite(model.eval()(batch(2, 1, size=size))).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "message"),
+    [
+        ("rle", ["MODEL.RLE.PARTS", "0"], r"MODEL\.RLE\.PARTS: must be 1 or more, got 0"),
+        ("rle", ["MODEL.RLE.LAST_STAGE", "5"], r"MODEL\.RLE\.LAST_STAGE: must be 1 to 4, got 5"),
+        (
+            "rle",
+            ["MODEL.RLE.LAST_STAGE", "3", "MODEL.HEADS.PROJECTION_DIM", "8"],
+            r"MODEL\.HEADS\.PROJECTION_DIM: needs stage 4, which MODEL\.RLE\.LAST_STAGE leaves out",
+        ),
+        ("mpanet", ["MODEL.MPANET.PARTS", "-1"], r"MODEL\.MPANET\.PARTS: must be 0 or more, got -1"),
+        ("saai", ["MODEL.SAAI.UPDATE_RATE", "1.5"], r"MODEL\.SAAI\.UPDATE_RATE: must be 0 to 1, got 1\.5"),
+    ],
+)
+def test_methods_with_an_option_out_of_range_name_its_key(file: str, words: list[str], message: str) -> None:
+    cfg = small_cfg(f"SYSU/{file}.yml", *words)
+    cfg.MODEL.HEADS.NUM_CLASSES = 4
+    with pytest.raises(ConfigError, match=message):
+        build_model(cfg)

@@ -213,6 +213,7 @@ def test_vit_map_module_sees_the_patches_and_leaves_the_class_token() -> None:
         (["MODEL.BACKBONE.STRIDE_SIZE", "(12.5, 12)"], r"STRIDE_SIZE: .*got .*12\.5, 12"),
         (["MODEL.BACKBONE.STRIDE_SIZE", "(12,)"], r"STRIDE_SIZE: .*got .*12"),
         (["MODEL.VIT.EPS", "0.0"], r"MODEL\.VIT\.EPS: must be above 0"),
+        (["MODEL.VIT.BLOCKS", "-1"], r"MODEL\.VIT\.BLOCKS: must be 0 \(all\) or more, got -1"),
         (
             ["INPUT.SIZE_TRAIN", "[64, 8]", "INPUT.SIZE_TEST", "[64, 8]"],
             r"INPUT\.SIZE_TRAIN: must be at least one patch",
@@ -384,3 +385,8 @@ def test_pretrained_vit_that_does_not_fit_is_one_error(tmp_path: Path, change: A
     else:
         with pytest.raises(ConfigError, match=message):
             build_backbone(cfg_of(*given))
+
+
+def test_vit_of_images_of_another_size_names_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"INPUT\.SIZE_TEST: a ViT has positions for .* got images of"):
+        built()(torch.rand(1, 3, 96, 32))

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastreid.config import CfgNode
-
+from vireid_plugins.config.values import literal
 from vireid_plugins.errors import ConfigError
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
@@ -72,29 +71,30 @@ def as_list(default: Any, value: Any, place: str) -> Any:
         place: name of the key in the message.
 
     Raises:
-        ConfigError: a key that holds a list gets another single value.
+        ConfigError: a key that holds a list gets another single value, or text that stands for none.
     """
     if not isinstance(default, list | tuple):
         return value
-    given = CfgNode._decode_cfg_value(value)
+    given = literal(value, place)
     # An empty list may hold anything, and what reads it checks that. Brackets are a list that was quoted wrongly.
     if isinstance(given, str) and given.strip() and given[0] not in "[(" and all(isinstance(x, str) for x in default):
         return [given]
     if isinstance(given, str | int | float):
-        if isinstance(given, str) and "," in given and isinstance(CfgNode._decode_cfg_value(_quoted(given)), list):
-            raise ConfigError(f'{place} is a list, whose texts need quotes, in a shell "{_quoted(given)}"; got {given}')
+        if isinstance(given, str) and "," in given and isinstance(literal(_quoted(given, place), place), list):
+            quoted = _quoted(given, place)
+            raise ConfigError(f'{place} is a list, whose texts need quotes, in a shell "{quoted}"; got {given}')
         if isinstance(given, str) and given[:1] in ("[", "("):
             given = given.strip("[]() ").partition(",")[0]
         raise ConfigError(f'{place} is a list; a list of one value is [{given!r}], in a shell "[{given!r}]"')
     return value
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str, place: str) -> str:
     """Return a list as text in which bare words have quotes, which a shell may have taken away."""
 
     def quote(match: "re.Match[str]") -> str:
         word = match[0]
-        bare = word[0] not in "'\"" and isinstance(CfgNode._decode_cfg_value(word), str)
+        bare = word[0] not in "'\"" and isinstance(literal(word, place), str)
         return f"'{word}'" if bare else word
 
     return _ITEM.sub(quote, text)
