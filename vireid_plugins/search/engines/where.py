@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vireid_plugins.data.datasets.base import MODALITIES
-from vireid_plugins.errors import ConfigError
+from vireid_plugins.data.datasets.own_images import MODALITY_WORDS, modality_of
+from vireid_plugins.errors import ConfigError, require_name
 from vireid_plugins.escape import as_utf8
 from vireid_plugins.io.moment import FIRST, LAST, moment, written
 
@@ -112,7 +113,7 @@ def parsed(text: str) -> Condition:
     """Return the condition of `NAME=VALUE`, `NAME>=VALUE` and so on; a value that reads as a number is one.
 
     Raises:
-        ConfigError: the text is none.
+        ConfigError: the text is none, or names no modality.
     """
     match = _TEXT.fullmatch(text)
     if match is None or not match[3]:
@@ -120,6 +121,9 @@ def parsed(text: str) -> Condition:
     name, operator, value = match.groups()
     if name in WORDS:
         return Condition(name, operator, value)
+    if name == "modality":
+        require_name(name, value.strip().lower(), MODALITY_WORDS)
+        return Condition(name, operator, modality_of(value))
     return Condition(name, operator, seconds(value) if name == "time" else number_or_word(value))
 
 
