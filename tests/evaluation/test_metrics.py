@@ -335,6 +335,16 @@ def test_evaluate_ranking_of_what_are_no_labels_is_one_error(kind: str) -> None:
     labels, said = NO_LABELS[kind]
     with pytest.raises(FeatureError, match=f"^gallery_ids: must be one number or name per image: {said}"):
         evaluate_ranking([[1, 2]], [1], labels)
+    with pytest.raises(FeatureError, match=f"^gallery_cams: must be one number or name per image: {said}"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], labels, drop="sysu")
+
+
+def test_evaluate_ranking_of_cameras_that_no_rule_reads_counts_them() -> None:
+    with pytest.raises(FeatureError, match=r"^gallery_cams: must be one number or name per image: setting an array"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], [[1], [1, 2]])
+    with pytest.raises(FeatureError, match=r"^gallery_cams: the sizes do not match: \(3,\) cameras for 2 images"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], torch.ones(3))
+    assert evaluate_ranking([[1, 2]], [1], [1, 2], None, [object(), object()]).mAP == 1
 
 
 def test_evaluate_ranking_takes_labels_of_half_precision_and_no_masked_ones() -> None:
