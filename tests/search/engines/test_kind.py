@@ -18,6 +18,8 @@ from vireid_plugins.search.engines.milvus_place import TOKEN
         ({"uri": "http://host:99999"}, "--uri: 'http://host:99999' is no address of a server"),
         ({"uri": "http://[::1"}, r"--uri: 'http://\[::1' is no address of a server; write http://HOST:19530"),
         ({"uri": "http://root:x@host:1"}, f"--uri: leave the password out, and put it into the variable {TOKEN}"),
+        ({"uri": "root:x@host:1"}, "--uri: leave the password out"),
+        ({"uri": "http://root:x@host:port"}, "--uri: leave the password out"),
         ({"engine": "lance"}, "--engine: unknown value 'lance'; available: faiss, milvus"),
         ({"engine": "faiss", "uri": "http://host:1"}, "--uri: faiss has no server; leave it out, or choose --engine"),
         ({"engine": "milvus", "dtype": "float16"}, "--dtype float16: Milvus keeps float32; leave it out, or choose"),
@@ -25,8 +27,9 @@ from vireid_plugins.search.engines.milvus_place import TOKEN
     ],
 )
 def test_kind_of_what_does_not_fit_says_so(given: dict[str, str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as error:
         Kind(**given)
+    assert "root" not in str(error.value)
 
 
 def test_kind_of_another_engine_than_the_gallery_has_says_which_it_has(tmp_path: Path) -> None:
