@@ -14,15 +14,20 @@ def write_video(
     pictures: Sequence[np.ndarray],
     times: Sequence[int] | None = None,
     kind: str = "rgb24",
+    shape: tuple[int, int] | None = None,
 ) -> Path:
-    """Write pictures without loss, (H, W, 3) uint8 or gray of 16 bits, at times in tenths of a second: 0, 1, 2, ..."""
+    """Write pictures without loss, (H, W, 3) uint8 or gray of 16 bits, at times in tenths of a second: 0, 1, 2, ...
+
+    `shape` is (H, W), which a video without pictures needs.
+    """
     with av.open(str(file), "w") as video:
         codec = "ffv1" if file.suffix in (".mkv", ".avi") else "libx264rgb"
         options = {} if codec == "ffv1" else {"crf": "0"}
         stream = video.add_stream(codec, rate=10, options=options)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = shape or pictures[0].shape[:2]
         stream.pix_fmt = {"rgb24": "bgr0" if codec == "ffv1" else "rgb24"}.get(kind, kind)
         stream.time_base = stream.codec_context.time_base = Fraction(1, 10)
+        video.start_encoding()
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format=kind)
             frame.pts, frame.time_base = number if times is None else times[number], Fraction(1, 10)

@@ -101,6 +101,21 @@ CASES = {
         "not read: 'night/0.jpg' cannot be read: image file is truncated",
         cut("night/*.jpg", first=1),
     ),
+    "torn image": Case(
+        "tools/search.py index night --index new.index " + INDEX,
+        "not read: 'night/0.jpg' cannot be read: image file is truncated",
+        cut("night/*.jpg", first=1),
+    ),
+    "a picture of what is gone": Case(
+        "tools/search.py query night/1.jpg --index people.index --picture q.png",
+        "night/0.jpg' no longer exists; index its folder where it is now, and remove the images that are gone",
+        drop("night/0.jpg"),
+    ),
+    "a rate in percent": Case(
+        "tools/search.py calibrate night --index people.index --rate 5",
+        "argument --rate: must be from 0 to 1, got 5",
+        code=2,
+    ),
     "nothing to remove": Case(
         "tools/search.py remove day --index people.index",
         "'day': the gallery 'people.index' has no image there",

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import python
+from galleries import Colors, paint
+from helpers import python, small_cfg
 from PIL import Image
 
+from vireid_plugins.cli import search as verb
+from vireid_plugins.cli.main import command_parser, parsed
 from vireid_plugins.data.datasets import SYSUMM01
+from vireid_plugins.errors import DataError
 
 
 def search(command: str, *words: str | Path) -> Any:
@@ -113,6 +117,28 @@ def test_search_with_other_weights_is_refused(tree: Path, trained: Path, tmp_pat
     weights.unlink()
     asked = search("query", images, "--index", str(tmp_path / "index"))
     assert "which no longer exist" in asked.stderr
+
+
+def test_search_index_says_what_is_unsure_unknown_or_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint(tmp_path / "g", "1.jpg", "2.jpg")
+    (tmp_path / "g" / "2.jpg").write_bytes(b"no image")
+    (tmp_path / "facts.csv").write_text("file,camera\ng/1.jpg,1\ng/3.jpg,3\ng/4.jpg,3\n")
+    monkeypatch.setattr(verb, "trained_config", lambda args, device: small_cfg("SYSU/one_stream.yml"))
+    monkeypatch.setattr("vireid_plugins.search.Extractor", lambda cfg: Colors(tmp_path / "weights.pth"))
+    monkeypatch.setattr("vireid_plugins.search.modality.guess_modality", lambda picture: (0, 0.5))
+    index, facts = str(tmp_path / "index"), str(tmp_path / "facts.csv")
+    args = parsed(command_parser(), ["search", "index", str(tmp_path / "g"), "--index", index, "--metadata", facts])
+    with pytest.raises(DataError, match=r"^not read: '.*g/2\.jpg' .*\. The other images are in '.*index'$"):
+        args.main(args)
+    said = capsys.readouterr().out
+    assert f"the metadata names 2 images that '{tmp_path / 'g'}' does not have, the first '{tmp_path}/g/3.jpg'" in said
+    assert f"unsure  {tmp_path}/g/1.jpg: indexed as visible" in said
+    assert (
+        "1 images may be visible or infrared; if any of them is indexed as the wrong one: vireid search index" in said
+    )
+    assert f"not read  '{tmp_path}/g/2.jpg'" in said
 
 
 def test_search_of_tracks_names_their_frames(tree: Path, trained: Path, tmp_path: Path) -> None:

@@ -132,6 +132,26 @@ def test_crop_of_a_turned_image_with_boxes_of_the_stored_one_is_an_error(tmp_pat
         crop(tmp_path / "a.png", coco(tmp_path, width=32, height=24), tmp_path / "out")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_crop_of_counts_that_are_not_finite_names_the_image_and_the_box(tmp_path: Path, value: float) -> None:
+    counts = np.arange(24 * 32, dtype=np.float32).reshape(24, 32)
+    counts[3, 2] = value
+    Image.fromarray(counts).save(tmp_path / "a.tif")
+    assert crop(tmp_path / "a.tif", boxes(tmp_path, "1,1,5,5,5,9"), tmp_path / "out").crops
+    message = r"a\.tif' cannot be used in the box of '.*boxes\.txt:2': it holds values that are not finite"
+    with pytest.raises(DataError, match=message):
+        crop(tmp_path / "a.tif", boxes(tmp_path, "1,1,5,5,5,9", "1,2,0,0,5,9"), tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_crop_of_a_video_without_a_frame_says_so(tmp_path: Path) -> None:
+    file = boxes(tmp_path, "1,1,0,0,5,9")
+    message = r"boxes\.txt:1' names frame 1, and '.*a\.avi' has no frame that can be decoded"
+    with pytest.raises(DataError, match=message):
+        crop(write_video(tmp_path / "a.avi", PICTURES[:0], shape=(24, 32)), file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_crop_refuses_a_folder_inside_its_source(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(PICTURES[0]).save(tmp_path / "in" / "1.png")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_frames_of_an_image_are_one_upright_picture_without_a_time(tmp_path: Pat
     (frame,) = open_frames(tmp_path / "a.png", None)
     assert (frame.number, frame.time) == (1, None)
     np.testing.assert_array_equal(frame.picture().values, np.rot90(pixels, 1))
+
+
+def test_frames_of_a_list_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"\xff.png\n")
+    with pytest.raises(DataError, match=r"latin\.txt' cannot be read: 'utf-8' codec can't decode byte 0xff"):
+        open_frames(tmp_path / "latin.txt", None)
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt' cannot be read: it is a pipe, not a regular file"):
+        open_frames(tmp_path / "pipe.txt", None)
 
 
 def test_frames_of_a_folder_without_images_are_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import itertools
+import os
 import sys
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,20 @@ def test_frames_of_no_video_are_an_error_and_open_no_other_file(
     (tmp_path / "a.avi").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.avi' cannot be decoded from frame 1 on: .* it must be a video"):
         list(open_frames(Path("a.avi"), None))
+
+
+def test_frames_of_sound_alone_are_an_error(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    with pytest.raises(DataError, match=r"a\.wav' has no video stream"):
+        list(open_frames(tmp_path / "a.wav", None))
+
+
+def test_frames_of_a_pipe_are_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.avi")
+    with pytest.raises(DataError, match=r"a\.avi' cannot be read: it is a pipe, not a regular file"):
+        list(open_frames(tmp_path / "a.avi", None))
 
 
 def test_frames_without_pyav_say_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,9 @@ def test_check_features_names_what_is_wrong() -> None:
             check_features(np.ones(shape), ["a", "b"])
     with pytest.raises(FeatureError, match=r"^f\.npz: features must be \(n, D\) numbers: .*inhomogeneous"):
         check_features([[1.0, 2.0], [1.0]], ["a", "b"], "f.npz")
+    for device, grad, said in (("cpu", True, "requires grad"), ("meta", False, "can't convert meta device")):
+        with pytest.raises(FeatureError, match=rf"^features must be \(n, D\) numbers: .*{said}"):
+            check_features([torch.ones(2, device=device, requires_grad=grad)] * 2, ["a", "b"])
     with pytest.raises(FeatureError, match=r"dense tensor of real numbers; got one without values$"):
         check_features(torch.ones(2, 2, device="meta"), ["a", "b"])
     with pytest.raises(FeatureError, match=r"real numbers; got one torch\.sparse_coo of torch\.float32$"):

@@ -233,6 +233,8 @@ def test_evaluate_ranking_of_booleans_hides_what_the_rule_drops() -> None:
         (np.ma.masked_less(np.array([[1.0, 2]]), 2), "masked array"),
         (torch.eye(2).to_sparse(), "dense tensor of real numbers"),
         (torch.ones(1, 2, dtype=torch.complex64), "dense tensor of real numbers"),
+        (torch.ones(1, 2, device="meta"), "dense tensor of real numbers; got one without values$"),
+        ([torch.ones(2, device="meta")], "a matrix of real numbers: can't convert meta device type tensor to numpy"),
         (np.zeros(3), r"\(queries, gallery\); got the shape \(3,\)"),
         (torch.full((1, 2), torch.nan), "contain NaN, 2 of 2"),
     ],
@@ -316,6 +318,33 @@ def test_evaluate_ranking_tells_large_whole_numbers_apart() -> None:
         np.array([[-most, -most - 1]]),
     ):
         assert evaluate_ranking(distance, [0], [0, 1]).mAP == 0.5
+
+
+NO_LABELS = {
+    "ragged": ([[1], [1, 2]], "setting an array element with a sequence"),
+    "ragged, of objects": (np.array([[1], [1, 2]], object), "setting an array element with a sequence"),
+    "sparse": (torch.ones(2).to_sparse(), "can't convert Sparse layout tensor to numpy"),
+    "without values": (torch.ones(2, device="meta"), "Cannot copy out of meta tensor"),
+    # As of tensors on a GPU.
+    "in a list": ([torch.ones((), device="meta")] * 2, "can't convert meta device type tensor to numpy"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_LABELS)
+def test_evaluate_ranking_of_what_are_no_labels_is_one_error(kind: str) -> None:
+    labels, said = NO_LABELS[kind]
+    with pytest.raises(FeatureError, match=f"^gallery_ids: must be one number or name per image: {said}"):
+        evaluate_ranking([[1, 2]], [1], labels)
+    with pytest.raises(FeatureError, match=f"^gallery_cams: must be one number or name per image: {said}"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], labels, drop="sysu")
+
+
+def test_evaluate_ranking_of_cameras_that_no_rule_reads_counts_them() -> None:
+    with pytest.raises(FeatureError, match=r"^gallery_cams: must be one number or name per image: setting an array"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], [[1], [1, 2]])
+    with pytest.raises(FeatureError, match=r"^gallery_cams: the sizes do not match: \(3,\) cameras for 2 images"):
+        evaluate_ranking([[1, 2]], [1], [1, 2], [1], torch.ones(3))
+    assert evaluate_ranking([[1, 2]], [1], [1, 2], None, [object(), object()]).mAP == 1
 
 
 def test_evaluate_ranking_takes_labels_of_half_precision_and_no_masked_ones() -> None:

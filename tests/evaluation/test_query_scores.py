@@ -83,3 +83,6 @@ def test_read_query_scores_of_another_file_is_one_error(tmp_path: Path, change: 
 def test_read_query_scores_without_a_file_says_what_writes_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="score the run again"):
         read_query_scores(tmp_path / "evaluation_queries.npz")
+    (tmp_path / "evaluation_queries.npz").mkdir()
+    with pytest.raises(DataError, match=r"evaluation_queries\.npz' cannot be read: it is a folder, not a file"):
+        read_query_scores(tmp_path / "evaluation_queries.npz")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from statistics import stdev
 
@@ -124,6 +125,15 @@ def test_collect_of_what_is_no_run_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "run" / "config.yaml").write_text("a: [")
     with pytest.raises(DataError, match=r"config.yaml"):
         collect(tmp_path)
+
+
+def test_collect_of_runs_without_a_score_in_common_names_their_setting(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", [0.2] * 2)
+    other = write_run(tmp_path / "1", [0.2] * 2, seed=1, mean={"Rank-5": 50.0})
+    with pytest.raises(DataError, match=f"the runs of .* have no score in common under {SYSU}"):
+        collect(tmp_path)
+    shutil.rmtree(other)
+    assert collect(tmp_path).rows
 
 
 def test_score_of_a_run_is_a_number_or_names_what_there_is(tmp_path: Path) -> None:

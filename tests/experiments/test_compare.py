@@ -10,6 +10,7 @@ from PIL import Image
 from written_runs import SYSU, write_run
 
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.evaluation.query_scores import read_query_scores, write_query_scores
 from vireid_plugins.experiments.compare import Comparison, compare, read_side, sentences
 
 
@@ -100,6 +101,15 @@ def test_compare_without_the_queries_says_to_score_again(tmp_path: Path) -> None
     a, b = write_run(tmp_path / "a", ap(0)), write_run(tmp_path / "b", ap(1))
     (b / "evaluation_queries.npz").unlink()
     with pytest.raises(DataError, match=r"b/evaluation_queries\.npz' does not exist; .* score the run again"):
+        compare(read_side("A", [str(a)]), read_side("B", [str(b)]))
+
+
+def test_compare_with_queries_of_other_protocols_says_to_score_again(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", ap(0)), write_run(tmp_path / "b", ap(1))
+    file = b / "evaluation_queries.npz"
+    write_query_scores(file, {"sysu/agw/all/1shot": read_query_scores(file)[SYSU]})
+    message = rf"b/evaluation_queries\.npz' has no queries of {SYSU}; it has sysu/agw/all/1shot: score the run again"
+    with pytest.raises(DataError, match=message):
         compare(read_side("A", [str(a)]), read_side("B", [str(b)]))
 
 

@@ -62,6 +62,7 @@ def test_plan_runs_gives_every_setting_each_seed_and_split(tmp_path: Path) -> No
         ([{"OUTPUT_DIR": "x"}], {}, "OUTPUT_DIR is set by the entry 'output'"),
         ([{"SEED": 1}, {"SEED": 1}], {}, "two runs are the same: seed-1"),
         ([{"SOLVER.MAX_EPOCH": -1}], {}, "SOLVER.MAX_EPOCH"),
+        ([{}], {"seeds": range(5001), "splits": [1, 2]}, r"s\.yml': more than 10,000 runs"),
         ([{"SOLVER.BASE_LR": 1}, {"SOLVER.BASE_LR": 1.0}], {}, "two runs are the same: base_lr-1 and base_lr-1.0"),
     ],
 )
@@ -93,6 +94,20 @@ def test_plan_runs_over_a_run_of_another_configuration_is_one_error(tmp_path: Pa
     assert plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["TEST.EVAL_PERIOD", "5"])[0].folder == run.folder
     with pytest.raises(ConfigError, match=r"another configuration \(SOLVER\.BASE_LR: .* -> 0\.5\)"):
         plan_runs(sweep_of(tmp_path), [{"SEED": 1}], ["SOLVER.BASE_LR", "0.5"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"SEED: [", "is not valid YAML"), (b"\xff", "can't decode byte 0xff in position 0")]
+)
+def test_plan_runs_over_a_damaged_run_is_one_error(tmp_path: Path, content: bytes, said: str) -> None:
+    (run,) = plan_runs(sweep_of(tmp_path), [{"SEED": 1}])
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_bytes(content)
+    with pytest.raises(
+        ConfigError,
+        match=rf"seed-1/config\.yaml' cannot be read: .*{said}.*; remove the folder, or choose another output",
+    ):
+        plan_runs(sweep_of(tmp_path), [{"SEED": 1}])
 
 
 def test_plan_runs_takes_a_run_from_before_a_plugin_brought_its_keys(tmp_path: Path) -> None:

@@ -181,6 +181,12 @@ def test_zoo_lists_a_network_that_cannot_be_measured(
     assert "50.00" in (tmp_path / "out" / "zoo.md").read_text()
 
 
+def test_epoch_seconds_without_times_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"iteration": 3, "total_loss": 0.5}\n')
+    with pytest.raises(DataError, match=r"metrics\.json' has no times of steps"):
+        zoo_table.epoch_seconds(tmp_path, 1)
+
+
 def test_scored_goes_by_the_content_of_the_weights(tmp_path: Path) -> None:
     weights, folder = tmp_path / "a.pth", tmp_path / "run"
     weights.write_bytes(b"one")

@@ -96,6 +96,21 @@ def test_fast_network_that_is_too_far_off_warns_once_and_is_exact(
     check_exact(fast_of(agw, off, monkeypatch), agw, log, r"below 0.9995")
 
 
+def test_fast_network_without_a_package_names_what_to_install(
+    agw: nn.Module, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    def fails(single: nn.Module, size: Any) -> Any:
+        raise RuntimeError("not needed")
+
+    monkeypatch.setattr(network, "fastest", lambda: Form("a form", fails, ("onnx", "onnxruntime")))
+    fast = FastNetwork(agw, (64, 32)).eval()
+    with torch.inference_mode():
+        for _ in range(2):
+            fast(rows(0))
+    words = "TEST.EXTRACTION: fast is faster with onnx, onnxruntime: pip install onnx onnxruntime"
+    assert said(log, "is faster with") == [words]
+
+
 def test_fast_network_that_fails_warns_once_and_is_exact(
     agw: nn.Module, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

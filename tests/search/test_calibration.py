@@ -66,9 +66,17 @@ def test_thresholds_are_kept_in_the_gallery(tmp_path: Path) -> None:
         keep(gallery, Thresholds(0.7, 0.5, 0.01, 200, 10))
     with Gallery.load(tmp_path / "index") as gallery:
         assert thresholds_of(gallery) == Thresholds(0.7, 0.5, 0.01, 200, 10)
-        for text in ("[]", "{", '{"match": 1}', '{"match": "a", "unsure": 1, "rate": 1, "queries": 1, "images": 1}'):
+        whole = '{"match": 1, "unsure": 1, "rate": 1, "queries": 1, "images": 1'
+        for text, said in (
+            ("[]", ""),
+            ("{", ""),
+            ("[" * 100_000, ".*recursion"),
+            ('{"match": 1}', ""),
+            (whole.replace("1", '"a"', 1) + "}", "its thresholds are no numbers"),
+            (whole + ', "source": "guesses"}', "its thresholds are from 'guesses'"),
+        ):
             gallery.engine.set_facts({"thresholds": text})
-            with pytest.raises(DataError, match="index' is damaged"):
+            with pytest.raises(DataError, match=rf"index' is damaged \({said}.*index the images again"):
                 thresholds_of(gallery)
 
 

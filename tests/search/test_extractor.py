@@ -50,6 +50,14 @@ def test_extractor_of_wrong_pictures_or_modalities_is_one_error(extractor: Extra
     (tmp_path / "torn.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"torn\.jpg' cannot be read"):
         extractor([tmp_path / "torn.jpg"], "visible")
+    # Pillow decodes what it has opened only where its pixels are needed.
+    Image.effect_noise((64, 64), 50).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:500])
+    with (
+        Image.open(tmp_path / "cut.png") as picture,
+        pytest.raises(DataError, match="an image cannot be read: image file is truncated"),
+    ):
+        extractor([picture], "visible")
 
 
 def test_extractor_applies_the_orientation_of_files_and_of_pillow_images(extractor: Extractor, tmp_path: Path) -> None:

@@ -91,3 +91,24 @@ def test_gallery_load_finds_images_that_moved_with_it(tmp_path: Path) -> None:
             assert [one.key for one in loaded.records()] == [f"{tmp_path}/new/images/1.jpg", "/elsewhere/2.jpg"]
             assert loaded.folders == {f"{tmp_path}/new/images": [f"{tmp_path}/new/images"]}
             assert loaded.search(vectors(1), 1)[0][0].path == f"{tmp_path}/new/images/1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("fact", "text", "said"),
+    [
+        ("made_by", "{", "Expecting property name"),
+        ("made_by", "3", "'int' object is not iterable"),
+        ("folders", "[1]", "cannot convert dictionary update"),
+        ("folders", '{"/a": 3}', "."),
+        ("folders", '{"/a": ["/a", 3]}', "its folders are no paths"),
+        ("folders", "[[1, []]]", "its folders are no paths"),
+        ("place", "[" * 100_000, "maximum recursion depth"),
+    ],
+)
+def test_gallery_load_of_damaged_facts_is_one_error(tmp_path: Path, fact: str, text: str, said: str) -> None:
+    """Also where it has moved, so that its folders are looked at."""
+    with filled(tmp_path / "old", 2) as gallery:
+        gallery.engine.set_facts({fact: text})
+    (tmp_path / "old").rename(tmp_path / "index")
+    with pytest.raises(DataError, match=rf"index' is damaged \({said}.*index the images again"):
+        Gallery.load(tmp_path / "index")

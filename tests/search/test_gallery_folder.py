@@ -1,10 +1,12 @@
 """What a gallery's folder may be, and one process that indexes at a time."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from apart import apart
 from engine_cases import WIDTH, record, vectors
+from filelock import FileLock
 
 from vireid_plugins.errors import DataError
 from vireid_plugins.search import Gallery
@@ -29,6 +31,21 @@ def test_writing_by_two_processes_is_refused(tmp_path: Path) -> None:
         # The process itself may enter again.
         make(tmp_path / "index")
     assert is_gallery(tmp_path / "index")
+
+
+def test_writing_where_the_lock_cannot_be_taken_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems have no locks."""
+    make(tmp_path / "index")
+
+    def no_locks(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
+    with (
+        pytest.raises(DataError, match=r"index/\.lock' cannot be locked: No locks available$"),
+        writing(tmp_path / "index"),
+    ):
+        raise AssertionError("it is entered")
 
 
 def test_writing_without_a_gallery_leaves_no_folder(tmp_path: Path) -> None:

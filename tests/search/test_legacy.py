@@ -78,6 +78,11 @@ def twice(folder: Path) -> None:
     change(entries=[note["entries"][1], *note["entries"][1:]])(folder)
 
 
+def np_version(folder: Path) -> None:
+    with (folder / "vectors.npy").open("wb") as stream:
+        np.lib.format.write_array(stream, vectors(12), (2, 0))
+
+
 DAMAGES = {
     "no table": (lambda folder: (folder / "gallery.json").write_text("[]"), "holds no table"),
     "torn": (lambda folder: (folder / "gallery.json").write_text('{"width": 16'), "line 1"),
@@ -100,6 +105,12 @@ DAMAGES = {
     "text": (change(numbers=["0", *range(1, 12)]), "numbers holds '0'"),
     "entries": (change(entries=[]), "0 images, but 12 numbers"),
     "modality": (change(entries=[{"path": "/a", "modality": 2, "stamp": ""}] * 12), "'/a' has modality 2"),
+    "other npy": (np_version, "vectors.npy is not an .npy file of version 1.0"),
+    "made_by": (change(made_by=["x"]), "made_by is not a table"),
+    "place": (change(place=3, folders={}), "place or folders are no paths"),
+    "folders": (change(place="/index", folders={"/g": [3]}), "place or folders are no paths"),
+    "no path": (change(entries=[{"path": "", "modality": 0, "stamp": ""}] * 12), "an image has the path '' and"),
+    "stamp": (change(entries=[{"path": "/a", "modality": 0, "stamp": 1}] * 12), "path '/a' and the stamp 1"),
     "twice": (twice, "an image is listed twice"),
 }
 

@@ -4,8 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.search import marks
 from vireid_plugins.search.marks import Mark, forget, kept_queries, mark, name_of_query, read_marks
 
 NAME = name_of_query(b"picture", ".png")
@@ -68,6 +70,26 @@ def test_damaged_marks_are_named_and_stay(tmp_path: Path, text: str, message: st
     with pytest.raises(DataError, match=message):
         mark(tmp_path, "/q", "/f", True)
     assert (tmp_path / "marks.csv").read_text() == text
+
+
+def test_marks_that_cannot_be_read_name_their_file(tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_bytes(b"query,file,same\n/\xff,/f,yes\n")
+    with pytest.raises(DataError, match=r"marks\.csv' is no text in UTF-8: invalid start byte at byte 17"):
+        read_marks(tmp_path)
+    (tmp_path / "marks.csv").unlink()
+    (tmp_path / "marks.csv").mkdir()
+    with pytest.raises(DataError, match=r"marks\.csv' cannot be read: it is a folder, not a file"):
+        read_marks(tmp_path)
+
+
+def test_mark_while_another_process_marks_says_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marks, "PATIENCE", 0.01)
+    with (
+        FileLock(tmp_path / marks.LOCK),
+        pytest.raises(ConfigError, match=r"marks\.csv' is being written by another process; try again"),
+    ):
+        mark(tmp_path, "/q", "/f", True)
+    assert read_marks(tmp_path) == []
 
 
 def test_mark_of_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:

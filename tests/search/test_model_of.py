@@ -52,3 +52,18 @@ def test_extractor_of_a_gallery_of_an_earlier_commit_takes_the_weights_it_was_ma
     note["config"] += "MODEL:\n  WEIGHTS_AVERAGED: True\n"
     with Gallery.create(tmp_path / "other", 4, note) as gallery:
         assert extractor_of(gallery) is True
+
+
+def test_weights_of_a_gallery_that_does_not_name_its_model_says_what_it_lacks(tmp_path: Path) -> None:
+    for made_by in ({}, {"weights": 3}):
+        with (
+            Gallery.create(tmp_path / str(len(made_by)), 4, made_by) as gallery,
+            pytest.raises(DataError, match="which model made it: it lacks 'weights'; index the images again"),
+        ):
+            weights_of(gallery)
+
+
+def test_digest_of_weights_that_cannot_be_read_names_them(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").mkdir()
+    with pytest.raises(DataError, match=r"the weights '.*w\.pth' cannot be read: it is a folder, not a file"):
+        digest_of(tmp_path / "w.pth")

@@ -156,6 +156,16 @@ def test_read_pairs_of_what_is_wrong_names_the_line(tmp_path: Path, text: str, m
         read_pairs(tmp_path / "pairs.csv")
 
 
+def test_read_pairs_of_a_file_that_cannot_be_read_names_it(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(b"query,file,same\n\xff,a,yes\n")
+    with pytest.raises(DataError, match=r"latin\.csv' is no text in UTF-8: invalid start byte at byte 16"):
+        read_pairs(tmp_path / "latin.csv")
+    with pytest.raises(DataError, match=r"none\.csv' cannot be read: No such file or directory"):
+        read_pairs(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="' cannot be read: it is a folder, not a file"):
+        read_pairs(tmp_path)
+
+
 def test_read_pairs_takes_the_last_line_on_a_pair_and_paths_of_its_folder(tmp_path: Path) -> None:
     write(tmp_path / "pairs.csv", ("a.png", "b/c.png", "no"), (tmp_path / "a.png", "b/c.png", "True"))
     assert read_pairs(tmp_path / "pairs.csv") == {str(tmp_path / "a.png"): {str(tmp_path / "b" / "c.png"): True}}

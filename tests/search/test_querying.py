@@ -132,3 +132,13 @@ def test_query_images_with_conditions_that_nothing_passes_says_what_there_is(col
     )
     with pytest.raises(DataError, match=message):
         queried(colors, mixed, "g/day/b/4.jpg", wanted)
+
+
+def test_query_images_none_of_which_can_be_read_names_them(colors: Any, tmp_path: Path) -> None:
+    paint(tmp_path / "g", "1.jpg")
+    indexed(colors, tmp_path / "g")
+    (tmp_path / "q").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "q" / name).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"^not read: .*q/a\.jpg.*; .*q/b\.jpg"):
+        queried(colors, tmp_path, "q", Wanted())

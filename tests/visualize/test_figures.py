@@ -154,6 +154,21 @@ def test_pairs_of_a_trained_model_are_as_many_as_asked_for(trained: Path) -> Non
         visualize.draw_pairs(pairs, Style(width=3))
 
 
+def test_figures_of_modalities_without_an_identity_in_common_name_the_set(tree: Path) -> None:
+    dataset = SYSUMM01(root=str(tree))
+    first = dataset.query[0][1]
+    dataset._query = [item for item in dataset.query if item[1] == first]
+    dataset._gallery = [item for item in dataset.gallery if item[1] != first]
+    message = "no test identity of SYSUMM01 has images of both modalities"
+    with pytest.raises(DataError, match=message):
+        choose_pairs(dataset, 1)
+    items = [*dataset.query, *dataset.gallery]
+    paths = [dataset.relative(item) for item in items]
+    found = Extraction(EvaluationPlan(dataset, []), np.ones((len(items), 2)), paths)
+    with pytest.raises(DataError, match=message):
+        visualize.embedding_map(found)
+
+
 def test_choose_pairs_by_identity_path_and_seed(tree: Path) -> None:
     dataset = SYSUMM01(root=str(tree))
     path, identity, _ = dataset.query[3]

@@ -10,6 +10,7 @@ import numpy as np
 import pypdf
 import pytest
 from helpers import often
+from matplotlib import font_manager
 from matplotlib.text import Text
 
 from vireid_plugins import visualize
@@ -24,7 +25,7 @@ from vireid_plugins.visualize.dir_curve import Dir
 from vireid_plugins.visualize.embedding_map import MapPoint
 from vireid_plugins.visualize.grad_cam import PairMaps
 from vireid_plugins.visualize.panels import panels_in
-from vireid_plugins.visualize.style import DEFAULT, SERIES
+from vireid_plugins.visualize.style import DEFAULT, SERIES, require_font
 
 COLUMN = Style(width=8, dpi=100)
 NAME = "WRIMNet (a_folder_with_a_rather_long_name_and_$a_seed$_12)"
@@ -134,6 +135,12 @@ def test_figures_in_a_column_have_whole_text_of_six_points_and_more(draw: Draw, 
         assert box.x1 * scale <= width + 0.5, text
         assert box.y0 * scale >= -0.5, text
         assert box.y1 * scale <= height + 0.5, text
+
+
+def test_require_font_of_one_that_a_pdf_cannot_embed_names_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(font_manager, "findfont", lambda *_, **__: "/fonts/Serif.OTF")
+    with pytest.raises(ConfigError, match=r"--font: 'Serif' is no TrueType font \('/fonts/Serif\.OTF'\)"):
+        require_font("Serif")
 
 
 def test_figures_in_another_font_and_size_use_them(draw: Draw, tree: Path, tmp_path: Path) -> None:

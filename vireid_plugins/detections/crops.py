@@ -9,7 +9,7 @@ from vireid_plugins.detections.boxes import Box, Boxes, inside, pixels_of
 from vireid_plugins.detections.choose import chosen
 from vireid_plugins.detections.crop_file import cut, encoded
 from vireid_plugins.detections.crop_folder import name_of_source, require_replaceable
-from vireid_plugins.detections.frames import Frame, Picture, open_frames
+from vireid_plugins.detections.frames import Frame, open_frames
 from vireid_plugins.detections.quality import quality_of
 from vireid_plugins.detections.read import read_boxes
 from vireid_plugins.detections.sidecar import NAME, Crop, sidecar_text
@@ -113,14 +113,11 @@ def _crop_frame(frame: Frame, boxes: list[Box], folder: Path, name: str, setting
         ending, content = encoded(piece)
         file = f"{name}_{frame.number:06d}_{place:02d}{ending}"
         (folder / file).write_bytes(content)
-        done.crops.append(_line(file, frame, box, name, settings, _quality(box, piece, width, height)))
-
-
-def _quality(box: Box, piece: Picture, width: int, height: int) -> float:
-    try:
-        return round(quality_of(piece, inside(box, width, height)), 4)
-    except ValueError as error:
-        raise DataError(f"the pixels of '{box.origin}' cannot be used: {error}") from None
+        try:
+            quality = round(quality_of(piece, inside(box, width, height)), 4)
+        except ValueError as error:
+            raise DataError(f"'{frame.file}' cannot be used in the box of '{box.origin}': {error}") from None
+        done.crops.append(_line(file, frame, box, name, settings, quality))
 
 
 def _line(file: str, frame: Frame, box: Box, name: str, settings: Settings, quality: float) -> Crop:

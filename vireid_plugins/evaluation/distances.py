@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vireid_plugins.errors import FeatureError, require_name
+from vireid_plugins.errors import FeatureError, first_line, require_name
 from vireid_plugins.evaluation.choices import METRICS
 from vireid_plugins.evaluation.types import Floats
 
@@ -96,8 +96,8 @@ def _of_array(distance: Any) -> Floats:
         raise FeatureError("the distances must not be a masked array, whose mask no ranking reads; fill it with np.inf")
     try:
         matrix: npt.NDArray[Any] = np.asarray(distance)
-    except ValueError as error:
-        raise FeatureError(f"the distances must be a matrix of real numbers: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise FeatureError(f"the distances must be a matrix of real numbers: {first_line(error)}") from None
     if matrix.dtype.kind not in "fiub":
         raise FeatureError(f"the distances must be real numbers; got {matrix.dtype}")
     long = matrix.dtype.kind == "f" and matrix.dtype.itemsize > 8 and not np.isnan(matrix).any()

@@ -13,7 +13,7 @@ from vireid_plugins.data.batch import INFRARED, VISIBLE
 from vireid_plugins.data.datasets import CrossModalityDataset
 from vireid_plugins.data.datasets.base import require_items
 from vireid_plugins.data.datasets.folders import without_suffix
-from vireid_plugins.errors import FeatureError
+from vireid_plugins.errors import FeatureError, first_line
 from vireid_plugins.evaluation import lengths
 from vireid_plugins.evaluation.feature_rows import FeatureRows, comparable
 from vireid_plugins.evaluation.protocols import Protocol
@@ -170,8 +170,9 @@ def check_features(features: Any, paths: Sequence[str], where: str = "") -> Floa
         raise FeatureError(f"{prefix}features must not be masked; leave out the images without features")
     try:
         matrix: npt.NDArray[Any] = np.asarray(features)
-    except ValueError as error:
-        raise FeatureError(f"{prefix}features must be (n, D) numbers: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        # Such as a list of tensors that are on a GPU or require gradients.
+        raise FeatureError(f"{prefix}features must be (n, D) numbers: {first_line(error)}") from None
     if matrix.ndim != 2 or len(matrix) != len(paths) or not matrix.size:
         raise FeatureError(f"{prefix}features must be (n, D) for n paths; got {matrix.shape} for {len(paths)} paths")
     if matrix.dtype.kind not in "fiu":

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from vireid_plugins.errors import FeatureError
+from vireid_plugins.errors import FeatureError, first_line
 from vireid_plugins.evaluation.drop_rules import DropRule
 from vireid_plugins.evaluation.types import Labels, Names
 
@@ -44,24 +44,29 @@ def labels_of(
 
 def _row(values: Any, name: str) -> npt.NDArray[Any]:
     """Return labels as a row of numbers or text."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.double() if values.is_floating_point() else values).numpy()
     if np.ma.is_masked(values):
         raise FeatureError(f"{name}: must not be masked; every image needs a label")
-    try:
-        row: npt.NDArray[Any] = np.asarray(values)
-    except ValueError as error:
-        raise FeatureError(f"{name}: must be one number or name per image: {error}") from None
+    row = _array(values, name)
     if row.dtype == object and row.ndim == 1:
         # How pandas holds text.
         kinds = {type(value) for value in row}
-        row = np.array(row.tolist()) if len(kinds) <= 1 else row
+        row = _array(row.tolist(), name) if len(kinds) <= 1 else row
     if row.ndim != 1 or (len(row) and row.dtype.kind not in "iubfUS"):
         raise FeatureError(f"{name}: must be one number or name per image; got {row.shape} of {row.dtype}")
     if row.dtype.kind == "f" and np.isnan(row).any():
         raise FeatureError(f"{name}: contains NaN; every image needs a label")
     return row
+
+
+def _array(values: Any, name: str) -> npt.NDArray[Any]:
+    try:
+        if isinstance(values, Tensor):
+            values = values.detach().cpu()
+            values = (values.double() if values.is_floating_point() else values).numpy()
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        # Rows of several lengths; tensors that are sparse, without values, or in a list and on a GPU.
+        raise FeatureError(f"{name}: must be one number or name per image: {first_line(error)}") from None
 
 
 def _coded(
@@ -84,8 +89,10 @@ def _coded(
 
 def _unread(cams: Any, images: int, name: str) -> npt.NDArray[np.int64]:
     """Return cameras that no rule reads, after checking their number."""
-    if cams is not None and np.shape(cams) != (images,):
-        raise FeatureError(f"{name}: the sizes do not match: {np.shape(cams)} cameras for {images} images")
+    if cams is not None:
+        shape = tuple(cams.shape if hasattr(cams, "shape") else _array(cams, name).shape)
+        if shape != (images,):
+            raise FeatureError(f"{name}: the sizes do not match: {shape} cameras for {images} images")
     return np.zeros(images, np.int64)
 
 

@@ -14,7 +14,7 @@ from vireid_plugins.io.regular import read_text
 from vireid_plugins.io.walk import folders_below
 
 EVALUATION = "evaluation*.json"
-METHOD, EPOCHS = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH"
+METHOD, EPOCHS, SEED = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH", "SEED"
 
 
 class Scores(NamedTuple):
@@ -92,8 +92,13 @@ def read_run(folder: Path) -> RunRead:
         values = flat_config(read_text(config), f"'{config}'")
     except OSError as error:
         raise DataError(f"'{config}' cannot be read: {error.strerror or error}; is '{folder}' a run?") from None
-    except (ConfigError, ValueError) as error:
-        raise DataError(f"{error}") from None
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{config}' is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    for key in (EPOCHS, SEED):
+        if not isinstance(values.get(key, 0), int):
+            raise DataError(f"'{config}': {key} must be a whole number, got {values[key]!r}")
     scores: dict[str, Scores] = {}
     for file in sorted(folder.glob(EVALUATION)):
         for one in read_scores(file):
@@ -120,7 +125,7 @@ def read_scores(file: Path) -> list[Scores]:
         found = [_scores(result, file, epoch if isinstance(epoch, int) else None) for result in report["results"]]
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         found = []
     if not found:
         raise DataError(f"'{file}' holds no scores; write it again: vireid train --eval-only")

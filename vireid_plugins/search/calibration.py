@@ -135,6 +135,6 @@ def thresholds_of(gallery: Gallery) -> Thresholds | None:
             raise ValueError(f"its thresholds are from '{thresholds.source}'")
         if not all(isinstance(value, int | float) for name, value in found.items() if name != "source"):
             raise ValueError("its thresholds are no numbers")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise damaged(gallery.folder, str(error)) from None
     return thresholds

@@ -74,7 +74,9 @@ class Gallery:
             self.made_by: dict[str, str] = dict(json.loads(facts.get("made_by", "{}")))
             self.folders: dict[str, list[str]] = dict(json.loads(facts.get("folders", "{}")))
             self.place = str(json.loads(facts["place"])) if "place" in facts else str(self.folder.resolve())
-        except (ValueError, TypeError) as error:
+            if not all(isinstance(one, str) for key, tops in self.folders.items() for one in (key, *tops)):
+                raise ValueError("its folders are no paths")
+        except (ValueError, TypeError, RecursionError) as error:
             raise damaged(self.folder, str(error)) from None
 
     @classmethod

@@ -1,8 +1,11 @@
 """The engine of a folder: what is on the disk, also after a writer was killed or a file was damaged."""
 
 import os
+import re
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from apart import apart
 from engine_cases import WIDTH, assert_finds, record, vectors
 
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.io.regular import sha256_of
 from vireid_plugins.search.engines import FolderEngine, vector_files
 from vireid_plugins.search.engines import folder as folder_module
 from vireid_plugins.search.engines.rows import Rows
@@ -156,6 +160,70 @@ def test_engine_of_a_damaged_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "gallery.db").write_bytes(b"no database, but long enough to be read as one" * 100)
     with pytest.raises(DataError, match=r"is damaged \(gallery.db: file is not a database"):
         FolderEngine(tmp_path)
+
+
+def change(folder: Path, statement: str, *values: object) -> None:
+    """Change the database behind the engine's back."""
+    with closing(sqlite3.connect(folder / "gallery.db")) as db, db:
+        db.execute(statement, values)
+
+
+def nearest_of(engine: FolderEngine) -> object:
+    return engine.nearest(vectors(1), 20)
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "use", "said"),
+    [
+        ("DROP TABLE rows", (), nearest_of, "gallery.db: no such table: rows"),
+        ("UPDATE rows SET extra = '{'", (), FolderEngine.known, "gallery.db: malformed JSON"),
+        ("UPDATE rows SET modality = 2", (), FolderEngine.known, "gallery.db: an image has the modality 2)"),
+        (
+            "UPDATE rows SET modality = 'x', camera = 'a', time = 7.0 WHERE number = 3",
+            (),
+            FolderEngine.records,
+            "gallery.db: an image has the modality 'x' and the facts ('', '2222222222222222222222222222222222222222222"
+            "222222222222222222222', 'a', '', '{\"size\": \"2\", \"half\": 1.0}'), 7.0",
+        ),
+        ("UPDATE rows SET time = 'noon'", (), nearest_of, "), 'noon')"),
+        (
+            "UPDATE segments SET numbers = ?",
+            (b"",),
+            nearest_of,
+            "the numbers of its segments do not ascend",
+        ),
+        (
+            "UPDATE segments SET numbers = ?",
+            (np.arange(20, 0, -1).tobytes(),),
+            nearest_of,
+            "the numbers of its segments do not ascend",
+        ),
+        ("DELETE FROM rows WHERE number > 18", (), nearest_of, "gallery.db has 18 images, but 20 vectors"),
+        ("UPDATE rows SET number = 99 WHERE number = 3", (), nearest_of, "gallery.db lacks an image that has a vector"),
+    ],
+)
+def test_engine_of_a_database_that_nobody_wrote_says_what_is_wrong(
+    tmp_path: Path, statement: str, values: tuple[object, ...], use: Callable[[FolderEngine], object], said: str
+) -> None:
+    filled(tmp_path)
+    change(tmp_path, statement, *values)
+    with (
+        FolderEngine(tmp_path) as engine,
+        pytest.raises(DataError, match=rf"is damaged \(.*{re.escape(said)}.*; delete it and index the images again"),
+    ):
+        use(engine)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [(vectors(19), r"float32 of shape \(19, 16\)"), (vectors(20).astype(float), "float64 of shape")]
+)
+def test_engine_of_vectors_that_do_not_fit_the_database_says_which(tmp_path: Path, given: Any, said: str) -> None:
+    filled(tmp_path)
+    (file,) = tmp_path.glob("segment.*")
+    np.save(file, given)
+    change(tmp_path, "UPDATE segments SET sha256 = ?", sha256_of(file))
+    with FolderEngine(tmp_path) as engine, pytest.raises(DataError, match=rf"is damaged \('{file.name}' holds {said}"):
+        engine.nearest(vectors(1), 1)
 
 
 def test_engine_of_a_folder_without_gallery_says_how_to_make_one(tmp_path: Path) -> None:

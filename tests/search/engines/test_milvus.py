@@ -12,8 +12,8 @@ import pytest
 from engine_cases import FILTERS, WIDTH, assert_finds, milvus_server, record, vectors
 from helpers import ROOT, python
 
-from vireid_plugins.errors import ConfigError, DataError, InstallError
-from vireid_plugins.search.engines import Condition, Kind, Where, milvus, milvus_place
+from vireid_plugins.errors import DataError, InstallError
+from vireid_plugins.search.engines import Condition, Where, milvus, milvus_place
 from vireid_plugins.search.engines.kind import opened
 from vireid_plugins.search.engines.milvus import MilvusEngine
 from vireid_plugins.search.engines.milvus_place import NOTE, TOKEN
@@ -118,21 +118,6 @@ def test_token_comes_from_the_environment_and_is_not_stored(tmp_path: Path, monk
         MilvusEngine.create(tmp_path / "index", WIDTH, uri).close()
         assert {one["token"] for one in given} == {"root:Sesame"}
     assert not any(b"Sesame" in file.read_bytes() for file in (tmp_path / "index").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"uri": "localhost:19530"}, "--uri: 'localhost:19530' is no address of a server; write http://HOST:19530"),
-        ({"uri": "http://root:x@host:1"}, f"--uri: leave the password out, and put it into the variable {TOKEN}"),
-        ({"engine": "lance"}, "--engine: unknown value 'lance'; available: faiss, milvus"),
-        ({"engine": "faiss", "uri": "http://host:1"}, "--uri: faiss has no server"),
-        ({"engine": "milvus", "dtype": "float16"}, "--dtype float16: Milvus keeps float32"),
-    ],
-)
-def test_kind_of_what_does_not_fit_says_so(given: dict[str, str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Kind(**given)
 
 
 def test_more_candidates_than_a_server_returns_are_found(engine: MilvusEngine, monkeypatch: pytest.MonkeyPatch) -> None:

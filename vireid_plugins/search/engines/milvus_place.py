@@ -86,11 +86,17 @@ class Place:
 
 def require_uri(uri: str) -> None:
     """Raise a `ConfigError` unless a text is empty or the address of a server, without a password."""
-    parts = urlsplit(uri)
-    if uri and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ConfigError(f"--uri: '{uri}' is no address of a server; write http://HOST:19530")
-    if parts.username or parts.password:
+    # First, so that no other message shows it.
+    if "@" in uri:
         raise ConfigError(f"--uri: leave the password out, and put it into the variable {TOKEN}: user:password")
+    try:
+        parts = urlsplit(uri)
+        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        # A port that is no number up to 65535, or brackets that hold no address.
+        is_server = False
+    if uri and not is_server:
+        raise ConfigError(f"--uri: '{uri}' is no address of a server; write http://HOST:19530")
 
 
 class Connection:
