@@ -9,12 +9,13 @@ from vireid_plugins.engine.output_folder import CONFIG
 from vireid_plugins.engine.run_files import FINAL
 from vireid_plugins.engine.runs import EVALUATED
 from vireid_plugins.errors import ConfigError, DataError
+from vireid_plugins.experiments.plan import SEED
 from vireid_plugins.io.json_file import read_json
 from vireid_plugins.io.regular import read_text
 from vireid_plugins.io.walk import folders_below
 
 EVALUATION = "evaluation*.json"
-METHOD, EPOCHS, SEED = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH", "SEED"
+METHOD, EPOCHS = "MODEL.META_ARCHITECTURE", "SOLVER.MAX_EPOCH"
 
 
 class Scores(NamedTuple):
