@@ -65,13 +65,13 @@ def left_out(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int 
     return f"Left out so far, seeds in brackets: {'; '.join(missing)}."
 
 
-def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str, epochs: int = 0) -> str:
+def activity_table(rows: Sequence[dict[str, Any]], start: str, tree: str) -> str:
     """Return one row per finished variant: its modules' activity, its losses and the parameters without a gradient.
 
     Numbers of modules are the smallest and the largest over modules and seeds; those of losses are means over seeds.
     """
     body = []
-    for name, found in by_variant(rows, start, tree, epochs).items():
+    for name, found in by_variant(rows, start, tree).items():
         if not found:
             continue
         modules = [

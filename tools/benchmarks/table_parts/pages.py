@@ -64,7 +64,6 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "learning with and without labels": lambda docs: label_table(_learning_rows(docs)),
     "clusters of the last epoch": lambda docs: cluster_table(_learning_rows(docs)),
     "clusters by epoch": lambda docs: epoch_table(_learning_rows(docs)),
-    "activity after one epoch": lambda docs: learning.activity_table(_learning_rows(docs), "ImageNet", "SYSUMM01", 1),
     "gain of affinity inference": lambda docs: affinity_table(_learning_rows(docs)),
     "gain of affinity inference, two streams": lambda docs: affinity_table(_learning_rows(docs), LABELS),
     "learning in short": lambda docs: learning.summary(_learning_rows(docs)),
