@@ -98,6 +98,10 @@ CASES = {
         TRAIN + "INPUT.VIEWS.VISIBLE [['Mirror']]",
         "INPUT.VIEWS: unknown value 'Mirror'; available: ",
     ),
+    "transform of the first epochs": Case(
+        TRAIN + "INPUT.FIRST_VIEWS.INFRARED [['Mirror']]",
+        "INPUT.FIRST_VIEWS: unknown value 'Mirror'; available: ",
+    ),
     "probability": Case(
         TRAIN + "INPUT.VIEWS.VISIBLE [['Flip@often']]",
         "'Flip@often'",
@@ -106,9 +110,17 @@ CASES = {
         TRAIN + "MODEL.ATTENTION.STAGE3 ['CBAM']",
         "MODEL.ATTENTION.STAGE3: unknown value 'CBAM'; available: ",
     ),
+    "attention that is no text": Case(
+        TRAIN + "MODEL.ATTENTION.STAGE3 [['NonLocal',2]]",
+        "MODEL.ATTENTION.STAGE3: unknown value '['NonLocal', 2]'; available: ",
+    ),
     "protocol": Case(
         TRAIN + "TEST.PROTOCOLS ['sysu/all']",
         "unknown value 'sysu/all'; available: ",
+    ),
+    "protocol that is no text": Case(
+        TRAIN + "TEST.PROTOCOLS [None]",
+        "TEST.PROTOCOLS: unknown value 'None'; available: ",
     ),
     "protocol of another set": Case(
         TRAIN + "TEST.PROTOCOLS ['regdb/v2i']",

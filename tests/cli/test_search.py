@@ -160,3 +160,11 @@ def test_search_of_tracks_names_their_frames(tree: Path, trained: Path, tmp_path
     ]
     refused = search("index", crops, *index, *words[:2], "--tracks", "best")
     assert "was made with --tracks mean" in refused.stderr
+
+
+def test_search_index_with_an_empty_address_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a variable that is not set; the index would be in the folder, and not on the server."""
+    with pytest.raises(SystemExit) as ended:
+        parsed(command_parser(), ["search", "index", "g", "--index", "i", "--model", "m", "--uri", ""])
+    assert ended.value.code == 2
+    assert "argument --uri: is empty; write http://HOST:19530, or leave it out" in capsys.readouterr().err

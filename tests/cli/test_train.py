@@ -12,6 +12,7 @@ from vireid_plugins.cli import train
 from vireid_plugins.config import load_config
 from vireid_plugins.data.datasets import SYSUMM01
 from vireid_plugins.engine.dry_run import dry_run
+from vireid_plugins.errors import ConfigError
 
 ONE = ["--config-file", "SYSU/one_stream.yml"]
 TINY = [*SMALL, "MODEL.STREAMS.BACKBONE", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"]
@@ -60,6 +61,12 @@ def test_dry_run_fills_no_cache_and_says_so(tmp_path: Path, capsys: pytest.Captu
     train.show_dry_run(load_config(ONE[1], [*TINY, "DATALOADER.CACHE", str(tmp_path / "cache")]))
     assert "images per second (without DATALOADER.CACHE)\n" in capsys.readouterr().out
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.usefixtures("little_root")
+def test_dry_run_of_an_unknown_logger_is_the_error_of_the_training() -> None:
+    with pytest.raises(ConfigError, match="LOGGERS: unknown value 'wand'"):
+        dry_run(load_config(ONE[1], [*TINY, "LOGGERS", "wand"]), steps=1)
 
 
 @pytest.mark.usefixtures("little_root")

@@ -317,6 +317,7 @@ def test_vireid_checkpointer_of_a_configuration_that_is_none_is_one_error(tmp_pa
             ".* 1 have another type, the first: .* complex64 in the file and",
         ),
         (torch.ones(4).to_sparse(), ".* 1 have another type, the first: .* sparse_coo float32 in the file and float32"),
+        (torch.ones(4, device="meta"), ".* 1 have another type, the first: .* meta float32 in the file and float32"),
     ],
 )
 def test_vireid_checkpointer_refuses_numbers_that_are_no_weights(tmp_path: Path, value: Tensor, message: str) -> None:

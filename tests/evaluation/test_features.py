@@ -3,9 +3,11 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
 from vireid_plugins.errors import FeatureError
@@ -100,3 +102,26 @@ def test_load_features_of_an_unreadable_file_says_so_and_nothing_of_its_format(
     monkeypatch.setattr("vireid_plugins.evaluation.features.open_regular", refuse)
     with pytest.raises(FeatureError, match=r"^'.*f\.npz' cannot be read: Permission denied$"):
         load_features(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([[1, 2], [3]], r"features must be \(n, D\) numbers"),
+        (torch.ones(2, 2).to_sparse(), "features must be a dense tensor of real numbers"),
+        (np.ones((3, 2)), r"features must be \(n, D\) for n paths; got \(3, 2\) for 2 paths"),
+        ([["a", "b"], ["c", "d"]], "features must be real numbers; got <U1"),
+    ],
+)
+def test_save_features_of_what_cannot_be_scored_is_one_error_and_writes_nothing(
+    tmp_path: Path, features: Any, message: str
+) -> None:
+    with pytest.raises(FeatureError, match=message):
+        save_features(tmp_path / "f.npz", features, ["a", "b"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_features_takes_a_tensor_with_gradients(tmp_path: Path) -> None:
+    features: Any = torch.ones(2, 2, requires_grad=True)
+    save_features(tmp_path / "f.npz", features, ["a", "b"])
+    assert load_features(tmp_path / "f.npz").features.tolist() == [[1, 1], [1, 1]]

@@ -1,5 +1,7 @@
 """Names and patterns of protocols."""
 
+from typing import Any
+
 import pytest
 
 from vireid_plugins.errors import ConfigError
@@ -57,6 +59,12 @@ def test_require_protocols_with_a_pattern_that_matches_none_lists_the_names(patt
         require_protocols(["regdb/v2i", pattern])
     assert f"unknown value '{pattern}'" in str(caught.value)
     assert all(name in str(caught.value) for name in PROTOCOLS)
+
+
+@pytest.mark.parametrize("name", [1, None, b"sysu/*", ["sysu/agw/all/1shot"], ["*"], {1: 2}])
+def test_require_protocols_with_a_name_that_is_no_text_is_one_error(name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"TEST\.PROTOCOLS: unknown value '.*'; available: llcm/"):
+        require_protocols([name])
 
 
 def test_select_protocols_of_a_pattern_leaves_out_the_validation_identities_unless_they_are_meant() -> None:

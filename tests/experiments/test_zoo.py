@@ -85,6 +85,13 @@ def test_zoo_refuses_weights_of_another_method(trained: Path, little_root: Path,
     assert [run.weights for run in method.runs] == [(trained / "model_final.pth").resolve()]
 
 
+def test_zoo_refuses_the_same_weights_twice(trained: Path, little_root: Path, tmp_path: Path) -> None:
+    """They would count as two seeds without a deviation."""
+    twice = [str(trained), f"{trained}/model_final.pth"]
+    with pytest.raises(ConfigError, match=r"--weights agw=.*model_final\.pth: '.*model_final\.pth' is given twice"):
+        planned(Zoo("SYSU", ["agw"], weights={"agw": twice}, output=tmp_path / "out", overrides=SMALL))
+
+
 def test_zoo_of_a_folder_takes_all_methods_for_ones_own_images(little_root: Path, tmp_path: Path) -> None:
     methods = planned(
         Zoo(str(little_root / "own"), epochs=2, seeds=1, output=tmp_path, overrides=["SOLVER.AMP.ENABLED", "False"])

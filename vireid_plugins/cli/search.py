@@ -57,7 +57,7 @@ def index(args: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
         given = (extractor, args.images, args.index, args.modality, report)
-        how: dict[str, Any] = {"kind": Kind(args.engine, args.uri, args.dtype), "links": not args.no_links}
+        how: dict[str, Any] = {"kind": Kind(args.engine, args.uri or "", args.dtype), "links": not args.no_links}
         if share is not None:
             mine = index_share(share, extractor, args.images, target, args.modality, report, **how)
             _say_unsure(mine.unsure, args.index)
@@ -102,6 +102,13 @@ def _say_unsure(images: Sequence[str], index: Path) -> None:
             f"{len(images)} images may be visible or infrared; if any of them is indexed as the wrong one: "
             f"vireid search index THOSE_IMAGES --index {index} --modality visible or infrared"
         )
+
+
+def _uri(word: str) -> str:
+    """Refuse an empty address, such as a variable that is not set: the server would silently be none."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; write http://HOST:19530, or leave it out")
+    return word
 
 
 def _rate(word: str) -> float:
@@ -252,7 +259,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             text = "of a new index: faiss (files in the folder, the default) or milvus"
             one.add_argument("--engine", default="", metavar="faiss|milvus", help=text)
             text = "address of a Milvus server, http://HOST:19530; without it milvus is embedded in the folder"
-            one.add_argument("--uri", default="", help=text)
+            one.add_argument("--uri", type=_uri, help=text)
             one.add_argument("--no-links", action="store_true", help="do not follow linked folders")
         if command is calibrate:
             text = "share of queries for unknown people that may be called a match (default %(default)s)"

@@ -112,7 +112,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
             f"{unlabeled[0]} has no identities, but {cfg.DATALOADER.SAMPLER_TRAIN} draws them; train a method without "
             "labels, such as own/pgm.yml"
         )
-    views, first_views = _views(cfg, cfg.INPUT.VIEWS), _views(cfg, _first_views(cfg))
+    views, first_views = _views(cfg, "VIEWS", cfg.INPUT.VIEWS), _views(cfg, "FIRST_VIEWS", _first_views(cfg))
     seed, rank = max(cfg.SEED, 0), comm.get_rank()
     on_device = cfg.INPUT.AUGMENT == "device"
     augment = BatchAugmentation(views, cfg.MODEL.DEVICE, seed, rank, first_views) if on_device else None
@@ -145,8 +145,8 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     return TrainLoader(loader, sampler, epoch, augment, datasets)
 
 
-def _views(cfg: CfgNode, node: Mapping[str, Any]) -> list[list[View]]:
-    return [[build_view(cfg, names) for names in modality] for modality in (node["VISIBLE"], node["INFRARED"])]
+def _views(cfg: CfgNode, key: str, node: Mapping[str, Any]) -> list[list[View]]:
+    return [[build_view(cfg, names, f"INPUT.{key}") for names in node[name]] for name in ("VISIBLE", "INFRARED")]
 
 
 def _first_views(cfg: CfgNode) -> dict[str, Any]:
@@ -184,8 +184,8 @@ def check_train_loader(cfg: CfgNode) -> None:
     interpolation_of_tests(cfg)
     _require_views(cfg)
     # Names and numbers of transforms.
-    for node in (cfg.INPUT.VIEWS, _first_views(cfg)):
-        _views(cfg, node)
+    _views(cfg, "VIEWS", cfg.INPUT.VIEWS)
+    _views(cfg, "FIRST_VIEWS", _first_views(cfg))
     require_name("INPUT.AUGMENT", cfg.INPUT.AUGMENT, ("host", "device"))
     _sampler_class(cfg).check(cfg)
     _require_parts(cfg)

@@ -23,6 +23,7 @@ from vireid_plugins.engine.hooks.progress import Progress
 from vireid_plugins.engine.hooks.step_metrics import StepMetrics
 from vireid_plugins.engine.hooks.stop_on_signal import StopOnSignal
 from vireid_plugins.engine.hooks.writers import Writers
+from vireid_plugins.engine.loggers import require_loggers
 from vireid_plugins.engine.memory import explained
 from vireid_plugins.engine.stages import checked_stages
 from vireid_plugins.engine.trainer import Trainer
@@ -78,6 +79,7 @@ def dry_run(cfg: CfgNode, steps: int = 4) -> DryRun:
         ConfigError, DataError: what a training would raise before its first step.
         OutOfMemoryError: the batch does not fit.
     """
+    require_loggers(cfg.LOGGERS)
     with tempfile.TemporaryDirectory(prefix="vireid_dry_run_") as folder:
         cfg = cfg.clone()
         cfg.defrost()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid_plugins.errors import FeatureError
+from vireid_plugins.evaluation.feature_table import check_features
 from vireid_plugins.evaluation.types import Floats
 from vireid_plugins.io.array_file import open_arrays
 from vireid_plugins.io.arrays import read_npz
@@ -39,7 +40,9 @@ def save_features(file: Path, features: Floats, paths: Sequence[str], split: int
 
     Raises:
         ConfigError: the file cannot be written; an existing one is unchanged.
+        FeatureError: see `check_features`; nothing is written.
     """
+    features = check_features(features, paths)
     optional = {} if split is None else {"split": np.array(split)}
     with write_atomic(file if file.name.endswith(".npz") else file.with_name(f"{file.name}.npz")) as stream:
         np.savez(stream, allow_pickle=False, features=features, paths=np.asarray(paths, dtype=str), **optional)

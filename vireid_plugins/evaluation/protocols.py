@@ -174,7 +174,8 @@ def require_protocols(names: Iterable[str]) -> list[Protocol]:
     """
     protocols: dict[str, Protocol] = {}
     for name in names:
-        closed = name.removesuffix(OPEN)
+        # What is no text is no name either.
+        closed = str(name).removesuffix(OPEN)
         matching = fnmatch.filter(PROTOCOLS, closed) if _WILD.search(closed) else {closed} & PROTOCOLS.keys()
         if not matching:
             require_name("TEST.PROTOCOLS", name, PROTOCOLS, f"; each also as NAME{OPEN}")

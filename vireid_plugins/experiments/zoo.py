@@ -127,7 +127,7 @@ def planned(zoo: Zoo) -> list[Method]:
             "docs/unsupervised.md"
         )
     files = {name: file for name, file in files.items() if name not in unscored}
-    weights = {name: [_weights(name, word) for word in words] for name, words in zoo.weights.items()}
+    weights = {name: _weights(name, words) for name, words in zoo.weights.items()}
     protocols = {name: _names(cfg) for name, cfg in loaded.items()}
     common = dict.fromkeys(name for names in protocols.values() for name in names)
     methods = []
@@ -211,11 +211,20 @@ def _whole(known: Sequence[str]) -> list[str]:
     return [name for name in known if name.partition("_stage")[0] not in known or "_stage" not in name]
 
 
-def _weights(method: str, word: str) -> Path:
-    try:
-        return find_weights(word).resolve()
-    except ConfigError as error:
-        raise ConfigError(f"--weights {method}={word}: {error}") from None
+def _weights(method: str, words: Sequence[str]) -> list[Path]:
+    files: list[Path] = []
+    for word in words:
+        try:
+            file = find_weights(word).resolve()
+        except ConfigError as error:
+            raise ConfigError(f"--weights {method}={word}: {error}") from None
+        if file in files:
+            # The table would say that its scores do not deviate.
+            raise ConfigError(
+                f"--weights {method}={word}: '{file}' is given twice, and files count as seeds; leave one out"
+            )
+        files.append(file)
+    return files
 
 
 def _method(zoo: Zoo, name: str, file: str, words: Sequence[str], weights: Sequence[Path]) -> Method:

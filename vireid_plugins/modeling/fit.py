@@ -108,5 +108,6 @@ def _finite(given: Tensor, own: Tensor) -> bool:
 
 
 def _type(value: Tensor) -> str:
-    layout = "" if value.layout == torch.strided else f"{str(value.layout).removeprefix('torch.')} "
-    return f"{layout}{str(value.dtype).removeprefix('torch.')}"
+    layout = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
+    dtype = str(value.dtype).removeprefix("torch.")
+    return dtype if layout == "strided" else f"{layout} {dtype}"

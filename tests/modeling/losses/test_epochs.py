@@ -111,3 +111,8 @@ def test_idle_phases_of_first_epochs_without_views_says_so(epochs: str) -> None:
         one for one in idle_phases(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", epochs, *without)) if "VIEWS" in one
     )
     assert line == "INPUT.FIRST_EPOCHS: the first 6 epochs should have their own views, but INPUT.FIRST_VIEWS has none"
+
+
+def test_idle_phases_of_first_views_without_epochs_says_so() -> None:
+    (line,) = idle_phases(small_cfg("SYSU/pmt.yml", "SOLVER.MAX_EPOCH", "7", "INPUT.FIRST_EPOCHS", "0"))
+    assert line == "INPUT.FIRST_VIEWS: no epoch has these views, since INPUT.FIRST_EPOCHS is 0"

@@ -47,6 +47,8 @@ def test_parsed_reads_names_operators_and_values(text: str, expected: tuple[Any,
         ("time=noon", "'noon' is no time; write 2024-05-31T14:00:00"),
         ("time=nan", "'nan' is no time"),
         ("modality=red", "modality: unknown value 'red'; available: 0, 1, color, .* visible"),
+        ("modality<infrared", "modality <: modalities have no order; use = or !="),
+        ("modality>=0", "modality >=: modalities have no order"),
         ("folder<a", "folder <: a file is in a folder or not; use ="),
     ],
 )

@@ -180,8 +180,13 @@ class OneOf:
         return out
 
 
-def build_view(cfg: CfgNode, names: list[str]) -> View:
+def build_view(cfg: CfgNode, names: list[str], key: str = "INPUT.VIEWS") -> View:
     """Build a view from entries `"Name"` or `"Name@probability"`, or `NORMALIZE`; a name may be several, as in `"A|B"`.
+
+    Args:
+        cfg: the configuration.
+        names: the entries.
+        key: what they are of, for the messages.
 
     Raises:
         ConfigError: a transform is unknown, a probability is outside 0..1, a transform of uint8 images is given
@@ -191,7 +196,7 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
     late = 0
     normalized = False
     if not isinstance(names, list | tuple) or not all(isinstance(entry, str) for entry in names):
-        raise ConfigError(f"INPUT.VIEWS: each view is a list of names, such as ['Flip', 'Erase@0.5']; got {names!r}")
+        raise ConfigError(f"{key}: each view is a list of names, such as ['Flip', 'Erase@0.5']; got {names!r}")
     for entry in names:
         if entry == NORMALIZE:
             normalized = True
@@ -199,28 +204,28 @@ def build_view(cfg: CfgNode, names: list[str]) -> View:
         name, _, probability = entry.partition("@")
         parts = name.split("|")
         for part in parts:
-            require_name("INPUT.VIEWS", part, registered(TRANSFORM_REGISTRY))
+            require_name(key, part, registered(TRANSFORM_REGISTRY))
         try:
             chance = float(probability or 1)
         except ValueError:
             chance = -1.0
         if not 0 <= chance <= 1:
-            raise ConfigError(f"INPUT.VIEWS: '{entry}' must end in a probability between 0 and 1, as in '{name}@0.5'")
+            raise ConfigError(f"{key}: '{entry}' must end in a probability between 0 and 1, as in '{name}@0.5'")
         kinds = [TRANSFORM_REGISTRY.get(part) for part in parts]
         by_key = cfg.INPUT.AFTER_NORM and NORMALIZE not in names
         if (normalized or by_key) and all(getattr(kind, "after_norm", False) for kind in kinds):
             late += 1
         elif normalized:
-            raise ConfigError(f"INPUT.VIEWS: '{name}' takes no normalized image; move it before '{NORMALIZE}'")
+            raise ConfigError(f"{key}: '{name}' takes no normalized image; move it before '{NORMALIZE}'")
         elif late:
             raise ConfigError(
-                f"INPUT.VIEWS: with INPUT.AFTER_NORM, '{name}' cannot follow '{names[len(steps) - 1]}', which works on "
+                f"{key}: with INPUT.AFTER_NORM, '{name}' cannot follow '{names[len(steps) - 1]}', which works on "
                 "the normalized image; move it before"
             )
         built = [kind.from_config(cfg) for kind in kinds]
         if any(getattr(one, "needs_normalized", False) for one in built) and not late:
             raise ConfigError(
-                f"INPUT.VIEWS: '{name}' fills with noise (INPUT.REA.FILL), which is that of normalized images; write "
+                f"{key}: '{name}' fills with noise (INPUT.REA.FILL), which is that of normalized images; write "
                 f"'{NORMALIZE}' before it, or set INPUT.AFTER_NORM"
             )
         steps.append((built[0] if len(built) == 1 else OneOf(built), chance))

@@ -57,7 +57,7 @@ def build_map_modules(cfg: CfgNode, shapes: Sequence[MapShape]) -> list[tuple[in
     key = f"MODEL.ATTENTION.STAGE{shapes[last].stage}"
     modules = []
     for entry in cfg.MODEL.ATTENTION[key.rsplit(".")[-1]]:
-        name, _, block = entry.partition("@")
+        name, _, block = str(entry).partition("@")
         require_name(key, name, registered(ATTENTION_REGISTRY))
         if block and (not re.fullmatch(r"\d+", block) or int(block) > last):
             raise ConfigError(f"{key}: '{entry}' names a block that the stage does not have; it has 0 to {last}")

@@ -56,8 +56,10 @@ def idle_phases(cfg: CfgNode) -> list[str]:
             f"MODEL.LOSSES.EPOCHS: the run ends after {last} epochs (SOLVER.MAX_EPOCH), before these losses begin: "
             f"{', '.join(late)}"
         )
-    first = cfg.INPUT.FIRST_EPOCHS
-    if first and not any(cfg.INPUT.FIRST_VIEWS.values()):
+    first, views = cfg.INPUT.FIRST_EPOCHS, any(cfg.INPUT.FIRST_VIEWS.values())
+    if views and not first:
+        lines.append("INPUT.FIRST_VIEWS: no epoch has these views, since INPUT.FIRST_EPOCHS is 0")
+    elif first and not views:
         lines.append(
             f"INPUT.FIRST_EPOCHS: the first {first} epochs should have their own views, but INPUT.FIRST_VIEWS has none"
         )

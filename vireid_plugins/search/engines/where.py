@@ -62,6 +62,8 @@ class Where:
                 raise ConfigError(f"{column}: {value!r} is no text in UTF-8")
             if column == "folder" and operator not in ("=", "in"):
                 raise ConfigError(f"folder {operator}: a file is in a folder or not; use =")
+            if column == "modality" and operator.startswith(("<", ">")):
+                raise ConfigError(f"modality {operator}: modalities have no order; use = or !=")
             if column in NUMBERS and any(isinstance(one, str) for one in values):
                 raise ConfigError(f"{column}: {value!r} is no number")
             if column in WORDS and not all(isinstance(one, str) for one in values):
