@@ -80,8 +80,8 @@ def as_list(default: Any, value: Any, place: str) -> Any:
     if isinstance(given, str) and given.strip() and given[0] not in "[(" and all(isinstance(x, str) for x in default):
         return [given]
     if isinstance(given, str | int | float):
-        if isinstance(given, str) and "," in given and isinstance(literal(_quoted(given, place), place), list):
-            quoted = _quoted(given, place)
+        quoted = _quoted(given, place) if isinstance(given, str) and "," in given else ""
+        if isinstance(literal(quoted, place), list):
             raise ConfigError(f'{place} is a list, whose texts need quotes, in a shell "{quoted}"; got {given}')
         if isinstance(given, str) and given[:1] in ("[", "("):
             given = given.strip("[]() ").partition(",")[0]

@@ -142,7 +142,10 @@ def planned(zoo: Zoo) -> list[Method]:
         # The size of a network includes its classifier.
         method.config.defrost()
         method.config.MODEL.HEADS.NUM_CLASSES = method.config.MODEL.HEADS.NUM_CLASSES or identities
-        _require_weights(method) if method.name in weights else _require_run(method)
+        if method.name in weights:
+            _require_weights(method)
+        else:
+            _require_run(method)
     return methods
 
 
